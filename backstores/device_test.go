@@ -1,0 +1,127 @@
+package backstores_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/storetest"
+)
+
+func TestRawDevice(t *testing.T) {
+	for _, block := range []string{"512", "4096"} {
+		t.Run(block, func(t *testing.T) {
+			dev, _ := loop(t, 2<<20, "--sector-size", block)
+			storetest.Run(t, func(t testing.TB) backstores.Backstore {
+				s, err := backstores.Open(dev, backstores.Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if s.Size() != 2<<20 {
+					t.Fatalf("Size() = %d, want 2 MiB", s.Size())
+				}
+				return s
+			})
+		})
+	}
+}
+
+func TestTrimOfDevicePunchesItsBacking(t *testing.T) {
+	dev, file := loop(t, 8<<20)
+	s := openAs(t, dev, writing)
+	allocated := func() int64 {
+		if err := backstores.Flush(s); err != nil {
+			t.Fatal(err)
+		}
+		var st unix.Stat_t
+		if err := unix.Stat(file, &st); err != nil {
+			t.Fatal(err)
+		}
+		return st.Blocks * 512
+	}
+	if err := backstores.WriteVec(s, [][]byte{bytes.Repeat([]byte{1}, 8<<20)}, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	if n := allocated(); n < 8<<20 {
+		t.Fatalf("%d bytes allocated of 8 MiB written", n)
+	}
+	if err := backstores.Trim(s, 1<<20, 4<<20); err != nil {
+		t.Fatal(err)
+	}
+	if n := allocated(); n > 5<<20 {
+		t.Errorf("after Trim of 4 MiB of 8, %d bytes are allocated", n)
+	}
+}
+
+func TestDeviceReadOnly(t *testing.T) {
+	dev, _ := loop(t, 1<<20, "--read-only")
+	openAs(t, dev, reading).Close()
+	_, err := backstores.Open(dev, writing)
+	// Kernels differ in whether the open or the look after it finds out.
+	for _, want := range []string{
+		"PATH: is a read-only device; try lunserve -r PATH",
+		"PATH: cannot be opened for writing: read-only file system; try lunserve -r PATH",
+	} {
+		if err != nil && err.Error() == expand(want, dev) {
+			return
+		}
+	}
+	wantError(t, err, dev, "PATH: cannot be opened for writing: permission denied; try lunserve -r PATH")
+}
+
+func TestDeviceWithoutMedium(t *testing.T) {
+	needRoot(t)
+	// A loop device nobody has set up has no size.
+	dev := run(t, "losetup", "--find")
+	_, err := backstores.Open(dev, reading)
+	wantError(t, err, dev, "PATH: is empty, a device without a medium")
+}
+
+func TestDeviceInUseNamesTheMount(t *testing.T) {
+	dev, _ := loop(t, 16<<20)
+	run(t, "mkfs.ext4", "-q", dev)
+	dir := mount(t, dev, "ext4", unix.MS_RDONLY, "")
+	_, err := backstores.Open(dev, writing)
+	wantError(t, err, dev, "PATH: mounted on "+dir+": device or resource busy; try umount "+dir)
+	openAs(t, dev, reading) // which changes nothing under the mount
+}
+
+func TestDeviceInUseNamesTheProcess(t *testing.T) {
+	dev, _ := loop(t, 1<<20)
+	pid, release := hold(t, dev, false)
+	want := fmt.Sprintf("PATH: locked by %s (pid %d)", name(t), pid)
+	_, err := backstores.Open(dev, writing)
+	wantError(t, err, dev, want)
+	_, err = backstores.Open(dev, reading)
+	wantError(t, err, dev, want)
+	release()
+
+	pid, release = hold(t, dev, true)
+	_, err = backstores.Open(dev, writing)
+	wantError(t, err, dev, fmt.Sprintf("PATH: locked by %s (pid %d); try lunserve -r PATH", name(t), pid))
+	openAs(t, dev, reading).Close()
+	release()
+	openAs(t, dev, writing)
+}
+
+func TestDeviceInUseByWhoeverLocksNothing(t *testing.T) {
+	dev, _ := loop(t, 1<<20)
+	f, err := os.OpenFile(dev, os.O_RDWR|unix.O_EXCL, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	_, err = backstores.Open(dev, writing)
+	wantError(t, err, dev, "PATH: device or resource busy; try lsof PATH")
+}
+
+func TestDeviceOfAnotherSizeThanAsked(t *testing.T) {
+	dev, _ := loop(t, 1<<20)
+	_, err := backstores.Open(dev, backstores.Options{Create: 2 << 20})
+	wantError(t, err, dev, "PATH: exists and has 1048576 bytes, not 2097152; try lunserve PATH to serve it as it is")
+	openAs(t, dev, backstores.Options{Create: 1 << 20})
+}
