@@ -1,0 +1,77 @@
+package tcmu
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Device is a TCM-USER device, opened and mapped. The kernel lets one
+// process at a time have it.
+type Device struct {
+	uio  string
+	file int // the UIO device, or -1
+	mem  []byte
+	ring *ring
+}
+
+// Open opens the UIO device of a TCM-USER device, such as /dev/uio0.
+func Open(uio string) (_ *Device, err error) {
+	d := &Device{uio: uio, file: -1}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("%s: %w", uio, err), d.Close())
+		}
+	}()
+	size, err := mapSize(filepath.Join("/sys/class/uio", filepath.Base(uio), "maps/map0/size"))
+	if err != nil {
+		return nil, err
+	}
+	// Not blocking, as a read after a poll must not wait for a second event.
+	if d.file, err = unix.Open(uio, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0); err == unix.EBUSY {
+		return nil, errors.New("another program serves this device; is tcmu-runner running?")
+	} else if err != nil {
+		return nil, err
+	}
+	// Not populated: most of the data area has no pages until it is used.
+	if d.mem, err = unix.Mmap(d.file, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
+		return nil, fmt.Errorf("map %d bytes: %w", size, err)
+	}
+	d.ring, err = newRing(d.mem)
+	return d, err
+}
+
+// mapSize reads the size of the mapping, which must be mapped as a whole.
+func mapSize(file string) (int, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 0, strconv.IntSize)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", file, err)
+	}
+	return int(n), nil
+}
+
+// Close gives the device back. Serve must have returned. A second Close does
+// nothing.
+func (d *Device) Close() error {
+	var errs []error
+	if d.mem != nil {
+		errs = append(errs, unix.Munmap(d.mem))
+	}
+	if d.file >= 0 {
+		errs = append(errs, unix.Close(d.file))
+	}
+	d.file, d.mem, d.ring = -1, nil, nil
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("close %s: %w", d.uio, err)
+	}
+	return nil
+}

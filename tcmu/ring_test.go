@@ -1,0 +1,259 @@
+package tcmu
+
+import (
+	"bytes"
+	"slices"
+	"testing"
+	"unsafe"
+)
+
+// TestABI pins our types to target_core_user.h. The wanted numbers come from
+// offsetof and sizeof in C, not from this package.
+func TestABI(t *testing.T) {
+	var (
+		mb  mailbox
+		h   header
+		req request
+		rsp response
+		iov iovec
+	)
+	for _, tt := range []struct {
+		field     string
+		got, want uintptr
+	}{
+		{"mailbox.version", unsafe.Offsetof(mb.version), 0},
+		{"mailbox.flags", unsafe.Offsetof(mb.flags), 2},
+		{"mailbox.cmdr_off", unsafe.Offsetof(mb.cmdrOff), 4},
+		{"mailbox.cmdr_size", unsafe.Offsetof(mb.cmdrSize), 8},
+		{"mailbox.cmd_head", unsafe.Offsetof(mb.head), 12},
+		{"mailbox.cmd_tail", unsafe.Offsetof(mb.tail), 64},
+		{"hdr.len_op", unsafe.Offsetof(h.lenOp), 0},
+		{"hdr.cmd_id", unsafe.Offsetof(h.id), 4},
+		{"hdr.kflags", unsafe.Offsetof(h.kflags), 6},
+		{"hdr.uflags", unsafe.Offsetof(h.uflags), 7},
+		{"sizeof(cmd_entry_hdr)", unsafe.Sizeof(h), 8},
+		{"req.iov_cnt", unsafe.Offsetof(req.iovCount), 8},
+		{"req.iov_bidi_cnt", unsafe.Offsetof(req.bidiCount), 12},
+		{"req.iov_dif_cnt", unsafe.Offsetof(req.difCount), 16},
+		{"req.cdb_off", unsafe.Offsetof(req.cdbOff), 24},
+		{"req.iov", unsafe.Sizeof(req), 48},
+		{"iovec.iov_len", unsafe.Offsetof(iov.len), 8},
+		{"sizeof(iovec)", unsafe.Sizeof(iov), 16},
+		{"rsp.scsi_status", unsafe.Offsetof(rsp.status), 8},
+		{"rsp.read_len", unsafe.Offsetof(rsp.readLen), 12},
+		{"rsp.sense_buffer", unsafe.Offsetof(rsp.sense), 16},
+		{"sizeof(cmd_entry)", unsafe.Sizeof(rsp), 112},
+	} {
+		if tt.got != tt.want {
+			t.Errorf("%s is at %d, the kernel has it at %d", tt.field, tt.got, tt.want)
+		}
+	}
+}
+
+// mustTake takes the next command, which has to be id.
+func mustTake(t *testing.T, r *ring, id uint16) *command {
+	t.Helper()
+	c := new(command)
+	if ok, err := r.take(c); !ok || err != nil || c.id != id {
+		t.Fatalf("take() = %v, %v with id %d; want id %d", ok, err, c.id, id)
+	}
+	return c
+}
+
+func TestRingTakesInOrder(t *testing.T) {
+	k, d := newKernel(t, 4096)
+	inquiry := []byte{0x12, 0, 0, 0, 36, 0}
+	k.command(7, inquiry)
+	k.command(8, []byte{0, 0, 0, 0, 0, 0})
+	k.show(false)
+
+	if c := mustTake(t, d.ring, 7); !bytes.HasPrefix(c.cdb, inquiry) {
+		t.Errorf("CDB % x, posted % x", c.cdb, inquiry)
+	}
+	mustTake(t, d.ring, 8)
+	if ok, err := d.ring.take(new(command)); ok || err != nil {
+		t.Errorf("take() = %v, %v on an empty ring", ok, err)
+	}
+}
+
+func TestRingHandsOutTheDataAreaAndNothingElse(t *testing.T) {
+	k, d := newKernel(t, 4096)
+	k.command(1, []byte{0x28, 9: 0}, [2]uint64{4096, 512}, [2]uint64{0, 4096}, [2]uint64{fakeDataSize - 8, 8})
+	k.show(false)
+	c := mustTake(t, d.ring, 1)
+	for i, want := range []struct{ off, n int }{{4096, 512}, {0, 4096}, {fakeDataSize - 8, 8}} {
+		got := c.data[i]
+		if len(got) != want.n || cap(got) != want.n || &got[0] != &k.mem[int(k.data)+want.off] {
+			t.Errorf("buffer %d has %d bytes (room for %d), want %d at %#x of the data area", i, len(got), cap(got), want.n, want.off)
+		}
+	}
+}
+
+// Answers out of order go into the oldest slot, so that each id is seen once
+// and none twice, whatever the order.
+func TestRingAnswersInAnyOrder(t *testing.T) {
+	k, d := newKernel(t, 4096)
+	for _, order := range [][]uint16{{1, 2, 3}, {3, 2, 1}, {2, 3, 1}} {
+		for id := uint16(1); id <= 3; id++ {
+			k.command(id, []byte{0, 0, 0, 0, 0, byte(id)})
+		}
+		k.show(false)
+		for id := uint16(1); id <= 3; id++ {
+			mustTake(t, d.ring, id)
+		}
+		before := len(k.order)
+		for _, id := range order {
+			d.ring.answer(id, byte(id), 0, nil)
+			if !d.ring.publish() {
+				t.Fatal("publish() has nothing to show after an answer")
+			}
+			k.consume()
+		}
+		if got := k.order[before:]; k.broken != nil || !slices.Equal(got, order) {
+			t.Errorf("answered %v, the kernel saw %v: %v", order, got, k.broken)
+		}
+	}
+}
+
+// A PAD, a task management entry and an unknown one want no answer, but the
+// tail has to pass them even when nothing else is on the ring.
+func TestRingPassesWhatWantsNoAnswer(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		post func(*kernel)
+		want byte // uflags
+	}{
+		{"pad", func(k *kernel) { k.put(opPad, 8) }, 0},
+		{"task management", func(k *kernel) { k.aborted(1, 2, 3) }, 0},
+		{"unknown", func(k *kernel) { k.put(5, 64) }, flagUnknownOp},
+		{"a command too short for its answer", func(k *kernel) { k.put(opCommand, 104) }, flagUnknownOp},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			k, d := newKernel(t, 4096)
+			tt.post(k)
+			k.show(false)
+			if ok, err := d.ring.take(new(command)); ok || err != nil {
+				t.Fatalf("take() = %v, %v; there is no command", ok, err)
+			}
+			if !d.ring.publish() || k.mb.tail.Load() != k.head {
+				t.Errorf("tail is at %#x, want it to pass the entry up to %#x", k.mb.tail.Load(), k.head)
+			}
+			if got := k.mem[fakeRingOff+7]; got != tt.want {
+				t.Errorf("uflags of the entry are %#x, want %#x", got, tt.want)
+			}
+		})
+	}
+}
+
+// An entry between commands must not let the tail pass a command.
+func TestRingTailWaitsForTheOldestCommand(t *testing.T) {
+	k, d := newKernel(t, 4096)
+	k.command(1, []byte{0, 0, 0, 0, 0, 0})
+	k.aborted(1)
+	k.command(2, []byte{0, 0, 0, 0, 0, 0})
+	k.show(false)
+	mustTake(t, d.ring, 1)
+	mustTake(t, d.ring, 2)
+	if d.ring.publish() {
+		t.Fatal("the tail moved before there was an answer")
+	}
+	d.ring.answer(2, 0, 0, nil)
+	d.ring.answer(1, 0, 0, nil)
+	d.ring.publish()
+	if k.consume(); k.broken != nil || len(k.order) != 2 || k.mb.tail.Load() != k.head {
+		t.Errorf("the kernel saw %v, tail %#x of %#x: %v", k.order, k.mb.tail.Load(), k.head, k.broken)
+	}
+}
+
+func TestRingAnswersWithSenseAndLength(t *testing.T) {
+	k, d := newKernel(t, 4096)
+	k.command(1, []byte{0x28, 9: 0}, [2]uint64{0, 4096}, [2]uint64{8192, 4096}, [2]uint64{16384, 4096}, [2]uint64{20480 + 4096, 4096})
+	k.command(2, []byte{0x12, 5: 0}, [2]uint64{0, 36})
+	k.show(false)
+	mustTake(t, d.ring, 1)
+	mustTake(t, d.ring, 2)
+	d.ring.answer(1, checkCondition, 0, []byte{0x70, 0, 3})
+	d.ring.answer(2, 0, 36, nil)
+	d.ring.publish()
+	k.consume()
+	want := answer{status: checkCondition}
+	copy(want.sense[:], []byte{0x70, 0, 3})
+	if got := k.answers[1]; got != want {
+		t.Errorf("answer with sense data is %+v, want %+v: what the request held there must not show", got, want)
+	}
+	if got := k.answers[2]; got.uflags != flagReadLen || got.readLen != 36 || got.status != 0 {
+		t.Errorf("answer with a length is %+v", got)
+	}
+}
+
+func TestRingRefusesAMailboxItDoesNotKnow(t *testing.T) {
+	for name, spoil := range map[string]func(*mailbox){
+		"version":         func(mb *mailbox) { mb.version = 3 },
+		"in order":        func(mb *mailbox) { mb.flags = 0 },
+		"ring past end":   func(mb *mailbox) { mb.cmdrSize = 1 << 31 },
+		"no ring":         func(mb *mailbox) { mb.cmdrSize = 0 },
+		"ring unaligned":  func(mb *mailbox) { mb.cmdrOff = 129 },
+		"tail past end":   func(mb *mailbox) { mb.tail.Store(4096) },
+		"tail unaligned":  func(mb *mailbox) { mb.tail.Store(12) },
+		"offset past end": func(mb *mailbox) { mb.cmdrOff = 0xfffffff8 },
+	} {
+		k, _ := newKernel(t, 4096)
+		spoil(k.mb)
+		if _, err := newRing(k.mem); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	if _, err := newRing(make([]byte, 16)); err == nil {
+		t.Error("mapping too short: no error")
+	}
+}
+
+// FuzzRing puts anything on a ring and says of it that so much was posted. No
+// entry may make the ring panic, hand out memory that is not data, or answer
+// twice.
+func FuzzRing(f *testing.F) {
+	seed := func(post func(*kernel)) {
+		k, _ := newKernel(f, 1024)
+		post(k)
+		f.Add(bytes.Clone(k.mem[fakeRingOff:][:1024]), k.head)
+	}
+	seed(func(k *kernel) { k.command(1, []byte{0x28, 9: 0}, [2]uint64{0, 4096}) })
+	seed(func(k *kernel) { k.put(opPad, 8); k.aborted(1, 2); k.put(7, 16) })
+	seed(func(k *kernel) {
+		k.command(1, []byte{0, 5: 0})
+		k.command(1, []byte{0x7f, 31: 0}, [2]uint64{1 << 40, 1 << 63})
+	})
+	f.Add([]byte{}, uint32(1<<31))
+	f.Fuzz(func(t *testing.T, content []byte, head uint32) {
+		mem := make([]byte, fakeRingOff+1024+4096)
+		mb := at[mailbox](mem, 0)
+		mb.version, mb.flags, mb.cmdrOff, mb.cmdrSize = 2, 0xf, fakeRingOff, 1024
+		copy(mem[fakeRingOff:][:1024], content)
+		r, err := newRing(mem)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mb.head.Store(head)
+		var taken []uint16
+		for {
+			var c command
+			ok, err := r.take(&c)
+			for _, b := range c.data {
+				clear(b) // faults if it is not ours
+				if len(b) > 4096 {
+					t.Fatalf("buffer of %d bytes in a data area of 4096", len(b))
+				}
+			}
+			if !ok || err != nil {
+				break
+			}
+			taken = append(taken, c.id)
+		}
+		for i, id := range slices.Backward(taken) {
+			r.answer(id, 2, i, []byte{0x70})
+		}
+		if r.publish(); r.count != 0 || mb.tail.Load() >= 1024 {
+			t.Errorf("%d commands still out, tail %#x", r.count, mb.tail.Load())
+		}
+	})
+}

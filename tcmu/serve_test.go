@@ -1,0 +1,248 @@
+package tcmu
+
+import (
+	"context"
+	"encoding/binary"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// serve runs d.Serve and returns what stops it and gives its error.
+func serve(t testing.TB, d *Device, h Handler) (stop func() error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- d.Serve(ctx, h) }()
+	var once sync.Once
+	var err error
+	stop = func() error {
+		once.Do(func() { cancel(); err = <-done })
+		return err
+	}
+	t.Cleanup(func() { stop() })
+	return stop
+}
+
+// readWrite is a handler that, by the first byte of the CDB, fills or checks
+// its buffers with the pattern of the command's number, in bytes 2 to 5.
+func readWrite(slow func(n uint32) bool) handlerFunc {
+	return func(cdb []byte, data [][]byte, wait bool) (byte, int, []byte, bool) {
+		n := binary.BigEndian.Uint32(cdb[2:])
+		if slow(n) && !wait {
+			return 0, 0, nil, false
+		}
+		total := 0
+		for _, b := range data {
+			for i := range b {
+				if cdb[0] == 0x28 {
+					b[i] = byte(n)
+				} else if b[i] != byte(n) {
+					return checkCondition, 0, []byte{0x70, 0, 0x0e}, true
+				}
+			}
+			total += len(b)
+		}
+		if cdb[0] != 0x28 {
+			total = 0
+		}
+		return 0, total, nil, true
+	}
+}
+
+// TestServeAnswersEveryCommandOnce posts many commands, with ids used again as
+// soon as they are free, over a ring so small that it goes round many times,
+// and lets some of them be slow.
+func TestServeAnswersEveryCommandOnce(t *testing.T) {
+	const total, depth = 20_000, 12
+	k, d := newKernel(t, 4096+64) // no multiple of an entry
+	stop := serve(t, d, readWrite(func(n uint32) bool { return n%7 == 0 }))
+
+	posted := 0
+	lengths := map[uint16]uint32{}
+	for done := 0; done < total; {
+		for posted < total && len(k.out) < depth && k.free(48+16*20+24) {
+			id := uint16(1)
+			for k.out[id] {
+				id++ // the lowest free one, as the kernel does
+			}
+			cdb := make([]byte, 10)
+			cdb[0] = 0x28 + byte(posted%2)*2
+			binary.BigEndian.PutUint32(cdb[2:], uint32(posted))
+			var extents [][2]uint64
+			lengths[id] = 0
+			for i := range uint64(rand.IntN(20)) {
+				off, n := uint64(id)<<15+i*512, rand.Uint64N(500)
+				extents = append(extents, [2]uint64{off, n})
+				if cdb[0] == 0x28 {
+					lengths[id] += uint32(n)
+					continue
+				}
+				for j := range n {
+					k.mem[k.data+off+j] = byte(posted)
+				}
+			}
+			k.command(id, cdb, extents...)
+			if posted%50 == 0 {
+				k.aborted(id)
+			}
+			k.show(true)
+			posted++
+		}
+		k.wait(t, done+1)
+		for ; done < len(k.order); done++ {
+			id := k.order[done]
+			if a := k.answers[id]; !k.out[id] && (a.status != 0 || a.readLen != lengths[id]) {
+				t.Fatalf("answer %d, id %d: %+v, want status 0 and %d bytes", done, id, a, lengths[id])
+			}
+		}
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	if len(k.out) != 0 {
+		t.Errorf("%d commands without an answer", len(k.out))
+	}
+}
+
+// A command that waits delays no other, not even when there are more of them
+// than workers.
+func TestServeLetsFastCommandsPassSlowOnes(t *testing.T) {
+	k, d := newKernel(t, 65536)
+	release := make(chan struct{})
+	stop := serve(t, d, handlerFunc(func(cdb []byte, _ [][]byte, wait bool) (byte, int, []byte, bool) {
+		if cdb[0] == 0x35 {
+			if !wait {
+				return 0, 0, nil, false
+			}
+			<-release
+		}
+		return 0, 0, nil, true
+	}))
+	const slow = 2 * maxWorkers
+	for id := range uint16(slow) {
+		k.command(id+1, []byte{0x35, 9: 0})
+	}
+	k.command(1000, []byte{0, 5: 0})
+	k.show(true)
+	k.wait(t, 1)
+	if k.order[0] != 1000 {
+		t.Errorf("the first answer is to %d, want the fast command's", k.order[0])
+	}
+	close(release)
+	k.wait(t, slow+1)
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// What was posted before Serve, or without an event, is found all the same.
+func TestServeLooksAtTheRingBeforeItWaits(t *testing.T) {
+	k, d := newKernel(t, 4096)
+	k.command(1, []byte{0, 5: 0})
+	k.show(false)
+	serve(t, d, readWrite(func(uint32) bool { return false }))
+	k.wait(t, 1)
+}
+
+func TestServeEndsWithItsGoroutines(t *testing.T) {
+	k, d := newKernel(t, 65536)
+	before := runtime.NumGoroutine()
+	var running atomic.Int32
+	stop := serve(t, d, handlerFunc(func(_ []byte, _ [][]byte, wait bool) (byte, int, []byte, bool) {
+		if !wait {
+			return 0, 0, nil, false
+		}
+		running.Add(1)
+		defer running.Add(-1)
+		runtime.Gosched()
+		return 0, 0, nil, true
+	}))
+	for id := range uint16(100) {
+		k.command(id+1, []byte{0, 5: 0})
+	}
+	k.show(true)
+	k.wait(t, 1)
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	if n := running.Load(); n != 0 {
+		t.Errorf("%d handlers run after Serve returned", n)
+	}
+	if n := runtime.NumGoroutine(); n > before {
+		t.Errorf("%d goroutines after Serve, %d before", n, before)
+	}
+	k.wait(t, 100)
+}
+
+func TestServeEndsWhenTheDeviceIsGone(t *testing.T) {
+	k, d := newKernel(t, 4096)
+	done := make(chan error)
+	go func() { done <- d.Serve(context.Background(), readWrite(func(uint32) bool { return false })) }()
+	k.command(1, []byte{0, 5: 0})
+	k.show(true)
+	k.wait(t, 1)
+	unix.Shutdown(k.file, unix.SHUT_RDWR)
+	if err := <-done; err == nil || !strings.Contains(err.Error(), "removed the device") {
+		t.Errorf("Serve: %v", err)
+	}
+}
+
+func TestServeEndsWhenTheRingIsBroken(t *testing.T) {
+	k, d := newKernel(t, 4096)
+	done := make(chan error)
+	go func() { done <- d.Serve(context.Background(), readWrite(func(uint32) bool { return false })) }()
+	k.mb.head.Store(64) // entries of no length
+	unix.Write(k.file, []byte{1, 0, 0, 0})
+	if err := <-done; err == nil || !strings.Contains(err.Error(), "length of 0") {
+		t.Errorf("Serve: %v", err)
+	}
+}
+
+// BenchmarkServe measures a command from its post to its answer, the kernel's
+// half included, in batches of depth.
+func BenchmarkServe(b *testing.B) {
+	for _, bb := range []struct {
+		name  string
+		op    byte
+		depth int
+	}{
+		{"Read4KiB/qd1", 0x28, 1},
+		{"Read4KiB/qd32", 0x28, 32},
+		{"Write4KiB/qd1", 0x2a, 1},
+		{"Write4KiB/qd32", 0x2a, 32},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			k, d := newKernel(b, 65536)
+			medium := make([]byte, 4096)
+			stop := serve(b, d, handlerFunc(func(cdb []byte, data [][]byte, _ bool) (byte, int, []byte, bool) {
+				if cdb[0] == 0x28 {
+					return 0, copy(data[0], medium), nil, true
+				}
+				copy(medium, data[0])
+				return 0, 0, nil, true
+			}))
+			cdb := []byte{bb.op, 9: 0}
+			b.SetBytes(4096)
+			b.ReportAllocs()
+			for done := 0; b.Loop(); {
+				if done++; done%bb.depth != 0 {
+					k.command(uint16(done%bb.depth+1), cdb, [2]uint64{uint64(done%bb.depth) * 4096, 4096})
+					continue
+				}
+				k.command(uint16(done%bb.depth+1), cdb, [2]uint64{0, 4096})
+				k.show(true)
+				k.order = k.order[:0]
+				k.wait(b, bb.depth)
+			}
+			b.StopTimer()
+			if err := stop(); err != nil {
+				b.Error(err)
+			}
+		})
+	}
+}
