@@ -1,0 +1,112 @@
+package scsi
+
+import (
+	"encoding/hex"
+	"strings"
+)
+
+// A command is one row of the table of commands.
+type command struct {
+	op    byte
+	sa    int // the service action, or none
+	name  string
+	usage string // CDB usage data in hex: the bits that may be set
+	kind  kind
+	run   func(*Disk, request) (int, error)
+}
+
+// none is the service action of a command that has none.
+const none = -1
+
+// kind is what else has to be known of a command before it is run.
+type kind uint
+
+const (
+	dataOut  kind = 1 << iota // its buffers hold data from the initiator
+	media                     // needs the medium: refused while the unit is stopped
+	changes                   // changes the medium: refused if write protected
+	slow                      // always waits
+	thin                      // exists only where blocks can be unmapped
+	writable                  // exists only where blocks can be written
+)
+
+const write = dataOut | media | changes
+
+// commands is everything a disk may answer, in the order of opcodes. A command
+// that is not here, or not for this disk, ends in INVALID COMMAND OPERATION
+// CODE; a bit set in a CDB where its usage data has none, in INVALID FIELD IN
+// CDB. The usage data names no RDPROTECT, WRPROTECT or VRPROTECT, as there is
+// no protection information, no GROUP NUMBER, and no NACA.
+var commands = []command{
+	{0x00, none, "TEST UNIT READY", "00 00 00 00 00 00", media, (*Disk).testUnitReady},
+	{0x03, none, "REQUEST SENSE", "03 01 00 00 ff 00", 0, (*Disk).requestSense},
+	{0x08, none, "READ(6)", "08 1f ffff ff 00", media, (*Disk).read},
+	{0x0a, none, "WRITE(6)", "0a 1f ffff ff 00", write, (*Disk).write},
+	{0x12, none, "INQUIRY", "12 01 ff ffff 00", 0, (*Disk).inquiry},
+	{0x1a, none, "MODE SENSE(6)", "1a 08 ff ff ff 00", 0, (*Disk).modeSense},
+	{0x1b, none, "START STOP UNIT", "1b 01 00 0f f7 00", slow, (*Disk).startStop},
+	{0x25, none, "READ CAPACITY(10)", "25 00 00000000 00 00 00 00", media, (*Disk).readCapacity10},
+	{0x28, none, "READ(10)", "28 18 ffffffff 00 ffff 00", media, (*Disk).read},
+	{0x2a, none, "WRITE(10)", "2a 18 ffffffff 00 ffff 00", write, (*Disk).write},
+	{0x2f, none, "VERIFY(10)", "2f 16 ffffffff 00 ffff 00", dataOut | media | slow, (*Disk).verify},
+	{0x35, none, "SYNCHRONIZE CACHE(10)", "35 02 ffffffff 00 ffff 00", slow, (*Disk).synchronizeCache},
+	{0x41, none, "WRITE SAME(10)", "41 08 ffffffff 00 ffff 00", write | slow | writable, (*Disk).writeSame},
+	{0x42, none, "UNMAP", "42 00 00000000 00 ffff 00", write | slow | thin, (*Disk).unmap},
+	{0x5a, none, "MODE SENSE(10)", "5a 18 ff ff 000000 ffff 00", 0, (*Disk).modeSense},
+	{0x88, none, "READ(16)", "88 18 ffffffffffffffff ffffffff 00 00", media, (*Disk).read},
+	{0x8a, none, "WRITE(16)", "8a 18 ffffffffffffffff ffffffff 00 00", write, (*Disk).write},
+	{0x8f, none, "VERIFY(16)", "8f 16 ffffffffffffffff ffffffff 00 00", dataOut | media | slow, (*Disk).verify},
+	{0x91, none, "SYNCHRONIZE CACHE(16)", "91 02 ffffffffffffffff ffffffff 00 00", slow, (*Disk).synchronizeCache},
+	{0x93, none, "WRITE SAME(16)", "93 09 ffffffffffffffff ffffffff 00 00", write | slow | writable, (*Disk).writeSame},
+	{0x9e, 0x10, "READ CAPACITY(16)", "9e 10 0000000000000000 ffffffff 00 00", media, (*Disk).readCapacity16},
+	{0xa3, 0x0c, "REPORT SUPPORTED OPERATION CODES", "a3 0c 87 ff ffff ffffffff 00 00", 0, (*Disk).reportOpcodes},
+	{0xa8, none, "READ(12)", "a8 18 ffffffff ffffffff 00 00", media, (*Disk).read},
+	{0xaa, none, "WRITE(12)", "aa 18 ffffffff ffffffff 00 00", write, (*Disk).write},
+}
+
+// A row is a command as a disk has it, with its usage data as bytes.
+type row struct {
+	command
+	usage []byte
+}
+
+// rows are the commands for a disk with the abilities in has.
+func rows(has kind) (all []row) {
+	for _, c := range commands {
+		if need := c.kind & (thin | writable); need&^has != 0 {
+			continue
+		}
+		usage, err := hex.DecodeString(strings.ReplaceAll(c.usage, " ", ""))
+		if err != nil {
+			panic("scsi: usage data of " + c.name + ": " + err.Error()) // TestTable sees it first
+		}
+		all = append(all, row{c, usage})
+	}
+	return all
+}
+
+// serviceAction is the service action in a CDB of at least two bytes.
+func serviceAction(cdb []byte) int { return int(cdb[1] & 0x1f) }
+
+// matches says whether cdb is this row's command.
+func (r *row) matches(cdb []byte) bool {
+	return r.sa == none || len(cdb) > 1 && serviceAction(cdb) == r.sa
+}
+
+// check looks for a bit that may not be set, and points at the leftmost one of
+// the first such byte.
+func (r *row) check(cdb []byte) error {
+	for i, may := range r.usage {
+		if bad := cdb[i] &^ may; bad != 0 {
+			return badField(i, leftmost(bad))
+		}
+	}
+	return nil
+}
+
+func leftmost(b byte) (bit int8) {
+	for bit = 7; b&0x80 == 0; bit-- {
+		b <<= 1
+	}
+	return bit
+}

@@ -1,0 +1,141 @@
+package scsi
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"math"
+	"strings"
+)
+
+const (
+	vendor   = "LUNSERVE"
+	product  = "DISK IMAGE"
+	revision = "1"
+)
+
+// inquiry is SPC-5, INQUIRY command.
+func (d *Disk) inquiry(r request) (int, error) {
+	allocation := int(binary.BigEndian.Uint16(r.cdb[3:]))
+	if r.cdb[1]&1 == 0 { // EVPD
+		if r.cdb[2] != 0 {
+			return 0, badField(2, -1)
+		}
+		return r.reply(d.standardInquiry(), allocation)
+	}
+	for _, p := range d.vpdPages() {
+		if p.code == r.cdb[2] {
+			body := p.body(d)
+			page := binary.BigEndian.AppendUint16([]byte{0, p.code}, uint16(len(body)))
+			return r.reply(append(page, body...), allocation)
+		}
+	}
+	return 0, badField(2, -1)
+}
+
+// standardInquiry is SPC-5, Standard INQUIRY data.
+func (d *Disk) standardInquiry() []byte {
+	b := make([]byte, 96)
+	b[2] = 0x07 // SPC-5
+	b[3] = 0x12 // HISUP, response data format 2
+	b[4] = byte(len(b) - 5)
+	b[7] = 0x02 // CMDQUE
+	pad(b[8:16], vendor)
+	pad(b[16:32], product)
+	pad(b[32:36], revision)
+	for i, version := range []uint16{0x00c0, 0x05c0, 0x0600} { // SAM-6, SPC-5, SBC-4
+		binary.BigEndian.PutUint16(b[58+2*i:], version)
+	}
+	return b
+}
+
+// pad fills b with s and then blanks, as ASCII fields are.
+func pad(b []byte, s string) {
+	copy(b, s+strings.Repeat(" ", len(b)))
+}
+
+// A vpdPage is a page of vital product data, without its header.
+type vpdPage struct {
+	code byte
+	body func(*Disk) []byte
+}
+
+// vpdPages are the pages of this disk, in ascending order.
+func (d *Disk) vpdPages() []vpdPage {
+	pages := []vpdPage{
+		{0x00, (*Disk).supportedPages},
+		{0x80, func(d *Disk) []byte { return []byte(d.Serial) }},
+		{0x83, (*Disk).identification},
+		{0xb0, (*Disk).blockLimits},
+		{0xb1, (*Disk).characteristics},
+	}
+	if d.has&thin != 0 {
+		pages = append(pages, vpdPage{0xb2, (*Disk).provisioning})
+	}
+	return pages
+}
+
+// supportedPages is SPC-5, Supported VPD Pages VPD page.
+func (d *Disk) supportedPages() (b []byte) {
+	for _, p := range d.vpdPages() {
+		b = append(b, p.code)
+	}
+	return b
+}
+
+// identification is SPC-5, Device Identification VPD page: the unit by its
+// NAA name and by vendor, product and serial, and the one port it is behind.
+func (d *Disk) identification() (b []byte) {
+	const binaryCode, asciiCode, utf8Code = 1, 2, 3
+	const unit, port = 0x00, 0x10
+	add := func(code, kind byte, name []byte) {
+		b = append(b, code, kind, 0, byte(len(name)))
+		b = append(b, name...)
+	}
+	naa, _ := hex.DecodeString(d.NAA)
+	add(binaryCode, unit|3, naa)
+	var t10 [24]byte
+	pad(t10[:8], vendor)
+	pad(t10[8:], product)
+	add(asciiCode, unit|1, append(t10[:], d.Serial...))
+	name := []byte("naa." + d.NAA + "\x00")
+	for len(name)%4 != 0 {
+		name = append(name, 0)
+	}
+	add(utf8Code, unit|8, name)
+	add(binaryCode, port|4, []byte{0, 0, 0, 1}) // relative target port
+	return b
+}
+
+// blockLimits is SBC-4, Block Limits VPD page. Lengths are in blocks.
+func (d *Disk) blockLimits() []byte {
+	b := make([]byte, 0x3c)
+	blocks := func(bytes int64) uint32 { return uint32(min(bytes/int64(d.BlockSize), math.MaxUint32)) }
+	b[0] = 0x01 // WSNZ
+	binary.BigEndian.PutUint16(b[2:], uint16(blocks(physicalBlock)))
+	binary.BigEndian.PutUint32(b[4:], blocks(MaxTransfer))
+	binary.BigEndian.PutUint32(b[8:], blocks(optimalTransfer))
+	if d.has&thin != 0 {
+		binary.BigEndian.PutUint32(b[16:], blocks(maxUnmapBytes))
+		binary.BigEndian.PutUint32(b[20:], maxUnmapDescriptors)
+		binary.BigEndian.PutUint32(b[24:], blocks(unmapGranularity))
+		binary.BigEndian.PutUint32(b[28:], 0x80000000) // UGAVALID, alignment 0
+	}
+	if d.has&writable != 0 {
+		binary.BigEndian.PutUint64(b[32:], uint64(blocks(maxWriteSameBytes)))
+	}
+	return b
+}
+
+// characteristics is SBC-4, Block Device Characteristics VPD page.
+func (d *Disk) characteristics() []byte {
+	b := make([]byte, 0x3c)
+	b[1] = 1 // non-rotating medium
+	return b
+}
+
+// provisioning is SBC-4, Logical Block Provisioning VPD page.
+func (d *Disk) provisioning() []byte {
+	const lbpu, lbpws, lbpws10, lbprz = 0x80, 0x40, 0x20, 0x04
+	const thinProvisioned = 2
+	return []byte{0, lbpu | lbpws | lbpws10 | lbprz, thinProvisioned, 0}
+}

@@ -1,0 +1,123 @@
+package scsi
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"github.com/lunserve/lunserve/backstores"
+)
+
+// The limits that the Block Limits VPD page tells.
+const (
+	maxUnmapBytes       = 4 << 30
+	maxUnmapDescriptors = 64
+	maxWriteSameBytes   = 1 << 30
+	unmapGranularity    = 4096 // bytes: what file systems allocate
+)
+
+// unmap is SBC-4, UNMAP command. All ranges are checked before the first goes.
+func (d *Disk) unmap(r request) (int, error) {
+	length := int(binary.BigEndian.Uint16(r.cdb[7:]))
+	if length == 0 {
+		return 0, nil
+	}
+	if length < 8 {
+		return 0, listLengthError
+	}
+	list, err := r.list(length)
+	if err != nil {
+		return 0, err
+	}
+	descriptors := list[8:]
+	descriptors = descriptors[:min(len(descriptors), int(binary.BigEndian.Uint16(list[2:])))]
+	if len(descriptors)/16 > maxUnmapDescriptors {
+		return 0, badParameter(2)
+	}
+	type extent struct{ off, n int64 }
+	var extents []extent
+	total := int64(0)
+	for ; len(descriptors) >= 16; descriptors = descriptors[16:] {
+		off, n, err := d.extent(binary.BigEndian.Uint64(descriptors), uint64(binary.BigEndian.Uint32(descriptors[8:])))
+		if err != nil {
+			return 0, err
+		}
+		total += n
+		extents = append(extents, extent{off, n})
+	}
+	if total > maxUnmapBytes {
+		return 0, badParameter(8)
+	}
+	for _, e := range extents {
+		if err := d.trim(e.off, e.n); err != nil {
+			return 0, err
+		}
+	}
+	return 0, nil
+}
+
+// trim gives back the space of n bytes at off, which then read as zeros.
+func (d *Disk) trim(off, n int64) error {
+	if n == 0 {
+		return nil
+	}
+	if err := backstores.Trim(d.store, off, n); err != nil {
+		return ioError(writeError, uint64(off)/uint64(d.BlockSize), err)
+	}
+	d.count.trims.Add(1)
+	return nil
+}
+
+// writeSame is SBC-4, WRITE SAME (16) command: one block of data-out, or of
+// zeros with NDOB, goes into each block. With UNMAP the blocks may be unmapped
+// instead, as unmapped blocks read as zeros and only if that is what is asked.
+func (d *Disk) writeSame(r request) (int, error) {
+	lba, blocks := r.blocks()
+	if blocks == 0 {
+		return 0, invalidFieldInCDB // WSNZ in the Block Limits VPD page
+	}
+	off, n, err := d.extent(lba, blocks)
+	if err != nil {
+		return 0, err
+	}
+	if n > maxWriteSameBytes {
+		return 0, invalidFieldInCDB
+	}
+	unmap := r.flag(0x08)
+	if unmap && d.has&thin == 0 {
+		return 0, badField(1, 3)
+	}
+	block := make([]byte, d.BlockSize)
+	if ndob := len(r.cdb) == 16 && r.flag(0x01); !ndob {
+		if block, err = r.list(d.BlockSize); err != nil {
+			return 0, err
+		}
+	}
+	zeros := len(bytes.TrimLeft(block, "\x00")) == 0
+	switch {
+	case zeros && unmap:
+		return 0, d.trim(off, n)
+	case zeros:
+		err = backstores.Zero(d.store, off, n)
+	default:
+		err = d.repeat(block, off, n)
+	}
+	if err != nil {
+		return 0, ioError(writeError, lba, err)
+	}
+	d.count.writes.Add(1)
+	d.count.writtenBytes.Add(uint64(n))
+	return 0, nil
+}
+
+// repeat writes block over and over into n bytes at off.
+func (d *Disk) repeat(block []byte, off, n int64) error {
+	many := bytes.Repeat(block, int(min(n, chunk)/int64(len(block))))
+	for end := off + n; off < end; {
+		part := many[:min(end-off, int64(len(many)))]
+		if err := backstores.WriteVec(d.store, [][]byte{part}, off, 0); err != nil {
+			return err
+		}
+		off += int64(len(part))
+	}
+	return nil
+}
