@@ -13,6 +13,7 @@ type mover struct {
 	fd   int
 	one  func(fd int, p []byte, off int64) (int, error)
 	many func(fd int, bufs [][]byte, off int64, flags int) (int, error)
+	now  func(fd int, bufs [][]byte, off int64, flags int) (int, error) // as many, but on the spot
 
 	// blind is set when the file has refused RWF_NOWAIT in this direction.
 	// From then on pace is asked.
@@ -34,15 +35,15 @@ const (
 func (m *mover) move(bufs [][]byte, off, n int64, f Flag) error {
 	if f&NoWait == 0 {
 		if !m.blind.Load() {
-			return m.run(bufs, off, 0)
+			return m.run(bufs, off, 0, false)
 		}
-		return m.timed(bufs, off, n)
+		return m.timed(bufs, off, n, false)
 	}
 	if n > longest {
 		return ErrWouldBlock
 	}
 	if !m.blind.Load() {
-		switch err := m.run(bufs, off, unix.RWF_NOWAIT); {
+		switch err := m.run(bufs, off, unix.RWF_NOWAIT, true); {
 		case err == unix.EAGAIN:
 			return ErrWouldBlock
 		case err != unix.EOPNOTSUPP:
@@ -53,19 +54,19 @@ func (m *mover) move(bufs [][]byte, off, n int64, f Flag) error {
 	if !m.pace.fast() {
 		return ErrWouldBlock
 	}
-	return m.timed(bufs, off, n)
+	return m.timed(bufs, off, n, true)
 }
 
-func (m *mover) timed(bufs [][]byte, off, n int64) error {
+func (m *mover) timed(bufs [][]byte, off, n int64, now bool) error {
 	start := clock()
-	err := m.run(bufs, off, 0)
+	err := m.run(bufs, off, 0, now)
 	m.pace.took(clock()-start, n)
 	return err
 }
 
 // run moves all of bufs, or returns the error of the call that did not. Under
 // RWF_NOWAIT a call that moved less than asked counts as EAGAIN.
-func (m *mover) run(bufs [][]byte, off int64, flags int) error {
+func (m *mover) run(bufs [][]byte, off int64, flags int, now bool) error {
 	for len(bufs) > 0 {
 		if len(bufs[0]) == 0 {
 			bufs = bufs[1:]
@@ -73,9 +74,12 @@ func (m *mover) run(bufs [][]byte, off int64, flags int) error {
 		}
 		var n int
 		var err error
-		if len(bufs) == 1 && flags == 0 {
+		switch {
+		case now:
+			n, err = m.now(m.fd, bufs[:min(len(bufs), atOnce)], off, flags)
+		case len(bufs) == 1 && flags == 0:
 			n, err = m.one(m.fd, bufs[0], off) // has no vector to copy in
-		} else {
+		default:
 			n, err = m.many(m.fd, bufs[:min(len(bufs), atOnce)], off, flags)
 		}
 		switch {

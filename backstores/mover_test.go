@@ -37,6 +37,12 @@ func (f *fakeFile) mover() *mover {
 			return f.call(bufs, off, flags)
 		},
 	}
+	m.now = func(fd int, bufs [][]byte, off int64, flags int) (int, error) {
+		if len(bufs) == 1 && flags == 0 {
+			return m.one(fd, bufs[0], off)
+		}
+		return m.many(fd, bufs, off, flags)
+	}
 	m.pace.expect(time.Microsecond)
 	return m
 }

@@ -23,7 +23,7 @@ type raw struct {
 // open makes r the image in an open file. A raw holds what must not be copied.
 func (r *raw) open(path string, fd int, size, block int64) {
 	r.path, r.fd, r.size, r.block = path, fd, size, block
-	r.reads.fd, r.reads.one, r.reads.many = fd, unix.Pread, unix.Preadv2
+	r.reads.fd, r.reads.one, r.reads.many, r.reads.now = fd, unix.Pread, unix.Preadv2, preadv2.now
 	r.reads.pace.expect(copyTime(fd))
 }
 

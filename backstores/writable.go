@@ -13,7 +13,7 @@ type writableRaw struct {
 
 func (w *writableRaw) open(path string, fd int, size, block int64) {
 	w.raw.open(path, fd, size, block)
-	w.writes.fd, w.writes.one, w.writes.many = fd, unix.Pwrite, unix.Pwritev2
+	w.writes.fd, w.writes.one, w.writes.many, w.writes.now = fd, unix.Pwrite, unix.Pwritev2, pwritev2.now
 	w.writes.pace.expect(copyTime(fd))
 }
 
@@ -56,13 +56,13 @@ func (w *writableRaw) writeDurable(bufs [][]byte, off int64) error {
 	w.syncs.begin()
 	var sync error = unix.EOPNOTSUPP
 	if len(bufs) <= atOnce {
-		if sync = w.writes.run(bufs, off, unix.RWF_DSYNC); sync == nil {
+		if sync = w.writes.run(bufs, off, unix.RWF_DSYNC, false); sync == nil {
 			return w.syncs.end(nil)
 		}
 	}
 	// Whether it was the write or the sync that failed (or that RWF_DSYNC is
 	// not known here), writing without the sync tells.
-	if err := w.writes.run(bufs, off, 0); err != nil {
+	if err := w.writes.run(bufs, off, 0, false); err != nil {
 		w.syncs.end(nil)
 		return err
 	}

@@ -14,32 +14,36 @@ import (
 // A Device is a TCM-USER device, opened and mapped. The kernel lets one
 // process at a time have it.
 type Device struct {
-	uio  string
-	file int // the UIO device, or -1
+	name string
+	uio  *uio
 	mem  []byte
 	ring *ring
 }
 
 // Open opens the UIO device of a TCM-USER device, such as /dev/uio0.
-func Open(uio string) (_ *Device, err error) {
-	d := &Device{uio: uio, file: -1}
+func Open(name string) (_ *Device, err error) {
+	d := &Device{name: name}
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("%s: %w", uio, err), d.Close())
+			err = errors.Join(fmt.Errorf("%s: %w", name, err), d.Close())
 		}
 	}()
-	size, err := mapSize(filepath.Join("/sys/class/uio", filepath.Base(uio), "maps/map0/size"))
+	size, err := mapSize(filepath.Join("/sys/class/uio", filepath.Base(name), "maps/map0/size"))
 	if err != nil {
 		return nil, err
 	}
-	// Not blocking, as a read after a poll must not wait for a second event.
-	if d.file, err = unix.Open(uio, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0); err == unix.EBUSY {
+	// Not blocking, so that a goroutine that waits for it holds no thread.
+	fd, err := unix.Open(name, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err == unix.EBUSY {
 		return nil, errors.New("another program serves this device; is tcmu-runner running?")
 	} else if err != nil {
 		return nil, err
 	}
+	if d.uio, err = newUIO(os.NewFile(uintptr(fd), name)); err != nil {
+		return nil, err
+	}
 	// Not populated: most of the data area has no pages until it is used.
-	if d.mem, err = unix.Mmap(d.file, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
+	if d.mem, err = unix.Mmap(fd, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
 		return nil, fmt.Errorf("map %d bytes: %w", size, err)
 	}
 	d.ring, err = newRing(d.mem)
@@ -66,12 +70,12 @@ func (d *Device) Close() error {
 	if d.mem != nil {
 		errs = append(errs, unix.Munmap(d.mem))
 	}
-	if d.file >= 0 {
-		errs = append(errs, unix.Close(d.file))
+	if d.uio != nil {
+		errs = append(errs, d.uio.file.Close())
 	}
-	d.file, d.mem, d.ring = -1, nil, nil
+	d.uio, d.mem, d.ring = nil, nil, nil
 	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("close %s: %w", d.uio, err)
+		return fmt.Errorf("close %s: %w", d.name, err)
 	}
 	return nil
 }

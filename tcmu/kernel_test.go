@@ -3,6 +3,7 @@ package tcmu
 import (
 	"encoding/binary"
 	"fmt"
+	"os"
 	"sync"
 	"testing"
 
@@ -62,7 +63,11 @@ func newKernel(t testing.TB, size uint32) (*kernel, *Device) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &Device{uio: "fake", file: fds[1], mem: mem, ring: ring}
+	uio, err := newUIO(os.NewFile(uintptr(fds[1]), "uio"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &Device{name: "fake", uio: uio, mem: mem, ring: ring}
 	t.Cleanup(func() {
 		unix.Close(k.file)
 		if err := d.Close(); err != nil {

@@ -3,7 +3,6 @@ package tcmu
 import (
 	"context"
 	"errors"
-
 	"sync"
 )
 
@@ -40,7 +39,7 @@ const (
 // A server is one run of Device.Serve.
 type server struct {
 	ring    *ring
-	events  *events
+	uio     *uio
 	handler Handler
 	queue   *queue
 	workers sync.WaitGroup
@@ -54,15 +53,11 @@ type server struct {
 // Take the LUN out of its fabric before ctx is done: the kernel waits there
 // for commands in flight, and only Serve can answer them.
 func (d *Device) Serve(ctx context.Context, h Handler) (err error) {
-	events, err := newEvents(d.file)
-	if err != nil {
-		return err
-	}
-	s := &server{ring: d.ring, events: events, handler: h, queue: newQueue()}
+	s := &server{ring: d.ring, uio: d.uio, handler: h, queue: newQueue()}
 	interrupted := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
-		events.interrupt()
-		close(interrupted)
+		defer close(interrupted)
+		d.uio.interrupt()
 	})
 	defer func() {
 		s.queue.close()
@@ -71,7 +66,6 @@ func (d *Device) Serve(ctx context.Context, h Handler) (err error) {
 		if !stop() {
 			<-interrupted
 		}
-		err = errors.Join(err, events.close())
 	}()
 	for {
 		if err := s.drain(); err != nil {
@@ -80,7 +74,7 @@ func (d *Device) Serve(ctx context.Context, h Handler) (err error) {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if err := s.events.wait(); err != nil {
+		if err := d.uio.wait(); err != nil {
 			return err
 		}
 	}
@@ -128,7 +122,7 @@ func (s *server) show() error {
 	if !s.ring.publish() {
 		return nil
 	}
-	return s.events.kick()
+	return s.uio.kick()
 }
 
 // handOver gives c to a worker.

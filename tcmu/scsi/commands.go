@@ -27,7 +27,7 @@ const (
 	changes                   // changes the medium: refused if write protected
 	slow                      // always waits
 	thin                      // exists only where blocks can be unmapped
-	writable                  // exists only where blocks can be written
+	writable                  // of a disk: its blocks can be written
 )
 
 const write = dataOut | media | changes
@@ -50,14 +50,14 @@ var commands = []command{
 	{0x2a, none, "WRITE(10)", "2a 18 ffffffff 00 ffff 00", write, (*Disk).write},
 	{0x2f, none, "VERIFY(10)", "2f 16 ffffffff 00 ffff 00", dataOut | media | slow, (*Disk).verify},
 	{0x35, none, "SYNCHRONIZE CACHE(10)", "35 02 ffffffff 00 ffff 00", slow, (*Disk).synchronizeCache},
-	{0x41, none, "WRITE SAME(10)", "41 08 ffffffff 00 ffff 00", write | slow | writable, (*Disk).writeSame},
+	{0x41, none, "WRITE SAME(10)", "41 08 ffffffff 00 ffff 00", write | slow, (*Disk).writeSame},
 	{0x42, none, "UNMAP", "42 00 00000000 00 ffff 00", write | slow | thin, (*Disk).unmap},
 	{0x5a, none, "MODE SENSE(10)", "5a 18 ff ff 000000 ffff 00", 0, (*Disk).modeSense},
 	{0x88, none, "READ(16)", "88 18 ffffffffffffffff ffffffff 00 00", media, (*Disk).read},
 	{0x8a, none, "WRITE(16)", "8a 18 ffffffffffffffff ffffffff 00 00", write, (*Disk).write},
 	{0x8f, none, "VERIFY(16)", "8f 16 ffffffffffffffff ffffffff 00 00", dataOut | media | slow, (*Disk).verify},
 	{0x91, none, "SYNCHRONIZE CACHE(16)", "91 02 ffffffffffffffff ffffffff 00 00", slow, (*Disk).synchronizeCache},
-	{0x93, none, "WRITE SAME(16)", "93 09 ffffffffffffffff ffffffff 00 00", write | slow | writable, (*Disk).writeSame},
+	{0x93, none, "WRITE SAME(16)", "93 09 ffffffffffffffff ffffffff 00 00", write | slow, (*Disk).writeSame},
 	{0x9e, 0x10, "READ CAPACITY(16)", "9e 10 0000000000000000 ffffffff 00 00", media, (*Disk).readCapacity16},
 	{0xa3, 0x0c, "REPORT SUPPORTED OPERATION CODES", "a3 0c 87 ff ffff ffffffff 00 00", 0, (*Disk).reportOpcodes},
 	{0xa8, none, "READ(12)", "a8 18 ffffffff ffffffff 00 00", media, (*Disk).read},

@@ -69,7 +69,7 @@ func (d *Disk) Execute(cdb []byte, data [][]byte, wait bool) (status byte, n int
 	if err == nil {
 		return good, n, nil, true
 	}
-	if err == backstores.ErrWouldBlock {
+	if err == backstores.ErrWouldBlock && !wait {
 		return 0, 0, nil, false
 	}
 	s, isSense := err.(Sense)
@@ -177,12 +177,12 @@ func (d *Disk) startStop(r request) (int, error) {
 }
 
 // ioError turns an error of the store into the reason for a failed command.
-func ioError(s Sense, lba uint64, err error) error {
+func ioError(s Sense, err error) error {
 	if errors.Is(err, backstores.ErrWouldBlock) {
 		return backstores.ErrWouldBlock
 	}
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
 		return spaceAllocation.because(err)
 	}
-	return s.at(lba).because(err)
+	return s.because(err)
 }

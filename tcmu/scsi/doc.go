@@ -1,7 +1,8 @@
 // Package scsi answers SCSI commands as a direct-access block device does,
 // with the contents of a disk taken from a [backstores.Backstore].
 //
-// It follows SBC-4 and SPC-5, cited by the titles of their clauses. Everything
+// It follows SBC-4 and SPC-5, cited by the titles of their clauses, and claims
+// SBC-3 and SPC-4, which they extend. Everything
 // that needs a list of commands reads the one table in commands.go: execution,
 // the check for bits that must be zero, and REPORT SUPPORTED OPERATION CODES.
 // A command is a function of bytes: a CDB and data buffers come in, a count of

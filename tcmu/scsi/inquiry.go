@@ -35,14 +35,14 @@ func (d *Disk) inquiry(r request) (int, error) {
 // standardInquiry is SPC-5, Standard INQUIRY data.
 func (d *Disk) standardInquiry() []byte {
 	b := make([]byte, 96)
-	b[2] = 0x07 // SPC-5
+	b[2] = 0x06 // SPC-4: what test suites know
 	b[3] = 0x12 // HISUP, response data format 2
 	b[4] = byte(len(b) - 5)
 	b[7] = 0x02 // CMDQUE
 	pad(b[8:16], vendor)
 	pad(b[16:32], product)
 	pad(b[32:36], revision)
-	for i, version := range []uint16{0x00c0, 0x05c0, 0x0600} { // SAM-6, SPC-5, SBC-4
+	for i, version := range []uint16{0x00a0, 0x0460, 0x04c0} { // SAM-5, SPC-4, SBC-3
 		binary.BigEndian.PutUint16(b[58+2*i:], version)
 	}
 	return b

@@ -31,6 +31,7 @@ func (d *Disk) transfer(r request) (bufs [][]byte, off, n int64, err error) {
 
 // read is SBC-4, READ (10) command, and its brothers.
 func (d *Disk) read(r request) (int, error) {
+	lba, _ := r.blocks()
 	bufs, off, n, err := d.transfer(r)
 	if err != nil || n == 0 {
 		return 0, err
@@ -49,7 +50,7 @@ func (d *Disk) read(r request) (int, error) {
 		}
 	}
 	if err := backstores.ReadVec(d.store, bufs, off, flags); err != nil {
-		return 0, ioError(unrecoveredRead, uint64(off)/uint64(d.BlockSize), err)
+		return 0, ioError(unrecoveredRead.at(lba), err)
 	}
 	d.count.reads.Add(1)
 	d.count.readBytes.Add(uint64(n))
@@ -64,7 +65,7 @@ func (d *Disk) write(r request) (int, error) {
 		return 0, err
 	}
 	if n != int64(blocks)*int64(d.BlockSize) {
-		return 0, invalidFieldInCDB
+		return 0, listTooShort
 	}
 	var flags backstores.Flag
 	if !r.wait {
@@ -74,7 +75,7 @@ func (d *Disk) write(r request) (int, error) {
 		flags |= backstores.Durable
 	}
 	if err := backstores.WriteVec(d.store, bufs, off, flags); err != nil {
-		return 0, ioError(writeError, lba, err)
+		return 0, ioError(writeError.at(lba), err)
 	}
 	d.count.writes.Add(1)
 	d.count.writtenBytes.Add(uint64(n))
@@ -84,7 +85,7 @@ func (d *Disk) write(r request) (int, error) {
 // flush makes what is written durable.
 func (d *Disk) flush() error {
 	if err := backstores.Flush(d.store); err != nil {
-		return ioError(writeError, 0, err)
+		return ioError(writeError, err)
 	}
 	return nil
 }
@@ -99,6 +100,9 @@ func (d *Disk) synchronizeCache(r request) (int, error) {
 	if d.has&writable == 0 {
 		return 0, nil
 	}
+	if err := d.flush(); err != nil {
+		return 0, err
+	}
 	d.count.flushes.Add(1)
-	return 0, d.flush()
+	return 0, nil
 }

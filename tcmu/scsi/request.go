@@ -35,6 +35,9 @@ func (r request) reply(p []byte, allocation int) (n int, err error) {
 // first returns the buffers' first n bytes, in buffers. It may cut the last of
 // them short in place, which does no harm when the command comes again.
 func (r request) first(n int) ([][]byte, bool) {
+	if n == 0 {
+		return nil, true
+	}
 	for i, b := range r.data {
 		if n <= len(b) {
 			if n < len(b) {

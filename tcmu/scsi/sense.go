@@ -46,6 +46,7 @@ var (
 	listLengthError    = Sense{Key: illegalRequest, Code: 0x1a00}
 	invalidOpcode      = Sense{Key: illegalRequest, Code: 0x2000}
 	lbaOutOfRange      = Sense{Key: illegalRequest, Code: 0x2100}
+	listTooShort       = Sense{Key: illegalRequest, Code: 0x0e03} // INVALID FIELD IN COMMAND INFORMATION UNIT
 	invalidFieldInCDB  = Sense{Key: illegalRequest, Code: 0x2400}
 	invalidFieldInList = Sense{Key: illegalRequest, Code: 0x2600}
 	savingUnsupported  = Sense{Key: illegalRequest, Code: 0x3900}

@@ -9,7 +9,7 @@ import (
 
 // The limits that the Block Limits VPD page tells.
 const (
-	maxUnmapBytes       = 4 << 30
+	maxUnmapBytes       = 512 << 20
 	maxUnmapDescriptors = 64
 	maxWriteSameBytes   = 1 << 30
 	unmapGranularity    = 4096 // bytes: what file systems allocate
@@ -52,6 +52,7 @@ func (d *Disk) unmap(r request) (int, error) {
 			return 0, err
 		}
 	}
+	d.count.trims.Add(1)
 	return 0, nil
 }
 
@@ -61,9 +62,8 @@ func (d *Disk) trim(off, n int64) error {
 		return nil
 	}
 	if err := backstores.Trim(d.store, off, n); err != nil {
-		return ioError(writeError, uint64(off)/uint64(d.BlockSize), err)
+		return ioError(writeError.at(uint64(off)/uint64(d.BlockSize)), err)
 	}
-	d.count.trims.Add(1)
 	return nil
 }
 
@@ -88,6 +88,9 @@ func (d *Disk) writeSame(r request) (int, error) {
 	}
 	block := make([]byte, d.BlockSize)
 	if ndob := len(r.cdb) == 16 && r.flag(0x01); !ndob {
+		if r.room() != d.BlockSize {
+			return 0, listTooShort
+		}
 		if block, err = r.list(d.BlockSize); err != nil {
 			return 0, err
 		}
@@ -95,14 +98,18 @@ func (d *Disk) writeSame(r request) (int, error) {
 	zeros := len(bytes.TrimLeft(block, "\x00")) == 0
 	switch {
 	case zeros && unmap:
-		return 0, d.trim(off, n)
+		if err := d.trim(off, n); err != nil {
+			return 0, err
+		}
+		d.count.trims.Add(1)
+		return 0, nil
 	case zeros:
 		err = backstores.Zero(d.store, off, n)
 	default:
 		err = d.repeat(block, off, n)
 	}
 	if err != nil {
-		return 0, ioError(writeError, lba, err)
+		return 0, ioError(writeError.at(lba), err)
 	}
 	d.count.writes.Add(1)
 	d.count.writtenBytes.Add(uint64(n))

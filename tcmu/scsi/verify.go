@@ -44,7 +44,7 @@ func (d *Disk) compare(off, n int64, want []byte) error {
 	for done := int64(0); done < n; {
 		have := buf[:min(n-done, int64(len(buf)))]
 		if err := backstores.ReadVec(d.store, [][]byte{have}, off+done, 0); err != nil {
-			return ioError(unrecoveredRead, uint64(off+done)/uint64(d.BlockSize), err)
+			return ioError(unrecoveredRead.at(uint64(off+done)/uint64(d.BlockSize)), err)
 		}
 		for i := 0; want != nil && i < len(have); {
 			rest := want[(done+int64(i))%int64(len(want)):]

@@ -1,0 +1,223 @@
+package scsi
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/backstores"
+)
+
+func TestErrorsOfTheStoreBecomeSenseData(t *testing.T) {
+	list := string(unmapList(5, 1))
+	block := strings.Repeat("x", 512)
+	zeros := strings.Repeat("\x00", 512)
+	for _, tt := range []struct {
+		name, cdb, out string
+		call           string
+		err            error
+		fail           string
+	}{
+		{"READ(6)", "08 00 0005 02 00", block, "read", unix.EIO, "3/11/00 info 5"},
+		{"READ(10)", "28 00 00000005 00 0002 00", block, "read", unix.EIO, "3/11/00 info 5"},
+		{"READ(12)", "a8 00 00000005 00000002 00 00", block, "read", unix.EIO, "3/11/00 info 5"},
+		{"READ(16)", "88 00 0000000000000005 00000002 00 00", block, "read", unix.EIO, "3/11/00 info 5"},
+		{"READ(10), image cut short", "28 00 00000005 00 0002 00", block, "read", io.ErrUnexpectedEOF, "3/11/00 info 5"},
+		{"READ(10) FUA, flush", "28 08 00000005 00 0002 00", block, "flush", unix.EIO, "3/0c/00…"},
+		{"VERIFY(10)", "2f 00 00000005 00 0002 00", "", "read", unix.EIO, "3/11/00 info 5"},
+		{"VERIFY(16)", "8f 02 0000000000000005 00000001 00 00", block, "read", unix.EIO, "3/11/00 info 5"},
+		{"WRITE(6)", "0a 00 0005 01 00", block, "write", unix.EIO, "3/0c/00 info 5"},
+		{"WRITE(10)", "2a 00 00000005 00 0001 00", block, "write", unix.EIO, "3/0c/00 info 5"},
+		{"WRITE(12)", "aa 00 00000005 00000001 00 00", block, "write", unix.EIO, "3/0c/00 info 5"},
+		{"WRITE(16)", "8a 00 0000000000000005 00000001 00 00", block, "write", unix.EIO, "3/0c/00 info 5"},
+		{"WRITE(10), no space", "2a 00 00000005 00 0001 00", block, "write", unix.ENOSPC, "7/27/07"},
+		{"WRITE(10) FUA, no space", "2a 08 00000005 00 0001 00", block, "write", unix.ENOSPC, "7/27/07"},
+		{"WRITE(10), no quota", "2a 00 00000005 00 0001 00", block, "write", unix.EDQUOT, "7/27/07"},
+		{"SYNCHRONIZE CACHE(10)", "35 00 00000000 00 0000 00", "", "flush", unix.EIO, "3/0c/00…"},
+		{"SYNCHRONIZE CACHE(16)", "91 00 0000000000000000 00000000 00 00", "", "flush", unix.EIO, "3/0c/00…"},
+		{"SYNCHRONIZE CACHE(10), no space", "35 00 00000000 00 0000 00", "", "flush", unix.ENOSPC, "7/27/07"},
+		{"START STOP UNIT", "1b 00 00 00 00 00", "", "flush", unix.EIO, "3/0c/00…"},
+		{"UNMAP", "42 00 00000000 00 0018 00", list, "trim", unix.EIO, "3/0c/00 info 5"},
+		{"UNMAP, no space", "42 00 00000000 00 0018 00", list, "trim", unix.ENOSPC, "7/27/07"},
+		{"WRITE SAME(10)", "41 00 00000005 00 0003 00", block, "write", unix.EIO, "3/0c/00 info 5"},
+		{"WRITE SAME(10), zeros", "41 00 00000005 00 0003 00", zeros, "zero", unix.EIO, "3/0c/00 info 5"},
+		{"WRITE SAME(16), no space", "93 01 0000000000000005 00000003 00 00", "", "zero", unix.ENOSPC, "7/27/07"},
+		{"WRITE SAME(16) UNMAP", "93 09 0000000000000005 00000003 00 00", "", "trim", unix.EIO, "3/0c/00 info 5"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			u := newUnit("sparse", 512)
+			cause := fmt.Errorf("disk.img: %w", tt.err)
+			u.fails[tt.call] = cause
+			_, why := must(t, u.Disk, raw(tt.cdb), []byte(tt.out))
+			if want, open := strings.CutSuffix(tt.fail, "…"); why != want && !(open && strings.HasPrefix(why, want)) {
+				t.Errorf("sense data %q, want %q", why, tt.fail)
+			}
+			if len(u.reports) != 1 || !errors.Is(u.reports[0], tt.err) {
+				t.Errorf("reported %q, want %q", u.reports, cause)
+			}
+			if s := u.Stats(); s.Reads+s.Writes+s.Trims > 0 {
+				t.Errorf("counted: %+v", s)
+			}
+			if u.stopped.Load() {
+				t.Error("stopped, though its flush has failed")
+			}
+		})
+	}
+}
+
+// TestErrorsAreReportedWithoutWaitToo: an error that comes at once is an
+// answer, and is not tried again.
+func TestErrorsAreReportedWithoutWaitToo(t *testing.T) {
+	u := newUnit("sparse", 512)
+	u.fails["read"] = unix.EIO
+	status, n, sense, ok := u.Execute(raw("28 00 00000005 00 0002 00"), [][]byte{filled(1024)}, false)
+	if !ok || verdict(t, status, n, 1024, sense) != "3/11/00 info 5" {
+		t.Errorf("status %02x, sense data % x, ok %v", status, sense, ok)
+	}
+	if len(u.reports) != 1 {
+		t.Errorf("reported %q", u.reports)
+	}
+}
+
+func TestRefusedCommandsAreNotReported(t *testing.T) {
+	u := newUnit("sparse", 512)
+	must(t, u.Disk, raw("28 00 00001000 00 0002 00"), filled(1024))
+	must(t, u.Disk, raw("c1 00 00000000 00 0000 00"))
+	if len(u.reports) > 0 {
+		t.Errorf("reported %q", u.reports)
+	}
+}
+
+func TestNobodyHasToTakeReports(t *testing.T) {
+	u := newUnit("sparse", 512)
+	u.Report = nil
+	u.fails["read"] = unix.EIO
+	if _, why := must(t, u.Disk, raw("28 00 00000005 00 0002 00"), filled(1024)); why != "3/11/00 info 5" {
+		t.Errorf("sense data %q", why)
+	}
+}
+
+func TestUnmapStopsAtTheFirstError(t *testing.T) {
+	u := newUnit("sparse", 512)
+	u.fails["trim"] = unix.EIO
+	list := unmapList(5, 1, 9, 1)
+	if _, why := must(t, u.Disk, unmapCDB(len(list)), list); why != "3/0c/00 info 5" {
+		t.Errorf("sense data %q", why)
+	}
+	if want := []string{"trim 512 at 2560"}; !slices.Equal(u.calls, want) {
+		t.Errorf("the store did %q, want %q", u.calls, want)
+	}
+}
+
+// TestWhatWouldBlockIsLeftForLater: without wait a command is done at once or
+// has done nothing, and is counted when it is done.
+func TestWhatWouldBlockIsLeftForLater(t *testing.T) {
+	for _, tt := range []struct {
+		name, cdb string
+		tried     []string // calls of the store without wait
+		stats     Stats
+	}{
+		{"READ(6)", "08 00 0005 01 00", []string{"read 512 at 2560 nowait"}, Stats{Reads: 1, ReadBytes: 512}},
+		{"READ(10)", "28 00 00000005 00 0001 00", []string{"read 512 at 2560 nowait"}, Stats{Reads: 1, ReadBytes: 512}},
+		{"READ(10) FUA", "28 08 00000005 00 0001 00", nil, Stats{Reads: 1, ReadBytes: 512}},
+		{"READ(16)", "88 00 0000000000000005 00000001 00 00", []string{"read 512 at 2560 nowait"}, Stats{Reads: 1, ReadBytes: 512}},
+		{"WRITE(10)", "2a 00 00000005 00 0001 00", []string{"write 512 at 2560 nowait"}, Stats{Writes: 1, WrittenBytes: 512}},
+		{"WRITE(10) FUA", "2a 08 00000005 00 0001 00", []string{"write 512 at 2560 nowait durable"}, Stats{Writes: 1, WrittenBytes: 512}},
+		{"WRITE(16)", "8a 00 0000000000000005 00000001 00 00", []string{"write 512 at 2560 nowait"}, Stats{Writes: 1, WrittenBytes: 512}},
+		{"SYNCHRONIZE CACHE(10)", "35 00 00000000 00 0000 00", nil, Stats{Flushes: 1}},
+		{"SYNCHRONIZE CACHE(16)", "91 00 0000000000000000 00000000 00 00", nil, Stats{Flushes: 1}},
+		{"WRITE SAME(16)", "93 01 0000000000000005 00000001 00 00", nil, Stats{Writes: 1, WrittenBytes: 512}},
+		{"VERIFY(10)", "2f 00 00000005 00 0001 00", nil, Stats{}},
+		{"VERIFY(16)", "8f 00 0000000000000005 00000001 00 00", nil, Stats{}},
+		{"START STOP UNIT", "1b 00 00 00 00 00", nil, Stats{}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			u := newUnit("sparse", 512)
+			u.busy = true
+			before := slices.Clone(u.bytes)
+			bufs := split(filled(1000), 100) // as the ring has them: the same ones both times
+			for range 2 {
+				u.calls = nil
+				status, n, sense, ok := u.Execute(raw(tt.cdb), bufs, false)
+				if ok || status != 0 || n != 0 || sense != nil {
+					t.Errorf("status %02x, %d bytes, sense data % x, ok %v", status, n, sense, ok)
+				}
+				if !slices.Equal(u.calls, tt.tried) {
+					t.Errorf("the store did %q, want %q", u.calls, tt.tried)
+				}
+			}
+			if !slices.Equal(before, u.bytes) || u.stopped.Load() || len(u.reports) > 0 {
+				t.Errorf("changed: reports %q, stopped %v", u.reports, u.stopped.Load())
+			}
+			if s := u.Stats(); s != (Stats{}) {
+				t.Errorf("counted: %+v", s)
+			}
+			if status, _, sense, ok := u.Execute(raw(tt.cdb), bufs, true); !ok || status != 0 {
+				t.Errorf("then, with wait: status %02x, sense data % x, ok %v", status, sense, ok)
+			}
+			if s := u.Stats(); s != tt.stats {
+				t.Errorf("counted %+v, want %+v", s, tt.stats)
+			}
+		})
+	}
+}
+
+// TestControlCommandsNeverWait, whatever the store is at.
+func TestControlCommandsNeverWait(t *testing.T) {
+	u := newUnit("sparse", 512)
+	u.busy = true
+	for _, cdb := range []string{
+		"00 00 00 00 00 00", "03 00 00 00 12 00", "12 00 00 00ff 00", "12 01 b0 00ff 00", "1a 00 3f 00 ff 00",
+		"5a 00 3f 00 000000 0100 00", "25 00 00000000 00 00 00 00", "9e 10 0000000000000000 00000020 00 00",
+		"a3 0c 00 00 0000 00001000 00 00", "28 00 00000000 00 0000 00", "2a 00 00000000 00 0000 00",
+	} {
+		if status, _, sense, ok := u.Execute(raw(cdb), [][]byte{filled(4096)}, false); !ok || status != 0 {
+			t.Errorf("%s: status %02x, sense data % x, ok %v", cdb, status, sense, ok)
+		}
+	}
+	if len(u.calls) > 0 {
+		t.Errorf("the store did %q", u.calls)
+	}
+}
+
+// TestWithWaitThereIsAlwaysAnAnswer: nobody asks a third time, so that even a
+// store that answers what it should not must not leave a command unanswered.
+func TestWithWaitThereIsAlwaysAnAnswer(t *testing.T) {
+	for _, cdb := range []string{"28 00 00000005 00 0001 00", "2a 00 00000005 00 0001 00", "2f 00 00000005 00 0001 00",
+		"35 00 00000000 00 0000 00", "93 01 0000000000000005 00000001 00 00"} {
+		u := newUnit("sparse", 512)
+		for _, call := range []string{"read", "write", "flush", "zero", "trim"} {
+			u.fails[call] = backstores.ErrWouldBlock
+		}
+		status, _, sense, ok := u.Execute(raw(cdb), [][]byte{filled(512)}, true)
+		if !ok || status != 0x02 {
+			t.Errorf("%s: status %02x, sense data % x, ok %v", cdb, status, sense, ok)
+		}
+	}
+}
+
+// TestCommandsRunSideBySide is for the race detector.
+func TestCommandsRunSideBySide(t *testing.T) {
+	u := newUnit("sparse", 512)
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			buf := filled(1024)
+			for j := range 200 {
+				lba := (i*200 + j) % 1000
+				for _, how := range []string{"2a00%08x00000200", "2800%08x00000200", "2f00%08x00000200", "3500%08x00000000",
+					"9301%016x000000010000", "1b0000000100", "120000006000"} {
+					u.Execute(at(how, lba), [][]byte{buf}, j%2 == 0)
+				}
+			}
+			u.Stats()
+		})
+	}
+	wg.Wait()
+}

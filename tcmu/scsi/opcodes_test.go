@@ -1,0 +1,189 @@
+package scsi
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"testing"
+)
+
+// told is what REPORT SUPPORTED OPERATION CODES tells of a command.
+type told struct {
+	op    byte
+	sa    int
+	usage []byte
+}
+
+// all is the answer with REPORTING OPTIONS 000b, taken apart.
+func all(t *testing.T, d *Disk, timeouts bool) (list []told, sizes []int) {
+	t.Helper()
+	cdb, step := "a3 0c 00 00 0000 00010000 00 00", 8
+	if timeouts {
+		cdb, step = "a3 0c 80 00 0000 00010000 00 00", 20
+	}
+	buf := filled(1 << 16)
+	n, why := must(t, d, raw(cdb), buf)
+	if why != "" || n < 4 || int(binary.BigEndian.Uint32(buf)) != n-4 || (n-4)%step != 0 {
+		t.Fatalf("CDB %s: sense data %q, % x", cdb, why, buf[:n])
+	}
+	for b := buf[4:n]; len(b) > 0; b = b[step:] {
+		c := told{op: b[0], sa: none}
+		if b[5]&1 != 0 { // SERVACTV
+			c.sa = int(binary.BigEndian.Uint16(b[2:]))
+		} else if b[2] != 0 || b[3] != 0 {
+			t.Errorf("service action without SERVACTV: % x", b[:step])
+		}
+		if ctdp := b[5]&2 != 0; ctdp != timeouts || b[1] != 0 || b[4] != 0 || b[5]&^3 != 0 {
+			t.Errorf("descriptor % x", b[:step])
+		}
+		if timeouts && !bytes.Equal(b[8:20], raw("000a 00 00 00000000 00000000")) {
+			t.Errorf("timeouts descriptor % x", b[8:20])
+		}
+		list = append(list, c)
+		sizes = append(sizes, int(binary.BigEndian.Uint16(b[6:])))
+	}
+	return list, sizes
+}
+
+// one is the answer with one of the other REPORTING OPTIONS.
+func one(t *testing.T, d *Disk, options int, op byte, sa int) (support byte, usage, timeouts []byte, why string) {
+	t.Helper()
+	buf := filled(256)
+	n, why := must(t, d, raw(fmt.Sprintf("a3 0c %02x %02x %04x 00000100 00 00", options, op, sa)), buf)
+	if why != "" {
+		return 0, nil, nil, why
+	}
+	b := buf[:n]
+	size := int(binary.BigEndian.Uint16(b[2:]))
+	if b[0] != 0 || b[1]&0x78 != 0 || len(b) < 4+size || b[1]&0x80 == 0 && len(b) != 4+size {
+		t.Fatalf("opcode %02x, service action %x: % x", op, sa, b)
+	}
+	return b[1] & 7, b[4 : 4+size], b[4+size:], ""
+}
+
+// TestSupportedOperationCodes pins what is told of every command.
+func TestSupportedOperationCodes(t *testing.T) {
+	d := newUnit("sparse", 512).Disk
+	want := []told{
+		{0x00, none, raw("00 00 00 00 00 00")},
+		{0x03, none, raw("03 01 00 00 ff 00")},
+		{0x08, none, raw("08 1f ff ff ff 00")},
+		{0x0a, none, raw("0a 1f ff ff ff 00")},
+		{0x12, none, raw("12 01 ff ff ff 00")},
+		{0x1a, none, raw("1a 08 ff ff ff 00")},
+		{0x1b, none, raw("1b 01 00 0f f7 00")},
+		{0x25, none, raw("25 00 00000000 00 00 00 00")},
+		{0x28, none, raw("28 18 ffffffff 00 ffff 00")},
+		{0x2a, none, raw("2a 18 ffffffff 00 ffff 00")},
+		{0x2f, none, raw("2f 16 ffffffff 00 ffff 00")},
+		{0x35, none, raw("35 02 ffffffff 00 ffff 00")},
+		{0x41, none, raw("41 08 ffffffff 00 ffff 00")},
+		{0x42, none, raw("42 00 00000000 00 ffff 00")},
+		{0x5a, none, raw("5a 18 ff ff 000000 ffff 00")},
+		{0x88, none, raw("88 18 ffffffffffffffff ffffffff 00 00")},
+		{0x8a, none, raw("8a 18 ffffffffffffffff ffffffff 00 00")},
+		{0x8f, none, raw("8f 16 ffffffffffffffff ffffffff 00 00")},
+		{0x91, none, raw("91 02 ffffffffffffffff ffffffff 00 00")},
+		{0x93, none, raw("93 09 ffffffffffffffff ffffffff 00 00")},
+		{0x9e, 0x10, raw("9e 10 0000000000000000 ffffffff 00 00")},
+		{0xa3, 0x0c, raw("a3 0c 87 ff ffff ffffffff 00 00")},
+		{0xa8, none, raw("a8 18 ffffffff ffffffff 00 00")},
+		{0xaa, none, raw("aa 18 ffffffff ffffffff 00 00")},
+	}
+	list, _ := all(t, d, false)
+	if len(list) != len(want) {
+		t.Errorf("%d commands, want %d", len(list), len(want))
+	}
+	for i, c := range list[:min(len(list), len(want))] {
+		if c.op != want[i].op || c.sa != want[i].sa {
+			t.Fatalf("command %d is %02x/%x, want %02x/%x", i, c.op, c.sa, want[i].op, want[i].sa)
+		}
+		if _, usage, _, why := one(t, d, 3, c.op, max(c.sa, 0)); why != "" || !bytes.Equal(usage, want[i].usage) {
+			t.Errorf("%02x: sense data %q, usage data % x, want % x", c.op, why, usage, want[i].usage)
+		}
+	}
+}
+
+// TestReportingOptionsAgree asks for every row of the table in every way.
+func TestReportingOptionsAgree(t *testing.T) {
+	for _, ability := range abilities {
+		u := newUnit(ability, 512)
+		plain, sizes := all(t, u.Disk, false)
+		timed, timedSizes := all(t, u.Disk, true)
+		if len(plain) != len(u.rows) || len(timed) != len(u.rows) {
+			t.Fatalf("%s: %d and, with timeouts, %d commands told of %d", ability, len(plain), len(timed), len(u.rows))
+		}
+		for i, c := range plain {
+			row := u.rows[i]
+			if c.op != row.op || c.sa != row.sa || sizes[i] != len(row.usage) {
+				t.Errorf("%s: %s is told as %02x/%x of %d bytes", ability, row.name, c.op, c.sa, sizes[i])
+			}
+			if timed[i].op != c.op || timed[i].sa != c.sa || timedSizes[i] != sizes[i] {
+				t.Errorf("%s: %s is told otherwise with timeouts", ability, row.name)
+			}
+			right, wrong := 1, 2
+			if c.sa != none {
+				right, wrong = 2, 1
+			}
+			for _, options := range []int{right, 3} {
+				support, usage, timeouts, why := one(t, u.Disk, options, c.op, max(c.sa, 0))
+				if why != "" || support != 3 || !bytes.Equal(usage, row.usage) || len(timeouts) > 0 {
+					t.Errorf("%s: %s with option %d: sense data %q, SUPPORT %d, usage data % x, timeouts % x",
+						ability, row.name, options, why, support, usage, timeouts)
+				}
+				_, usage, timeouts, _ = one(t, u.Disk, options|0x80, c.op, max(c.sa, 0))
+				if !bytes.Equal(usage, row.usage) || !bytes.Equal(timeouts, raw("000a 00 00 00000000 00000000")) {
+					t.Errorf("%s: %s with RCTD: usage data % x, timeouts % x", ability, row.name, usage, timeouts)
+				}
+			}
+			if _, _, _, why := one(t, u.Disk, wrong, c.op, max(c.sa, 0)); why != "5/24/00 cdb 2.2" {
+				t.Errorf("%s: %s with option %d: sense data %q", ability, row.name, wrong, why)
+			}
+		}
+	}
+}
+
+func TestReportSupportedOperationCodesFields(t *testing.T) {
+	const unsupported = "00 01 0000"
+	converse(t, newUnit("sparse", 512).Disk, []exchange{
+		{name: "unknown opcode", cdb: "a3 0c 01 c1 0000 00000100 00 00", want: unsupported},
+		{name: "unknown opcode, with service action", cdb: "a3 0c 02 c1 0001 00000100 00 00", want: unsupported},
+		{name: "unknown opcode, either", cdb: "a3 0c 03 c1 0000 00000100 00 00", want: unsupported},
+		{name: "unknown opcode with timeouts", cdb: "a3 0c 81 c1 0000 00000100 00 00", want: unsupported},
+		{name: "unknown service action", cdb: "a3 0c 02 9e 001f 00000100 00 00", want: unsupported},
+		{name: "unknown service action, either", cdb: "a3 0c 03 9e 001f 00000100 00 00", want: unsupported},
+		{name: "service action beyond five bits", cdb: "a3 0c 02 9e 0110 00000100 00 00", want: unsupported},
+		{name: "service action of a command without, either", cdb: "a3 0c 03 28 0001 00000100 00 00", want: unsupported},
+		{name: "service action is ignored with 001b", cdb: "a3 0c 01 00 0001 00000100 00 00", want: "00 03 0006 00 00 00 00 00 00"},
+		{name: "service action where it has to be, 001b", cdb: "a3 0c 01 9e 0010 00000100 00 00", fail: "5/24/00 cdb 2.2"},
+		{name: "service action where there is none, 010b", cdb: "a3 0c 02 28 0000 00000100 00 00", fail: "5/24/00 cdb 2.2"},
+		{name: "option 100b", cdb: "a3 0c 04 00 0000 00000100 00 00", fail: "5/24/00 cdb 2.2"},
+		{name: "option 111b", cdb: "a3 0c 07 00 0000 00000100 00 00", fail: "5/24/00 cdb 2.2"},
+		{name: "all, clipped to the length", cdb: "a3 0c 00 00 0000 00000004 00 00", want: "000000c0"},
+		{name: "all with timeouts, clipped to the length", cdb: "a3 0c 80 00 0000 00000004 00 00", want: "000001e0"},
+		{name: "allocation length that is negative in 32 bits", cdb: "a3 0c 01 00 0000 ffffffff 00 00", want: "00 03 0006 00 00 00 00 00 00"},
+		{name: "nothing", cdb: "a3 0c 00 00 0000 00000000 00 00"},
+	})
+}
+
+func TestCommandsThatNeedAnAbilityAreToldOnlyWithIt(t *testing.T) {
+	has := func(ability string, op byte) bool {
+		support, _, _, _ := one(t, newUnit(ability, 512).Disk, 1, op, 0)
+		return support == 3
+	}
+	for _, tt := range []struct {
+		name string
+		op   byte
+		on   map[string]bool
+	}{
+		{"UNMAP", 0x42, map[string]bool{"sparse": true}},
+		{"READ(10)", 0x28, map[string]bool{"sparse": true, "writable": true, "read-only": true}},
+		{"WRITE(10)", 0x2a, map[string]bool{"sparse": true, "writable": true, "read-only": true}},
+	} {
+		for _, ability := range abilities {
+			if got := has(ability, tt.op); got != tt.on[ability] {
+				t.Errorf("%s on a %s disk: %v", tt.name, ability, got)
+			}
+		}
+	}
+}

@@ -1,0 +1,167 @@
+package scsi
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"sync"
+
+	"github.com/lunserve/lunserve/backstores"
+)
+
+// An image is a store in memory that can be read, and what its betters below
+// have in common. It keeps a record of the calls, and fails where it is told.
+type image struct {
+	mu    sync.Mutex
+	bytes []byte
+	calls []string         // "read 512 at 0", …
+	fails map[string]error // by the first word of the call
+	busy  bool             // what may not wait would have to
+}
+
+var errPast = errors.New("past the end")
+
+// begin records a call and says how it ends, if that is certain.
+func (m *image) begin(call string, off, n int64, f backstores.Flag) error {
+	text := fmt.Sprintf("%s %d at %d", call, n, off)
+	if f&backstores.NoWait != 0 {
+		text += " nowait"
+	}
+	if f&backstores.Durable != 0 {
+		text += " durable"
+	}
+	m.calls = append(m.calls, text)
+	switch {
+	case f&backstores.NoWait != 0 && m.busy:
+		return backstores.ErrWouldBlock
+	case m.fails[call] != nil:
+		return m.fails[call]
+	case off < 0 || n < 0 || off+n > int64(len(m.bytes)):
+		return errPast
+	}
+	return nil
+}
+
+func total(bufs [][]byte) (n int64) {
+	for _, b := range bufs {
+		n += int64(len(b))
+	}
+	return n
+}
+
+func (m *image) Size() int64  { return int64(len(m.bytes)) }
+func (m *image) Close() error { return nil }
+
+func (m *image) ReadAt(p []byte, off int64) (int, error) {
+	if off >= int64(len(m.bytes)) {
+		return 0, io.EOF
+	}
+	if err := m.ReadVec([][]byte{p}, off, 0); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+func (m *image) ReadVec(bufs [][]byte, off int64, f backstores.Flag) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.begin("read", off, total(bufs), f); err != nil {
+		return err
+	}
+	for _, b := range bufs {
+		off += int64(copy(b, m.bytes[off:]))
+	}
+	return nil
+}
+
+// A ram can be written too, and flushed.
+type ram struct{ image }
+
+func (m *ram) WriteAt(p []byte, off int64) (int, error) {
+	if err := m.WriteVec([][]byte{p}, off, 0); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+func (m *ram) WriteVec(bufs [][]byte, off int64, f backstores.Flag) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.begin("write", off, total(bufs), f); err != nil {
+		return err
+	}
+	for _, b := range bufs {
+		off += int64(copy(m.bytes[off:], b))
+	}
+	return nil
+}
+
+func (m *ram) Flush() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.begin("flush", 0, 0, 0)
+}
+
+// A sparse gives space back too.
+type sparse struct{ ram }
+
+func (m *sparse) zero(call string, off, n int64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.begin(call, off, n, 0); err != nil {
+		return err
+	}
+	clear(m.bytes[off : off+n])
+	return nil
+}
+
+func (m *sparse) Trim(off, n int64) error { return m.zero("trim", off, n) }
+func (m *sparse) Zero(off, n int64) error { return m.zero("zero", off, n) }
+
+// A plain has only what a store must have to be written.
+type plain struct{ m *ram }
+
+func (p plain) Size() int64                                  { return p.m.Size() }
+func (p plain) Close() error                                 { return nil }
+func (p plain) ReadAt(b []byte, off int64) (int, error)      { return p.m.ReadAt(b, off) }
+func (p plain) WriteAt(b []byte, off int64) (n int, _ error) { return p.m.WriteAt(b, off) }
+
+// A vast is of any size and takes no memory: it reads as zeros, and forgets.
+type vast struct {
+	size  int64
+	calls *[]string
+}
+
+func newVast(size int64) vast { return vast{size, new([]string)} }
+
+func (v vast) record(call string, off, n int64) error {
+	*v.calls = append(*v.calls, fmt.Sprintf("%s %d at %d", call, n, off))
+	return nil
+}
+
+func (v vast) Size() int64  { return v.size }
+func (v vast) Close() error { return nil }
+func (v vast) ReadAt(p []byte, off int64) (int, error) {
+	clear(p)
+	return len(p), v.record("read", off, int64(len(p)))
+}
+func (v vast) WriteAt(p []byte, off int64) (int, error) {
+	return len(p), v.record("write", off, int64(len(p)))
+}
+func (v vast) Trim(off, n int64) error { return v.record("trim", off, n) }
+func (v vast) Flush() error            { return v.record("flush", 0, 0) }
+func (v vast) Zero(off, n int64) error { return v.record("zero", off, n) }
+
+// noise is n bytes of which no two blocks are equal.
+func noise(n int) []byte { return slices.Clone(noises()[:n]) }
+
+var noises = sync.OnceValue(func() []byte {
+	b := make([]byte, 1<<20)
+	r := rand.New(rand.NewPCG(1, 2))
+	for i := range b {
+		b[i] = byte(r.Uint32())
+	}
+	return b
+})

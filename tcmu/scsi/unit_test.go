@@ -1,0 +1,234 @@
+package scsi
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/lunserve/lunserve/backstores"
+)
+
+const (
+	testSerial = "0123456789abcdef"
+	testNAA    = "5001405012345678"
+)
+
+// A unit is a disk to be tested, and what is behind it.
+type unit struct {
+	*Disk
+	*image
+	mu      sync.Mutex
+	reports []error
+}
+
+// abilities are the stores that disks are tested with.
+var abilities = []string{"sparse", "writable", "read-only"}
+
+// newUnit is a disk of 1 MiB.
+func newUnit(ability string, blockSize int) *unit { return newSizedUnit(ability, 1<<20, blockSize) }
+
+func newSizedUnit(ability string, size, blockSize int) *unit {
+	u := &unit{}
+	var store backstores.Backstore
+	switch ability {
+	case "sparse":
+		s := new(sparse)
+		store, u.image = s, &s.image
+	case "writable":
+		s := new(ram)
+		store, u.image = s, &s.image
+	case "read-only":
+		s := new(image)
+		store, u.image = s, s
+	default:
+		panic(ability)
+	}
+	u.bytes, u.fails = noise(size), map[string]error{}
+	u.Disk = NewDisk(store, Options{
+		BlockSize: blockSize, Serial: testSerial, NAA: testNAA,
+		Report: func(err error) {
+			u.mu.Lock()
+			defer u.mu.Unlock()
+			u.reports = append(u.reports, err)
+		},
+	})
+	return u
+}
+
+// newVastUnit is a thin disk of any size.
+func newVastUnit(size int64, blockSize int) (*Disk, vast) {
+	v := newVast(size)
+	return NewDisk(v, Options{BlockSize: blockSize, Serial: testSerial, NAA: testNAA}), v
+}
+
+// raw is bytes from hex, spaced as one likes.
+func raw(s string) []byte {
+	b, err := hex.DecodeString(strings.Join(strings.Fields(s), ""))
+	if err != nil {
+		panic(fmt.Sprintf("%q: %v", s, err))
+	}
+	return b
+}
+
+// at is a CDB with n in its one field that is open, if it has any.
+func at(cdb string, n int) []byte {
+	if strings.Contains(cdb, "%") {
+		cdb = fmt.Sprintf(cdb, n)
+	}
+	return raw(cdb)
+}
+
+// filled is n bytes of 0xAA, as another command may have left them.
+func filled(n int) []byte { return bytes.Repeat([]byte{0xaa}, n) }
+
+// split is b in pieces of the given sizes, over and over. No piece can grow
+// into the next.
+func split(b []byte, sizes ...int) (bufs [][]byte) {
+	for i := 0; len(b) > 0; i++ {
+		n := min(sizes[i%len(sizes)], len(b))
+		bufs = append(bufs, b[:n:n])
+		b = b[n:]
+	}
+	return bufs
+}
+
+// must executes a command that may wait, and fails the test unless its answer
+// hangs together. It returns the number of bytes and the sense data, in brief.
+func must(t testing.TB, d *Disk, cdb []byte, bufs ...[]byte) (n int, why string) {
+	t.Helper()
+	status, n, sense, ok := d.Execute(cdb, slices.Clone(bufs), true)
+	if !ok {
+		t.Fatalf("%x: not done, though it may wait", cdb)
+	}
+	return n, verdict(t, status, n, int(total(bufs)), sense)
+}
+
+// verdict is "" for GOOD, or the sense data in brief.
+func verdict(t testing.TB, status byte, n, room int, sense []byte) string {
+	t.Helper()
+	switch status {
+	case 0x00:
+		if sense != nil {
+			t.Errorf("GOOD with sense data % x", sense)
+		}
+		if n < 0 || n > room {
+			t.Errorf("%d bytes of data-in in buffers of %d", n, room)
+		}
+		return ""
+	case 0x02:
+		if n != 0 {
+			t.Errorf("CHECK CONDITION with %d bytes of data-in", n)
+		}
+		return brief(t, sense)
+	}
+	t.Errorf("status %02x", status)
+	return "?"
+}
+
+// brief reads sense data as an initiator does: "5/24/00 cdb 1.7" is a sense
+// key, an additional sense code and its qualifier, and a pointer at bit 7 of
+// byte 1 of the CDB. What must be zero is held to that.
+func brief(t testing.TB, b []byte) (s string) {
+	t.Helper()
+	pointer := func(p []byte) string {
+		where := "list"
+		if p[0]&0x40 != 0 {
+			where = "cdb"
+		}
+		s := fmt.Sprintf(" %s %d", where, binary.BigEndian.Uint16(p[1:]))
+		if p[0]&0x08 != 0 {
+			s += fmt.Sprintf(".%d", p[0]&7)
+		} else if p[0]&7 != 0 {
+			t.Errorf("a bit pointer that is not valid: % x", b)
+		}
+		if p[0]&0x30 != 0 {
+			t.Errorf("reserved bits in % x", b)
+		}
+		return s
+	}
+	zero := func(p ...byte) {
+		t.Helper()
+		if len(bytes.Trim(p, "\x00")) != 0 {
+			t.Errorf("% x where zeros belong, in sense data % x", p, b)
+		}
+	}
+	if len(b) < 8 || len(b) > 96 || len(b) != 8+int(b[7]) {
+		t.Errorf("sense data of %d bytes: % x", len(b), b)
+		return "?"
+	}
+	switch b[0] {
+	case 0x70, 0xf0:
+		if len(b) != 18 {
+			t.Errorf("fixed sense data of %d bytes", len(b))
+			return "?"
+		}
+		s = fmt.Sprintf("%x/%02x/%02x", b[2], b[12], b[13])
+		if b[0] == 0xf0 {
+			s += fmt.Sprintf(" info %d", binary.BigEndian.Uint32(b[3:]))
+		} else {
+			zero(b[3:7]...)
+		}
+		zero(b[1], b[8], b[9], b[10], b[11], b[14])
+		if b[15]&0x80 != 0 {
+			s += pointer(b[15:])
+		} else {
+			zero(b[15:]...)
+		}
+	case 0x72:
+		s = fmt.Sprintf("%x/%02x/%02x", b[1], b[2], b[3])
+		zero(b[4:7]...)
+		for d := b[8:]; len(d) > 0; d = d[2+d[1]:] {
+			switch {
+			case d[0] == 0x00 && d[1] == 0x0a && d[2] == 0x80:
+				s += fmt.Sprintf(" info %d", binary.BigEndian.Uint64(d[4:]))
+				zero(d[3])
+			case d[0] == 0x02 && d[1] == 0x06 && d[4]&0x80 != 0:
+				s += pointer(d[4:])
+				zero(d[2], d[3], d[7])
+			default:
+				t.Errorf("unknown sense data descriptor % x", d)
+				return "?"
+			}
+		}
+	default:
+		t.Errorf("response code %02x", b[0])
+	}
+	return s
+}
+
+// An exchange is a raw CDB and what comes of it. The buffers hold out, or room
+// bytes of 0xAA (4096 if it is zero).
+type exchange struct {
+	name string
+	cdb  string
+	out  string
+	room int
+	want string // data-in, all of it
+	fail string // sense data in brief
+}
+
+// converse sends raw CDBs to a disk and compares what it answers.
+func converse(t *testing.T, d *Disk, all []exchange) {
+	t.Helper()
+	for _, x := range all {
+		t.Run(x.name, func(t *testing.T) {
+			buf := raw(x.out)
+			if x.out == "" {
+				buf = filled(cmp.Or(x.room, 4096))
+			}
+			n, why := must(t, d, raw(x.cdb), split(buf, len(buf))...)
+			if why != x.fail {
+				t.Fatalf("CDB %s: sense data %q, want %q", x.cdb, why, x.fail)
+			}
+			if got := buf[:n]; !bytes.Equal(got, raw(x.want)) {
+				t.Errorf("CDB %s:\n got %x\nwant %x", x.cdb, got, raw(x.want))
+			}
+		})
+	}
+}

@@ -1,0 +1,121 @@
+package scsi
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// verifies are the forms of VERIFY, with %x for byte 1, LBA and length.
+var verifies = []string{"2f%02x%08x00%04x00", "8f%02x%016x%08x0000"}
+
+const bytchk0, bytchk1, bytchk2, bytchk3 = 0x00, 0x02, 0x04, 0x06
+
+func TestVerify(t *testing.T) {
+	u := newUnit("sparse", 512)
+	before := slices.Clone(u.bytes)
+	flip := func(b []byte, at int) []byte {
+		b = slices.Clone(b)
+		b[at] ^= 0x01
+		return b
+	}
+	three := u.bytes[5*512:][:3*512]
+	copy(u.bytes[100*512:], bytes.Repeat(u.bytes[100*512:][:512], 600))
+	same := u.bytes[100*512:][:512]
+	for _, form := range verifies {
+		for _, x := range []struct {
+			name       string
+			flags      byte
+			lba, count int
+			out        []byte
+			fail       string
+		}{
+			{name: "BYTCHK 00b", lba: 5, count: 3},
+			{name: "BYTCHK 00b ignores data-out", lba: 5, count: 3, out: filled(512)},
+			{name: "all", lba: 0, count: 2048},
+			{name: "no blocks", lba: 5, count: 0},
+			{name: "no blocks at the end", lba: 2048, count: 0, flags: bytchk1},
+			{name: "no blocks past the end", lba: 2049, count: 0, fail: "5/21/00 info 2049"},
+			{name: "past the end", lba: 2047, count: 2, flags: bytchk1, out: filled(1024), fail: "5/21/00 info 2047"},
+			{name: "DPO", flags: 0x10, lba: 5, count: 3},
+			{name: "BYTCHK 01b", flags: bytchk1, lba: 5, count: 3, out: three},
+			{name: "BYTCHK 01b, more data-out than is asked for", flags: bytchk1, lba: 5, count: 2, out: three},
+			{name: "BYTCHK 01b DPO", flags: bytchk1 | 0x10, lba: 5, count: 3, out: three},
+			{name: "BYTCHK 01b, first byte differs", flags: bytchk1, lba: 5, count: 3, out: flip(three, 0), fail: "e/1d/00 info 0"},
+			{name: "BYTCHK 01b, a byte differs", flags: bytchk1, lba: 5, count: 3, out: flip(three, 1000), fail: "e/1d/00 info 1000"},
+			{name: "BYTCHK 01b, last byte differs", flags: bytchk1, lba: 5, count: 3, out: flip(three, 1535), fail: "e/1d/00 info 1535"},
+			{name: "BYTCHK 01b, the first of two differences", flags: bytchk1, lba: 5, count: 3, out: flip(flip(three, 9), 700), fail: "e/1d/00 info 9"},
+			{name: "BYTCHK 01b, difference in what is not asked for", flags: bytchk1, lba: 5, count: 2, out: flip(three, 1024)},
+			{name: "BYTCHK 01b, no data-out", flags: bytchk1, lba: 5, count: 3, fail: "5/1a/00"},
+			{name: "BYTCHK 01b, short data-out", flags: bytchk1, lba: 5, count: 3, out: three[:1535], fail: "5/1a/00"},
+			{name: "BYTCHK 10b", flags: bytchk2, lba: 5, count: 3, out: three, fail: "5/24/00 cdb 1.2"},
+			{name: "BYTCHK 11b", flags: bytchk3, lba: 100, count: 600, out: same},
+			{name: "BYTCHK 11b of one block", flags: bytchk3, lba: 7, count: 1, out: u.bytes[7*512:][:512]},
+			{name: "BYTCHK 11b, a byte differs", flags: bytchk3, lba: 100, count: 600, out: flip(same, 77), fail: "e/1d/00 info 77"},
+			{name: "BYTCHK 11b, short data-out", flags: bytchk3, lba: 100, count: 600, out: same[:511], fail: "5/1a/00"},
+			{name: "BYTCHK 11b, no blocks", flags: bytchk3, lba: 100, count: 0},
+		} {
+			for _, shape := range shapes {
+				cdb := raw(fmt.Sprintf(form, x.flags, x.lba, x.count))
+				n, why := must(t, u.Disk, cdb, split(slices.Clone(x.out), shape...)...)
+				if n != 0 || why != x.fail {
+					t.Errorf("%x %s in pieces of %d: sense data %q, want %q; %d bytes of data-in", cdb, x.name, shape, why, x.fail, n)
+				}
+			}
+		}
+		// A later block differs from the one block of data-out.
+		cdb := raw(fmt.Sprintf(form, bytchk3, 100, 601))
+		if _, why := must(t, u.Disk, cdb, slices.Clone(same)); !strings.HasPrefix(why, "e/1d/00 info") {
+			t.Errorf("%x: sense data %q", cdb, why)
+		}
+	}
+	copy(before[100*512:], u.bytes[100*512:][:600*512])
+	if !bytes.Equal(before, u.bytes) {
+		t.Error("VERIFY has changed the image")
+	}
+	if s := u.Stats(); s.Reads != 0 || s.ReadBytes != 0 || s.Writes != 0 {
+		t.Errorf("VERIFY is counted as something else: %+v", s)
+	}
+}
+
+// TestVerifyReadsEveryBlockOnce, in pieces that are not the blocks' own.
+func TestVerifyReadsEveryBlockOnce(t *testing.T) {
+	u := newUnit("sparse", 512)
+	must(t, u.Disk, raw("2f 00 00000001 00 0600 00"))
+	next := 512
+	for _, call := range u.calls {
+		var n, off int
+		if _, err := fmt.Sscanf(call, "read %d at %d", &n, &off); err != nil || off != next || n <= 0 {
+			t.Fatalf("%q after the end of the last at %d", call, next)
+		}
+		next = off + n
+	}
+	if next != 512+0x600*512 {
+		t.Errorf("read up to %d", next)
+	}
+}
+
+func TestVerifyPastAChunkFindsTheOffset(t *testing.T) {
+	u := newUnit("sparse", 4096)
+	const at = 600000
+	out := slices.Clone(u.bytes[4096:])
+	out[at]++
+	if _, why := must(t, u.Disk, raw("2f 02 00000001 00 00ff 00"), split(out, 1000)...); why != fmt.Sprint("e/1d/00 info ", at) {
+		t.Errorf("sense data %q, want offset %d", why, at)
+	}
+}
+
+func TestVerifyKeepsTheMaximumTransferLength(t *testing.T) {
+	d, v := newVastUnit(1<<40, 512)
+	limit := limits(t, d).transfer
+	if _, why := must(t, d, raw(fmt.Sprintf(verifies[1], bytchk0, 0, limit))); why != "" {
+		t.Errorf("the most that is allowed: sense data %q", why)
+	}
+	*v.calls = nil
+	cdb := raw(fmt.Sprintf(verifies[1], bytchk0, 0, limit+1))
+	if _, why := must(t, d, cdb); !strings.HasPrefix(why, "5/24/00") || len(*v.calls) > 0 {
+		t.Errorf("a block too many: sense data %q, the store did %q", why, *v.calls)
+	}
+}
