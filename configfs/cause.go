@@ -1,0 +1,46 @@
+package configfs
+
+import (
+	"errors"
+	"fmt"
+	"path"
+
+	"golang.org/x/sys/unix"
+)
+
+// causes is what is really the matter where the kernel's error number does not
+// say, and what to type. The first that fits holds.
+var causes = []struct {
+	verb, name string     // name is a pattern
+	errno      unix.Errno // 0 is any
+	cause      string
+}{
+	{"mkdir", "core/user_*", unix.EINVAL, "the kernel's target has no user backstore; try modprobe target_core_user"},
+	{"mkdir", "core/user_*/*", unix.EEXIST, "somebody else made it"},
+	{"check", "core/user_*/*/attrib/max_data_area_mb", 0, "its limit is in /sys/module/target_core_user/parameters/global_max_data_area_mb"},
+	{"write", "core/user_*/*/enable", unix.ENOENT, "tcmu-runner refused the device; try systemctl stop tcmu-runner"},
+	{"write", "core/user_*/*/enable", unix.ENOMEM, "no kernel memory for the ring"},
+	{"rmdir", "core/user_*/*", unix.EBUSY, "a LUN still uses it; try targetcli ls"},
+
+	{"mkdir", "loopback", unix.EINVAL, "the kernel has no loopback target; try modprobe tcm_loop"},
+	{"mkdir", "loopback/*", unix.EEXIST, "a target of this name exists; try targetcli ls /loopback"},
+	{"mkdir", "loopback/*", unix.EINVAL, "the kernel tells why in its log only; try dmesg | tail"},
+	{"mkdir", "loopback/*/*", unix.EINVAL, "the kernel tells why in its log only; try dmesg | tail"},
+	{"link", "loopback/*/*/lun/*/*", unix.ENODEV, "the backstore is not enabled"},
+}
+
+// explain adds the cause to err, if the kernel is known to hide it.
+func explain(verb, name string, err error) error {
+	for _, c := range causes {
+		fits, _ := path.Match(c.name, name)
+		if fits && c.verb == verb && (c.errno == 0 || errors.Is(err, c.errno)) {
+			return fmt.Errorf("%w: %s", err, c.cause)
+		}
+	}
+	for _, errno := range []unix.Errno{unix.EPERM, unix.EACCES, unix.EROFS} {
+		if errors.Is(err, errno) && verb != "rmdir" && verb != "unlink" {
+			return fmt.Errorf("%w; try as root, outside of containers", err)
+		}
+	}
+	return err
+}

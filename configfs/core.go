@@ -1,0 +1,186 @@
+package configfs
+
+import (
+	"cmp"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Device is an image's place in the kernel: commands for it arrive on the
+// ring in UIO, once it is made a LUN of some target.
+type Device struct {
+	UIO string // the ring, such as "/dev/uio0"
+
+	tree *tree
+	name string // core/user_N/lunserve-…
+
+	mu      sync.Mutex
+	dead    bool
+	offline []func() error // each takes a LUN out of service; nil when that is gone
+}
+
+// NewDevice makes a device that is ready to be served. If it cannot, nothing is left.
+func NewDevice(s Spec) (*Device, error) {
+	id := make([]byte, 4)
+	rand.Read(id)
+	return here.newDevice(s, hex.EncodeToString(id))
+}
+
+func (m machine) newDevice(s Spec, id string) (*Device, error) {
+	t := &tree{machine: m}
+	hba, n := t.hba()
+	d := &Device{tree: t, name: hba + "/lunserve-" + clean(filepath.Base(s.Image)) + "-" + id}
+	config := "lunserve/" + id
+
+	t.mkdir(d.name)
+	t.set(d.name+"/control", s.control(config))
+	t.check(d.name+"/attrib/dev_config", config)
+	t.check(d.name+"/attrib/dev_size", strconv.FormatInt(s.Size, 10))
+	t.check(d.name+"/attrib/nl_reply_supported", "-1")
+	if s.DataAreaMB != 0 {
+		t.check(d.name+"/attrib/max_data_area_mb", strconv.Itoa(s.DataAreaMB))
+	}
+	timeout := cmp.Or(s.Timeout, 60*time.Second)
+	t.set(d.name+"/attrib/cmd_time_out", strconv.FormatInt(int64(max(1, timeout.Round(time.Second)/time.Second)), 10))
+	if s.Serial != "" {
+		t.set(d.name+"/wwn/vpd_unit_serial", s.Serial)
+	}
+	t.set(d.name+"/udev_path", printable(s.Image, 511))
+	t.set(d.name+"/alias", fmt.Sprintf("lunserve pid %d", os.Getpid()))
+	t.set(d.name+"/enable", "1")
+	if s.BlockSize != 0 {
+		t.check(d.name+"/attrib/hw_block_size", strconv.Itoa(s.BlockSize))
+	}
+	if n := s.maxSectors(); n > 0 {
+		t.check(d.name+"/attrib/hw_max_sectors", strconv.Itoa(n))
+	}
+	if t.err == nil {
+		d.UIO, t.err = m.uio(fmt.Sprintf("tcm-user/%d/%s/%s", n, filepath.Base(d.name), config))
+	}
+	if t.err != nil {
+		return nil, errors.Join(t.err, t.Close())
+	}
+	return d, nil
+}
+
+// hba makes an HBA that nobody else has.
+func (t *tree) hba() (name string, n int) {
+	for ; t.err == nil; n++ {
+		name = fmt.Sprintf("core/user_%d", n)
+		t.mkdir(name)
+		if !errors.Is(t.err, fs.ErrExist) {
+			break
+		}
+		t.err = nil
+	}
+	return name, n
+}
+
+// check holds the kernel to what it was told. A kernel too old to show the
+// attribute is believed.
+func (t *tree) check(name, want string) {
+	if t.err != nil {
+		return
+	}
+	got := t.get(name)
+	switch {
+	case errors.Is(t.err, fs.ErrNotExist):
+		t.err = nil
+	case t.err == nil && got != want:
+		t.err = explain("check", name, fmt.Errorf("%s: the kernel took %s instead of %s", t.path(name), got, want))
+	}
+}
+
+// uio finds the ring by its name. It must be the whole: others' names may be
+// the beginning of ours.
+func (m machine) uio(name string) (string, error) {
+	class := filepath.Join(m.sys, "class/uio")
+	entries, err := os.ReadDir(class)
+	if err != nil {
+		return "", err
+	}
+	for _, e := range entries {
+		// One that has just gone has no name.
+		if got, _ := attribute(class, e.Name(), "name"); got == name {
+			return m.node(e.Name())
+		}
+	}
+	return "", fmt.Errorf("%s: no ring is named %s, though the kernel has enabled the device; try dmesg | tail", class, name)
+}
+
+// node is the device node of this name, which devtmpfs makes with the device.
+func (m machine) node(name string) (string, error) {
+	path := filepath.Join(m.dev, name)
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("%s: the kernel has the device, but its node is not there: %w; try mount -t devtmpfs devtmpfs %s", path, bare(err), m.dev)
+	}
+	return path, nil
+}
+
+// Reset gives up on a device whose ring nobody serves any more, so that its
+// LUNs can be removed at once rather than when the kernel's patience ends: each
+// command in flight is answered with an error, and there are no new ones.
+// Writes that were not flushed are lost, and Close of the LUNs does not try to
+// save them. There is no way back.
+//
+// Whoever served the ring must have stopped touching it: the data of commands
+// in flight belongs to others after this. Safe for concurrent use.
+func (d *Device) Reset() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.dead = true
+
+	// In this order: what is sent again after the reset must be refused before
+	// it is queued for the ring, where the answer would be BUSY, which Linux
+	// takes to mean try again, for minutes.
+	var errs []error
+	for _, offline := range d.offline {
+		if offline != nil {
+			errs = append(errs, offline())
+		}
+	}
+	for _, a := range []struct{ name, value string }{
+		{"block_dev", "1"},
+		{"reset_ring", "2"}, // 1 would answer BUSY
+	} {
+		name := d.name + "/action/" + a.name
+		err := d.tree.op("write", name, func(path string) error { return write(path, a.value) })
+		if !errors.Is(err, unix.ENOENT) { // older kernels lack them
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// onReset adds to what Reset does first, until it is told to forget it.
+func (d *Device) onReset(f func() error) (forget func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := len(d.offline)
+	d.offline = append(d.offline, f)
+	return func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.offline[n] = nil
+	}
+}
+
+func (d *Device) isDead() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.dead
+}
+
+// Close removes the device and with it the ring. Whoever mapped that may unmap
+// it before or after. A second Close does nothing.
+func (d *Device) Close() error { return d.tree.Close() }

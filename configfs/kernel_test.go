@@ -1,0 +1,257 @@
+package configfs
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// A kernel plays the kernel on a plain folder: it makes the attributes of what
+// is made, and what appears elsewhere for it.
+type kernel struct {
+	machine
+	root string
+	ops  []string        // what was done, as a user would type it
+	made map[string]bool // by mkdir and link, and not removed yet
+
+	failAt   int                          // the operation that fails, counted from 1
+	refuse   func(verb, name string) bool // and those that do besides
+	n        int
+	noDisk   bool     // what is linked does not answer
+	noNode   bool     // there is no devtmpfs
+	uevents  []uevent // to be heard
+	missed   bool     // nothing is heard until an event is repeated
+	heard    func()   // called before each wait
+	tokenFor map[string]string
+}
+
+// newKernel returns a machine with a target, on which nothing is made yet.
+func newKernel(t testing.TB) *kernel {
+	k := &kernel{root: t.TempDir(), made: make(map[string]bool)}
+	k.machine = machine{
+		sys:     k.root + "/sys",
+		proc:    k.root + "/proc",
+		dev:     k.root + "/dev",
+		run:     k.root + "/run",
+		etc:     k.root + "/etc",
+		modules: k.root + "/lib/modules",
+
+		euid:       func() int { return 0 },
+		release:    func() string { return "6.1.0" },
+		isConfigfs: func(string) bool { return true },
+		mount:      func(string) error { return nil },
+		modprobe:   func(string) error { return nil },
+		listen:     func() (listener, error) { return k, nil },
+
+		before: k.before,
+		after:  k.after,
+	}
+	k.file("sys/kernel/config/target/version", "v5.0")
+	k.file("sys/kernel/config/target/core/alua/x", "")
+	k.file("sys/class/uio/uio0/name", "foreign\n")
+	k.file("dev/uio0", "")
+	return k
+}
+
+func (k *kernel) file(name, text string) {
+	name = filepath.Join(k.root, name)
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		panic(err)
+	}
+	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+		panic(err)
+	}
+}
+
+func (k *kernel) gone(name string) {
+	os.RemoveAll(filepath.Join(k.root, name))
+}
+
+func (k *kernel) read(name string) string {
+	b, _ := os.ReadFile(filepath.Join(k.root, name))
+	return string(b)
+}
+
+// before refuses what was asked to fail, and rmdir of what has folders or links
+// of others. Attributes go with the folder.
+func (k *kernel) before(verb, name string) error {
+	k.n++
+	if k.n == k.failAt || k.refuse != nil && k.refuse(verb, name) {
+		return unix.EIO
+	}
+	if verb != "rmdir" {
+		return nil
+	}
+	for other := range k.made {
+		if strings.HasPrefix(other, name+"/") {
+			return unix.ENOTEMPTY
+		}
+	}
+	entries, _ := os.ReadDir(filepath.Join(k.configfs(), "target", name))
+	for _, e := range entries {
+		os.RemoveAll(filepath.Join(k.configfs(), "target", name, e.Name()))
+	}
+	return nil
+}
+
+func (k *kernel) after(verb, name string) {
+	base := "sys/kernel/config/target/" + name + "/"
+	switch verb {
+	case "read", "chmod":
+		return
+	case "write":
+		value := k.read("sys/kernel/config/target/" + name)
+		k.ops = append(k.ops, fmt.Sprintf("echo -n %q > %s", value, name))
+		k.wrote(name, value)
+		return
+	case "unlink", "rmdir":
+		delete(k.made, name)
+	default:
+		k.made[name] = true
+	}
+	k.ops = append(k.ops, verb+" "+name)
+
+	switch depth := strings.Count(name, "/"); {
+	case verb == "mkdir" && strings.HasPrefix(name, "core/") && depth == 2:
+		for _, a := range strings.Fields(`control udev_path alias enable action/block_dev action/reset_ring wwn/vpd_unit_serial
+			attrib/dev_config attrib/dev_size attrib/nl_reply_supported attrib/max_data_area_mb attrib/cmd_time_out
+			attrib/hw_block_size attrib/hw_max_sectors`) {
+			k.file(base+a, "")
+		}
+	case verb == "mkdir" && strings.HasPrefix(name, "loopback/") && depth == 2:
+		k.file(base+"nexus", "")
+		k.file(base+"transport_status", "")
+		k.file(base+"address", "2:0:1\n")
+		os.Mkdir(filepath.Join(k.root, base+"lun"), 0o755)
+	case verb == "link" && !k.noDisk:
+		k.disk(name)
+	case verb == "unlink":
+		k.gone("sys/bus/scsi/devices/" + addressOf(name))
+	case verb == "rmdir" && strings.HasPrefix(name, "core/") && depth == 2:
+		k.gone("sys/class/uio/uio7")
+		k.gone("dev/uio7")
+	}
+}
+
+// wrote is what the kernel makes of a value.
+func (k *kernel) wrote(name, value string) {
+	dir, attr := filepath.Split(name)
+	switch attr {
+	case "control":
+		for token := range strings.SplitSeq(value, ",") {
+			key, value, _ := strings.Cut(token, "=")
+			if k.tokenFor[key] != "" {
+				value = k.tokenFor[key]
+			}
+			k.file("sys/kernel/config/target/"+dir+"attrib/"+key, value+"\n")
+		}
+	case "enable":
+		hba, dev, _ := strings.Cut(strings.TrimPrefix(strings.Trim(dir, "/"), "core/user_"), "/")
+		config := strings.TrimSpace(k.read("sys/kernel/config/target/" + dir + "attrib/dev_config"))
+		name := "tcm-user/" + hba + "/" + dev + "/" + config
+		// Others whose names are nearly ours.
+		for i, decoy := range []string{name + "0", name[:len(name)-1], "tcm-user/" + hba + "1/" + dev + "/" + config} {
+			k.file(fmt.Sprintf("sys/class/uio/uio%d/name", i+1), decoy+"\n")
+		}
+		k.file("sys/class/uio/uio7/name", name+"\n")
+		if !k.noNode {
+			k.file("dev/uio7", "")
+		}
+	}
+}
+
+// addressOf is where the fake disk of a LUN's link appears.
+func addressOf(link string) string {
+	return "2:0:1:" + strings.TrimPrefix(filepath.Base(filepath.Dir(link)), "lun_")
+}
+
+// disk makes a disk of two partitions, sdb for LUN 0, sdc for LUN 1 and so on.
+func (k *kernel) disk(link string) {
+	address := addressOf(link)
+	name := "sd" + string(rune('b'+address[len(address)-1]-'0'))
+	devpath := "/devices/tcm_loop_0/tcm_loop_adapter_3/host2/target2:0:1/" + address + "/block/" + name
+	k.file("sys/bus/scsi/devices/"+address+"/state", "running\n")
+	k.file("sys/bus/scsi/devices/"+address+"/block/"+name+"/uevent", "")
+	k.file("sys/bus/scsi/devices/"+address+"/scsi_disk/"+address+"/cache_type", "write back\n")
+	k.file("sys"+devpath+"/uevent", "")
+	if !k.noNode {
+		k.file("dev/"+name, "")
+	}
+	k.uevents = append(k.uevents,
+		uevent{action: "add", subsystem: "scsi", devpath: filepath.Dir(filepath.Dir(devpath)), devtype: "scsi_device"},
+		// Another address, and what is not the disk itself.
+		uevent{action: "add", subsystem: "block", devtype: "disk", devname: "sdx", devpath: strings.ReplaceAll(devpath, address, address+"0")},
+		uevent{action: "add", subsystem: "block", devtype: "disk", devname: "sdy", devpath: strings.ReplaceAll(devpath, address, "1"+address)},
+		uevent{action: "remove", subsystem: "block", devtype: "disk", devname: "sdz", devpath: devpath},
+		uevent{action: "add", subsystem: "block", devtype: "disk", devname: "sdu", devpath: devpath, udev: true},
+		uevent{action: "add", subsystem: "block", devtype: "disk", devname: name, devpath: devpath})
+	for _, part := range []string{"1", "2"} {
+		k.file("sys"+devpath+"/"+name+part+"/partition", part)
+		k.uevents = append(k.uevents, uevent{action: "add", subsystem: "block", devtype: "partition", devname: name + part, devpath: devpath + "/" + name + part})
+	}
+}
+
+// next hears what is to be heard, and then nothing until ctx is done.
+func (k *kernel) next(ctx context.Context) (uevent, error) {
+	if k.heard != nil {
+		k.heard()
+	}
+	if k.missed {
+		k.missed = false
+		return uevent{}, errMissed
+	}
+	if len(k.uevents) == 0 {
+		<-ctx.Done()
+		return uevent{}, context.Cause(ctx)
+	}
+	ev := k.uevents[0]
+	k.uevents = k.uevents[1:]
+	return ev, nil
+}
+
+func (k *kernel) Close() error { return nil }
+
+// snapshot lists all that is below the target's folder, with modes and contents.
+func (k *kernel) snapshot(t testing.TB) string {
+	t.Helper()
+	var list []string
+	root := filepath.Join(k.configfs(), "target")
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		fi, err := d.Info()
+		if err != nil {
+			return err
+		}
+		text := ""
+		if fi.Mode().IsRegular() {
+			b, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			text = string(b)
+		}
+		list = append(list, fmt.Sprintf("%v %s %q", fi.Mode(), strings.TrimPrefix(path, root), text))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(list, "\n")
+}
+
+// same fails the test if two lists of operations differ.
+func same(t *testing.T, got, want []string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("got:\n\t%s\nwant:\n\t%s", strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
+	}
+}

@@ -1,0 +1,103 @@
+package configfs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+)
+
+// A Loopback is a SCSI host of this machine, whose disks are LUNs of ours. It
+// is not safe for concurrent use.
+type Loopback struct {
+	tree    *tree
+	tpg     string // loopback/naa.…/tpgt_1
+	address string // its place among the SCSI devices, H:C:T
+}
+
+// NewLoopback makes a target without disks. The name wwn, as from [WWN], must be
+// nobody else's: if it is, the error is [fs.ErrExist].
+func NewLoopback(wwn string) (*Loopback, error) {
+	return here.newLoopback(wwn)
+}
+
+func (m machine) newLoopback(wwn string) (*Loopback, error) {
+	t := &tree{machine: m}
+	target := "loopback/" + wwn
+	l := &Loopback{tree: t, tpg: target + "/tpgt_1"}
+
+	t.share("loopback", target)
+	t.mkdir(l.tpg)
+	t.set(l.tpg+"/nexus", wwn)
+	l.address = t.get(l.tpg + "/address")
+	if t.err != nil {
+		return nil, errors.Join(t.err, t.Close())
+	}
+	return l, nil
+}
+
+// AddLUN makes dev the disk with the number n, and returns its node, such as
+// "/dev/sdb", when that exists and its partitions do too. Where udev runs, it
+// has then finished with all of them, unless that takes it more than 10 s.
+//
+// The ring of dev must be served by others meanwhile: the kernel looks at the
+// disk through it. A context that is done ends the wait for the node, but not
+// the kernel's look; [Device.Reset] does. After an error the Loopback is good
+// for Close only.
+func (l *Loopback) AddLUN(ctx context.Context, n int, dev *Device) (disk string, err error) {
+	t := l.tree
+	lun := fmt.Sprintf("%s/lun/lun_%d", l.tpg, n)
+	address := fmt.Sprintf("%s:%d", l.address, n)
+	scsi := filepath.Join(t.sys, "bus/scsi/devices", address)
+
+	// Before the link, which is what makes the kernel announce the disk.
+	events, err := t.listen()
+	if err != nil {
+		return "", err
+	}
+	defer events.Close()
+
+	t.mkdir(lun)
+	forget := dev.onReset(func() error {
+		if !exists(scsi) { // still being looked at, or it was found wanting
+			return t.op("write", l.tpg+"/transport_status", func(path string) error { return write(path, "offline") })
+		}
+		return tell(scsi+"/state", "offline\n")
+	})
+	// After the link is gone and before the target is, whose place among the
+	// SCSI devices somebody else's may take.
+	t.push(func() error { forget(); return nil })
+	t.link(dev.name, lun+"/"+filepath.Base(dev.name))
+	if t.err != nil {
+		return "", t.err
+	}
+	t.push(func() error {
+		if !dev.isDead() {
+			// Linux takes no more writes for a disk whose link goes; measured
+			// with 6.1 and 6.12, all that was not flushed was lost.
+			return t.flush(disk)
+		}
+		// It does flush the disk's own cache, and would try for minutes to if
+		// nobody answers, unless the disk has none.
+		for _, f := range t.glob(scsi, "scsi_disk/*/cache_type") {
+			return tell(f, "temporary write through")
+		}
+		return nil
+	})
+
+	// The link is made whether or not the kernel found a disk behind it.
+	if !exists(scsi) {
+		t.err = fmt.Errorf("%s: the kernel asked for a disk and found none; try dmesg | tail", scsi)
+		return "", t.err
+	}
+	disk, t.err = t.announced(ctx, events, address)
+	return disk, t.err
+}
+
+// Close takes the disks away from under whoever uses them ([InUse] tells) and
+// then the target. What was written to a disk is flushed to its ring first; the
+// kernel would drop it. A second Close does nothing.
+//
+// Nothing can interrupt it: a ring that is not served makes it wait for as long
+// as the devices' timeouts, unless their [Device.Reset] was called.
+func (l *Loopback) Close() error { return l.tree.Close() }

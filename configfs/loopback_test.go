@@ -1,0 +1,370 @@
+package configfs
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const wwn = "naa.5001405123456789"
+
+// disks makes a target of two disks, as main does, and returns what takes each
+// thing down.
+func disks(ctx context.Context, k *kernel) (d [2]*Device, l *Loopback, nodes []string, err error) {
+	l, err = k.newLoopback(wwn)
+	if err != nil {
+		return d, nil, nil, err
+	}
+	for i, id := range []string{"0000000a", "0000000b"} {
+		if d[i], err = k.newDevice(spec, id); err != nil {
+			return d, l, nodes, err
+		}
+		node, err := l.AddLUN(ctx, i, d[i])
+		if err != nil {
+			return d, l, nodes, err
+		}
+		nodes = append(nodes, node)
+	}
+	return d, l, nodes, nil
+}
+
+func closeAll(d [2]*Device, l *Loopback) (err error) {
+	if l != nil {
+		err = l.Close()
+	}
+	for _, d := range d {
+		if d != nil {
+			err = errors.Join(err, d.Close())
+		}
+	}
+	return err
+}
+
+func TestLoopbackIsMadeInThisOrder(t *testing.T) {
+	k := newKernel(t)
+	before := k.snapshot(t)
+	d, l, nodes, err := disks(t.Context(), k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, nodes, []string{k.dev + "/sdb", k.dev + "/sdc"})
+	var ops []string
+	for _, op := range k.ops {
+		if strings.Contains(op, "loopback") {
+			ops = append(ops, op)
+		}
+	}
+	const tpg = "loopback/" + wwn + "/tpgt_1"
+	same(t, ops, []string{
+		"mkdir loopback",
+		"mkdir loopback/" + wwn,
+		"mkdir " + tpg,
+		`echo -n "` + wwn + `" > ` + tpg + "/nexus",
+		"mkdir " + tpg + "/lun/lun_0",
+		"link " + tpg + "/lun/lun_0/lunserve-my_disk_1.img-0000000a",
+		"mkdir " + tpg + "/lun/lun_1",
+		"link " + tpg + "/lun/lun_1/lunserve-my_disk_1.img-0000000b",
+	})
+	link := k.configfs() + "/target/" + tpg + "/lun/lun_1/lunserve-my_disk_1.img-0000000b"
+	if to, err := os.Readlink(link); to != k.configfs()+"/target/"+d[1].name {
+		t.Errorf("the LUN links to %s, %v", to, err)
+	}
+
+	k.ops = nil
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	same(t, k.ops, []string{
+		"unlink " + tpg + "/lun/lun_1/lunserve-my_disk_1.img-0000000b",
+		"rmdir " + tpg + "/lun/lun_1",
+		"unlink " + tpg + "/lun/lun_0/lunserve-my_disk_1.img-0000000a",
+		"rmdir " + tpg + "/lun/lun_0",
+		"rmdir " + tpg,
+		"rmdir loopback/" + wwn,
+		"rmdir loopback",
+	})
+	if err := closeAll(d, nil); err != nil {
+		t.Error(err)
+	}
+	if after := k.snapshot(t); after != before {
+		t.Errorf("left:\n%s\nwas:\n%s", after, before)
+	}
+}
+
+func TestFailedLoopbackLeavesNothing(t *testing.T) {
+	failAtEachStep(t, func(k *kernel) error {
+		d, l, _, err := disks(t.Context(), k)
+		return errors.Join(err, closeAll(d, l))
+	})
+}
+
+func TestForeignTargetIsNotTaken(t *testing.T) {
+	k := newKernel(t)
+	k.file("sys/kernel/config/target/loopback/"+wwn+"/x", "")
+	before := k.snapshot(t)
+	if _, err := k.newLoopback(wwn); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("newLoopback() = %v", err)
+	}
+	if k.snapshot(t) != before {
+		t.Error("it was changed")
+	}
+}
+
+// The kernel makes the link even if there is no disk behind it.
+func TestDiskThatDoesNotAnswerIsToldAtOnce(t *testing.T) {
+	k := newKernel(t)
+	k.noDisk = true
+	d, l, _, err := disks(t.Context(), k)
+	if err == nil || !strings.Contains(err.Error(), "/bus/scsi/devices/2:0:1:0: the kernel asked for a disk and found none") {
+		t.Errorf("AddLUN() = %v", err)
+	}
+	if err := closeAll(d, l); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestMissingNodeIsTold(t *testing.T) {
+	k := newKernel(t)
+	d, err := k.newDevice(spec, "0000000a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := k.newLoopback(wwn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.noNode = true
+	if _, err := l.AddLUN(t.Context(), 0, d); err == nil || !strings.Contains(err.Error(), "/dev/sdb: ") || !strings.Contains(err.Error(), "devtmpfs") {
+		t.Errorf("AddLUN() = %v", err)
+	}
+}
+
+func TestDiskThatIsNotAnnouncedEndsWithTheContext(t *testing.T) {
+	k := newKernel(t)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	gone := errors.New("interrupted")
+	k.heard = func() { k.uevents = nil; cancel(gone) }
+	d, l, _, err := disks(ctx, k)
+	if !errors.Is(err, gone) || !strings.Contains(err.Error(), "2:0:1:0") {
+		t.Errorf("AddLUN() = %v", err)
+	}
+	if err := closeAll(d, l); err != nil {
+		t.Error(err)
+	}
+}
+
+// A dead ring answers no flush, so none is asked for; and the disk is offline
+// before the ring is reset.
+func TestResetTakesDisksOffline(t *testing.T) {
+	k := newKernel(t)
+	d, l, _, err := disks(t.Context(), k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const scsi = "sys/bus/scsi/devices/2:0:1:1/"
+	k.refuse = func(verb, name string) bool {
+		if strings.HasSuffix(name, "block_dev") && k.read(scsi+"state") != "offline\n" {
+			t.Error("the ring is blocked before the disk is offline")
+		}
+		if verb == "unlink" && strings.Contains(name, "lun_1") {
+			if got := k.read(scsi + "scsi_disk/2:0:1:1/cache_type"); got != "temporary write through" {
+				t.Errorf("the kernel is left to flush a %s cache", got)
+			}
+		}
+		return false
+	}
+	if err := d[1].Reset(); err != nil {
+		t.Error(err)
+	}
+	if got := k.read("sys/bus/scsi/devices/2:0:1:0/state"); got != "running\n" {
+		t.Errorf("the other disk is %s", got)
+	}
+	if err := closeAll(d, l); err != nil {
+		t.Error(err)
+	}
+}
+
+// Somebody else's disk may soon be in the place of one that is gone.
+func TestResetAfterTheEndTouchesNoDisk(t *testing.T) {
+	k := newKernel(t)
+	d, l, _, err := disks(t.Context(), k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.refuse = func(verb, name string) bool {
+		if verb == "rmdir" && name == "loopback/"+wwn {
+			for i, address := range []string{"2:0:1:0", "2:0:1:1"} {
+				k.file("sys/bus/scsi/devices/"+address+"/state", "running\n")
+				if err := d[i].Reset(); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		return false
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	for _, address := range []string{"2:0:1:0", "2:0:1:1"} {
+		if got := k.read("sys/bus/scsi/devices/" + address + "/state"); got != "running\n" {
+			t.Errorf("%s is %s", address, got)
+		}
+	}
+	if err := closeAll(d, nil); err != nil {
+		t.Error(err)
+	}
+	for i := range d {
+		if err := d[i].Reset(); err != nil {
+			t.Errorf("of a device that is gone: %v", err)
+		}
+	}
+}
+
+// While the kernel looks at a disk for the first time it has no state to set.
+func TestResetEndsTheFirstLook(t *testing.T) {
+	k := newKernel(t)
+	d, err := k.newDevice(spec, "0000000a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := k.newLoopback(wwn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.refuse = func(verb, name string) bool {
+		if verb == "link" {
+			k.noDisk = true
+			if err := d.Reset(); err != nil {
+				t.Error(err)
+			}
+		}
+		return false
+	}
+	if _, err := l.AddLUN(t.Context(), 0, d); err == nil {
+		t.Error("there is a disk")
+	}
+	if got := k.read("sys/kernel/config/target/" + l.tpg + "/transport_status"); got != "offline" {
+		t.Errorf("the transport is %q", got)
+	}
+}
+
+// udev makes links and reads labels after the kernel has announced the disk.
+func TestReadyMeansThatUdevIsDone(t *testing.T) {
+	k := newKernel(t)
+	k.file("run/udev/control", "")
+	const disk = "/devices/tcm_loop_0/tcm_loop_adapter_3/host2/target2:0:1/2:0:1:0/block/sdb"
+	var said []string
+	k.heard = func() {
+		if todo := []string{disk + "/sdb2", disk, disk + "/sdb1"}; len(k.uevents) == 0 && len(said) < 3 {
+			said = append(said, todo[len(said)])
+			k.uevents = append(k.uevents, uevent{udev: true, action: "add", devpath: said[len(said)-1]})
+		}
+	}
+	if err := oneDisk(t.Context(), k); err != nil {
+		t.Error(err)
+	}
+	if len(said) != 3 {
+		t.Errorf("ready when udev was done with %q", said)
+	}
+}
+
+func TestUdevIsNotWaitedForForever(t *testing.T) {
+	k := newKernel(t)
+	synctest.Test(t, func(t *testing.T) {
+		k.file("run/udev/control", "")
+		began := time.Now()
+		if err := oneDisk(t.Context(), k); err != nil {
+			t.Error(err)
+		}
+		if waited := time.Since(began); waited != udevPatience {
+			t.Errorf("waited %v", waited)
+		}
+	})
+}
+
+func TestDiskThatIsNeverAnnouncedIsTold(t *testing.T) {
+	k := newKernel(t)
+	synctest.Test(t, func(t *testing.T) {
+		k.heard = func() { k.uevents = nil }
+		if err := oneDisk(t.Context(), k); !errors.Is(err, errLate) || !strings.Contains(err.Error(), "2:0:1:0") {
+			t.Errorf("AddLUN() = %v", err)
+		}
+	})
+}
+
+func TestWaitForUdevEndsWithTheContext(t *testing.T) {
+	k := newKernel(t)
+	k.file("run/udev/control", "")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	gone := errors.New("interrupted")
+	k.heard = func() {
+		if len(k.uevents) == 0 {
+			cancel(gone)
+		}
+	}
+	if err := oneDisk(ctx, k); !errors.Is(err, gone) {
+		t.Errorf("AddLUN() = %v", err)
+	}
+}
+
+// oneDisk makes a target of one disk and takes it down.
+func oneDisk(ctx context.Context, k *kernel) error {
+	d, err := k.newDevice(spec, "0000000a")
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	l, err := k.newLoopback(wwn)
+	if err != nil {
+		return err
+	}
+	_, err = l.AddLUN(ctx, 0, d)
+	return errors.Join(err, l.Close(), d.Close())
+}
+
+// What was missed is asked for again.
+func TestMissedEventsAreRepeated(t *testing.T) {
+	k := newKernel(t)
+	k.missed = true
+	k.heard = func() {
+		if !k.missed && k.read("sys/bus/scsi/devices/2:0:1:0/block/sdb/uevent") == "" {
+			k.uevents = nil // lost
+		}
+	}
+	asked := ""
+	k.refuse = func(verb, name string) bool {
+		if verb == "unlink" {
+			asked = k.read("sys/bus/scsi/devices/2:0:1:0/block/sdb/uevent")
+		}
+		return false
+	}
+	if err := oneDisk(t.Context(), k); err != nil {
+		t.Fatal(err)
+	}
+	if got := asked; got != "change" {
+		t.Errorf("the kernel was asked for %q", got)
+	}
+}
+
+func TestFlushReachesAllThatIsMadeOfTheDisk(t *testing.T) {
+	k := newKernel(t)
+	k.sysBlock("sdb", "8:16")
+	k.file("dev/sdb", "")
+	k.file("dev/sdb1", "")
+	if err := k.flush(k.dev + "/sdb"); err != nil {
+		t.Error(err) // partitions that are gone are no error
+	}
+	if err := unix.Mkfifo(k.dev+"/sdb2", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.flush(k.dev + "/sdb"); err == nil || !strings.Contains(err.Error(), "/dev/sdb2: flush: ") {
+		t.Errorf("flush() = %v", err)
+	}
+}

@@ -1,0 +1,137 @@
+package configfs
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// A machine is where the kernel shows itself and what can be asked of it. The
+// tests put its folders in a temporary one and play the kernel themselves.
+type machine struct {
+	sys     string
+	proc    string
+	dev     string
+	run     string
+	etc     string
+	modules string // has a folder for each kernel
+
+	// What needs more than files.
+	euid       func() int
+	release    func() string
+	isConfigfs func(dir string) bool
+	mount      func(dir string) error
+	modprobe   func(module string) error
+	listen     func() (listener, error)
+
+	// before and after surround each operation on configfs; nil but in tests.
+	// An error from before is the operation's own.
+	before func(verb, path string) error
+	after  func(verb, path string)
+}
+
+// here is the machine that we run on.
+var here = machine{
+	sys:     "/sys",
+	proc:    "/proc",
+	dev:     "/dev",
+	run:     "/run",
+	etc:     "/etc",
+	modules: "/lib/modules",
+
+	euid:       os.Geteuid,
+	release:    release,
+	isConfigfs: isConfigfs,
+	mount:      mountConfigfs,
+	modprobe:   modprobe,
+	listen:     func() (listener, error) { return listenUevents() },
+}
+
+// release is the version of the running kernel, which names its modules' folder.
+func release() string {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return ""
+	}
+	return unix.ByteSliceToString(u.Release[:])
+}
+
+// configfs is where it is mounted. The folder is there if the kernel has it.
+func (m machine) configfs() string { return filepath.Join(m.sys, "kernel/config") }
+
+func isConfigfs(dir string) bool {
+	const magic = 0x62656570 // CONFIGFS_MAGIC of fs/configfs
+	var st unix.Statfs_t
+	return unix.Statfs(dir, &st) == nil && st.Type == magic
+}
+
+func mountConfigfs(dir string) error {
+	return unix.Mount("configfs", dir, "configfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
+}
+
+// modprobe loads a module. Its error says why modprobe did not, which need not
+// mean that the feature is missing.
+func modprobe(module string) error {
+	path, err := exec.LookPath("modprobe")
+	if err != nil {
+		path = "/sbin/modprobe" // not in the PATH that some ways to root give
+	}
+	out, err := exec.Command(path, module).CombinedOutput()
+	if err == nil {
+		return nil
+	}
+	if line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n"); line != "" {
+		return &modprobeError{line, err}
+	}
+	return err
+}
+
+// A modprobeError is an exit status in modprobe's own words.
+type modprobeError struct {
+	said string
+	err  error
+}
+
+func (e *modprobeError) Error() string { return strings.TrimPrefix(e.said, "modprobe: ") }
+func (e *modprobeError) Unwrap() error { return e.err }
+
+// attribute reads a file of one value, such as those of sysfs.
+func attribute(path ...string) (string, error) {
+	b, err := os.ReadFile(filepath.Join(path...))
+	return strings.TrimSpace(string(b)), err
+}
+
+// exists tells whether there is a file or folder of this name.
+func exists(path ...string) bool {
+	_, err := os.Stat(filepath.Join(path...))
+	return err == nil
+}
+
+// write gives one value to a file of the kernel's. It is one write(2), because
+// each is taken for a value of its own, and it creates nothing, because a file
+// that the kernel does not have cannot be made.
+func write(path, value string) error {
+	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	n, err := unix.Write(fd, []byte(value))
+	if err == nil && n != len(value) {
+		err = io.ErrShortWrite
+	}
+	return err
+}
+
+// tell is write, with an error that names the file.
+func tell(path, value string) error {
+	if err := write(path, value); err != nil {
+		return fmt.Errorf("%s: write: %w", path, err)
+	}
+	return nil
+}

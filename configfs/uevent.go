@@ -1,0 +1,174 @@
+package configfs
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A uevent is word of a change to a device, from the kernel or, when it has
+// made the links and run the rules for that, from udev.
+type uevent struct {
+	udev      bool
+	action    string // add, change, …
+	devpath   string // the device's folder in sysfs, without the /sys
+	subsystem string
+	devtype   string
+	devname   string // its node, relative to /dev; udev says it with the /dev
+}
+
+// Where uevents are broadcast: the kernel's to the first group of the netlink
+// protocol, udev's to the second.
+const (
+	kernelGroup = 1 << iota
+	udevGroup
+)
+
+// errMissed says that uevents came faster than they were taken, and some are lost.
+var errMissed = errors.New("uevents were lost")
+
+// A listener hears uevents. Its next waits for one until ctx is done.
+type listener interface {
+	next(ctx context.Context) (uevent, error)
+	Close() error
+}
+
+// A socket is the listener to a netlink socket.
+type socket struct {
+	f      *os.File
+	recv   func(fd int, p []byte) (n int, from unix.Sockaddr, err error)
+	buf    []byte
+	missed bool // something was, and it has not been said yet
+}
+
+// listenUevents returns a socket that gets what is sent from now on.
+func listenUevents() (*socket, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_KOBJECT_UEVENT)
+	if err != nil {
+		return nil, fmt.Errorf("listen for uevents: socket: %w", err)
+	}
+	// Others' devices may come by the hundred; what is not read is not held.
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 16<<20) != nil {
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 1<<20) // as much as it gives
+	}
+	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: kernelGroup | udevGroup}); err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("listen for uevents: bind: %w", err)
+	}
+	recv := func(fd int, p []byte) (int, unix.Sockaddr, error) { return unix.Recvfrom(fd, p, 0) }
+	return &socket{f: os.NewFile(uintptr(fd), "uevents"), recv: recv, buf: make([]byte, 64<<10)}, nil
+}
+
+func (s *socket) Close() error { return s.f.Close() }
+
+// next returns errMissed when there is nothing more to be had of what came
+// before. Until then the kernel drops whatever else it sends, and says nothing
+// of that; an event that is repeated any earlier would be missed again.
+//
+// It is called again only if ctx was not done.
+func (s *socket) next(ctx context.Context) (uevent, error) {
+	stop := context.AfterFunc(ctx, func() { s.f.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	raw, err := s.f.SyscallConn()
+	if err != nil {
+		return uevent{}, err
+	}
+	for {
+		var n int
+		var from unix.Sockaddr
+		var failed error
+		err := raw.Read(func(fd uintptr) bool {
+			n, from, failed = s.recv(int(fd), s.buf)
+			return failed != unix.EAGAIN || s.missed
+		})
+		switch {
+		case ctx.Err() != nil:
+			return uevent{}, context.Cause(ctx)
+		case err != nil:
+			return uevent{}, fmt.Errorf("listen for uevents: %w", err)
+		case failed == unix.EINTR:
+		case failed == unix.ENOBUFS:
+			s.missed = true
+		case failed == unix.EAGAIN:
+			s.missed = false
+			return uevent{}, errMissed
+		case failed != nil:
+			return uevent{}, fmt.Errorf("listen for uevents: %w", failed)
+		default:
+			if ev, ok := received(from, s.buf[:n]); ok {
+				return ev, nil
+			}
+		}
+	}
+}
+
+// received is the uevent in a message, unless it is not from the one whose
+// group it was sent to. The kernel has no port; nobody else may have none.
+func received(from unix.Sockaddr, msg []byte) (uevent, bool) {
+	sa, ok := from.(*unix.SockaddrNetlink)
+	switch {
+	case !ok:
+		return uevent{}, false
+	case sa.Pid == 0 && sa.Groups == kernelGroup:
+		return parseKernel(msg)
+	case sa.Pid != 0 && sa.Groups == udevGroup:
+		return parseUdev(msg)
+	}
+	return uevent{}, false
+}
+
+// parseKernel reads ACTION@DEVPATH and the properties after it, each with a
+// zero at its end.
+func parseKernel(msg []byte) (uevent, bool) {
+	title, properties, ok := bytes.Cut(msg, []byte{0})
+	if !ok || !bytes.ContainsRune(title, '@') {
+		return uevent{}, false
+	}
+	return parseProperties(properties)
+}
+
+// parseUdev reads what libudev writes: a header with the place of the
+// properties. The magic is in network order and the rest in the machine's.
+//
+//	0        8      12           16               20               40
+//	+--------+------+------------+----------------+----------------+---
+//	| libudev| magic| header size| properties from| properties len | filters
+//	+--------+------+------------+----------------+----------------+---
+func parseUdev(msg []byte) (uevent, bool) {
+	if len(msg) < 40 || string(msg[:8]) != "libudev\x00" || binary.BigEndian.Uint32(msg[8:]) != 0xfeedcafe {
+		return uevent{}, false
+	}
+	from := uint64(binary.NativeEndian.Uint32(msg[16:]))
+	to := from + uint64(binary.NativeEndian.Uint32(msg[20:]))
+	if to > uint64(len(msg)) {
+		return uevent{}, false
+	}
+	ev, ok := parseProperties(msg[from:to])
+	ev.udev = true
+	return ev, ok
+}
+
+func parseProperties(p []byte) (ev uevent, ok bool) {
+	for property := range bytes.SplitSeq(p, []byte{0}) {
+		key, value, _ := bytes.Cut(property, []byte{'='})
+		switch string(key) {
+		case "ACTION":
+			ev.action = string(value)
+		case "DEVPATH":
+			ev.devpath = string(value)
+		case "SUBSYSTEM":
+			ev.subsystem = string(value)
+		case "DEVTYPE":
+			ev.devtype = string(value)
+		case "DEVNAME":
+			ev.devname = string(value)
+		}
+	}
+	return ev, ev.action != "" && ev.devpath != ""
+}
