@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/configfs"
+	"github.com/lunserve/lunserve/tcmu"
+	"github.com/lunserve/lunserve/tcmu/scsi"
+)
+
+// An export is an image on its way to a disk.
+type export struct {
+	path      string
+	created   bool // by us, and not yet shown to anybody
+	blockSize int
+	store     backstores.Backstore
+	disk      *scsi.Disk
+	device    *configfs.Device
+	node      string // such as /dev/sdb
+}
+
+// attach makes the kernel's side of the disk and serves it, as a LUN of no
+// target yet. A ring that cannot be served any longer says so in failed, which
+// has room.
+func (x *export) attach(failed chan<- error, down *undo) error {
+	serial, err := configfs.Serial(x.path)
+	if err != nil {
+		return err
+	}
+	wwn, err := configfs.WWN(x.path, "unit")
+	if err != nil {
+		return err
+	}
+	x.disk = scsi.NewDisk(x.store, scsi.Options{
+		BlockSize: x.blockSize,
+		Serial:    serial,
+		NAA:       strings.TrimPrefix(wwn, "naa."),
+		Report:    func(err error) { say("%v", err) },
+	})
+	x.device, err = configfs.NewDevice(configfs.Spec{
+		Image:      x.path,
+		Size:       x.store.Size() / int64(x.blockSize) * int64(x.blockSize),
+		BlockSize:  x.blockSize,
+		MaxSectors: scsi.MaxTransfer / x.blockSize,
+		Serial:     serial,
+	})
+	if err != nil {
+		return err
+	}
+	down.push(x.device.Close)
+
+	ring, err := tcmu.Open(x.device.UIO)
+	if err != nil {
+		return err
+	}
+	down.push(ring.Close)
+
+	// Not a child of the command's context: a signal must not stop the ring
+	// before the LUN is gone.
+	ctx, halt := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := ring.Serve(ctx, x.disk); err != nil {
+			failed <- fmt.Errorf("%s: %w", filepath.Base(x.path), err)
+			// Nobody will answer; without this the LUN could not be removed.
+			if err := x.device.Reset(); err != nil {
+				say("%v", err)
+			}
+		}
+	}()
+	down.push(func() error {
+		halt()
+		<-done
+		return nil
+	})
+	return nil
+}

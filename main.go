@@ -1,0 +1,58 @@
+// Lunserve turns a disk image into a SCSI disk of this machine, for as long as
+// it runs.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// cli is the grammar. Each subcommand is a struct with a Run method, in a file
+// of its own.
+type cli struct {
+	Serve serveCmd `cmd:"" default:"withargs" help:"Serve disk images as SCSI disks until interrupted."`
+
+	Version kong.VersionFlag `help:"Print the version and exit."`
+}
+
+const description = `Turns disk images into SCSI disks of this machine.
+
+The paths of the disks are printed on standard output, one a line, when they can be used. ^C takes the disks away again.`
+
+func main() {
+	// A closed stdout or stderr must end in an error that is cleaned up after,
+	// not in death.
+	signal.Ignore(syscall.SIGPIPE)
+	ctx, stop := signal.NotifyContext(context.Background(), endings...)
+
+	var c cli
+	k := kong.Parse(&c,
+		kong.Name("lunserve"),
+		kong.Description(description),
+		kong.Vars{"version": version()},
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.UsageOnError(),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
+	)
+	err := k.Run()
+	stop()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "lunserve: %v\n", oneLine(err))
+		os.Exit(1)
+	}
+}
+
+// version is what the build knows of itself.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "lunserve (unknown version)"
+	}
+	return "lunserve " + info.Main.Version
+}

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/configfs"
+)
+
+// endings are the signals that ask for an end.
+var endings = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}
+
+type serveCmd struct {
+	Images     []string `arg:"" name:"image" help:"Disk images: files or block devices. Each becomes a LUN of one target."`
+	ReadOnly   bool     `short:"r" aliases:"readonly" help:"Refuse writes, and share the image with other readers."`
+	Size       size     `placeholder:"SIZE" help:"Make the image, sparse and of this size, if it does not exist. K, M, G and T are powers of 1024."`
+	SectorSize int      `enum:"512,4096" default:"512" help:"Bytes in a block of the disk: ${enum}."`
+}
+
+// Run brings the disks up, waits for the end, and takes them down. Each thing
+// that is made is undone by what is pushed with it, newest first: a LUN goes
+// while its commands can still be answered, and an image is closed when
+// nothing uses it any more.
+func (c *serveCmd) Run(ctx context.Context) (err error) {
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("must be root to make a disk; try sudo %s", strings.Join(os.Args, " "))
+	}
+	var down undo
+	defer func() { err = errors.Join(err, down.run()) }()
+
+	// A later signal is for wait; during set-up each ends it.
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, endings...)
+	defer signal.Stop(signals)
+
+	// All images first, as the most likely thing to be wrong; the kernel is
+	// not touched for a typing error.
+	var exports []*export
+	for _, path := range c.Images {
+		x, err := c.open(path, &down)
+		if err != nil {
+			return err
+		}
+		exports = append(exports, x)
+	}
+	if err := configfs.Ready("loopback"); err != nil {
+		return err
+	}
+	failed := make(chan error, len(exports)) // of rings
+	for _, x := range exports {
+		if err := x.attach(failed, &down); err != nil {
+			return err
+		}
+	}
+	target, err := newTarget(c.Images[0])
+	if err != nil {
+		return err
+	}
+	down.push(target.Close)
+	for i, x := range exports {
+		if x.node, err = target.AddLUN(ctx, i, x.device); err != nil {
+			return errors.Join(err, pending(failed))
+		}
+	}
+	start := time.Now()
+	for _, x := range exports {
+		if _, err := fmt.Println(x.node); err != nil {
+			return err
+		}
+		x.created = false // it is the user's now
+	}
+	err = wait(signals, failed, exports)
+	return errors.Join(err, down.run(), c.summary(exports, time.Since(start)))
+}
+
+// newTarget makes the target that the disks are LUNs of. Its name is that of
+// the first image, unless another process serves that too.
+func newTarget(image string) (target *configfs.Loopback, err error) {
+	for n := range 100 {
+		wwn, err := configfs.WWN(image, fmt.Sprint("target ", n))
+		if err != nil {
+			return nil, err
+		}
+		if target, err = configfs.NewLoopback(wwn); err == nil || !errors.Is(err, fs.ErrExist) {
+			return target, err
+		}
+	}
+	return nil, fmt.Errorf("%s: served a hundred times already", image)
+}
+
+// wait serves until a signal asks for the end or a ring fails. A disk in use is
+// not taken away at the first ^C.
+func wait(signals <-chan os.Signal, failed <-chan error, exports []*export) error {
+	for asked := false; ; asked = true {
+		select {
+		case err := <-failed:
+			return err
+		case s := <-signals:
+			var users []string
+			for _, x := range exports {
+				for _, user := range configfs.InUse(x.node) {
+					users = append(users, x.node+" is "+user)
+				}
+			}
+			if len(users) == 0 {
+				return nil
+			}
+			why := strings.Join(users, ", ")
+			if asked || s != os.Interrupt {
+				return fmt.Errorf("%s: taken away all the same", why)
+			}
+			say("%s; ^C again to take it away all the same", why)
+		}
+	}
+}
+
+// pending is the error of a ring that has failed, if any has.
+func pending(failed <-chan error) error {
+	select {
+	case err := <-failed:
+		return err
+	default:
+		return nil
+	}
+}
+
+// summary says what the disks have done. It is printed when they are gone.
+func (c *serveCmd) summary(exports []*export, d time.Duration) error {
+	if d > 10*time.Second {
+		d = d.Round(time.Second)
+	}
+	for _, x := range exports {
+		s := x.disk.Stats()
+		say("%s removed; %s reads (%s), %s writes (%s) in %v", x.node,
+			humanize.Comma(int64(s.Reads)), humanize.IBytes(s.ReadBytes),
+			humanize.Comma(int64(s.Writes)), humanize.IBytes(s.WrittenBytes), d.Round(time.Millisecond))
+	}
+	return nil
+}
+
+// open opens and locks an image, and says what it is.
+func (c *serveCmd) open(path string, down *undo) (*export, error) {
+	x := &export{path: path, blockSize: c.SectorSize}
+	if _, err := os.Stat(path); c.Size > 0 && errors.Is(err, fs.ErrNotExist) {
+		x.created = true
+	}
+	store, err := backstores.Open(path, backstores.Options{ReadOnly: c.ReadOnly, Create: int64(c.Size)})
+	if err != nil {
+		return nil, err
+	}
+	x.store = store
+	down.push(func() error {
+		err := errors.Join(backstores.Flush(store), store.Close())
+		if x.created {
+			err = errors.Join(err, os.Remove(path))
+		}
+		return err
+	})
+	whole := store.Size() / int64(c.SectorSize) * int64(c.SectorSize)
+	if whole == 0 {
+		return nil, fmt.Errorf("%s: less than one block of %d bytes; try truncate -s 1M %[1]s", path, c.SectorSize)
+	}
+	mode := "writable"
+	if c.ReadOnly {
+		mode = "read-only"
+	}
+	say("%s: raw, %s, %s", path, humanize.IBytes(uint64(whole)), mode)
+	if rest := store.Size() - whole; rest > 0 {
+		say("%s: the last %d bytes are not part of the disk: they fill no block of %d", path, rest, c.SectorSize)
+	}
+	return x, nil
+}

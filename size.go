@@ -1,0 +1,29 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/dustin/go-humanize"
+)
+
+// A size is a number of bytes on the command line. 10G, 10GB and 10GiB are the
+// same, as for truncate's first and all of losetup's neighbours' users: disks
+// are counted in powers of 1024.
+type size int64
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (s *size) UnmarshalText(text []byte) error {
+	number := strings.ToUpper(strings.TrimSpace(string(text)))
+	number = strings.TrimSuffix(strings.TrimSuffix(number, "B"), "I")
+	if strings.ContainsAny(number[max(0, len(number)-1):], "KMGTPE") {
+		number += "iB"
+	}
+	n, err := humanize.ParseBytes(number)
+	if err != nil || n == 0 || n > math.MaxInt64 {
+		return fmt.Errorf("%q is no size; try 10G", text)
+	}
+	*s = size(n)
+	return nil
+}
