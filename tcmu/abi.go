@@ -32,6 +32,7 @@ const (
 	flagUnknownOp   = 1 // TCMU_UFLAG_UNKNOWN_OP
 	flagReadLen     = 2 // TCMU_UFLAG_READ_LEN
 	checkCondition  = 2 // the one SCSI status that comes with sense data
+	taskAborted     = 0x40
 	senseBufferSize = 96
 )
 
@@ -65,6 +66,16 @@ type request struct {
 	_         uint32   // 20
 	cdbOff    uint64   // 24: from the start of the mapping
 	_         [16]byte // 32
+}
+
+// taskManagement is struct tcmu_tmr_entry. cmd_ids[count] follows it.
+type taskManagement struct {
+	_      structs.HostLayout
+	header          //  0
+	kind   uint8    //  8
+	_      [3]byte  //  9
+	count  uint32   // 12
+	_      [16]byte // 16
 }
 
 // iovec is struct iovec, its base an offset from the start of the mapping.

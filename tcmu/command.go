@@ -1,6 +1,9 @@
 package tcmu
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // A command is a SCSI command taken from the ring. It is used again for
 // another one once it is answered, so that serving allocates nothing.
@@ -10,6 +13,10 @@ type command struct {
 	data [][]byte // in the mapping, lent by the kernel until the answer
 	room [maxCDB + entryAlign - 1]byte
 	next *command // the link of the list it is in
+
+	// aborted is set while it waits for a worker, if the initiator has given
+	// it up. It is to be answered, but no more to be executed.
+	aborted bool
 }
 
 // A queue holds the commands that wait for a worker, and those that wait to be
@@ -37,7 +44,7 @@ func (q *queue) blank() *command {
 	if c == nil {
 		return new(command)
 	}
-	q.free, c.next = c.next, nil
+	q.free, c.next, c.aborted = c.next, nil, false
 	return c
 }
 
@@ -83,6 +90,15 @@ func (q *queue) take() *command {
 		q.last = nil
 	}
 	return c
+}
+
+// abort marks the commands with these ids that no worker has taken yet.
+func (q *queue) abort(ids []uint16) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for c := q.first; c != nil; c = c.next {
+		c.aborted = c.aborted || slices.Contains(ids, c.id)
+	}
 }
 
 // close ends every take once the queue is empty.

@@ -24,6 +24,8 @@ type ring struct {
 	slots []uint32 // a circle: offsets of the commands taken and not answered
 	first uint32   // index of the oldest of them, modulo len(slots)
 	count uint32   // how many there are
+
+	aborted []uint16 // ids that the entries passed over by the last take name
 }
 
 // newRing checks the mailbox at the start of mem. Commands that an earlier
@@ -56,6 +58,7 @@ func newRing(mem []byte) (*ring, error) {
 func (r *ring) take(c *command) (bool, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.aborted = r.aborted[:0]
 	for {
 		head := r.mb.head.Load()
 		if head == r.next {
@@ -87,7 +90,9 @@ func (r *ring) take(c *command) (bool, error) {
 				return true, nil
 			}
 			h.uflags |= flagUnknownOp
-		case opPad, opTaskManagement:
+		case opTaskManagement:
+			r.readAborted(off, n)
+		case opPad:
 		default:
 			h.uflags |= flagUnknownOp
 		}
@@ -128,6 +133,21 @@ func (r *ring) read(c *command, off, n uint32) bool {
 		}
 	}
 	return true
+}
+
+// readAborted notes the commands that the task management entry of n bytes at
+// off is about.
+func (r *ring) readAborted(off, n uint32) {
+	const fixed = 32
+	entry := r.mem[:r.base+uint64(off)+uint64(n)]
+	start := r.base + uint64(off)
+	t := at[taskManagement](entry, start)
+	if t == nil {
+		return
+	}
+	for i := range min(uint64(t.count), (uint64(n)-fixed)/2) {
+		r.aborted = append(r.aborted, *at[uint16](entry, start+fixed+2*i))
+	}
 }
 
 // settle moves the tail over what wants no answer.

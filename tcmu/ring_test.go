@@ -16,6 +16,7 @@ func TestABI(t *testing.T) {
 		req request
 		rsp response
 		iov iovec
+		tmr taskManagement
 	)
 	for _, tt := range []struct {
 		field     string
@@ -39,6 +40,9 @@ func TestABI(t *testing.T) {
 		{"req.iov", unsafe.Sizeof(req), 48},
 		{"iovec.iov_len", unsafe.Offsetof(iov.len), 8},
 		{"sizeof(iovec)", unsafe.Sizeof(iov), 16},
+		{"tmr.tmr_type", unsafe.Offsetof(tmr.kind), 8},
+		{"tmr.cmd_cnt", unsafe.Offsetof(tmr.count), 12},
+		{"tmr.cmd_ids", unsafe.Sizeof(tmr), 32},
 		{"rsp.scsi_status", unsafe.Offsetof(rsp.status), 8},
 		{"rsp.read_len", unsafe.Offsetof(rsp.readLen), 12},
 		{"rsp.sense_buffer", unsafe.Offsetof(rsp.sense), 16},

@@ -87,6 +87,9 @@ func (s *server) drain() error {
 	defer func() { s.queue.recycle(c) }()
 	for commands, bytes := 0, 0; ; {
 		taken, err := s.ring.take(c)
+		if len(s.ring.aborted) > 0 {
+			s.queue.abort(s.ring.aborted)
+		}
 		if err != nil || !taken {
 			return errors.Join(err, s.show())
 		}
@@ -133,7 +136,11 @@ func (s *server) handOver(c *command) {
 	s.started++
 	s.workers.Go(func() {
 		for c := s.queue.take(); c != nil; c = s.queue.take() {
-			s.execute(c, true)
+			if c.aborted {
+				s.ring.answer(c.id, taskAborted, 0, nil)
+			} else {
+				s.execute(c, true)
+			}
 			s.queue.recycle(c)
 			// A ring that cannot be kicked is gone; the ring's goroutine
 			// meets the same error and reports it.

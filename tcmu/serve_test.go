@@ -88,7 +88,7 @@ func TestServeAnswersEveryCommandOnce(t *testing.T) {
 			}
 			k.command(id, cdb, extents...)
 			if posted%50 == 0 {
-				k.aborted(id)
+				k.aborted(9999) // of no command: an entry to be passed over
 			}
 			k.show(true)
 			posted++
@@ -137,6 +137,47 @@ func TestServeLetsFastCommandsPassSlowOnes(t *testing.T) {
 	k.wait(t, slow+1)
 	if err := stop(); err != nil {
 		t.Error(err)
+	}
+}
+
+// An aborted command that no worker has begun is answered without being
+// executed; one that is being executed is answered when it is done.
+func TestServeDoesNotExecuteAbortedCommands(t *testing.T) {
+	k, d := newKernel(t, 65536)
+	release := make(chan struct{})
+	var executed atomic.Int32
+	stop := serve(t, d, handlerFunc(func(cdb []byte, _ [][]byte, wait bool) (byte, int, []byte, bool) {
+		if cdb[0] == 0x35 {
+			if !wait {
+				return 0, 0, nil, false
+			}
+			executed.Add(1)
+			<-release
+		}
+		return 0, 0, nil, true
+	}))
+	ids := make([]uint16, maxWorkers+8)
+	for i := range ids {
+		ids[i] = uint16(i + 1)
+		k.command(ids[i], []byte{0x35, 9: 0})
+	}
+	k.aborted(ids...)
+	k.command(1000, []byte{0, 5: 0})
+	k.show(true)
+	k.wait(t, 1) // the one behind the abort, so that this was seen
+	close(release)
+	k.wait(t, len(ids)+1)
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	aborted := 0
+	for _, id := range ids {
+		if k.answers[id].status == taskAborted {
+			aborted++
+		}
+	}
+	if n := int(executed.Load()); aborted < 8 || n+aborted != len(ids) {
+		t.Errorf("%d executed, %d answered as aborted, of %d, for %d workers", n, aborted, len(ids), maxWorkers)
 	}
 }
 
