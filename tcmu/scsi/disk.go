@@ -3,7 +3,7 @@ package scsi
 import (
 	"errors"
 	"io"
-	"sync/atomic"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -15,6 +15,7 @@ type Options struct {
 	BlockSize int    // bytes, 512 or 4096
 	Serial    string // VPD page 80h; ASCII, unique to the image
 	NAA       string // the designator of the unit: 16 or 32 hex digits
+	Removable bool   // the medium can be taken out, and put in again, by command
 
 	// Report is told of every error of the store. It may be called by several
 	// goroutines at once. Nil is allowed.
@@ -30,9 +31,14 @@ type Disk struct {
 	rows   []row
 	lookup [256][]row // rows by opcode
 
-	stopped         atomic.Bool
-	descriptorSense atomic.Bool
-	count           counters
+	medium     medium
+	sanitizing sanitizing
+	mode       mode
+	count      counters
+
+	// media commands hold it shared, those that must be alone exclusively.
+	// A command that may not wait only tries.
+	lock sync.RWMutex
 }
 
 // NewDisk returns the disk whose contents are in store. Bytes after the last
@@ -44,6 +50,9 @@ func NewDisk(store backstores.Backstore, o Options) *Disk {
 	}
 	if _, ok := store.(backstores.Trimmer); ok {
 		d.has |= thin
+	}
+	if o.Removable {
+		d.has |= removable
 	}
 	d.rows = rows(d.has)
 	for i, r := range d.rows {
@@ -79,7 +88,7 @@ func (d *Disk) Execute(cdb []byte, data [][]byte, wait bool) (status byte, n int
 	if s.Cause != nil && d.Report != nil {
 		d.Report(s.Cause)
 	}
-	if d.descriptorSense.Load() {
+	if d.mode.descriptorSense.Load() {
 		return checkCondition, 0, s.descriptor(), true
 	}
 	return checkCondition, 0, s.fixed(), true
@@ -95,13 +104,38 @@ func (d *Disk) run(r request) (int, error) {
 	if err := row.check(r.cdb); err != nil {
 		return 0, err
 	}
-	switch {
-	case row.kind&media != 0 && d.stopped.Load():
-		return 0, needsStart
-	case row.kind&changes != 0 && d.has&writable == 0:
-		return 0, writeProtected
-	case row.kind&slow != 0 && !r.wait:
+	if row.kind&slow != 0 && !r.wait {
 		return 0, backstores.ErrWouldBlock
+	}
+	if row.kind&always == 0 && d.medium.odd.Load() {
+		if err := d.medium.attention(); err != nil {
+			d.medium.settle(&d.sanitizing)
+			return 0, err
+		}
+		if row.kind&media != 0 {
+			if err := d.ready(); err != nil && !(row.kind&mends != 0 && err == sanitizeFailed) {
+				return 0, err
+			}
+		}
+	}
+	if row.kind&media != 0 {
+		switch {
+		case row.kind&alone != 0:
+			d.lock.Lock()
+			defer d.lock.Unlock()
+		case r.wait:
+			d.lock.RLock()
+			defer d.lock.RUnlock()
+		case d.lock.TryRLock():
+			defer d.lock.RUnlock()
+		default:
+			return 0, backstores.ErrWouldBlock
+		}
+	}
+	if row.kind&changes != 0 {
+		if err := d.protected(); err != nil {
+			return 0, err
+		}
 	}
 	n, err := row.run(d, r)
 	if n == 0 && err == nil && row.kind&dataOut == 0 {
@@ -141,39 +175,33 @@ func (d *Disk) extent(lba, blocks uint64) (off, n int64, err error) {
 // testUnitReady is SPC-5, TEST UNIT READY command.
 func (d *Disk) testUnitReady(request) (int, error) { return 0, nil }
 
+// ready says why no command of the medium can be answered.
+func (d *Disk) ready() error {
+	if err := d.medium.ready(); err != nil {
+		return err
+	}
+	return d.sanitizing.state()
+}
+
+// protected says why the medium may not be changed.
+func (d *Disk) protected() error {
+	switch {
+	case d.has&writable == 0:
+		return writeProtected
+	case d.mode.softwareProtect.Load():
+		return softwareProtected
+	}
+	return nil
+}
+
 // requestSense is SPC-5, REQUEST SENSE command. Sense data goes with each
 // status, so that there is never any to ask for afterwards.
 func (d *Disk) requestSense(r request) (int, error) {
-	var s Sense
-	if d.stopped.Load() {
-		s = needsStart
-	}
+	s, _ := d.ready().(Sense)
 	if r.cdb[1]&1 != 0 {
 		return r.reply(s.descriptor(), int(r.cdb[4]))
 	}
 	return r.reply(s.fixed(), int(r.cdb[4]))
-}
-
-// startStop is SBC-4, START STOP UNIT command. A stopped disk answers no
-// medium command. There are no power conditions and nothing to eject.
-func (d *Disk) startStop(r request) (int, error) {
-	switch how := r.cdb[4]; {
-	case how&0xf0 != 0:
-		return 0, badField(4, 7)
-	case how&0x02 != 0: // LOEJ
-		return 0, badField(4, 1)
-	case how&0x01 != 0:
-		d.stopped.Store(false)
-		return 0, nil
-	default:
-		if how&0x04 == 0 { // not NO_FLUSH
-			if err := d.flush(); err != nil {
-				return 0, err
-			}
-		}
-		d.stopped.Store(true)
-		return 0, nil
-	}
 }
 
 // ioError turns an error of the store into the reason for a failed command.

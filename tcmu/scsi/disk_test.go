@@ -23,8 +23,10 @@ func TestUnknownCommandsAreRefused(t *testing.T) {
 
 func TestCommandsOfOtherDisksAreUnknown(t *testing.T) {
 	unmap := exchange{name: "UNMAP", cdb: "42 00 00000000 00 0000 00", fail: "5/20/00"}
-	converse(t, newUnit("writable", 512).Disk, []exchange{unmap})
-	converse(t, newUnit("read-only", 512).Disk, []exchange{unmap})
+	prevent := exchange{name: "PREVENT ALLOW MEDIUM REMOVAL", cdb: "1e 00 00 00 01 00", fail: "5/20/00"}
+	converse(t, newUnit("writable", 512).Disk, []exchange{unmap, prevent})
+	converse(t, newUnit("read-only", 512).Disk, []exchange{unmap, prevent})
+	converse(t, newUnit("sparse", 512).Disk, []exchange{prevent})
 }
 
 func TestEveryTruncatedCDBIsRefused(t *testing.T) {
@@ -130,7 +132,7 @@ func TestRequestSense(t *testing.T) {
 
 func TestDescriptorSenseWhereAskedFor(t *testing.T) {
 	u := newUnit("sparse", 512)
-	u.descriptorSense.Store(true)
+	u.mode.descriptorSense.Store(true)
 	_, _, sense, _ := u.Execute(raw("28 20 00000000 00 0001 00"), [][]byte{filled(512)}, true)
 	if want := raw("72 05 2400 000000 08  02 06 0000 cd 0001 00"); !bytes.Equal(sense, want) {
 		t.Errorf("got % x, want % x", sense, want)
@@ -147,6 +149,7 @@ var writes = []exchange{
 	{name: "WRITE(10)", cdb: "2a 00 00000000 00 0001 00"},
 	{name: "WRITE(12)", cdb: "aa 00 00000000 00000001 00 00"},
 	{name: "WRITE(16)", cdb: "8a 00 0000000000000000 00000001 00 00"},
+	{name: "WRITE(12) no blocks", cdb: "aa 00 00000000 00000000 00 00"},
 	{name: "WRITE(10) no blocks", cdb: "2a 00 00000000 00 0000 00"},
 	{name: "WRITE(10) past the end", cdb: "2a 00 ffffffff 00 0001 00"},
 }

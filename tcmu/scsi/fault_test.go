@@ -31,6 +31,7 @@ func TestErrorsOfTheStoreBecomeSenseData(t *testing.T) {
 		{"READ(10), image cut short", "28 00 00000005 00 0002 00", block, "read", io.ErrUnexpectedEOF, "3/11/00 info 5"},
 		{"READ(10) FUA, flush", "28 08 00000005 00 0002 00", block, "flush", unix.EIO, "3/0c/00…"},
 		{"VERIFY(10)", "2f 00 00000005 00 0002 00", "", "read", unix.EIO, "3/11/00 info 5"},
+		{"VERIFY(12)", "af 00 00000005 00000001 00 00", block, "read", unix.EIO, "3/11/00 info 5"},
 		{"VERIFY(16)", "8f 02 0000000000000005 00000001 00 00", block, "read", unix.EIO, "3/11/00 info 5"},
 		{"WRITE(6)", "0a 00 0005 01 00", block, "write", unix.EIO, "3/0c/00 info 5"},
 		{"WRITE(10)", "2a 00 00000005 00 0001 00", block, "write", unix.EIO, "3/0c/00 info 5"},
@@ -64,7 +65,7 @@ func TestErrorsOfTheStoreBecomeSenseData(t *testing.T) {
 			if s := u.Stats(); s.Reads+s.Writes+s.Trims > 0 {
 				t.Errorf("counted: %+v", s)
 			}
-			if u.stopped.Load() {
+			if u.medium.stopped {
 				t.Error("stopped, though its flush has failed")
 			}
 		})
@@ -135,6 +136,13 @@ func TestWhatWouldBlockIsLeftForLater(t *testing.T) {
 		{"WRITE SAME(16)", "93 01 0000000000000005 00000001 00 00", nil, Stats{Writes: 1, WrittenBytes: 512}},
 		{"VERIFY(10)", "2f 00 00000005 00 0001 00", nil, Stats{}},
 		{"VERIFY(16)", "8f 00 0000000000000005 00000001 00 00", nil, Stats{}},
+		{"VERIFY(12)", "af 00 00000005 00000001 00 00", nil, Stats{}},
+		{"WRITE AND VERIFY(10)", "2e 00 00000005 00 0001 00", nil, Stats{Writes: 1, WrittenBytes: 512}},
+		{"ORWRITE(16)", "8b 00 0000000000000005 00000001 00 00", nil, Stats{Writes: 1, WrittenBytes: 512}},
+		{"PRE-FETCH(10)", "34 00 00000005 00 0001 00", nil, Stats{}},
+		{"GET LBA STATUS", "9e 12 0000000000000000 00000018 00 00", nil, Stats{}},
+		{"LOG SENSE", "4d 00 4c 00 00 0000 00ff 00", nil, Stats{}},
+		{"SEND DIAGNOSTIC", "1d 04 00 0000 00", nil, Stats{}},
 		{"START STOP UNIT", "1b 00 00 00 00 00", nil, Stats{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -152,8 +160,8 @@ func TestWhatWouldBlockIsLeftForLater(t *testing.T) {
 					t.Errorf("the store did %q, want %q", u.calls, tt.tried)
 				}
 			}
-			if !slices.Equal(before, u.bytes) || u.stopped.Load() || len(u.reports) > 0 {
-				t.Errorf("changed: reports %q, stopped %v", u.reports, u.stopped.Load())
+			if !slices.Equal(before, u.bytes) || u.medium.stopped || len(u.reports) > 0 {
+				t.Errorf("changed: reports %q, stopped %v", u.reports, u.medium.stopped)
 			}
 			if s := u.Stats(); s != (Stats{}) {
 				t.Errorf("counted: %+v", s)
@@ -175,7 +183,8 @@ func TestControlCommandsNeverWait(t *testing.T) {
 	for _, cdb := range []string{
 		"00 00 00 00 00 00", "03 00 00 00 12 00", "12 00 00 00ff 00", "12 01 b0 00ff 00", "1a 00 3f 00 ff 00",
 		"5a 00 3f 00 000000 0100 00", "25 00 00000000 00 00 00 00", "9e 10 0000000000000000 00000020 00 00",
-		"a3 0c 00 00 0000 00001000 00 00", "28 00 00000000 00 0000 00", "2a 00 00000000 00 0000 00",
+		"a3 0c 00 00 0000 00001000 00 00", "a3 0a 00 00 0000 00001000 00 00", "a3 0d 80 00 0000 00001000 00 00", "37 00 18 00000000 00ff 00",
+		"1c 01 00 00ff 00", "1d 00 00 0000 00", "28 00 00000000 00 0000 00", "2a 00 00000000 00 0000 00",
 	} {
 		if status, _, sense, ok := u.Execute(raw(cdb), [][]byte{filled(4096)}, false); !ok || status != 0 {
 			t.Errorf("%s: status %02x, sense data % x, ok %v", cdb, status, sense, ok)
@@ -190,12 +199,14 @@ func TestControlCommandsNeverWait(t *testing.T) {
 // store that answers what it should not must not leave a command unanswered.
 func TestWithWaitThereIsAlwaysAnAnswer(t *testing.T) {
 	for _, cdb := range []string{"28 00 00000005 00 0001 00", "2a 00 00000005 00 0001 00", "2f 00 00000005 00 0001 00",
-		"35 00 00000000 00 0000 00", "93 01 0000000000000005 00000001 00 00"} {
+		"35 00 00000000 00 0000 00", "93 01 0000000000000005 00000001 00 00",
+		"8b 00 0000000000000005 00000001 00 00", "2e 00 00000005 00 0001 00", "89 00 0000000000000005 000000 01 00 00",
+		"34 00 00000005 00 0001 00", "1d 04 00 0000 00", "1b 00 00 00 00 00"} {
 		u := newUnit("sparse", 512)
 		for _, call := range []string{"read", "write", "flush", "zero", "trim"} {
 			u.fails[call] = backstores.ErrWouldBlock
 		}
-		status, _, sense, ok := u.Execute(raw(cdb), [][]byte{filled(512)}, true)
+		status, _, sense, ok := u.Execute(raw(cdb), [][]byte{filled(1024)}, true)
 		if !ok || status != 0x02 {
 			t.Errorf("%s: status %02x, sense data % x, ok %v", cdb, status, sense, ok)
 		}
@@ -212,7 +223,8 @@ func TestCommandsRunSideBySide(t *testing.T) {
 			for j := range 200 {
 				lba := (i*200 + j) % 1000
 				for _, how := range []string{"2a00%08x00000200", "2800%08x00000200", "2f00%08x00000200", "3500%08x00000000",
-					"9301%016x000000010000", "1b0000000100", "120000006000"} {
+					"9301%016x000000010000", "1b0000000100", "120000006000",
+					"8900%016x000000010000", "8b00%016x000000020000", "2e00%08x00000200", "34000000000000000100", "4d004c00000000010000", "9e12%016x000000180000"} {
 					u.Execute(at(how, lba), [][]byte{buf}, j%2 == 0)
 				}
 			}

@@ -3,7 +3,9 @@ package scsi
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -21,23 +23,40 @@ func step(cdb []byte, room int, fill, piece byte) []byte {
 	return b
 }
 
-// expect is what is known of a command that moves blocks, worked out anew.
-func expect(cdb []byte) (lba, blocks uint64, read, write bool) {
-	switch cdb[0] {
-	case 0x08, 0x0a:
-		lba, blocks = uint64(cdb[1]&0x1f)<<16|uint64(cdb[2])<<8|uint64(cdb[3]), uint64(cdb[4])
-		if blocks == 0 {
-			blocks = 256
+// A deed is what is known of a command that moves blocks, worked out anew.
+type deed struct {
+	lba, blocks uint64
+	verb        string // "read", "write", "or", "swap", "change" or "" of one that leaves the image alone
+}
+
+func expect(cdb []byte) (d deed) {
+	op := cdb[0]
+	switch {
+	case op>>5 == 0:
+		d.lba, d.blocks = uint64(cdb[1]&0x1f)<<16|uint64(cdb[2])<<8|uint64(cdb[3]), uint64(cdb[4])
+		if d.blocks == 0 {
+			d.blocks = 256
 		}
-	case 0x28, 0x2a:
-		lba, blocks = uint64(binary.BigEndian.Uint32(cdb[2:6])), uint64(binary.BigEndian.Uint16(cdb[7:9]))
-	case 0xa8, 0xaa:
-		lba, blocks = uint64(binary.BigEndian.Uint32(cdb[2:6])), uint64(binary.BigEndian.Uint32(cdb[6:10]))
-	case 0x88, 0x8a:
-		lba, blocks = binary.BigEndian.Uint64(cdb[2:10]), uint64(binary.BigEndian.Uint32(cdb[10:14]))
+	case op>>5 == 1:
+		d.lba, d.blocks = uint64(binary.BigEndian.Uint32(cdb[2:6])), uint64(binary.BigEndian.Uint16(cdb[7:9]))
+	case op>>5 == 5:
+		d.lba, d.blocks = uint64(binary.BigEndian.Uint32(cdb[2:6])), uint64(binary.BigEndian.Uint32(cdb[6:10]))
+	case op>>5 == 4:
+		d.lba, d.blocks = binary.BigEndian.Uint64(cdb[2:10]), uint64(binary.BigEndian.Uint32(cdb[10:14]))
 	}
-	low := cdb[0] & 0x1f
-	return lba, blocks, low == 0x08, low == 0x0a
+	switch op {
+	case 0x08, 0x28, 0xa8, 0x88:
+		d.verb = "read"
+	case 0x0a, 0x2a, 0xaa, 0x8a, 0x2e, 0xae, 0x8e:
+		d.verb = "write"
+	case 0x8b:
+		d.verb = "or"
+	case 0x89:
+		d.verb, d.blocks = "swap", uint64(cdb[13])
+	case 0x41, 0x42, 0x93, 0x48: // as tests of their own have it
+		d.verb = "change"
+	}
+	return d
 }
 
 // FuzzDisk has conversations of any commands with disks of all kinds, and holds
@@ -69,12 +88,18 @@ func FuzzDisk(f *testing.F) {
 	write, read := raw("2a 00 00000003 00 0002 00"), raw("28 08 00000002 00 0004 00")
 	f.Add(byte(0), append(step(write, 1024, 0x55, 100), step(read, 2048, 0, 33)...))
 	f.Add(byte(0), append(step(raw("93 01 0000000000000003 00000002 00 00"), 0, 0, 0), step(read, 2048, 1, 33)...))
+	f.Add(byte(0), append(step(raw("8e 02 0000000000000003 00000002 00 00"), 1024, 0x55, 100), step(read, 2048, 0, 33)...))
+	f.Add(byte(0), append(step(raw("8b 08 0000000000000003 00000002 00 00"), 1024, 0x55, 100), step(read, 2048, 0, 33)...))
+	// Two blocks that are equal, compared and swapped.
+	caw := step(raw("89 00 0000000000000003 000000 01 00 00"), 1024, 0x55, 100)
+	f.Add(byte(0), slices.Concat(step(raw("2a 00 00000003 00 0001 00"), 512, 0x55, 100), caw, caw, step(read, 2048, 0, 33)))
+	f.Add(byte(3), slices.Concat(step(raw("1b 00 00 00 02 00"), 0, 0, 0), step(raw("1b 00 00 00 03 00"), 0, 0, 0), step(read, 2048, 1, 33), step(read, 2048, 1, 33)))
 	f.Add(byte(0), append(step(raw("1b 00 00 00 00 00"), 0, 0, 0), step(read, 2048, 1, 33)...))
 
 	f.Fuzz(func(t *testing.T, kind byte, script []byte) {
 		u := newSizedUnit(abilities[int(kind)%len(abilities)], size, blockSize)
 		u.busy = kind >= 0x80
-		for ; len(script) >= stepLength; script = script[stepLength:] {
+		for steps := 0; len(script) >= stepLength && steps < 100; script, steps = script[stepLength:], steps+1 {
 			cdb := slices.Clone(script[1:17][:min(int(script[0]), 16)])
 			room := int(binary.BigEndian.Uint16(script[17:]))
 			buf := make([]byte, room)
@@ -101,28 +126,38 @@ func FuzzDisk(f *testing.F) {
 				continue
 			}
 
-			lba, blocks, reads, writes := expect(append(slices.Clone(cdb), make([]byte, 16)...))
-			off, length := lba*blockSize, blocks*blockSize
-			switch {
-			case reads:
-				if want := min(length, uint64(room)); lba > size/blockSize || uint64(n) != want || !bytes.Equal(buf[:n], before[min(off, size):][:want]) {
+			d := expect(append(slices.Clone(cdb), make([]byte, 16)...))
+			off, length := d.lba*blockSize, d.blocks*blockSize
+			out := length // of data-out
+			switch d.verb {
+			case "read":
+				if want := min(length, uint64(room)); d.lba > size/blockSize || uint64(n) != want || !bytes.Equal(buf[:n], before[min(off, size):][:want]) {
 					t.Fatalf("%x: %d bytes, which are not those of the image", cdb, n)
 				}
-			case writes:
-				if length > uint64(room) || n != 0 || !bytes.Equal(sent, buf) {
+			case "swap":
+				out *= 2
+				fallthrough
+			case "write", "or":
+				if out > uint64(room) || n != 0 || !bytes.Equal(sent, buf) {
 					t.Fatalf("%x: %d bytes of data-in; %d of data-out", cdb, n, room)
 				}
-				copy(before[off:], sent[:length])
+				if d.verb == "swap" && !bytes.Equal(before[off:off+length], sent[:length]) {
+					t.Fatalf("%x: what is there is not what was to be compared", cdb)
+				}
+				for i, b := range sent[out-length : out] {
+					if d.verb == "or" {
+						b |= before[off+uint64(i)]
+					}
+					before[off+uint64(i)] = b
+				}
 			}
-			switch op := cdb[0]; op {
-			case 0x41, 0x42, 0x93: // change the image as tests of their own have it
-				if u.has&writable == 0 {
+			u.sanitizing.background.Wait() // SANITIZE with IMMED goes on
+			if d.verb == "change" {
+				if u.has&writable == 0 && serviceAction(cdb) != 0x1f {
 					t.Fatalf("%x: done on a disk that cannot be written", cdb)
 				}
-			default:
-				if !bytes.Equal(before, u.bytes) {
-					t.Fatalf("%x: the image is not as it should be", cdb)
-				}
+			} else if !bytes.Equal(before, u.bytes) {
+				t.Fatalf("%x: the image is not as it should be", cdb)
 			}
 			switch row, _ := u.find(cdb); {
 			case row.kind&dataOut != 0:
@@ -140,51 +175,148 @@ func FuzzDisk(f *testing.F) {
 	})
 }
 
-// FuzzParameterList sends UNMAP lists of any bytes, and holds the image to a
-// model of what they ask for.
+// unmapped is the image after an UNMAP, or the start of the sense data.
+func unmapped(image []byte, blockSize, length int, list []byte) ([]byte, string) {
+	blocks := uint64(len(image) / blockSize)
+	switch {
+	case length == 0:
+		return image, ""
+	case length < 8 || length > len(list):
+		return image, "5/1a/00"
+	}
+	d := list[8:length]
+	d = d[:min(len(d), int(binary.BigEndian.Uint16(list[2:])))]
+	if len(d)/16 > 64 {
+		return image, "5/26/00"
+	}
+	want := slices.Clone(image)
+	for ; len(d) >= 16; d = d[16:] {
+		lba, n := binary.BigEndian.Uint64(d), uint64(binary.BigEndian.Uint32(d[8:]))
+		if lba > blocks || n > blocks-lba {
+			return image, "5/21/00"
+		}
+		clear(want[lba*uint64(blockSize):][:n*uint64(blockSize)])
+	}
+	return want, ""
+}
+
+// selected is the modes after a MODE SELECT as modes tells them, or the start
+// of the sense data.
+func selected(long bool, length int, list []byte) (want, fail string) {
+	const before = "WCE"
+	header, descriptors := 4, []string{"", "00000080 00000200", "00000000 00000200"}
+	if long {
+		header = 8
+	}
+	switch {
+	case length == 0:
+		return before, ""
+	case length > len(list) || length < header:
+		return before, "5/1a/00"
+	}
+	list = list[:length]
+	n := int(list[3])
+	if long {
+		if n = int(list[6])<<8 | int(list[7]); list[4]&1 != 0 {
+			descriptors = []string{"", "0000000000000080 00000000 00000200", "0000000000000000 00000000 00000200"}
+		}
+	}
+	if list = list[header:]; n > len(list) {
+		return before, "5/1a/00"
+	}
+	if !slices.ContainsFunc(descriptors, func(s string) bool { return bytes.Equal(raw(s), list[:n]) }) {
+		return before, "5/26/00"
+	}
+	wce, dsense, swp := true, false, false
+	for list = list[n:]; len(list) > 0; {
+		var page []byte
+		switch list[0] {
+		case 0x08:
+			page = raw(cachingOff)
+		case 0x0a:
+			page = raw(controlNone)
+		default:
+			if len(list) < 2 {
+				return before, "5/1a/00"
+			}
+			return before, "5/26/00"
+		}
+		if len(list) < 2 {
+			return before, "5/1a/00"
+		}
+		if list[1] != page[1] {
+			return before, "5/26/00"
+		}
+		if len(list) < len(page) {
+			return before, "5/1a/00"
+		}
+		got := slices.Clone(list[:len(page)])
+		if list[0] == 0x08 {
+			wce = got[2]&0x04 != 0
+			got[2] &^= 0x04
+		} else {
+			dsense, swp = got[2]&0x04 != 0, got[4]&0x08 != 0
+			got[2] &^= 0x04
+			got[4] &^= 0x08
+		}
+		if !bytes.Equal(got, page) {
+			return before, "5/26/00"
+		}
+		list = list[len(page):]
+	}
+	for _, f := range []struct {
+		name string
+		set  bool
+	}{{"WP", swp}, {"WCE", wce}, {"D_SENSE", dsense}, {"SWP", swp}} {
+		if f.set {
+			want = strings.TrimSpace(want + " " + f.name)
+		}
+	}
+	return want, ""
+}
+
+// FuzzParameterList sends parameter lists of any bytes with UNMAP, MODE
+// SELECT(6) and MODE SELECT(10), and holds the disk to a model of what they
+// ask for.
 func FuzzParameterList(f *testing.F) {
 	const blocks, blockSize = 128, 512
-	f.Add(uint16(0), []byte{}, byte(0))
-	f.Add(uint16(7), unmapList(), byte(0))
-	f.Add(uint16(8), unmapList(), byte(0))
-	f.Add(uint16(24), unmapList(3, 5), byte(0))
-	f.Add(uint16(40), unmapList(3, 5, 5, 1), byte(3))
-	f.Add(uint16(40), unmapList(3, 5, 127, 2), byte(16))
-	f.Add(uint16(40), unmapList(3, 5, -1, 2), byte(1))
-	f.Add(uint16(8+16*65), unmapList(make([]int, 130)...), byte(0))
-	f.Add(uint16(24), unmapList(3, 5)[:23], byte(0))
-	f.Fuzz(func(t *testing.T, length uint16, list []byte, piece byte) {
-		u := newSizedUnit("sparse", blocks*blockSize, blockSize)
-		want, sent := slices.Clone(u.bytes), slices.Clone(list)
-
-		fail := ""
-		ranges := 0
-		if n := int(length); n > 0 {
-			switch {
-			case n < 8 || n > len(list):
-				fail = "5/1a/00"
-			default:
-				d := list[8:n]
-				d = d[:min(len(d), int(binary.BigEndian.Uint16(list[2:])))]
-				ranges = len(d) / 16
-				for ; len(d) >= 16 && ranges <= 64; d = d[16:] {
-					lba, n := binary.BigEndian.Uint64(d), uint64(binary.BigEndian.Uint32(d[8:]))
-					if lba > blocks || n > blocks-lba {
-						fail = "5/21/00"
-						break
-					}
-					clear(want[lba*blockSize:][:n*blockSize])
-				}
-				if ranges > 64 {
-					fail = "5/26/00"
-				}
+	f.Add(byte(0), uint16(0), []byte{}, byte(0))
+	f.Add(byte(0), uint16(7), unmapList(), byte(0))
+	f.Add(byte(0), uint16(8), unmapList(), byte(0))
+	f.Add(byte(0), uint16(24), unmapList(3, 5), byte(0))
+	f.Add(byte(0), uint16(40), unmapList(3, 5, 5, 1), byte(3))
+	f.Add(byte(0), uint16(40), unmapList(3, 5, 127, 2), byte(16))
+	f.Add(byte(0), uint16(40), unmapList(3, 5, -1, 2), byte(1))
+	f.Add(byte(0), uint16(8+16*65), unmapList(make([]int, 130)...), byte(0))
+	f.Add(byte(0), uint16(24), unmapList(3, 5)[:23], byte(0))
+	for kind, headers := range [][]string{{}, {header6, "00 00 00 08 00000080 00000200"}, {
+		header10, "0000 00 00 00 00 0008 00000000 00000200", "0000 00 00 01 00 0010 0000000000000080 00000000 00000200"}} {
+		for _, header := range headers {
+			for _, pages := range []string{"", cachingOff, controlD, controlSWPd + cachingOff, cachingOn + controlBoth, cachingOn[:14], "08"} {
+				list := raw(header + pages)
+				f.Add(byte(kind), uint16(len(list)), list, byte(kind))
+				f.Add(byte(kind), uint16(len(list)-1), list, byte(7))
+				f.Add(byte(kind), uint16(len(list)+1), list, byte(0))
 			}
 		}
-		if fail != "" {
-			want = slices.Clone(u.bytes)
+	}
+	f.Fuzz(func(t *testing.T, kind byte, length uint16, list []byte, piece byte) {
+		u := newSizedUnit("sparse", blocks*blockSize, blockSize)
+		want, sent := slices.Clone(u.bytes), slices.Clone(list)
+		cdb, wantModes, fail := unmapCDB(int(length)), "WCE", ""
+		switch kind % 3 {
+		case 0:
+			want, fail = unmapped(want, blockSize, int(length), list)
+		case 1:
+			length &= 0xff
+			cdb = raw(fmt.Sprintf("15 10 0000 %02x 00", length))
+			wantModes, fail = selected(false, int(length), list)
+		case 2:
+			cdb = raw(fmt.Sprintf("55 10 0000000000 %04x 00", length))
+			wantModes, fail = selected(true, int(length), list)
 		}
-		n, why := must(t, u.Disk, unmapCDB(int(length)), split(list, int(piece)+1, 5)...)
-		if n != 0 || len(why) < len(fail) || why[:len(fail)] != fail || fail == "" && why != "" {
+		n, why := must(t, u.Disk, cdb, split(list, int(piece)+1, 5)...)
+		if n != 0 || !strings.HasPrefix(why, fail) || fail == "" && why != "" {
 			t.Fatalf("%d bytes of data-in, sense data %q, want %q", n, why, fail)
 		}
 		if !bytes.Equal(u.bytes, want) {
@@ -192,6 +324,9 @@ func FuzzParameterList(f *testing.F) {
 		}
 		if !bytes.Equal(list, sent) {
 			t.Fatal("the data-out has changed")
+		}
+		if got := modes(t, u.Disk); got != wantModes {
+			t.Fatalf("the disk has %q, want %q", got, wantModes)
 		}
 	})
 }

@@ -36,8 +36,12 @@ func (d *Disk) inquiry(r request) (int, error) {
 func (d *Disk) standardInquiry() []byte {
 	b := make([]byte, 96)
 	b[2] = 0x06 // SPC-4: what test suites know
+	if d.has&removable != 0 {
+		b[1] = 0x80 // RMB
+	}
 	b[3] = 0x12 // HISUP, response data format 2
 	b[4] = byte(len(b) - 5)
+	b[5] = 0x10 // TPGS: implicit, of the one state there is
 	b[7] = 0x02 // CMDQUE
 	pad(b[8:16], vendor)
 	pad(b[16:32], product)
@@ -65,6 +69,7 @@ func (d *Disk) vpdPages() []vpdPage {
 		{0x00, (*Disk).supportedPages},
 		{0x80, func(d *Disk) []byte { return []byte(d.Serial) }},
 		{0x83, (*Disk).identification},
+		{0x86, (*Disk).extendedInquiry},
 		{0xb0, (*Disk).blockLimits},
 		{0xb1, (*Disk).characteristics},
 	}
@@ -103,6 +108,17 @@ func (d *Disk) identification() (b []byte) {
 	}
 	add(utf8Code, unit|8, name)
 	add(binaryCode, port|4, []byte{0, 0, 0, 1}) // relative target port
+	add(binaryCode, port|5, []byte{0, 0, 0, 0}) // target port group, as in REPORT TARGET PORT GROUPS
+	return b
+}
+
+// extendedInquiry is SPC-5, Extended INQUIRY Data VPD page.
+func (d *Disk) extendedInquiry() []byte {
+	b := make([]byte, 0x3c)
+	b[1] = 0x07 // HEADSUP, ORDSUP, SIMPSUP: task attributes are the kernel's
+	if d.has&writable != 0 {
+		b[2] = 0x01 // V_SUP: a volatile cache
+	}
 	return b
 }
 
@@ -110,10 +126,13 @@ func (d *Disk) identification() (b []byte) {
 func (d *Disk) blockLimits() []byte {
 	b := make([]byte, 0x3c)
 	blocks := func(bytes int64) uint32 { return uint32(min(bytes/int64(d.BlockSize), math.MaxUint32)) }
-	b[0] = 0x01 // WSNZ
+	if d.has&writable != 0 {
+		b[1] = maxCompareAndWrite
+	}
 	binary.BigEndian.PutUint16(b[2:], uint16(blocks(physicalBlock)))
 	binary.BigEndian.PutUint32(b[4:], blocks(MaxTransfer))
 	binary.BigEndian.PutUint32(b[8:], blocks(optimalTransfer))
+	binary.BigEndian.PutUint32(b[12:], blocks(MaxTransfer)) // of PRE-FETCH
 	if d.has&thin != 0 {
 		binary.BigEndian.PutUint32(b[16:], blocks(maxUnmapBytes))
 		binary.BigEndian.PutUint32(b[20:], maxUnmapDescriptors)
@@ -130,6 +149,9 @@ func (d *Disk) blockLimits() []byte {
 func (d *Disk) characteristics() []byte {
 	b := make([]byte, 0x3c)
 	b[1] = 1 // non-rotating medium
+	if d.has&thin != 0 {
+		b[3] = 0x40 // WABEREQ: what is erased can be read
+	}
 	return b
 }
 

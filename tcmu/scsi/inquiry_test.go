@@ -22,6 +22,10 @@ func ask(t *testing.T, d *Disk, cdb string) []byte {
 func TestStandardInquiry(t *testing.T) {
 	for _, ability := range abilities {
 		b := ask(t, newUnit(ability, 512).Disk, "12 00 00 0100 00")
+		rmb := byte(0)
+		if ability == "removable" {
+			rmb = 1
+		}
 		if len(b) != 96 || int(b[4]) != len(b)-5 {
 			t.Fatalf("%s: %d bytes, ADDITIONAL LENGTH %d", ability, len(b), b[4])
 		}
@@ -32,13 +36,13 @@ func TestStandardInquiry(t *testing.T) {
 		}{
 			{"PERIPHERAL QUALIFIER", b[0] >> 5, byte(0)},
 			{"PERIPHERAL DEVICE TYPE", b[0] & 0x1f, byte(0)}, // direct access block device
-			{"RMB", b[1] >> 7, byte(0)},
+			{"RMB", b[1] >> 7, rmb},
 			{"LU_CONG and what is reserved", b[1] & 0x7f, byte(0)},
 			{"NORMACA", b[3] >> 5 & 1, byte(0)},
 			{"HISUP", b[3] >> 4 & 1, byte(1)},
 			{"RESPONSE DATA FORMAT", b[3] & 0x0f, byte(2)},
 			{"AERC and TRMTSK, which are obsolete", b[3] >> 6, byte(0)},
-			{"SCCS, TPGS, 3PC, PROTECT", b[5], byte(0)},
+			{"SCCS, TPGS, 3PC, PROTECT", b[5], byte(0x10)}, // implicit asymmetric access, of one state,
 			{"ENCSERV, MULTIP", b[6], byte(0)},
 			{"CMDQUE", b[7], byte(0x02)},
 			{"T10 VENDOR IDENTIFICATION", string(b[8:16]), "LUNSERVE"},
@@ -82,12 +86,14 @@ func TestInquiryFields(t *testing.T) {
 func TestVPDPages(t *testing.T) {
 	const (
 		serial = "00 80 0010 30313233343536373839616263646566"
-		name83 = "00 83 005c" +
+		name83 = "00 83 0064" +
 			"01 03 00 08 5001405012345678" + // binary, of the unit, NAA
 			"02 01 00 28 4c554e5345525645 4449534b20494d414745202020202020 30313233343536373839616263646566" + // ASCII, T10 vendor ID
 			"03 08 00 18 6e61612e353030313430353031323334353637380000 0000" + // UTF-8, SCSI name string, NUL and up to a multiple of four
-			"01 14 00 04 0000 0001" // binary, of the port, relative target port
-		b1 = "00 b1 003c 0001 00" // non-rotating
+			"01 14 00 04 0000 0001" + // binary, of the port, relative target port
+			"01 15 00 04 0000 0000" // binary, of the port, target port group
+		page86 = "00 86 003c 00 07 %02x"   // HEADSUP, ORDSUP, SIMPSUP; V_SUP
+		b1     = "00 b1 003c 0001 00 %02x" // non-rotating; WABEREQ
 	)
 	pad := func(s string, n int) string { return s + fmt.Sprintf("%0*x", 2*(n-len(raw(s))), 0) }
 	for _, tt := range []struct {
@@ -95,12 +101,18 @@ func TestVPDPages(t *testing.T) {
 		pages   string
 		extra   []exchange
 	}{
-		{"sparse", "00 00 0006 00 80 83 b0 b1 b2", []exchange{
+		{"sparse", "00 00 0007 00 80 83 86 b0 b1 b2", []exchange{
 			// LBPU, LBPWS, LBPWS10, LBPRZ 001b; thin provisioned
-			{name: "B2", cdb: "12 01 b2 00ff 00", want: "00 b2 0004 00 e4 02 00"}}},
-		{"writable", "00 00 0005 00 80 83 b0 b1", []exchange{
+			{name: "B1, erased blocks can be read", cdb: "12 01 b1 00ff 00", want: pad(fmt.Sprintf(b1, 0x40), 64)},
+			{name: "B2", cdb: "12 01 b2 00ff 00", want: "00 b2 0004 00 e4 02 00"},
+			{name: "86", cdb: "12 01 86 00ff 00", want: pad(fmt.Sprintf(page86, 1), 64)}}},
+		{"writable", "00 00 0006 00 80 83 86 b0 b1", []exchange{
+			{name: "86", cdb: "12 01 86 00ff 00", want: pad(fmt.Sprintf(page86, 1), 64)},
+			{name: "B1, nothing is erased", cdb: "12 01 b1 00ff 00", want: pad(fmt.Sprintf(b1, 0), 64)},
 			{name: "no B2", cdb: "12 01 b2 00ff 00", fail: "5/24/00 cdb 2"}}},
-		{"read-only", "00 00 0005 00 80 83 b0 b1", []exchange{
+		{"read-only", "00 00 0006 00 80 83 86 b0 b1", []exchange{
+			{name: "86", cdb: "12 01 86 00ff 00", want: pad(fmt.Sprintf(page86, 0), 64)},
+			{name: "B1, nothing is erased", cdb: "12 01 b1 00ff 00", want: pad(fmt.Sprintf(b1, 0), 64)},
 			{name: "no B2", cdb: "12 01 b2 00ff 00", fail: "5/24/00 cdb 2"}}},
 	} {
 		t.Run(tt.ability, func(t *testing.T) {
@@ -108,8 +120,7 @@ func TestVPDPages(t *testing.T) {
 				{name: "00", cdb: "12 01 00 00ff 00", want: tt.pages},
 				{name: "80", cdb: "12 01 80 00ff 00", want: serial},
 				{name: "83", cdb: "12 01 83 00ff 00", want: name83},
-				{name: "83 clipped", cdb: "12 01 83 0010 00", want: "00 83 005c 01 03 00 08 5001405012345678"},
-				{name: "B1", cdb: "12 01 b1 00ff 00", want: pad(b1, 64)},
+				{name: "83 clipped", cdb: "12 01 83 0010 00", want: "00 83 0064 01 03 00 08 5001405012345678"},
 			}...))
 		})
 	}
@@ -156,7 +167,7 @@ func TestBlockLimits(t *testing.T) {
 					t.Fatalf("page of %d bytes, want 64", len(b))
 				}
 				u16, u32 := binary.BigEndian.Uint16, binary.BigEndian.Uint32
-				thin, writes := ability == "sparse", ability != "read-only"
+				thin, writes := ability == "sparse" || ability == "removable", ability != "read-only"
 				when := func(is bool, n uint32) uint32 {
 					if is {
 						return n
@@ -167,12 +178,12 @@ func TestBlockLimits(t *testing.T) {
 					name      string
 					got, want uint32
 				}{
-					{"WSNZ", uint32(b[4]), 1},
-					{"MAXIMUM COMPARE AND WRITE LENGTH", uint32(b[5]), 0},
+					{"WSNZ", uint32(b[4]), 0},
+					{"MAXIMUM COMPARE AND WRITE LENGTH", uint32(b[5]), when(writes, 255)},
 					{"OPTIMAL TRANSFER LENGTH GRANULARITY", uint32(u16(b[6:])), 4096 / blockSize},
-					{"MAXIMUM TRANSFER LENGTH", u32(b[8:]), 8 << 20 / blockSize},
+					{"MAXIMUM TRANSFER LENGTH", u32(b[8:]), 32 << 20 / blockSize},
 					{"OPTIMAL TRANSFER LENGTH", u32(b[12:]), 1 << 20 / blockSize},
-					{"MAXIMUM PREFETCH LENGTH", u32(b[16:]), 0},
+					{"MAXIMUM PREFETCH LENGTH", u32(b[16:]), 32 << 20 / blockSize},
 					{"OPTIMAL UNMAP GRANULARITY", u32(b[28:]), when(thin, 4096/blockSize)},
 					{"UNMAP GRANULARITY ALIGNMENT", u32(b[32:]), when(thin, 1<<31)},
 					{"MAXIMUM WRITE SAME LENGTH", u32(b[36:]), 0},

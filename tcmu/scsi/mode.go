@@ -3,30 +3,59 @@ package scsi
 import (
 	"encoding/binary"
 	"math"
+	"sync/atomic"
 )
 
-// A modePage is a mode page with its header: what it holds now and by default,
-// and which bits of it a MODE SELECT may change.
-type modePage struct {
-	current    []byte
-	changeable []byte
+// A mode is what MODE SELECT can change. It is the same for all initiators, as
+// they cannot be told apart, and none of them is told of a change by another.
+type mode struct {
+	writeThrough    atomic.Bool // not WCE: what is written is durable
+	descriptorSense atomic.Bool // D_SENSE
+	softwareProtect atomic.Bool // SWP
 }
+
+// A modePage is a mode page with its header: what it holds now, what it held
+// at first, and which bits of it a MODE SELECT may change.
+type modePage struct {
+	current, initial, changeable []byte
+}
+
+// The bits of mode pages that can be changed.
+const (
+	cachingWCE    = 0x04 // byte 2 of the Caching mode page
+	controlDSense = 0x04 // byte 2 of the Control mode page
+	controlSWP    = 0x08 // byte 4 of it
+)
 
 // modePages are the pages of this disk, in ascending order, as MODE SENSE
 // returns them when it is asked for all.
 func (d *Disk) modePages() []modePage {
-	caching := make([]byte, 20) // SBC-4, Caching mode page
-	caching[0], caching[1] = 0x08, 18
+	// SBC-4, Caching mode page. Where WCE is set a write is durable only after
+	// SYNCHRONIZE CACHE.
+	caching := [20]byte{0: 0x08, 1: 18}
+	cached, cachingMask := caching, caching
 	if d.has&writable != 0 {
-		caching[2] = 0x04 // WCE: a write is durable only after SYNCHRONIZE CACHE
+		cached[2] = cachingWCE
+		cachingMask[2] = cachingWCE
 	}
-	control := make([]byte, 12) // SPC-5, Control mode page
-	control[0], control[1] = 0x0a, 10
-	control[3] = 0x10                                       // unrestricted reordering
-	binary.BigEndian.PutUint16(control[8:], math.MaxUint16) // busy timeout: unlimited
+	now := cached
+	if d.mode.writeThrough.Load() {
+		now[2] = 0
+	}
+	// SPC-5, Control mode page: unrestricted reordering, no limit to how long
+	// the unit may be busy.
+	control := [12]byte{0: 0x0a, 1: 10, 3: 0x10, 8: 0xff, 9: 0xff}
+	controlMask := [12]byte{0: 0x0a, 1: 10, 2: controlDSense, 4: controlSWP}
+	controlNow := control
+	if d.mode.descriptorSense.Load() {
+		controlNow[2] |= controlDSense
+	}
+	if d.mode.softwareProtect.Load() {
+		controlNow[4] |= controlSWP
+	}
 	return []modePage{
-		{caching, make([]byte, len(caching)-2)},
-		{control, make([]byte, len(control)-2)},
+		{now[:], cached[:], cachingMask[:]},
+		{controlNow[:], control[:], controlMask[:]},
 	}
 }
 
@@ -43,13 +72,16 @@ func (d *Disk) modeSense(r request) (int, error) {
 		if code != 0x3f && code != p.current[0] {
 			continue
 		}
-		if subpage != 0 && (code != 0x3f || subpage != 0xff) {
+		if subpage != 0 && subpage != 0xff {
 			return 0, badField(3, -1)
 		}
-		if control == changeable {
-			pages = append(append(pages, p.current[:2]...), p.changeable...)
-		} else {
+		switch control {
+		case current:
 			pages = append(pages, p.current...)
+		case changeable:
+			pages = append(pages, p.changeable...)
+		default:
+			pages = append(pages, p.initial...)
 		}
 	}
 	if pages == nil {
@@ -62,7 +94,7 @@ func (d *Disk) modeSense(r request) (int, error) {
 		descriptor = d.blockDescriptor(longLBA)
 	}
 	var specific byte = 0x10 // DPOFUA
-	if d.has&writable == 0 {
+	if d.protected() != nil {
 		specific |= 0x80 // WP
 	}
 	if !long {

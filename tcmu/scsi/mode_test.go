@@ -10,7 +10,8 @@ func TestModeSense(t *testing.T) {
 		caching  = "08 12 04 00 0000 0000 0000 0000 00 00 0000 00 000000" // WCE
 		control  = "0a 0a 00 10 00 00 0000 ffff 0000"                     // unrestricted reordering, no busy timeout
 		caching0 = "08 12 00 00 0000 0000 0000 0000 00 00 0000 00 000000"
-		control0 = "0a 0a 00 00 00 00 0000 0000 0000"
+		cachingC = "08 12 04 00 0000 0000 0000 0000 00 00 0000 00 000000" // WCE
+		controlC = "0a 0a 04 00 08 00 0000 0000 0000"                     // D_SENSE, SWP
 		blocks   = "00000800 00 000200"
 		blocks16 = "0000000000000800 00000000 00000200"
 	)
@@ -21,7 +22,7 @@ func TestModeSense(t *testing.T) {
 		{name: "(6) caching", cdb: "1a 00 08 00 ff 00", want: "1f 00 10 08" + blocks + caching},
 		{name: "(6) caching, DBD", cdb: "1a 08 08 00 ff 00", want: "17 00 10 00" + caching},
 		{name: "(6) control", cdb: "1a 08 0a 00 ff 00", want: "0f 00 10 00" + control},
-		{name: "(6) changeable", cdb: "1a 08 7f 00 ff 00", want: "23 00 10 00" + caching0 + control0},
+		{name: "(6) changeable", cdb: "1a 08 7f 00 ff 00", want: "23 00 10 00" + cachingC + controlC},
 		{name: "(6) default", cdb: "1a 08 bf 00 ff 00", want: "23 00 10 00" + caching + control},
 		{name: "(6) saved", cdb: "1a 08 ff 00 ff 00", fail: "5/39/00"},
 		{name: "(6) saved caching", cdb: "1a 00 c8 00 ff 00", fail: "5/39/00"},
@@ -38,7 +39,7 @@ func TestModeSense(t *testing.T) {
 		{name: "(10) all pages and subpages", cdb: "5a 00 3f ff 000000 0100 00", want: "002e 00 10 00 00 0008" + blocks + caching + control},
 		{name: "(10) LLBAA", cdb: "5a 10 3f 00 000000 0100 00", want: "0036 00 10 01 00 0010" + blocks16 + caching + control},
 		{name: "(10) DBD", cdb: "5a 08 08 00 000000 0100 00", want: "001a 00 10 00 00 0000" + caching},
-		{name: "(10) changeable", cdb: "5a 08 48 00 000000 0100 00", want: "001a 00 10 00 00 0000" + caching0},
+		{name: "(10) changeable", cdb: "5a 08 48 00 000000 0100 00", want: "001a 00 10 00 00 0000" + cachingC},
 		{name: "(10) default", cdb: "5a 08 8a 00 000000 0100 00", want: "0012 00 10 00 00 0000" + control},
 		{name: "(10) saved", cdb: "5a 08 c8 00 000000 0100 00", fail: "5/39/00"},
 		{name: "(10) unknown page", cdb: "5a 00 1c 00 000000 0100 00", fail: "5/24/00 cdb 2.5"},
@@ -51,6 +52,7 @@ func TestModeSense(t *testing.T) {
 	})
 	converse(t, newUnit("read-only", 512).Disk, []exchange{
 		{name: "(6) WP, and nothing is cached", cdb: "1a 00 3f 00 ff 00", want: "2b 00 90 08" + blocks + caching0 + control},
+		{name: "(6) changeable: nothing is ever cached", cdb: "1a 08 7f 00 ff 00", want: "23 00 90 00" + caching0 + controlC},
 		{name: "(10) WP, and nothing is cached", cdb: "5a 08 3f 00 000000 0100 00", want: "0026 00 90 00 00 0000" + caching0 + control},
 	})
 	d, _ := newVastUnit(1<<50, 512)

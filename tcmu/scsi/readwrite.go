@@ -2,8 +2,9 @@ package scsi
 
 import "github.com/lunserve/lunserve/backstores"
 
-// MaxTransfer is the most that one command moves, in bytes.
-const MaxTransfer = 8 << 20
+// MaxTransfer is the most that one command moves, in bytes: 65536 blocks of 512,
+// the longest transfer that test suites ask for.
+const MaxTransfer = 32 << 20
 
 const (
 	optimalTransfer = 1 << 20 // bytes
@@ -18,7 +19,7 @@ func (d *Disk) transfer(r request) (bufs [][]byte, off, n int64, err error) {
 		return nil, 0, 0, err
 	}
 	if n > MaxTransfer {
-		return nil, 0, 0, invalidFieldInCDB
+		return nil, 0, 0, badField(r.lengthAt(), -1)
 	}
 	bufs, ok := r.first(int(n))
 	if !ok {
@@ -71,7 +72,7 @@ func (d *Disk) write(r request) (int, error) {
 	if !r.wait {
 		flags = backstores.NoWait
 	}
-	if r.flag(fua) {
+	if r.flag(fua) || d.mode.writeThrough.Load() {
 		flags |= backstores.Durable
 	}
 	if err := backstores.WriteVec(d.store, bufs, off, flags); err != nil {

@@ -89,6 +89,9 @@ func (r request) blocks() (lba, n uint64) {
 	return lba, n
 }
 
+// lengthAt is where the number of blocks of a medium command stands.
+func (r request) lengthAt() int { return map[int]int{6: 4, 10: 7, 12: 6, 16: 10}[len(r.cdb)] }
+
 // flag says whether a bit of the CDB's second byte is set. A six-byte command
 // has its LBA there.
 func (r request) flag(bit byte) bool { return len(r.cdb) > 6 && r.cdb[1]&bit != 0 }

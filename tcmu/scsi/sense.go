@@ -2,6 +2,7 @@ package scsi
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 )
@@ -24,6 +25,11 @@ type Sense struct {
 	HasField bool
 	InData   bool
 
+	// Progress is how far the unit has come with what it is doing, in
+	// 65536ths.
+	Progress    uint16
+	HasProgress bool
+
 	Cause error // what the store said; for logs, not for initiators
 }
 
@@ -33,6 +39,7 @@ const (
 	mediumError    = 0x03
 	hardwareError  = 0x04
 	illegalRequest = 0x05
+	unitAttention  = 0x06
 	dataProtect    = 0x07
 	miscompare     = 0x0e
 )
@@ -40,8 +47,11 @@ const (
 // The reasons this disk gives, by the names that SPC-5 has for their codes.
 var (
 	needsStart         = Sense{Key: notReady, Code: 0x0402}
+	sanitizeInProgress = Sense{Key: notReady, Code: 0x041b}
+	noMedium           = Sense{Key: notReady, Code: 0x3a00}
 	writeError         = Sense{Key: mediumError, Code: 0x0c00}
 	unrecoveredRead    = Sense{Key: mediumError, Code: 0x1100}
+	sanitizeFailed     = Sense{Key: mediumError, Code: 0x3103}
 	internalFailure    = Sense{Key: hardwareError, Code: 0x4400}
 	listLengthError    = Sense{Key: illegalRequest, Code: 0x1a00}
 	invalidOpcode      = Sense{Key: illegalRequest, Code: 0x2000}
@@ -50,10 +60,16 @@ var (
 	invalidFieldInCDB  = Sense{Key: illegalRequest, Code: 0x2400}
 	invalidFieldInList = Sense{Key: illegalRequest, Code: 0x2600}
 	savingUnsupported  = Sense{Key: illegalRequest, Code: 0x3900}
+	removalPrevented   = Sense{Key: illegalRequest, Code: 0x5302}
+	mediumChanged      = Sense{Key: unitAttention, Code: 0x2800}
 	writeProtected     = Sense{Key: dataProtect, Code: 0x2700}
+	softwareProtected  = Sense{Key: dataProtect, Code: 0x2702}
 	spaceAllocation    = Sense{Key: dataProtect, Code: 0x2707}
 	miscompared        = Sense{Key: miscompare, Code: 0x1d00}
 )
+
+// errStopped is why a command that outlives its status did not end.
+var errStopped = errors.New("stopped before its end")
 
 func (s Sense) Error() string {
 	text := fmt.Sprintf("sense %x/%02x/%02x", s.Key, s.Code>>8, s.Code&0xff)
@@ -91,13 +107,17 @@ func badParameter(field int) Sense {
 	return s
 }
 
-// specific is the SENSE KEY SPECIFIC field, Field pointer sense key specific
-// data.
+// specific is the SENSE KEY SPECIFIC field: Field pointer or Progress
+// indication sense key specific data.
 func (s Sense) specific() (b [3]byte) {
-	if !s.HasField {
+	if !s.HasField && !s.HasProgress {
 		return b
 	}
 	b[0] = 0x80 // SKSV
+	if s.HasProgress {
+		binary.BigEndian.PutUint16(b[1:], s.Progress)
+		return b
+	}
 	if !s.InData {
 		b[0] |= 0x40 // C/D: in the CDB
 	}
@@ -132,7 +152,7 @@ func (s Sense) descriptor() []byte {
 		b = append(b, 0x00, 0x0a, 0x80, 0)
 		b = binary.BigEndian.AppendUint64(b, s.Info)
 	}
-	if s.HasField {
+	if s.HasField || s.HasProgress {
 		specific := s.specific()
 		b = append(b, 0x02, 0x06, 0, 0, specific[0], specific[1], specific[2], 0)
 	}

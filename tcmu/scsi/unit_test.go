@@ -28,7 +28,8 @@ type unit struct {
 }
 
 // abilities are the stores that disks are tested with.
-var abilities = []string{"sparse", "writable", "read-only"}
+// A removable one is sparse too.
+var abilities = []string{"sparse", "writable", "read-only", "removable"}
 
 // newUnit is a disk of 1 MiB.
 func newUnit(ability string, blockSize int) *unit { return newSizedUnit(ability, 1<<20, blockSize) }
@@ -37,7 +38,7 @@ func newSizedUnit(ability string, size, blockSize int) *unit {
 	u := &unit{}
 	var store backstores.Backstore
 	switch ability {
-	case "sparse":
+	case "sparse", "removable":
 		s := new(sparse)
 		store, u.image = s, &s.image
 	case "writable":
@@ -51,7 +52,7 @@ func newSizedUnit(ability string, size, blockSize int) *unit {
 	}
 	u.bytes, u.fails = noise(size), map[string]error{}
 	u.Disk = NewDisk(store, Options{
-		BlockSize: blockSize, Serial: testSerial, NAA: testNAA,
+		BlockSize: blockSize, Serial: testSerial, NAA: testNAA, Removable: ability == "removable",
 		Report: func(err error) {
 			u.mu.Lock()
 			defer u.mu.Unlock()
@@ -133,10 +134,20 @@ func verdict(t testing.TB, status byte, n, room int, sense []byte) string {
 
 // brief reads sense data as an initiator does: "5/24/00 cdb 1.7" is a sense
 // key, an additional sense code and its qualifier, and a pointer at bit 7 of
-// byte 1 of the CDB. What must be zero is held to that.
+// byte 1 of the CDB; "2/04/1b progress 0" is of a unit that is busy. What must be zero is held to that.
 func brief(t testing.TB, b []byte) (s string) {
 	t.Helper()
 	pointer := func(p []byte) string {
+		key := b[2]
+		if b[0]&0x02 != 0 {
+			key = b[1]
+		}
+		if key&0x0f == 0x02 {
+			if p[0] != 0x80 {
+				t.Errorf("reserved bits in % x", b)
+			}
+			return fmt.Sprintf(" progress %d", binary.BigEndian.Uint16(p[1:]))
+		}
 		where := "list"
 		if p[0]&0x40 != 0 {
 			where = "cdb"

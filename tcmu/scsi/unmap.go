@@ -53,7 +53,7 @@ func (d *Disk) unmap(r request) (int, error) {
 		}
 	}
 	d.count.trims.Add(1)
-	return 0, nil
+	return 0, d.settle()
 }
 
 // trim gives back the space of n bytes at off, which then read as zeros.
@@ -72,15 +72,18 @@ func (d *Disk) trim(off, n int64) error {
 // instead, as unmapped blocks read as zeros and only if that is what is asked.
 func (d *Disk) writeSame(r request) (int, error) {
 	lba, blocks := r.blocks()
-	if blocks == 0 {
-		return 0, invalidFieldInCDB // WSNZ in the Block Limits VPD page
+	if blocks == 0 && lba <= d.blocks {
+		blocks = d.blocks - lba // all there are, as WSNZ is zero
 	}
 	off, n, err := d.extent(lba, blocks)
 	if err != nil {
 		return 0, err
 	}
+	if n == 0 {
+		return 0, nil
+	}
 	if n > maxWriteSameBytes {
-		return 0, invalidFieldInCDB
+		return 0, badField(r.lengthAt(), -1)
 	}
 	unmap := r.flag(0x08)
 	if unmap && d.has&thin == 0 {
@@ -102,7 +105,7 @@ func (d *Disk) writeSame(r request) (int, error) {
 			return 0, err
 		}
 		d.count.trims.Add(1)
-		return 0, nil
+		return 0, d.settle()
 	case zeros:
 		err = backstores.Zero(d.store, off, n)
 	default:
@@ -113,7 +116,16 @@ func (d *Disk) writeSame(r request) (int, error) {
 	}
 	d.count.writes.Add(1)
 	d.count.writtenBytes.Add(uint64(n))
-	return 0, nil
+	return 0, d.settle()
+}
+
+// settle makes durable what was changed by other means than writes, where the
+// mode asks for that.
+func (d *Disk) settle() error {
+	if !d.mode.writeThrough.Load() {
+		return nil
+	}
+	return d.flush()
 }
 
 // repeat writes block over and over into n bytes at off.

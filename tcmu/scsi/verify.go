@@ -19,7 +19,7 @@ func (d *Disk) verify(r request) (int, error) {
 		return 0, err
 	}
 	if n > MaxTransfer {
-		return 0, invalidFieldInCDB
+		return 0, badField(r.lengthAt(), -1)
 	}
 	var want []byte
 	switch r.cdb[1] >> 1 & 3 {

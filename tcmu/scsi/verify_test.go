@@ -9,7 +9,7 @@ import (
 )
 
 // verifies are the forms of VERIFY, with %x for byte 1, LBA and length.
-var verifies = []string{"2f%02x%08x00%04x00", "8f%02x%016x%08x0000"}
+var verifies = []string{"2f%02x%08x00%04x00", "af%02x%08x%08x0000", "8f%02x%016x%08x0000"}
 
 const bytchk0, bytchk1, bytchk2, bytchk3 = 0x00, 0x02, 0x04, 0x06
 
@@ -110,11 +110,11 @@ func TestVerifyPastAChunkFindsTheOffset(t *testing.T) {
 func TestVerifyKeepsTheMaximumTransferLength(t *testing.T) {
 	d, v := newVastUnit(1<<40, 512)
 	limit := limits(t, d).transfer
-	if _, why := must(t, d, raw(fmt.Sprintf(verifies[1], bytchk0, 0, limit))); why != "" {
+	if _, why := must(t, d, raw(fmt.Sprintf(verifies[2], bytchk0, 0, limit))); why != "" {
 		t.Errorf("the most that is allowed: sense data %q", why)
 	}
 	*v.calls = nil
-	cdb := raw(fmt.Sprintf(verifies[1], bytchk0, 0, limit+1))
+	cdb := raw(fmt.Sprintf(verifies[2], bytchk0, 0, limit+1))
 	if _, why := must(t, d, cdb); !strings.HasPrefix(why, "5/24/00") || len(*v.calls) > 0 {
 		t.Errorf("a block too many: sense data %q, the store did %q", why, *v.calls)
 	}

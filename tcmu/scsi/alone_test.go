@@ -1,0 +1,319 @@
+package scsi
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/lunserve/lunserve/backstores"
+)
+
+// A crumbling is a store whose calls come apart: others get in between the
+// blocks of one. It has what two calls at once need, and nothing more.
+type crumbling struct{ ram }
+
+func (m *crumbling) crumble(bufs [][]byte, off int64, one func([][]byte, int64, backstores.Flag) error, f backstores.Flag) error {
+	for _, b := range bufs {
+		for len(b) > 0 {
+			n := min(len(b), 512)
+			if err := one([][]byte{b[:n]}, off, f); err != nil {
+				return err
+			}
+			runtime.Gosched()
+			b, off = b[n:], off+int64(n)
+		}
+	}
+	return nil
+}
+
+func (m *crumbling) ReadVec(bufs [][]byte, off int64, f backstores.Flag) error {
+	return m.crumble(bufs, off, m.ram.ReadVec, f)
+}
+
+func (m *crumbling) WriteVec(bufs [][]byte, off int64, f backstores.Flag) error {
+	return m.crumble(bufs, off, m.ram.WriteVec, f)
+}
+
+func newCrumbling() *Disk {
+	m := &crumbling{ram{image{bytes: make([]byte, 64<<10)}}}
+	return NewDisk(m, Options{BlockSize: 512})
+}
+
+// finish executes a command as the ring does: without waiting, then with.
+func finish(d *Disk, cdb, buf []byte) (status byte, sense []byte) {
+	status, _, sense, ok := d.Execute(cdb, [][]byte{buf}, false)
+	if !ok {
+		status, _, sense, _ = d.Execute(cdb, [][]byte{buf}, true)
+	}
+	return status, sense
+}
+
+// TestNoIncrementByCompareAndWriteIsLost: several goroutines count in one
+// block, each by COMPARE AND WRITE of what it read and one more. WRITEs to
+// other blocks go on meanwhile.
+func TestNoIncrementByCompareAndWriteIsLost(t *testing.T) {
+	const goroutines, increments = 8, 50
+	d := newCrumbling()
+	var wg sync.WaitGroup
+	for i := range goroutines {
+		wg.Go(func() {
+			buf := make([]byte, 1024)
+			for range increments {
+				for {
+					if status, sense := finish(d, raw("28 00 00000007 00 0001 00"), buf[:512]); status != 0 {
+						t.Errorf("READ(10): sense data % x", sense)
+						return
+					}
+					copy(buf[512:], buf[:512])
+					binary.BigEndian.PutUint64(buf[1000:], binary.BigEndian.Uint64(buf[1000:])+1)
+					status, sense := finish(d, raw("89 00 0000000000000007 000000 01 00 00"), buf)
+					if status == 0 {
+						break
+					}
+					if sense[2] != miscompare {
+						t.Errorf("COMPARE AND WRITE: sense data % x", sense)
+						return
+					}
+				}
+				finish(d, at("2a 00 %08x 00 0002 00", 8+i), filled(1024))
+			}
+		})
+	}
+	wg.Wait()
+	buf := make([]byte, 512)
+	finish(d, raw("28 00 00000007 00 0001 00"), buf)
+	if got := binary.BigEndian.Uint64(buf[488:]); got != goroutines*increments {
+		t.Errorf("counted to %d, want %d", got, goroutines*increments)
+	}
+}
+
+// TestNoBitByOrWriteIsLost: each goroutine sets bits of its own.
+func TestNoBitByOrWriteIsLost(t *testing.T) {
+	d := newCrumbling()
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for j := range 64 {
+				buf := make([]byte, 1024)
+				buf[16*j] = 1 << i
+				if status, sense := finish(d, raw("8b 00 0000000000000003 00000002 00 00"), buf); status != 0 {
+					t.Errorf("ORWRITE(16): sense data % x", sense)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	buf := make([]byte, 1024)
+	finish(d, raw("28 00 00000003 00 0002 00"), buf)
+	for i, b := range buf {
+		if want := map[bool]byte{true: 0xff}[i%16 == 0]; b != want {
+			t.Fatalf("byte %d is %02x, want %02x", i, b, want)
+		}
+	}
+}
+
+// TestNoWriteIsUndoneByCompareAndWrite: the block holds what the last WRITE
+// put there, or what a COMPARE AND WRITE made of that; never what one made of
+// something older.
+func TestNoWriteIsUndoneByCompareAndWrite(t *testing.T) {
+	d := newCrumbling()
+	made := func(n, by byte) []byte {
+		b := make([]byte, 512)
+		b[0], b[511] = n, by
+		return b
+	}
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			buf := make([]byte, 512)
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				finish(d, raw("28 00 00000000 00 0001 00"), buf)
+				finish(d, raw("89 00 0000000000000000 000000 01 00 00"), append(made(buf[0], 0), made(buf[0], 1)...))
+			}
+		})
+	}
+	buf := make([]byte, 512)
+	for i := range 250 {
+		finish(d, raw("2a 00 00000000 00 0001 00"), made(byte(i), 0))
+		for range 4 {
+			finish(d, raw("28 00 00000000 00 0001 00"), buf)
+			if buf[0] != byte(i) {
+				t.Errorf("after %d was written, %d is there", byte(i), buf[0])
+			}
+			runtime.Gosched()
+		}
+	}
+	close(stop)
+	wg.Wait()
+}
+
+// TestNobodySeesHalfOfWhatIsDoneAlone: while commands that are done alone go
+// on, every other sees the blocks before or after one of them.
+func TestNobodySeesHalfOfWhatIsDoneAlone(t *testing.T) {
+	for _, x := range []struct {
+		name string
+		cdb  string
+		out  func(old, new byte) []byte
+	}{
+		{"COMPARE AND WRITE", "89 00 0000000000000000 000000 08 00 00", func(old, new byte) []byte {
+			return append(bytes.Repeat([]byte{old}, 4096), bytes.Repeat([]byte{new}, 4096)...)
+		}},
+		{"WRITE AND VERIFY(16)", "8e 02 0000000000000000 00000008 00 00", func(_, new byte) []byte {
+			return bytes.Repeat([]byte{new}, 4096)
+		}},
+		{"ORWRITE(16)", "8b 00 0000000000000000 00000008 00 00", func(_, new byte) []byte {
+			return bytes.Repeat([]byte{new}, 4096)
+		}},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			d := newCrumbling()
+			stop := make(chan struct{})
+			var wg sync.WaitGroup
+			for range 3 {
+				wg.Go(func() {
+					buf := make([]byte, 4096)
+					for {
+						select {
+						case <-stop:
+							return
+						default:
+						}
+						finish(d, raw("88 00 0000000000000000 00000008 00 00"), buf)
+						if !bytes.Equal(buf, bytes.Repeat(buf[:1], 4096)) {
+							t.Errorf("a mixture of %02x and %02x", buf[0], buf[4095])
+							return
+						}
+					}
+				})
+			}
+			for old, i := byte(0), 0; i < 200; i++ {
+				next := byte(i + 1)
+				if x.cdb[:2] == "8b" {
+					next = 1<<(i*8/200+1) - 1
+				}
+				if status, sense := finish(d, raw(x.cdb), x.out(old, next)); status != 0 {
+					t.Fatalf("sense data % x", sense)
+				}
+				old = next
+			}
+			close(stop)
+			wg.Wait()
+		})
+	}
+}
+
+// A gated store lets a read go on only when it is told.
+type gated struct {
+	*sparse
+	reached, open chan struct{}
+}
+
+func (g *gated) ReadVec(bufs [][]byte, off int64, f backstores.Flag) error {
+	if f&backstores.NoWait == 0 {
+		g.reached <- struct{}{}
+		<-g.open
+	}
+	return g.sparse.ReadVec(bufs, off, f)
+}
+
+// TestCommandsThatMayNotWaitAreLeftWhileOneIsAlone, and those that need no
+// medium are answered.
+func TestCommandsThatMayNotWaitAreLeftWhileOneIsAlone(t *testing.T) {
+	for _, alone := range []struct{ name, cdb string }{
+		{"COMPARE AND WRITE", "89 00 0000000000000005 000000 01 00 00"},
+		{"ORWRITE(16)", "8b 00 0000000000000005 00000002 00 00"},
+		{"WRITE AND VERIFY(10)", "2e 00 00000005 00 0002 00"},
+	} {
+		t.Run(alone.name, func(t *testing.T) {
+			s := &sparse{ram{image{bytes: noise(1 << 20)}}}
+			g := &gated{s, make(chan struct{}), make(chan struct{})}
+			d := NewDisk(g, Options{BlockSize: 512})
+			out := slices.Concat(s.bytes[5*512:6*512], s.bytes[5*512:6*512])
+			done := make(chan byte)
+			go func() {
+				status, _, _, _ := d.Execute(raw(alone.cdb), [][]byte{out}, true)
+				done <- status
+			}()
+			<-g.reached
+			calls := len(s.calls)
+			for _, cdb := range []string{"28 00 00000005 00 0001 00", "88 00 0000000000000100 00000001 00 00",
+				"2a 00 00000005 00 0001 00", "2a 08 00000400 00 0001 00", "00 00 00 00 00 00"} {
+				for range 2 {
+					if status, n, sense, ok := d.Execute(raw(cdb), [][]byte{filled(512)}, false); ok {
+						t.Errorf("%s: done, with status %02x, %d bytes, sense data % x", cdb, status, n, sense)
+					}
+				}
+			}
+			for _, cdb := range []string{"12 00 00 00ff 00", "03 00 00 00 12 00", "1a 00 3f 00 ff 00", "a3 0c 00 00 0000 00000100 00 00"} {
+				if status, _, sense, ok := d.Execute(raw(cdb), [][]byte{filled(512)}, false); !ok || status != 0 {
+					t.Errorf("%s: status %02x, sense data % x, ok %v", cdb, status, sense, ok)
+				}
+			}
+			if len(s.calls) != calls {
+				t.Errorf("the store did %q meanwhile", s.calls[calls:])
+			}
+			close(g.open)
+			if status := <-done; status != 0 {
+				t.Errorf("status %02x", status)
+			}
+			if status, _, _, ok := d.Execute(raw("28 00 00000005 00 0001 00"), [][]byte{filled(512)}, false); !ok || status != 0 {
+				t.Errorf("READ(10) afterwards: status %02x, ok %v", status, ok)
+			}
+		})
+	}
+}
+
+// TestReadsDoNotExcludeEachOther: one that waits for the store does not make
+// another wait.
+func TestReadsDoNotExcludeEachOther(t *testing.T) {
+	s := &sparse{ram{image{bytes: noise(1 << 20)}}}
+	g := &gated{s, make(chan struct{}), make(chan struct{})}
+	d := NewDisk(g, Options{BlockSize: 512})
+	done := make(chan struct{})
+	go func() {
+		d.Execute(raw("28 00 00000005 00 0001 00"), [][]byte{filled(512)}, true)
+		close(done)
+	}()
+	<-g.reached
+	for _, cdb := range []string{"28 00 00000005 00 0001 00", "2a 00 00000005 00 0001 00"} {
+		if status, _, sense, ok := d.Execute(raw(cdb), [][]byte{filled(512)}, false); !ok || status != 0 {
+			t.Errorf("%s: status %02x, sense data % x, ok %v", cdb, status, sense, ok)
+		}
+	}
+	close(g.open)
+	<-done
+}
+
+// TestCommandsDoneAloneLeaveNothingLocked, however they end.
+func TestCommandsDoneAloneLeaveNothingLocked(t *testing.T) {
+	for _, tt := range []struct{ cdb, fails, prefix string }{
+		{"89 00 0000000000000005 000000 01 00 00", "", "e/1d/00"},
+		{"89 00 0000000000000005 000000 01 00 00", "read", "3/11/00"},
+		{"89 00 0000000000000800 000000 01 00 00", "", "5/21/00"},
+		{"8b 00 0000000000000005 00000002 00 00", "write", "3/0c/00"},
+		{"2e 02 00000005 00 0002 00", "read", "3/11/00"},
+		{"2e 02 00000005 00 0004 00", "", "5/0e/03"},
+	} {
+		u := newUnit("sparse", 512)
+		if tt.fails != "" {
+			u.fails[tt.fails] = fmt.Errorf("bad sector")
+		}
+		if _, why := must(t, u.Disk, raw(tt.cdb), filled(1024)); !strings.HasPrefix(why, tt.prefix) {
+			t.Errorf("%s: sense data %q, want %s", tt.cdb, why, tt.prefix)
+		}
+		if !u.lock.TryLock() {
+			t.Errorf("%s has left the disk locked", tt.cdb)
+		}
+	}
+}

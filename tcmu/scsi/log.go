@@ -1,0 +1,134 @@
+package scsi
+
+import (
+	"encoding/binary"
+	"math"
+
+	"github.com/lunserve/lunserve/backstores"
+)
+
+// A logPage is a page of LOG SENSE, without its header.
+type logPage struct {
+	code byte
+	body func(*Disk) ([]byte, error)
+}
+
+// logPages are the log pages of this disk, in ascending order.
+func (d *Disk) logPages() []logPage {
+	pages := []logPage{{0x00, (*Disk).supportedLogs}}
+	if d.has&thin != 0 {
+		pages = append(pages, logPage{0x0c, (*Disk).provisioningLog})
+	}
+	return append(pages, logPage{0x19, (*Disk).statisticsLog})
+}
+
+// logSense is SPC-5, LOG SENSE command. All values are cumulative; there are
+// no thresholds.
+func (d *Disk) logSense(r request) (int, error) {
+	const cumulative = 1
+	code, subpage := r.cdb[2]&0x3f, r.cdb[3]
+	if control := r.cdb[2] >> 6; control != cumulative && code != 0 {
+		return 0, badField(2, 7)
+	}
+	if binary.BigEndian.Uint16(r.cdb[5:]) != 0 {
+		return 0, badField(5, -1) // a parameter to begin with
+	}
+	for _, p := range d.logPages() {
+		if p.code != code {
+			continue
+		}
+		var body []byte
+		var err error
+		switch {
+		case subpage == 0:
+			body, err = p.body(d)
+		case subpage == 0xff && code == 0:
+			for _, p := range d.logPages() {
+				body = append(body, p.code, 0)
+			}
+			body = append(body[:2:2], append([]byte{0, 0xff}, body[2:]...)...)
+		default:
+			return 0, badField(3, -1)
+		}
+		if err != nil {
+			return 0, err
+		}
+		page := []byte{code, subpage, 0, 0}
+		if subpage != 0 {
+			page[0] |= 0x40 // SPF
+		}
+		binary.BigEndian.PutUint16(page[2:], uint16(len(body)))
+		return r.reply(append(page, body...), int(binary.BigEndian.Uint16(r.cdb[7:])))
+	}
+	return 0, badField(2, 5)
+}
+
+// supportedLogs is SPC-5, Supported Log Pages log page.
+func (d *Disk) supportedLogs() (b []byte, err error) {
+	for _, p := range d.logPages() {
+		b = append(b, p.code)
+	}
+	return b, nil
+}
+
+// parameter is a log parameter in binary format, kept current by the unit.
+func parameter(code uint16, value []byte) []byte {
+	b := binary.BigEndian.AppendUint16(nil, code)
+	b = append(b, 0x03, byte(len(value)))
+	return append(b, value...)
+}
+
+// provisioningLog is SBC-4, Logical Block Provisioning log page: how many
+// blocks are mapped, in units of the threshold set size, which is one.
+func (d *Disk) provisioningLog() ([]byte, error) {
+	used := uint64(0)
+	for lba := uint64(0); lba < d.blocks; {
+		n, mapped, err := d.alike(lba)
+		if err != nil {
+			return nil, err
+		}
+		if mapped {
+			used += n
+		}
+		lba += n
+	}
+	value := binary.BigEndian.AppendUint32(nil, uint32(min(used, math.MaxUint32)))
+	return parameter(0x0002, append(value, 0x01, 0, 0, 0)), nil // scope: this unit alone
+}
+
+// statisticsLog is SPC-5, General Statistics and Performance log page.
+func (d *Disk) statisticsLog() ([]byte, error) {
+	s := d.Stats()
+	var value []byte
+	for _, n := range []uint64{
+		s.Reads, s.Writes, s.WrittenBytes / uint64(d.BlockSize), s.ReadBytes / uint64(d.BlockSize),
+		0, 0, 0, 0, // processing intervals and the like: not measured
+	} {
+		value = binary.BigEndian.AppendUint64(value, n)
+	}
+	return parameter(0x0001, value), nil
+}
+
+// sendDiagnostic is SPC-5, SEND DIAGNOSTIC command. The self-test reads a
+// block; there are no diagnostic pages to send.
+func (d *Disk) sendDiagnostic(r request) (int, error) {
+	if binary.BigEndian.Uint16(r.cdb[3:]) != 0 {
+		return 0, badField(3, -1)
+	}
+	if r.cdb[1]&0x04 == 0 { // SELFTEST
+		return 0, nil
+	}
+	if !r.wait {
+		return 0, backstores.ErrWouldBlock
+	}
+	return 0, d.compare(0, int64(d.BlockSize), nil)
+}
+
+// receiveDiagnostic is SPC-5, RECEIVE DIAGNOSTIC RESULTS command, of which
+// there is the page that lists the pages.
+func (d *Disk) receiveDiagnostic(r request) (int, error) {
+	if r.cdb[2] != 0 {
+		return 0, badField(2, -1)
+	}
+	return r.reply([]byte{0, 0, 0, 1, 0}, int(binary.BigEndian.Uint16(r.cdb[3:])))
+}

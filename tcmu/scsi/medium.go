@@ -1,0 +1,99 @@
+package scsi
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// A medium is the state of the disk's medium, and of the unit that it is in.
+// It is safe for concurrent use.
+type medium struct {
+	// odd is false when the medium is ready and there is nothing to tell, so
+	// that most commands need not look further. It may be true for longer.
+	odd atomic.Bool
+
+	mu        sync.Mutex
+	stopped   bool
+	ejected   bool
+	prevented bool  // its removal
+	pending   error // a unit attention condition
+}
+
+// settle ends a change of m or s.
+func (m *medium) settle(s *sanitizing) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.odd.Store(m.stopped || m.ejected || m.pending != nil || s.state() != nil)
+}
+
+// ready says why no command of the medium can be answered.
+func (m *medium) ready() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case m.ejected:
+		return noMedium
+	case m.stopped:
+		return needsStart
+	}
+	return nil
+}
+
+// attention returns what the initiator has to be told before the next command,
+// once (SAM-6, Unit attention conditions). The ring does not tell one
+// initiator from another, so that only the first to come hears of it.
+func (m *medium) attention() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	pending := m.pending
+	m.pending = nil
+	return pending
+}
+
+// preventAllow is SPC-5, PREVENT ALLOW MEDIUM REMOVAL command. There is one
+// state for all initiators, as they cannot be told apart.
+func (d *Disk) preventAllow(r request) (int, error) {
+	m := &d.medium
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.prevented = r.cdb[4]&1 != 0
+	return 0, nil
+}
+
+// startStop is SBC-4, START STOP UNIT command. A stopped disk answers no
+// medium command, nor does one whose medium is out. There are no power
+// conditions.
+func (d *Disk) startStop(r request) (int, error) {
+	start, eject := r.cdb[4]&0x01 != 0, r.cdb[4]&0x02 != 0
+	switch {
+	case r.cdb[4]&0xf0 != 0:
+		return 0, badField(4, 7)
+	case eject && d.has&removable == 0:
+		return 0, badField(4, 1)
+	}
+	if d.sanitizing.running.Load() {
+		return 0, d.sanitizing.state()
+	}
+	if noFlush := r.cdb[4]&0x04 != 0; !start && !noFlush && d.has&writable != 0 {
+		if err := d.flush(); err != nil {
+			return 0, err
+		}
+	}
+	m := &d.medium
+	defer m.settle(&d.sanitizing)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case eject && m.prevented && (!start || m.ejected): // in or out
+		return 0, removalPrevented
+	case eject:
+		if m.ejected && start {
+			m.pending = mediumChanged
+		}
+		m.ejected = !start
+	case m.ejected && start:
+		return 0, noMedium
+	}
+	m.stopped = !start
+	return 0, nil
+}

@@ -1,0 +1,176 @@
+package scsi
+
+import (
+	"slices"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	eject, load = "1b 00 00 00 02 00", "1b 00 00 00 03 00"
+	stop, start = "1b 00 00 00 00 00", "1b 00 00 00 01 00"
+	prevent     = "1e 00 00 00 01 00"
+	allow       = "1e 00 00 00 00 00"
+	isReady     = "00 00 00 00 00 00"
+)
+
+func TestRemovableMediumGoesAndComes(t *testing.T) {
+	u := newUnit("removable", 512)
+	converse(t, u.Disk, []exchange{
+		{name: "ready", cdb: isReady},
+		{name: "loading what is there tells nobody", cdb: load},
+		{name: "ready, still", cdb: isReady},
+		{name: "eject", cdb: eject},
+	})
+	if !slices.Equal(u.calls, []string{"flush 0 at 0"}) {
+		t.Errorf("ejecting did %q, want one flush", u.calls)
+	}
+	u.calls = nil
+	const gone = "2/3a/00"
+	converse(t, u.Disk, []exchange{
+		{name: "not ready", cdb: isReady, fail: gone},
+		{name: "REQUEST SENSE says why", cdb: "03 00 00 00 12 00", want: "70 00 02 00000000 0a 00000000 3a00 00 000000"},
+		{name: "INQUIRY is answered", cdb: "12 00 00 0005 00", want: "00 80 06 12 5b"},
+		{name: "MODE SENSE(6) is answered", cdb: "1a 08 0a 00 04 00", want: "0f 00 10 00"},
+		{name: "REPORT SUPPORTED OPERATION CODES is answered", cdb: "a3 0c 01 00 0000 00000004 00 00", want: "00 03 0006"},
+		{name: "a bad CDB is refused for that", cdb: "28 20 00000000 00 0001 00", fail: "5/24/00 cdb 1.5"},
+		{name: "starting what is not there", cdb: start, fail: gone},
+		{name: "still not ready", cdb: isReady, fail: gone},
+		{name: "eject again", cdb: eject},
+		{name: "load", cdb: load},
+		{name: "INQUIRY does not tell of the new medium", cdb: "12 00 00 0005 00", want: "00 80 06 12 5b"},
+		{name: "NOT READY TO READY CHANGE, MEDIUM MAY HAVE CHANGED", cdb: isReady, fail: "6/28/00"},
+		{name: "told once", cdb: isReady},
+		{name: "READ(10)", cdb: "28 00 00000000 00 0000 00"},
+	})
+	if len(u.calls) != 1 { // of the second eject
+		t.Errorf("the store did %q", u.calls)
+	}
+}
+
+// TestCommandsOfNoMedium: every one that needs it, at once and with wait.
+func TestCommandsOfNoMedium(t *testing.T) {
+	u := newUnit("removable", 512)
+	must(t, u.Disk, raw(eject))
+	u.calls = nil
+	for _, row := range u.rows {
+		if row.kind&media == 0 {
+			continue
+		}
+		cdb := make([]byte, len(row.usage))
+		cdb[0] = row.op
+		if row.sa != none {
+			cdb[1] = byte(row.sa)
+		}
+		if _, why := must(t, u.Disk, cdb, filled(512)); why != "2/3a/00" {
+			t.Errorf("%s: sense data %q", row.name, why)
+		}
+		if status, n, sense, ok := u.Execute(cdb, [][]byte{filled(512)}, false); ok {
+			if why := verdict(t, status, n, 512, sense); why != "2/3a/00" {
+				t.Errorf("%s without wait: sense data %q", row.name, why)
+			}
+		}
+	}
+	if len(u.calls) > 0 {
+		t.Errorf("the store did %q", u.calls)
+	}
+	for _, name := range []string{"READ(10)", "WRITE(16)", "TEST UNIT READY", "READ CAPACITY(10)", "READ CAPACITY(16)", "UNMAP",
+		"COMPARE AND WRITE", "GET LBA STATUS", "VERIFY(12)", "WRITE SAME(10)", "PRE-FETCH(10)", "SYNCHRONIZE CACHE(10)", "SYNCHRONIZE CACHE(16)"} {
+		if i := slices.IndexFunc(u.rows, func(r row) bool { return r.name == name }); i < 0 || u.rows[i].kind&media == 0 {
+			t.Errorf("%s needs no medium", name)
+		}
+	}
+}
+
+func TestPreventedRemoval(t *testing.T) {
+	u := newUnit("removable", 512)
+	converse(t, u.Disk, []exchange{
+		{name: "allow what is allowed", cdb: allow},
+		{name: "prevent", cdb: prevent},
+		{name: "MEDIUM REMOVAL PREVENTED", cdb: eject, fail: "5/53/02"},
+		{name: "ready, still", cdb: isReady},
+		{name: "stopping is no removal", cdb: stop},
+		{name: "nor while stopped", cdb: eject, fail: "5/53/02"},
+		{name: "start", cdb: start},
+		{name: "loading what is there is no removal", cdb: load},
+		{name: "ready, again", cdb: isReady},
+		{name: "prevent twice", cdb: prevent},
+		{name: "allow once", cdb: allow},
+		{name: "eject", cdb: eject},
+		{name: "gone", cdb: isReady, fail: "2/3a/00"},
+		{name: "prevent what is gone", cdb: prevent},
+		{name: "then it stays so", cdb: load, fail: "5/53/02"},
+		{name: "and gone", cdb: isReady, fail: "2/3a/00"},
+		{name: "allow again", cdb: allow},
+		{name: "load", cdb: load},
+		{name: "told of", cdb: isReady, fail: "6/28/00"},
+		{name: "PREVENT of older standards", cdb: "1e 00 00 00 02 00", fail: "5/24/00 cdb 4.1"},
+	})
+}
+
+// TestAFailedFlushKeepsTheMediumIn, as what was written would be lost.
+func TestAFailedFlushKeepsTheMediumIn(t *testing.T) {
+	u := newUnit("removable", 512)
+	u.fails["flush"] = unix.EIO
+	converse(t, u.Disk, []exchange{
+		{name: "eject", cdb: eject, fail: "3/0c/00"},
+		{name: "ready", cdb: isReady},
+	})
+}
+
+// TestNewMediumIsToldToTheNextCommandWhateverItIs, but for INQUIRY and REQUEST
+// SENSE, and that command does nothing.
+func TestNewMediumIsToldToTheNextCommandWhateverItIs(t *testing.T) {
+	u := newUnit("removable", 512)
+	for _, row := range u.rows {
+		must(t, u.Disk, raw(eject))
+		must(t, u.Disk, raw(load))
+		u.calls = nil
+		cdb := make([]byte, len(row.usage))
+		cdb[0] = row.op
+		if row.sa != none {
+			cdb[1] = byte(row.sa)
+		}
+		if row.op == 0x12 || row.op == 0x03 {
+			if _, why := must(t, u.Disk, cdb, filled(512)); why != "" {
+				t.Errorf("%s: sense data %q", row.name, why)
+			}
+			if _, why := must(t, u.Disk, raw(isReady)); why != "6/28/00" {
+				t.Errorf("%s, then TEST UNIT READY: sense data %q", row.name, why)
+			}
+			continue
+		}
+		if _, why := must(t, u.Disk, cdb, filled(512)); why != "6/28/00" {
+			t.Errorf("%s: sense data %q", row.name, why)
+		}
+		if len(u.calls) > 0 {
+			t.Errorf("%s: the store did %q", row.name, u.calls)
+		}
+		if _, why := must(t, u.Disk, raw(isReady)); why != "" {
+			t.Errorf("%s, then TEST UNIT READY: sense data %q", row.name, why)
+		}
+	}
+}
+
+// TestNewMediumIsToldOnceToWhoeverWaits: a command that is left for later has
+// been told nothing.
+func TestNewMediumIsToldOnceToWhoeverWaits(t *testing.T) {
+	u := newUnit("removable", 512)
+	must(t, u.Disk, raw(eject))
+	must(t, u.Disk, raw(load))
+	cdb := raw("2f 00 00000000 00 0001 00")
+	status, n, sense, ok := u.Execute(cdb, nil, false)
+	why := ""
+	if ok {
+		why = verdict(t, status, n, 0, sense)
+	} else {
+		_, why = must(t, u.Disk, cdb)
+	}
+	if why != "6/28/00" {
+		t.Errorf("sense data %q", why)
+	}
+	if _, why := must(t, u.Disk, cdb); why != "" {
+		t.Errorf("then %q", why)
+	}
+}

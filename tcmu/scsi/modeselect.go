@@ -1,0 +1,104 @@
+package scsi
+
+import (
+	"bytes"
+	"encoding/binary"
+)
+
+// modeSelect is SPC-5, MODE SELECT (6) and (10) command. Nothing changes
+// unless all of the list makes sense, and only bits that MODE SENSE says can.
+func (d *Disk) modeSelect(r request) (int, error) {
+	if r.cdb[1]&0x10 == 0 { // PF
+		return 0, badField(1, 4)
+	}
+	length, header, descriptorAt := int(r.cdb[4]), 4, 3
+	if len(r.cdb) == 10 {
+		length, header, descriptorAt = int(binary.BigEndian.Uint16(r.cdb[7:])), 8, 6
+	}
+	if length == 0 {
+		return 0, nil
+	}
+	list, err := r.list(length)
+	if err != nil {
+		return 0, err
+	}
+	if len(list) < header {
+		return 0, listLengthError
+	}
+	descriptor, long := int(list[3]), false
+	if header == 8 {
+		descriptor, long = int(binary.BigEndian.Uint16(list[6:])), list[4]&1 != 0
+	}
+	if descriptor > len(list)-header {
+		return 0, listLengthError
+	}
+	if err := d.sameBlocks(list[header:header+descriptor], long); err != nil {
+		return 0, badParameter(descriptorAt)
+	}
+	pages := d.modePages()
+	for at := header + descriptor; at < len(list); {
+		n, err := d.selectPage(pages, list, at)
+		if err != nil {
+			return 0, err
+		}
+		at += n
+	}
+	writeThrough := d.has&writable != 0 && pages[0].current[2]&cachingWCE == 0
+	if was := d.mode.writeThrough.Swap(writeThrough); writeThrough && !was {
+		// What was written before is to be as durable as what comes.
+		if err := d.flush(); err != nil {
+			d.mode.writeThrough.Store(false)
+			return 0, err
+		}
+	}
+	d.mode.descriptorSense.Store(pages[1].current[2]&controlDSense != 0)
+	d.mode.softwareProtect.Store(pages[1].current[4]&controlSWP != 0)
+	return 0, nil
+}
+
+// selectPage puts the page at list[at:] in place of the one that is like it,
+// and returns its length.
+func (d *Disk) selectPage(pages []modePage, list []byte, at int) (int, error) {
+	page := list[at:]
+	if len(page) < 2 {
+		return 0, listLengthError
+	}
+	for i := range pages {
+		p := &pages[i]
+		if page[0] != p.current[0] {
+			continue
+		}
+		n := len(p.current)
+		if page[1] != p.current[1] {
+			return 0, badParameter(at + 1)
+		}
+		if len(page) < n {
+			return 0, listLengthError
+		}
+		for j := 2; j < n; j++ {
+			if (page[j]^p.current[j])&^p.changeable[j] != 0 {
+				return 0, badParameter(at + j)
+			}
+		}
+		p.current = page[:n]
+		return n, nil
+	}
+	return 0, badParameter(at)
+}
+
+// sameBlocks refuses a block descriptor that would change the blocks. A number
+// of zero means as many as there are.
+func (d *Disk) sameBlocks(b []byte, long bool) error {
+	want := d.blockDescriptor(long)
+	if len(b) == 0 {
+		return nil
+	}
+	if len(b) == len(want) {
+		number := len(want) / 2
+		if bytes.Equal(b[number:], want[number:]) &&
+			(bytes.Equal(b[:number], want[:number]) || len(bytes.Trim(b[:number], "\x00")) == 0) {
+			return nil
+		}
+	}
+	return invalidFieldInList
+}

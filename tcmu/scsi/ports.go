@@ -1,0 +1,36 @@
+package scsi
+
+import (
+	"encoding/binary"
+	"math"
+)
+
+// reportPortGroups is SPC-5, REPORT TARGET PORT GROUPS command: the one group,
+// active and optimized, of the one port that the identification page names.
+func (d *Disk) reportPortGroups(r request) (int, error) {
+	const activeOptimized, supported = 0x00, 0x01
+	b := []byte{
+		0, 0, 0, 12,
+		activeOptimized, supported, 0, 0, 0, 0, 0, 1,
+		0, 0, 0, 1,
+	}
+	return r.reply(b, allocation32(r.cdb[6:]))
+}
+
+// reportTaskManagement is SPC-5, REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS
+// command: those that the kernel's target core carries out.
+func (d *Disk) reportTaskManagement(r request) (int, error) {
+	const abortTask, logicalUnitReset = 0x80, 0x08
+	b := make([]byte, 4)
+	if r.cdb[2]&0x80 != 0 { // REPD
+		b = make([]byte, 16)
+		b[3] = byte(len(b) - 4)
+	}
+	b[0] = abortTask | logicalUnitReset
+	return r.reply(b, allocation32(r.cdb[6:]))
+}
+
+// allocation32 is an allocation length of four bytes.
+func allocation32(field []byte) int {
+	return int(min(binary.BigEndian.Uint32(field), math.MaxInt32))
+}

@@ -1,0 +1,151 @@
+package scsi
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math"
+	"sync"
+	"sync/atomic"
+
+	"github.com/lunserve/lunserve/backstores"
+)
+
+// A sanitizing is the state of a SANITIZE command and of what it left. It is
+// safe for concurrent use.
+type sanitizing struct {
+	running  atomic.Bool
+	progress atomic.Uint32 // in 65536ths
+	failed   atomic.Bool
+	mayExit  atomic.Bool // out of the failed state, by EXIT FAILURE MODE
+
+	stop       atomic.Bool
+	background sync.WaitGroup // of a command whose status was sent at its start
+}
+
+// state says why no other command of the medium can be answered.
+func (s *sanitizing) state() error {
+	switch {
+	case s.running.Load():
+		sense := sanitizeInProgress
+		sense.Progress, sense.HasProgress = uint16(s.progress.Load()), true
+		return sense
+	case s.failed.Load():
+		return sanitizeFailed
+	}
+	return nil
+}
+
+// Close ends what goes on after the status of its command was sent. The store
+// must not be closed before.
+func (d *Disk) Close() {
+	d.sanitizing.stop.Store(true)
+	d.sanitizing.background.Wait()
+}
+
+// blockErase is SBC-4, SANITIZE command, BLOCK ERASE service action. What is
+// erased reads as zeros.
+func (d *Disk) blockErase(r request) (int, error) {
+	if binary.BigEndian.Uint16(r.cdb[7:]) != 0 {
+		return 0, badField(7, -1)
+	}
+	return 0, d.sanitize(r, 1, func(_ int, off, n int64) error {
+		return backstores.Trim(d.store, off, n)
+	})
+}
+
+// overwrite is SBC-4, SANITIZE command, OVERWRITE service action: the pattern
+// of the parameter list goes into every block, as often as it says, and with
+// INVERT every second time inverted.
+func (d *Disk) overwrite(r request) (int, error) {
+	list, err := r.list(int(binary.BigEndian.Uint16(r.cdb[7:])))
+	if err != nil {
+		return 0, err
+	}
+	const header = 4
+	if len(list) <= header {
+		return 0, badField(7, -1)
+	}
+	passes, invert := int(list[0]&0x1f), list[0]&0x80 != 0
+	length := int(binary.BigEndian.Uint16(list[2:]))
+	switch {
+	case passes == 0 || list[0]&0x60 != 0:
+		return 0, badParameter(0)
+	case length == 0 || length > d.BlockSize || length != len(list)-header:
+		return 0, badParameter(2)
+	}
+	block := bytes.Repeat(list[header:], d.BlockSize/length+1)[:d.BlockSize]
+	inverted := bytes.Clone(block)
+	for i := range inverted {
+		inverted[i] = ^inverted[i]
+	}
+	return 0, d.sanitize(r, passes, func(pass int, off, n int64) error {
+		if invert && pass%2 == 1 {
+			return d.repeat(inverted, off, n)
+		}
+		return d.repeat(block, off, n)
+	})
+}
+
+// exitFailureMode is SBC-4, SANITIZE command, EXIT FAILURE MODE service
+// action.
+func (d *Disk) exitFailureMode(r request) (int, error) {
+	if d.sanitizing.failed.Load() && !d.sanitizing.mayExit.Load() {
+		return 0, badField(1, 4)
+	}
+	d.sanitizing.failed.Store(false)
+	d.medium.settle(&d.sanitizing)
+	return 0, nil
+}
+
+// sanitize runs erase over all of the medium, passes times, and makes it
+// durable. With IMMED it does so after the command.
+func (d *Disk) sanitize(r request, passes int, erase func(pass int, off, n int64) error) error {
+	s := &d.sanitizing
+	s.mayExit.Store(r.cdb[1]&0x20 != 0) // AUSE
+	s.progress.Store(0)
+	s.running.Store(true)
+	d.medium.settle(s)
+	work := func() error {
+		err := d.everywhere(passes, erase)
+		s.failed.Store(err != nil)
+		s.running.Store(false)
+		d.medium.settle(s)
+		if err != nil {
+			return sanitizeFailed.because(err)
+		}
+		return nil
+	}
+	if r.cdb[1]&0x80 == 0 { // IMMED
+		return work()
+	}
+	s.background.Go(func() {
+		d.lock.Lock()
+		defer d.lock.Unlock()
+		if err := work(); err != nil && d.Report != nil {
+			d.Report(err)
+		}
+	})
+	return nil
+}
+
+// everywhere calls erase for all of the medium, in parts.
+func (d *Disk) everywhere(passes int, erase func(pass int, off, n int64) error) error {
+	const part = 16 << 20
+	size := int64(d.blocks) * int64(d.BlockSize)
+	for pass := range passes {
+		for off := int64(0); off < size; off += part {
+			if d.sanitizing.stop.Load() {
+				return errStopped
+			}
+			if err := erase(pass, off, min(part, size-off)); err != nil {
+				return err
+			}
+			done := (float64(pass) + float64(off)/float64(size)) / float64(passes)
+			d.sanitizing.progress.Store(uint32(done * math.MaxUint16))
+		}
+		if err := backstores.Flush(d.store); err != nil {
+			return err
+		}
+	}
+	return nil
+}
