@@ -19,10 +19,56 @@ type Options struct {
 	// is none. What is there must have this size. A read-only image is never
 	// made.
 	Create int64
+
+	// Format is one of the formats' names. A format by name is not looked for
+	// in the contents: Raw serves anything as it is.
+	Format string
+
+	// CacheSize is the memory for what is decompressed, in bytes, and
+	// MaxWindow what decompressing a file from end to end may take for its
+	// window. TempDir is for files that have no other place. Zero or empty
+	// means the default.
+	CacheSize, MaxWindow int64
+	TempDir              string
+
+	// Notice is told, in a line, of work that takes long and of what makes it
+	// unnecessary. Progress is then told how much of it is done, from one
+	// goroutine at a time; its error ends the work. Either may be nil.
+	Notice   func(line string)
+	Progress func(done, total int64, what string) error
+}
+
+// withDefaults fills in what is left empty.
+func (o Options) withDefaults() Options {
+	if o.CacheSize <= 0 {
+		o.CacheSize = DefaultCacheSize
+	}
+	if o.MaxWindow <= 0 {
+		o.MaxWindow = DefaultMaxWindow
+	}
+	if o.TempDir == "" {
+		o.TempDir = DefaultTempDir
+	}
+	return o
+}
+
+func (o Options) notice(format string, a ...any) {
+	if o.Notice != nil {
+		o.Notice(fmt.Sprintf(format, a...))
+	}
+}
+
+// progress is Progress of one job, or nil.
+func (o Options) progress(what string) func(done, total int64) error {
+	if o.Progress == nil {
+		return nil
+	}
+	return func(done, total int64) error { return o.Progress(done, total, what) }
 }
 
 // Open opens and locks the image at path, a regular file or a block device.
-// The store is an [io.WriterAt] unless it is opened ReadOnly.
+// The store is an [io.WriterAt] unless it is opened ReadOnly, or is of a format
+// that cannot be written.
 //
 // Each error is one line that begins with path and tells, where that is known,
 // what to type. A file that Open made is gone again if it fails.
@@ -44,6 +90,19 @@ func Open(path string, o Options) (_ Backstore, err error) {
 	default:
 		if err := servable(path, st.Mode); err != nil {
 			return nil, err
+		}
+		format, err := detect(path, st.Mode, o.Format)
+		if err != nil {
+			return nil, err
+		}
+		if format == Zstd || format == Simg {
+			if o.Create > 0 {
+				return nil, fmt.Errorf("%s: exists and is a %s file; try lunserve %s to serve it as it is", path, format, quote(path))
+			}
+			if format == Simg {
+				return openSimgFile(path)
+			}
+			return openZstd(path, o.withDefaults())
 		}
 	}
 

@@ -1,0 +1,36 @@
+package backstores
+
+import "io"
+
+// FullyProvisioned returns b without Trim and Extent: a disk whose blocks all
+// have their space, as far as its initiator can tell. What discards are then
+// for cannot be asked of it.
+func FullyProvisioned(b Backstore) Backstore {
+	w, ok := b.(io.WriterAt)
+	if !ok {
+		return struct {
+			Backstore
+			VectorReader
+		}{b, full{Backstore: b}}
+	}
+	return full{b, w}
+}
+
+// A full has what the functions of this package give to any store that can be
+// written, and no more. What b lacks itself is lacking in effect only: a
+// vector read under NoWait says that it would block.
+type full struct {
+	Backstore
+	io.WriterAt
+}
+
+func (f full) ReadVec(bufs [][]byte, off int64, flag Flag) error {
+	return ReadVec(f.Backstore, bufs, off, flag)
+}
+
+func (f full) WriteVec(bufs [][]byte, off int64, flag Flag) error {
+	return WriteVec(f.Backstore, bufs, off, flag)
+}
+
+func (f full) Flush() error            { return Flush(f.Backstore) }
+func (f full) Zero(off, n int64) error { return Zero(f.Backstore, off, n) }

@@ -1,0 +1,199 @@
+package backstores
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+)
+
+// A header is what the first cluster of an overlay says: QCOW2's header of
+// version 3, and in an extension of it our record.
+type header struct {
+	layout
+	base   string // its path
+	format string // by the names QEMU has for them
+	record record
+
+	recordAt int64 // where in the file
+}
+
+// A record is what QCOW2 has no place for. It comes in three parts that are
+// written at different times. The sums are CRC-32C.
+//
+//	0    4  sum of 4-64
+//	4    4  version: 1
+//	8    8  bytes in the disk; QCOW2 counts sectors of 512
+//	16   8  bytes in the base
+//	24   8  when the base was last changed, in ns since 1970; 0 for a device
+//	32  32  SHA-256 of some of the base, see identify
+//	64  16  the host's boot in which the marks were made
+//	80   4  sum of 88-120, once the base is being changed, for good
+//	84   4  zeros
+//	88  32  SHA-256 of some of the base that is not changed
+type record struct {
+	id         identity
+	boot       [16]byte
+	committing bool
+	rest       [32]byte
+}
+
+const (
+	recordType  = 0x6c756e73 // "luns"
+	recordBytes = 120
+	recordFirst = 1
+	bootAt      = 64
+	commitAt    = 80
+
+	qcowMagic      = 0x514649fb // "QFI\xfb"
+	qcowHeaderSize = 104
+	formatType     = 0xe2792aca
+	extendedL2     = 1 << 4 // an incompatible feature: older programs cannot read it
+	longestName    = 1023
+
+	// A disk of 1 PiB has 8 MiB of L1.
+	mostBytes = 1 << 50
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func (r *record) bytes(size int64) []byte {
+	p := make([]byte, recordBytes)
+	b := binary.BigEndian
+	b.PutUint32(p[4:], recordFirst)
+	b.PutUint64(p[8:], uint64(size))
+	b.PutUint64(p[16:], uint64(r.id.size))
+	b.PutUint64(p[24:], uint64(r.id.changed))
+	copy(p[32:], r.id.digest[:])
+	b.PutUint32(p, crc32.Checksum(p[4:64], castagnoli))
+	copy(p[bootAt:], r.boot[:])
+	if r.committing {
+		copy(p[commitAt:], r.commitBytes())
+	}
+	return p
+}
+
+// commitBytes is the part that says that the base is being changed. If a power
+// cut leaves only some of it, its sum is wrong, and no change was begun.
+func (r *record) commitBytes() []byte {
+	p := binary.BigEndian.AppendUint32(nil, crc32.Checksum(r.rest[:], castagnoli))
+	return append(append(p, 0, 0, 0, 0), r.rest[:]...)
+}
+
+func (r *record) parse(p []byte) (size int64, err error) {
+	b := binary.BigEndian
+	switch {
+	case len(p) != recordBytes:
+		return 0, fmt.Errorf("its record has %d bytes, not %d", len(p), recordBytes)
+	case b.Uint32(p) != crc32.Checksum(p[4:64], castagnoli):
+		return 0, errors.New("its record is damaged")
+	case b.Uint32(p[4:]) != recordFirst:
+		return 0, fmt.Errorf("its record is of version %d, and only %d is known here", b.Uint32(p[4:]), recordFirst)
+	}
+	r.id.size = int64(b.Uint64(p[16:]))
+	r.id.changed = int64(b.Uint64(p[24:]))
+	copy(r.id.digest[:], p[32:])
+	copy(r.boot[:], p[bootAt:])
+	copy(r.rest[:], p[commitAt+8:])
+	r.committing = b.Uint32(p[commitAt:]) == crc32.Checksum(r.rest[:], castagnoli) && r.rest != [32]byte{}
+	return int64(b.Uint64(p[8:])), nil
+}
+
+func (h *header) bytes() []byte {
+	p := make([]byte, qcowHeaderSize)
+	b := binary.BigEndian
+	b.PutUint32(p, qcowMagic)
+	b.PutUint32(p[4:], 3)
+	b.PutUint32(p[16:], uint32(len(h.base)))
+	b.PutUint32(p[20:], 17)                           // log2 of clusterBytes
+	b.PutUint64(p[24:], uint64(roundUp(h.size, 512))) // of the disk
+	b.PutUint32(p[36:], uint32(h.regions))            // entries in L1
+	b.PutUint64(p[40:], uint64(h.l1))                 //
+	b.PutUint64(p[48:], uint64(h.refTable))           //
+	b.PutUint32(p[56:], uint32((h.refBlocks-h.refTable)/clusterBytes))
+	b.PutUint64(p[72:], extendedL2)
+	b.PutUint32(p[96:], 4) // log2 of the bits in a refcount
+	b.PutUint32(p[100:], qcowHeaderSize)
+
+	extend := func(kind uint32, data []byte) {
+		p = b.AppendUint32(b.AppendUint32(p, kind), uint32(len(data)))
+		p = append(p, data...)
+		p = append(p, make([]byte, -len(data)&7)...)
+	}
+	extend(recordType, h.record.bytes(h.size))
+	extend(formatType, []byte(h.format))
+	extend(0, nil)
+	b.PutUint64(p[8:], uint64(len(p)))
+	return append(p, h.base...)
+}
+
+// errNotOurs is the cause if a file is no overlay at all.
+var errNotOurs = errors.New("is no overlay")
+
+// parseHeader reads the start of a file, as much as there is of the first
+// cluster. Programs other than ours may have changed the file in between, if
+// what they did to it is still what a layout says.
+func parseHeader(p []byte) (*header, error) {
+	b := binary.BigEndian
+	if len(p) < qcowHeaderSize+8 || b.Uint32(p) != qcowMagic {
+		return nil, errNotOurs
+	}
+	headerSize := int64(b.Uint32(p[100:]))
+	if b.Uint32(p[4:]) != 3 || headerSize < qcowHeaderSize || headerSize > 4096 {
+		return nil, errors.New("is a QCOW2 image that lunserve did not make")
+	}
+	h := new(header)
+	found := false
+	var size int64
+	for at := headerSize; ; {
+		if at > int64(len(p))-8 {
+			return nil, errors.New("its header has no end")
+		}
+		kind, n := b.Uint32(p[at:]), int64(b.Uint32(p[at+4:]))
+		at += 8
+		if kind == 0 {
+			break
+		}
+		if n > int64(len(p))-at {
+			return nil, errors.New("its header has no end")
+		}
+		switch data := p[at : at+n]; kind {
+		case recordType:
+			var err error
+			if size, err = h.record.parse(data); err != nil {
+				return nil, err
+			}
+			h.recordAt, found = at, true
+		case formatType:
+			h.format = string(data)
+		}
+		at += roundUp(n, 8)
+	}
+	if !found {
+		return nil, errors.New("is a QCOW2 image that lunserve did not make")
+	}
+	if size <= 0 || size > mostBytes || h.record.id.size <= 0 {
+		return nil, fmt.Errorf("its record is of a disk of %d bytes", size)
+	}
+	h.layout = layOut(size)
+
+	nameAt, nameLen := int64(b.Uint64(p[8:])), int64(b.Uint32(p[16:]))
+	if nameLen == 0 || nameLen > longestName || nameAt < headerSize || nameAt > int64(len(p))-nameLen {
+		return nil, errors.New("its header names no base")
+	}
+	h.base = string(p[nameAt : nameAt+nameLen])
+	if bytes.IndexByte(p[nameAt:nameAt+nameLen], 0) >= 0 {
+		return nil, errors.New("its header names no base")
+	}
+	// All else must be as we wrote it. What has snapshots, or is encrypted, or
+	// was left in need of a repair, is not.
+	want := h.bytes()
+	if !bytes.Equal(p[20:100], want[20:100]) {
+		return nil, errChanged
+	}
+	return h, nil
+}
+
+// errChanged is the cause if an overlay of ours does not have its layout.
+var errChanged = errors.New("was changed by another program, or is damaged")

@@ -1,0 +1,5 @@
+//go:build !race
+
+package backstores_test
+
+const raceEnabled = false

@@ -1,0 +1,84 @@
+package backstores
+
+import (
+	"crypto/rand"
+	"fmt"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// An Output is a new file that has no name until it is complete.
+type Output struct {
+	draft
+	fdWriter
+	path    string
+	replace bool
+	size    int64 // written by Write
+}
+
+// NewOutput begins the file that is to be at path. If there is one it is an
+// error, unless it is to be replaced: then it stays until the new one is
+// complete.
+func NewOutput(path string, replace bool) (*Output, error) {
+	var st unix.Stat_t
+	switch err := unix.Lstat(path, &st); {
+	case err == unix.ENOENT:
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", path, err)
+	case st.Mode&unix.S_IFMT != unix.S_IFREG:
+		return nil, fmt.Errorf("%s: exists and is no regular file", path)
+	case !replace:
+		return nil, fmt.Errorf("%s: exists; try -f to replace it", path)
+	}
+	d, err := newDraft(filepath.Dir(path), false)
+	if err != nil {
+		return nil, err
+	}
+	return &Output{draft: d, fdWriter: fdWriter(d.fd), path: path, replace: replace}, nil
+}
+
+// Write appends.
+func (o *Output) Write(p []byte) (int, error) {
+	n, err := o.WriteAt(p, o.size)
+	o.size += int64(n)
+	if err != nil {
+		err = fmt.Errorf("%s: write: %w", o.path, err)
+	}
+	return n, err
+}
+
+// Truncate makes the file size bytes long.
+func (o *Output) Truncate(size int64) error {
+	if err := unix.Ftruncate(o.fd, size); err != nil {
+		return fmt.Errorf("%s: size of %d bytes: %w", o.path, size, err)
+	}
+	return nil
+}
+
+// Complete gives the file its name, and returns when a power cut cannot take
+// it away again.
+func (o *Output) Complete() error {
+	if !o.replace {
+		return o.publish(o.path)
+	}
+	// A name cannot be taken over but by renaming a file that has one.
+	hidden := filepath.Join(filepath.Dir(o.path), ".lunserve-"+rand.Text())
+	if err := o.publish(hidden); err != nil {
+		return err
+	}
+	if err := unix.Rename(hidden, o.path); err != nil {
+		unix.Unlink(hidden)
+		return fmt.Errorf("%s: %w", o.path, err)
+	}
+	return syncDir(filepath.Dir(o.path))
+}
+
+// Close ends an Output. One that is not complete is gone.
+func (o *Output) Close() error {
+	o.forget()
+	if err := unix.Close(o.fd); err != nil {
+		return fmt.Errorf("%s: close: %w", o.path, err)
+	}
+	return nil
+}

@@ -1,0 +1,307 @@
+package seekable
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+
+	"github.com/klauspost/compress/zstd"
+	"golang.org/x/sys/unix"
+)
+
+// A Reader reads a file by its Index. Its methods are safe for concurrent use;
+// Close comes last.
+type Reader struct {
+	src     io.ReaderAt
+	index   *Index
+	changed func() error
+	dec     *zstd.Decoder
+	arena   []byte
+	cache   *cache
+	ahead   ahead
+
+	// inputs holds buffers for encoded frames. There are more than decoders,
+	// so that some frames are read while others are decoded.
+	inputs chan []byte
+}
+
+// Config is what a Reader needs besides an index.
+type Config struct {
+	// Memory is what decoded frames and those on the way take, in bytes. It
+	// is at least four times the largest frame of the index.
+	Memory int64
+
+	// Changed, if not nil, is asked after each read from the file. Its error
+	// becomes that of the read: what was read may be of another file than
+	// the index.
+	Changed func() error
+}
+
+// NewReader reads the file src.
+func NewReader(src io.ReaderAt, x *Index, c Config) (*Reader, error) {
+	r := &Reader{src: src, index: x, changed: c.Changed}
+	if r.changed == nil {
+		r.changed = func() error { return nil }
+	}
+	// Slots begin on a cache line. A file's frames are nearly always of one
+	// size, so all slots have the largest.
+	stride := (x.maxD + slack + 63) &^ 63
+	inputs := max(1, min(2*int64(runtime.GOMAXPROCS(0))+2, c.Memory/8/max(x.maxC, 1)))
+	slots := min((c.Memory-inputs*x.maxC)/stride, int64(len(x.frames)))
+	if slots < min(2, int64(len(x.frames))) {
+		return nil, fmt.Errorf("frames of %d bytes do not fit in %d bytes of memory", x.maxD, c.Memory)
+	}
+	dec, err := newDecoder()
+	if err != nil {
+		return nil, err
+	}
+	r.dec = dec
+	// Outside the heap: the memory is what is asked for and no more, however
+	// late the garbage collector runs, and it need not look at it.
+	if slots > 0 {
+		r.arena, err = unix.Mmap(-1, 0, int(slots*stride), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE)
+		if err != nil {
+			dec.Close()
+			return nil, fmt.Errorf("%d bytes of memory: %w", slots*stride, err)
+		}
+	}
+	r.cache = newCache(x, int(slots), func(i int) []byte {
+		return r.arena[int64(i)*stride:][: 0 : x.maxD+slack]
+	})
+	r.inputs = make(chan []byte, inputs)
+	for range inputs {
+		r.inputs <- nil // made when first used
+	}
+	r.ahead.start(r, int(slots))
+	return r, nil
+}
+
+func (r *Reader) Size() int64 { return r.index.size }
+
+// Close ends what reads ahead and gives the memory back. It leaves the file
+// open.
+func (r *Reader) Close() error {
+	r.ahead.stop()
+	r.dec.Close()
+	if r.arena == nil {
+		return nil
+	}
+	return unix.Munmap(r.arena)
+}
+
+// ErrNotCached is the answer of [Reader.ReadCached] to what is not.
+var ErrNotCached = errors.New("not cached")
+
+// ReadAt is that of [io.ReaderAt].
+func (r *Reader) ReadAt(p []byte, off int64) (int, error) {
+	if off < 0 {
+		return 0, fmt.Errorf("read at %d", off)
+	}
+	if off >= r.index.size {
+		return 0, io.EOF
+	}
+	n := min(int64(len(p)), r.index.size-off)
+	done, err := r.read(vector{bufs: [][]byte{p}}, off, n)
+	if err == nil && n < int64(len(p)) {
+		err = io.EOF
+	}
+	return int(done), err
+}
+
+// ReadVec fills bufs, n bytes in all, from off. They must be in the file.
+func (r *Reader) ReadVec(bufs [][]byte, off, n int64) error {
+	_, err := r.read(vector{bufs: bufs}, off, n)
+	return err
+}
+
+func (r *Reader) read(v vector, off, n int64) (done int64, err error) {
+	if n == 0 {
+		return 0, nil
+	}
+	first, last := r.index.find(off), r.index.find(off+n-1)
+	for i := first; i <= last; i++ {
+		k := min(n-done, r.index.end(i)-off-done)
+		if err := r.readFrame(&v, off+done, k, i, first, last); err != nil {
+			return done, err
+		}
+		done += k
+	}
+	return done, nil
+}
+
+// readFrame reads n bytes at off, which are in frame i of those from first to
+// last that are read at once.
+func (r *Reader) readFrame(v *vector, off, n int64, i, first, last int) error {
+	c := r.cache
+	c.mu.Lock()
+	s, fill := r.take(i)
+	if s == zero {
+		c.mu.Unlock()
+		v.zero(n)
+		return nil
+	}
+	run := c.touch(s, off, n)
+	ready := c.slots[s].ready
+	c.mu.Unlock()
+
+	if run > 0 {
+		r.ahead.want(i, last, int(run)-(i-first))
+	}
+	if fill {
+		r.fill(s, i)
+	} else if ready != nil {
+		<-ready
+	}
+	// No lock is needed: users keep the slot as it is.
+	t := &c.slots[s]
+	err := t.err
+	if err == nil {
+		v.put(r.part(t, i, off, n))
+	}
+	c.mu.Lock()
+	c.drop(s)
+	c.mu.Unlock()
+	return err
+}
+
+// part is n bytes at off in frame i, which is in slot t.
+func (r *Reader) part(t *slot, i int, off, n int64) []byte {
+	start := off - r.index.frames[i].start
+	return t.buf[start : start+n : cap(t.buf)]
+}
+
+// take returns the slot of frame i, of which the caller becomes a user, or
+// zero. If fill is true it is the caller who has to fill it. It is called with
+// the lock held, and waits if all slots are in use.
+func (r *Reader) take(i int) (s int32, fill bool) {
+	for {
+		switch s := r.cache.where[i]; s {
+		case zero:
+			return zero, false
+		case absent:
+			if s := r.cache.claim(i); s != absent {
+				return s, true
+			}
+			r.cache.freed.Wait()
+		default:
+			r.cache.slots[s].users++
+			return s, false
+		}
+	}
+}
+
+// fill decodes frame i into slot s and tells those who wait.
+func (r *Reader) fill(s int32, i int) {
+	buf := r.cache.slots[s].buf
+	zeros, err := r.decode(i, buf[:0:cap(buf)])
+	r.cache.mu.Lock()
+	r.cache.filled(s, err, zeros)
+	r.cache.mu.Unlock()
+}
+
+// decode decodes frame i into buf.
+func (r *Reader) decode(i int, buf []byte) (zeros bool, err error) {
+	f, want := &r.index.frames[i], r.index.dsize(i)
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("frame %d at %d of the file: %w", i, f.off, err)
+		}
+	}()
+	in := <-r.inputs
+	defer func() { r.inputs <- in }()
+	if in == nil {
+		in = make([]byte, r.index.maxC)
+	}
+	src := in[:f.csize]
+	if err := readFull(r.src, src, f.off); err != nil {
+		return false, err
+	}
+	if err := r.changed(); err != nil {
+		return false, err
+	}
+	out, err := r.dec.DecodeAll(src, buf[:0:want+slack])
+	if err != nil {
+		return false, err
+	}
+	if int64(len(out)) != want {
+		return false, fmt.Errorf("decodes to %d bytes, the index says %d", len(out), want)
+	}
+	// The decoder takes another buffer where it may need more than was
+	// expected in the end.
+	if want > 0 && &out[0] != &buf[:1][0] {
+		copy(buf[:want], out)
+	}
+	if r.index.Sums && !sumHolds(src, out, f.sum) {
+		return false, errors.New("is not what the checksum in the seek table says")
+	}
+	return IsZero(out), nil
+}
+
+// sumHolds tells whether what was decoded has the checksum of the table. A
+// frame with a checksum of its own has that at its end; the decoder has then
+// compared it already.
+func sumHolds(src, out []byte, sum uint32) bool {
+	const checksumFlag = 1 << 2 // of the Frame_Header_Descriptor, after the magic
+	if src[4]&checksumFlag != 0 {
+		e := src[len(src)-4:]
+		return uint32(e[0])|uint32(e[1])<<8|uint32(e[2])<<16|uint32(e[3])<<24 == sum
+	}
+	return uint32(xxh64(out)) == sum
+}
+
+// ReadCached is ReadVec for what is cached. If not all is, the error is
+// [ErrNotCached] and part of bufs may be changed.
+func (r *Reader) ReadCached(bufs [][]byte, off, n int64) error {
+	if n == 0 {
+		return nil
+	}
+	v, c := vector{bufs: bufs}, r.cache
+	for i := r.index.find(off); n > 0; i++ {
+		k := min(n, r.index.end(i)-off)
+		c.mu.Lock()
+		s := c.where[i]
+		if s == absent || s >= 0 && c.slots[s].ready != nil {
+			c.mu.Unlock()
+			return ErrNotCached
+		}
+		if s == zero {
+			c.mu.Unlock()
+			v.zero(k)
+		} else {
+			run := c.touch(s, off, k)
+			c.slots[s].users++
+			c.mu.Unlock()
+			if run > 0 {
+				r.ahead.want(i, i, int(run))
+			}
+			v.put(r.part(&c.slots[s], i, off, k))
+			c.mu.Lock()
+			c.drop(s)
+			c.mu.Unlock()
+		}
+		off, n = off+k, n-k
+	}
+	return nil
+}
+
+// Zero tells whether what is at off is known to be zeros, and for how many
+// bytes at least the same answer holds.
+func (r *Reader) Zero(off int64) (n int64, known bool) {
+	const atOnce = 4096 // frames; the lock is wanted by others
+	c := r.cache
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := r.index.find(off)
+	end := min(i+atOnce, len(c.where))
+	known = c.where[i] == zero
+	for i++; i < end && (c.where[i] == zero) == known; i++ {
+	}
+	return r.index.end(i-1) - off, known
+}
+
+// IsZero tells whether p is zeros. It compares p with itself, one byte further on.
+func IsZero(p []byte) bool {
+	return len(p) == 0 || p[0] == 0 && bytes.Equal(p[1:], p[:len(p)-1])
+}

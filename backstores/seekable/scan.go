@@ -1,0 +1,231 @@
+package seekable
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// Progress is told how much of a long job is done, from one goroutine at a
+// time. Its error ends the job. It may be nil.
+type Progress func(done, total int64) error
+
+func (p Progress) tell(done, total int64) error {
+	if p == nil {
+		return nil
+	}
+	return p(done, total)
+}
+
+// Scan finds the frames of the size bytes in r, none of more than limit bytes,
+// encoded or decoded. It takes the seek table if there is one that fits the
+// file; else it goes from header to header.
+//
+// If the headers do not tell all sizes the index is not complete: Sized is
+// false, and [Index.Decode] finds out the rest. If there are frames larger
+// than limit the error is [ErrFrames], and the index that comes with it holds
+// a total size at best.
+func Scan(r io.ReaderAt, size, limit int64, progress Progress) (*Scanned, error) {
+	limit = min(limit, 1<<31-1)
+	x, err := readTable(r, size, limit)
+	if err == nil {
+		x.findZeros(r, size)
+		return &Scanned{Index: x, Sized: true}, nil
+	}
+	if !errors.Is(err, errNoTable) && !errors.Is(err, ErrFrames) {
+		return nil, err
+	}
+	s := &Scanned{Index: &Index{Source: FromHeaders}, Sized: true}
+	w := walker{r: r, size: size}
+	var large bool
+	for n := 0; ; n++ {
+		if n&0xfff == 0 {
+			if err := progress.tell(w.off, size); err != nil {
+				return nil, err
+			}
+		}
+		f, err := w.next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		if f.skip {
+			continue
+		}
+		if err := s.add(f, limit); err == ErrFrames {
+			large = true
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	if large {
+		return s, ErrFrames
+	}
+	return s, nil
+}
+
+// A Scanned is what the headers of a file tell.
+type Scanned struct {
+	*Index
+	Sized  bool   // the index is complete
+	All    int    // frames, those that decode to nothing too, if there is no table
+	Window uint64 // the largest
+	Known  int64  // size of the frames that tell theirs
+
+	spans []span // the frames, until all sizes are known
+	large bool
+}
+
+// A span is a frame whose size, or that of one before it, is not known yet.
+type span struct {
+	off   int64
+	csize uint32
+	dsize int32 // or, if it is not known, the negative of the most it can be
+	zero  bool
+}
+
+func (s *Scanned) add(f found, limit int64) error {
+	s.All++
+	s.Window = max(s.Window, f.window)
+	if f.dsize > 0 {
+		if f.dsize > maxSize-s.Known {
+			return fmt.Errorf("frame at %d: decodes to more than %d bytes in all", f.off, int64(maxSize))
+		}
+		s.Known += f.dsize
+	}
+	if f.dsize < 0 {
+		s.Sized = false
+	}
+	if s.large || f.most > limit || f.csize > limit {
+		s.large, s.spans, s.Index = true, nil, &Index{}
+		return ErrFrames
+	}
+	if s.Sized {
+		n := len(s.frames)
+		err := s.Index.add(f.off, f.csize, f.dsize, limit, 0)
+		if err == nil && f.zero && len(s.frames) > n {
+			s.markZero(n)
+		}
+		return err
+	}
+	if len(s.frames)+len(s.spans) == maxFrames {
+		return fmt.Errorf("more than %d frames", maxFrames)
+	}
+	if f.dsize < 0 {
+		f.dsize = -f.most
+	}
+	if f.dsize != 0 {
+		s.spans = append(s.spans, span{f.off, uint32(f.csize), int32(f.dsize), f.zero})
+	}
+	return nil
+}
+
+// Decode completes the index, by decoding, on all cores, the frames whose size
+// is not known.
+func (s *Scanned) Decode(r io.ReaderAt, limit int64, progress Progress) error {
+	var done, total int64
+	for _, f := range s.spans {
+		total += int64(f.csize)
+	}
+	dec, err := newDecoder()
+	if err != nil {
+		return err
+	}
+	defer dec.Close()
+
+	var (
+		mu    sync.Mutex
+		next  int
+		fails error
+		wg    sync.WaitGroup
+	)
+	for range min(runtime.GOMAXPROCS(0), len(s.spans)) {
+		wg.Go(func() {
+			var src, dst []byte
+			for {
+				mu.Lock()
+				i := next
+				next++
+				stop := fails != nil
+				mu.Unlock()
+				if stop || i >= len(s.spans) {
+					return
+				}
+				f := &s.spans[i]
+				var err error
+				if f.dsize < 0 {
+					src, dst, err = f.measure(r, dec, src, dst, limit)
+				}
+				mu.Lock()
+				done += int64(f.csize)
+				if err == nil {
+					err = progress.tell(done, total)
+				}
+				if err != nil && fails == nil {
+					fails = err
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if fails != nil {
+		return fails
+	}
+	s.Source = FromDecoding
+	for _, f := range s.spans {
+		n := len(s.frames)
+		if err := s.Index.add(f.off, int64(f.csize), int64(f.dsize), limit, 0); err != nil {
+			return err
+		}
+		if f.zero && len(s.frames) > n {
+			s.markZero(n)
+		}
+	}
+	s.spans, s.Sized = nil, true
+	return nil
+}
+
+// measure decodes a frame for its size. The buffers are used, and returned.
+func (f *span) measure(r io.ReaderAt, dec *zstd.Decoder, src, dst []byte, limit int64) ([]byte, []byte, error) {
+	if cap(src) < int(f.csize) {
+		src = make([]byte, f.csize)
+	}
+	src = src[:f.csize]
+	if err := readFull(r, src, f.off); err != nil {
+		return src, dst, err
+	}
+	if most := int(-f.dsize); cap(dst) < most+slack {
+		dst = make([]byte, 0, most+slack)
+	}
+	got, err := dec.DecodeAll(src, dst[:0])
+	if err != nil {
+		return src, dst, fmt.Errorf("frame at %d: %w", f.off, err)
+	}
+	if int64(len(got)) > limit {
+		return src, dst, ErrFrames
+	}
+	f.dsize, f.zero = int32(len(got)), IsZero(got)
+	return src, dst, nil
+}
+
+// slack is room after a frame's bytes that lets the decoder write its last
+// block without looking at each step whether it fits, which is a third faster
+// for a frame of one block.
+const slack = 16
+
+// newDecoder makes a decoder that decodes whole frames into buffers and no
+// further than those reach. The window needs no limit, as it is the buffer.
+func newDecoder() (*zstd.Decoder, error) {
+	return zstd.NewReader(nil,
+		zstd.WithDecoderConcurrency(0),
+		zstd.WithDecodeAllCapLimit(true),
+		zstd.WithDecoderMaxMemory(1<<42),
+		zstd.WithDecoderMaxWindow(1<<41))
+}

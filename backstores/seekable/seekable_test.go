@@ -1,0 +1,105 @@
+package seekable
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// image is n bytes as a disk may hold them: text that repeats, noise, zeros.
+func image(n int) []byte {
+	r := rand.New(rand.NewPCG(uint64(n), 1))
+	b := make([]byte, n)
+	for at := 0; at < n; {
+		k := min(1+r.IntN(200_000), n-at)
+		p := b[at : at+k]
+		switch r.IntN(3) {
+		case 0:
+			for i := range p {
+				p[i] = byte(r.UintN(256))
+			}
+		case 1:
+			word := []byte("a disk of many words ")
+			for i := range p {
+				p[i] = word[(i+r.IntN(2))%len(word)]
+			}
+		}
+		at += k
+	}
+	return b
+}
+
+func packed(t testing.TB, img []byte, frame int64) ([]byte, Packed) {
+	t.Helper()
+	var out bytes.Buffer
+	p, err := Pack(&out, bytes.NewReader(img), int64(len(img)), PackOptions{Level: zstd.SpeedDefault, FrameSize: frame})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Written != int64(out.Len()) {
+		t.Errorf("Pack says %d bytes, and wrote %d", p.Written, out.Len())
+	}
+	return out.Bytes(), p
+}
+
+func reader(t testing.TB, file []byte, memory int64) *Reader {
+	t.Helper()
+	s, err := Scan(bytes.NewReader(file), int64(len(file)), memory/4, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !s.Sized {
+		if err := s.Decode(bytes.NewReader(file), memory/4, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := NewReader(bytes.NewReader(file), s.Index, Config{Memory: memory})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	return r
+}
+
+// TestReadWhatWasPacked reads, from several places at once and through a cache
+// that is too small, what Pack wrote.
+func TestReadWhatWasPacked(t *testing.T) {
+	for _, frame := range []int64{4 << 10, 64 << 10, 1 << 20} {
+		img := image(5<<20 + 1234)
+		file, p := packed(t, img, frame)
+		if p.Zeros == 0 && frame < 1<<20 {
+			t.Error("no frame of zeros")
+		}
+		r := reader(t, file, max(4*frame+1<<20, 2<<20))
+		if r.Size() != int64(len(img)) {
+			t.Fatalf("Size() = %d, want %d", r.Size(), len(img))
+		}
+		var wg sync.WaitGroup
+		for g := range uint64(6) {
+			wg.Go(func() {
+				rnd := rand.New(rand.NewPCG(g, 1))
+				p := make([]byte, 300<<10)
+				at := 0
+				for range 100 {
+					n := 1 + rnd.IntN(len(p)-1)
+					off := at
+					if g%2 == 0 {
+						off = rnd.IntN(len(img))
+					}
+					n = min(n, len(img)-off)
+					if k, err := r.ReadAt(p[:n], int64(off)); k != n || err != nil || !bytes.Equal(p[:n], img[off:off+n]) {
+						t.Errorf("ReadAt(%d bytes, %d) = %d, %v, or differs", n, off, k, err)
+						return
+					}
+					if at += n; at >= len(img) {
+						at = 0
+					}
+				}
+			})
+		}
+		wg.Wait()
+	}
+}

@@ -1,0 +1,136 @@
+package seekable
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// The seek table is a skippable frame, all numbers little-endian:
+//
+//	magic 0x184D2A5E, size of the rest
+//	for each frame: size encoded, size decoded, and a checksum if there are
+//	number of frames, descriptor (bit 7: there are checksums), magic 0x8F92EAB1
+//
+// The frames it lists fill the file from its start, in this order.
+const (
+	tableFrame  = 0x184D2A5E
+	tableMagic  = 0x8F92EAB1
+	tableHeader = 8
+	tableFooter = 9
+
+	hasSums  = 1 << 7
+	reserved = 0x7c // must be 0; the two lowest bits mean nothing
+)
+
+// errNoTable is the answer of a file that has no table, and of one whose table
+// is not about this file, as when files with tables are put one after another.
+var errNoTable = errors.New("no seek table")
+
+// readTable reads the seek table of the size bytes in r. The table must
+// account for each byte of them.
+func readTable(r io.ReaderAt, size, limit int64) (*Index, error) {
+	var foot [tableFooter]byte
+	if size < tableHeader+tableFooter {
+		return nil, errNoTable
+	}
+	if err := readFull(r, foot[:], size-tableFooter); err != nil {
+		return nil, err
+	}
+	n := int64(binary.LittleEndian.Uint32(foot[:]))
+	descriptor := foot[4]
+	if binary.LittleEndian.Uint32(foot[5:]) != tableMagic || descriptor&reserved != 0 {
+		return nil, errNoTable
+	}
+	entry := int64(8)
+	if descriptor&hasSums != 0 {
+		entry = 12
+	}
+	start := size - tableFooter - n*entry - tableHeader
+	if start < 0 {
+		return nil, errNoTable
+	}
+	var head [tableHeader]byte
+	if err := readFull(r, head[:], start); err != nil {
+		return nil, err
+	}
+	if binary.LittleEndian.Uint32(head[:]) != tableFrame ||
+		int64(binary.LittleEndian.Uint32(head[4:])) != n*entry+tableFooter {
+		return nil, errNoTable
+	}
+
+	// Memory is taken as entries prove sound, not on the word of the footer.
+	x := &Index{Source: FromTable, Sums: descriptor&hasSums != 0}
+	buf := make([]byte, min(n, 4096)*entry)
+	var off int64
+	for at := start + tableHeader; n > 0; {
+		p := buf[:min(n*entry, int64(len(buf)))]
+		if err := readFull(r, p, at); err != nil {
+			return nil, err
+		}
+		at += int64(len(p))
+		n -= int64(len(p)) / entry
+		for ; len(p) > 0; p = p[entry:] {
+			csize, dsize := int64(binary.LittleEndian.Uint32(p)), int64(binary.LittleEndian.Uint32(p[4:]))
+			if csize > start-off {
+				return nil, errNoTable
+			}
+			var sum uint32
+			if x.Sums {
+				sum = binary.LittleEndian.Uint32(p[8:])
+			}
+			if err := x.add(off, csize, dsize, limit, sum); err != nil {
+				return nil, err
+			}
+			off += csize
+		}
+	}
+	if off != start {
+		return nil, errNoTable
+	}
+	return x, nil
+}
+
+// A table is a seek table that is being made.
+type table struct {
+	n   int64
+	buf []byte
+}
+
+func (t *table) add(csize, dsize, sum uint32) {
+	if t.n == 0 {
+		t.buf = make([]byte, tableHeader, 64<<10)
+	}
+	t.n++
+	t.buf = binary.LittleEndian.AppendUint32(t.buf, csize)
+	t.buf = binary.LittleEndian.AppendUint32(t.buf, dsize)
+	t.buf = binary.LittleEndian.AppendUint32(t.buf, sum)
+}
+
+func (t *table) bytes() ([]byte, error) {
+	if t.n > maxFrames {
+		return nil, fmt.Errorf("%d frames are more than a reader takes", t.n)
+	}
+	if t.n == 0 {
+		t.buf = make([]byte, tableHeader)
+	}
+	b := binary.LittleEndian.AppendUint32(t.buf, uint32(t.n))
+	b = append(b, hasSums)
+	b = binary.LittleEndian.AppendUint32(b, tableMagic)
+	binary.LittleEndian.PutUint32(b, tableFrame)
+	binary.LittleEndian.PutUint32(b[4:], uint32(len(b)-tableHeader))
+	return b, nil
+}
+
+// readFull fills p. A file that ends before is an error.
+func readFull(r io.ReaderAt, p []byte, off int64) error {
+	n, err := r.ReadAt(p, off)
+	if n == len(p) {
+		return nil
+	}
+	if err == nil || err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("read %d bytes at %d: %w", len(p), off, err)
+}

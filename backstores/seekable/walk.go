@@ -1,0 +1,168 @@
+package seekable
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// The kinds of block (RFC 8878 §3.1.1.2.2, Block_Type).
+const (
+	rawBlock = iota
+	rleBlock
+	compressedBlock
+	reservedBlock
+)
+
+// A block decodes to no more than this (RFC 8878 §3.1.1.2.4,
+// Block_Maximum_Size), nor more than the frame's window.
+const maxBlock = 128 << 10
+
+// A found is a frame as its headers tell.
+type found struct {
+	off, csize int64
+	dsize      int64 // or -1: only decoding it can tell
+	most       int64 // that it can decode to
+	window     uint64
+	skip       bool // a skippable frame; of the rest only off and csize
+	zero       bool // it decodes to zeros and nothing else
+}
+
+// A walker finds the frames of a file one after another.
+type walker struct {
+	r    io.ReaderAt
+	size int64
+	off  int64 // of the next frame
+
+	// The headers are small and may be near each other. Read is a page at a
+	// time: what follows a header is often a block of as much, not wanted.
+	page [4096]byte
+	at   int64
+	have int
+}
+
+// next returns the next frame, or io.EOF after the last.
+func (w *walker) next() (f found, err error) {
+	if w.off == w.size {
+		return f, io.EOF
+	}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("frame at %d: %w", f.off, err)
+		}
+	}()
+	f.off = w.off
+	p, err := w.peek(w.off, zstd.HeaderMaxSize)
+	if err != nil {
+		return f, err
+	}
+	var h zstd.Header
+	if err := h.Decode(p); err != nil {
+		return f, err
+	}
+	if h.Skippable {
+		f.skip, f.csize = true, int64(h.HeaderSize)+int64(h.SkippableSize)
+		if f.csize > w.size-w.off {
+			return f, fmt.Errorf("ends past the end of the file: %w", io.ErrUnexpectedEOF)
+		}
+		w.off += f.csize
+		return f, nil
+	}
+	if h.DictionaryID != 0 {
+		return f, fmt.Errorf("is compressed with dictionary %d, which is not in the file", h.DictionaryID)
+	}
+	f.dsize, f.window = -1, h.WindowSize
+	if h.HasFCS || h.SingleSegment {
+		if h.FrameContentSize > maxSize {
+			return f, fmt.Errorf("says it decodes to %d bytes", h.FrameContentSize)
+		}
+		f.dsize = int64(h.FrameContentSize)
+		if h.SingleSegment {
+			f.window = h.FrameContentSize
+		}
+	}
+	if err := w.blocks(&f, int64(h.HeaderSize)); err != nil {
+		return f, err
+	}
+	if h.HasCheckSum {
+		f.csize += 4
+	}
+	if f.csize > w.size-w.off {
+		return f, fmt.Errorf("ends past the end of the file: %w", io.ErrUnexpectedEOF)
+	}
+	w.off += f.csize
+	return f, nil
+}
+
+// blocks goes from block to block of f, the first of which is header bytes
+// from its start, and sets f's sizes.
+func (w *walker) blocks(f *found, header int64) error {
+	block := int64(min(f.window, maxBlock))
+	sum, known := int64(0), true // what the blocks decode to
+	at := f.off + header
+	f.zero = true
+	for last := false; !last; {
+		p, err := w.peek(at, 4)
+		if err != nil {
+			return err
+		}
+		if len(p) < 3 {
+			return fmt.Errorf("ends past the end of the file: %w", io.ErrUnexpectedEOF)
+		}
+		v := uint32(p[0]) | uint32(p[1])<<8 | uint32(p[2])<<16
+		size := int64(v >> 3)
+		stored := size
+		last = v&1 != 0
+		if size > maxBlock {
+			return fmt.Errorf("block at %d: of %d bytes", at, size)
+		}
+		switch v >> 1 & 3 {
+		case rawBlock:
+			f.zero = f.zero && size == 0
+			sum += size
+		case rleBlock:
+			stored = 1
+			f.zero = f.zero && (size == 0 || len(p) == 4 && p[3] == 0)
+			sum += size
+		case compressedBlock:
+			f.zero, known = false, false
+			sum += block
+		case reservedBlock:
+			return fmt.Errorf("block at %d: of a reserved type", at)
+		}
+		at += 3 + stored
+		if sum > maxSize || at > w.size {
+			return fmt.Errorf("ends past the end of the file: %w", io.ErrUnexpectedEOF)
+		}
+	}
+	f.csize, f.most = at-f.off, sum
+	switch {
+	case f.dsize < 0 && known:
+		f.dsize = sum
+	case f.dsize >= 0 && (known && f.dsize != sum || f.dsize > sum):
+		return fmt.Errorf("says it decodes to %d bytes, its blocks to %d", f.dsize, sum)
+	}
+	if f.dsize >= 0 {
+		f.most = f.dsize
+	}
+	return nil
+}
+
+// peek returns n bytes at off, fewer at the end of the file. They are good
+// until the next peek.
+func (w *walker) peek(off int64, n int) ([]byte, error) {
+	n = int(min(int64(n), w.size-off))
+	if n <= 0 {
+		return nil, fmt.Errorf("ends past the end of the file: %w", io.ErrUnexpectedEOF)
+	}
+	if off < w.at || off+int64(n) > w.at+int64(w.have) {
+		w.have = 0
+		k := int(min(int64(len(w.page)), w.size-off))
+		if err := readFull(w.r, w.page[:k], off); err != nil {
+			return nil, err
+		}
+		w.at, w.have = off, k
+	}
+	return w.page[off-w.at:][:n], nil
+}

@@ -1,0 +1,180 @@
+package backstores_test
+
+import (
+	"bytes"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/backstores"
+)
+
+// Readers and writers of parts of the same blocks, none of which was written
+// before: a byte is the base's or the writer's, never another, and no writer
+// undoes what another wrote next to it.
+func TestHalfCopiedBlocksAreNotSeen(t *testing.T) {
+	const size = 8 << 20
+	path := newFile(t, t.TempDir(), size)
+	if err := os.WriteFile(path, bytes.Repeat([]byte{0xbb}, size), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s, err := backstores.Snapshot(open(t, path, true), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	const sector, writers = 512, 8
+	var wg sync.WaitGroup
+	for w := range int64(writers) {
+		wg.Go(func() {
+			p := bytes.Repeat([]byte{byte(w + 1)}, sector)
+			for off := w * sector; off < size; off += writers * sector {
+				f := backstores.Flag(w % 2)
+				err := backstores.WriteVec(s, [][]byte{p}, off, f)
+				if err == backstores.ErrWouldBlock {
+					err = backstores.WriteVec(s, [][]byte{p}, off, 0)
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for range 2 {
+		wg.Go(func() {
+			p := make([]byte, 16<<10)
+			for range 2 {
+				for off := int64(0); off < size; off += int64(len(p)) {
+					if err := backstores.ReadVec(s, [][]byte{p}, off, 0); err != nil {
+						t.Error(err)
+						return
+					}
+					for i, b := range p {
+						if want := byte(i/sector%writers + 1); b != 0xbb && b != want {
+							t.Errorf("byte %d is %#x, want 0xbb or %#x", off+int64(i), b, want)
+							return
+						}
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	p := make([]byte, size)
+	if err := backstores.ReadVec(s, [][]byte{p}, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	for i, b := range p {
+		if want := byte(i/sector%writers + 1); b != want {
+			t.Fatalf("byte %d is %#x, want %#x", i, b, want)
+		}
+	}
+}
+
+func TestTrimOfSnapshotGivesSpaceBackAndHidesTheBase(t *testing.T) {
+	const size = 8 << 20
+	for _, place := range places[:2] {
+		dir := place.dir(t)
+		path := newFile(t, t.TempDir(), size)
+		if err := os.WriteFile(path, bytes.Repeat([]byte{0xbb}, size), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		s, err := backstores.Snapshot(open(t, path, true), dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		free := func() int64 {
+			var st unix.Statfs_t
+			if err := unix.Statfs(dir, &st); err != nil {
+				t.Fatal(err)
+			}
+			return int64(st.Bfree) * st.Bsize
+		}
+		if err := backstores.WriteVec(s, [][]byte{bytes.Repeat([]byte{1}, size)}, 0, 0); err != nil {
+			t.Fatal(err)
+		}
+		before := free()
+		if err := backstores.Trim(s, 0, size); err != nil {
+			t.Fatal(err)
+		}
+		if place.name == "tmpfs" { // others use the disk at the same time
+			if back := free() - before; back < size {
+				t.Errorf("%s: %d bytes came back of %d", place.name, back, size)
+			}
+		}
+		holds(t, s, make([]byte, size))
+		if n, data, err := backstores.Extent(s, 0); n != size || data || err != nil {
+			t.Errorf("%s: Extent(0) = %d, %v, %v", place.name, n, data, err)
+		}
+		s.Close()
+	}
+}
+
+// A discard of what is a hole anyway, as mkfs makes of the whole disk, takes
+// neither memory nor space.
+func TestTrimOfHolesLeavesNoTrace(t *testing.T) {
+	dir := t.TempDir()
+	base := newFile(t, dir, 1<<40)
+	path := filepath.Join(dir, "overlay.qcow2")
+	s := overlay(t, path, base)
+	if err := backstores.Trim(s, 0, 1<<40); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil || st.Blocks*512 > 1<<20 {
+		t.Errorf("the overlay has %d bytes (%v)", st.Blocks*512, err)
+	}
+}
+
+func TestCowDoesNotAllocate(t *testing.T) {
+	dir := t.TempDir()
+	base := newBase(t, dir, 64<<20)
+	snapshot, err := backstores.Snapshot(open(t, base, true), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, s := range map[string]backstores.Backstore{
+		"Snapshot": snapshot,
+		"Overlay":  overlay(t, filepath.Join(dir, "overlay.qcow2"), base),
+	} {
+		r, w := s.(backstores.VectorReader), s.(backstores.VectorWriter)
+		bufs := [][]byte{make([]byte, 4096), make([]byte, 4096)}
+		rnd := rand.New(rand.NewPCG(1, 1))
+		w.WriteVec(bufs, 0, 0)
+		for _, f := range []backstores.Flag{0, backstores.NoWait} {
+			if n := testing.AllocsPerRun(2000, func() {
+				off := rnd.Int64N(60<<20) &^ 511
+				if err := w.WriteVec(bufs, off, f); err != nil && err != backstores.ErrWouldBlock {
+					t.Fatal(err)
+				}
+				if err := r.ReadVec(bufs, max(off-2048, 0), f); err != nil && err != backstores.ErrWouldBlock {
+					t.Fatal(err)
+				}
+			}); n != 0 && !raceEnabled {
+				t.Errorf("%s, flags %b: %v allocations", name, f, n)
+			}
+		}
+		s.Close()
+	}
+}
+
+func TestSnapshotTellsWhereElseToWrite(t *testing.T) {
+	base := newBase(t, t.TempDir(), 1<<20)
+	b := open(t, base, true)
+	defer b.Close()
+	missing := filepath.Join(t.TempDir(), "missing")
+	_, err := backstores.Snapshot(b, missing)
+	wantError(t, err, missing, "PATH: make a file: no such file or directory; try --tmpdir DIR to keep temporary writes elsewhere")
+	if !errors.Is(err, unix.ENOENT) {
+		t.Error(err)
+	}
+}

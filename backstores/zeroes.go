@@ -1,0 +1,81 @@
+package backstores
+
+import (
+	"bytes"
+	"encoding/binary"
+	"io"
+)
+
+// DetectZeroes returns b with each write that is all zeros made a Zero or, if
+// unmap is set and b is a [Trimmer], a Trim. One write is one question, as in
+// QEMU: zeros in the midst of others are written. A b that cannot be written
+// stays as it is.
+func DetectZeroes(b Backstore, unmap bool) Backstore {
+	w, ok := b.(io.WriterAt)
+	if !ok {
+		return b
+	}
+	t, thin := b.(Trimmer)
+	d := detecting{full{b, w}, Zero}
+	if !thin {
+		return d
+	}
+	if unmap {
+		d.clear = Trim
+	}
+	return thinDetecting{d, t}
+}
+
+type detecting struct {
+	full
+	clear func(b Backstore, off, n int64) error
+}
+
+type thinDetecting struct {
+	detecting
+	Trimmer
+}
+
+func (d thinDetecting) Extent(off int64) (int64, bool, error) { return Extent(d.Backstore, off) }
+
+func (d detecting) WriteAt(p []byte, off int64) (int, error) {
+	if !isZero(p) {
+		return d.WriterAt.WriteAt(p, off)
+	}
+	if err := d.clear(d.Backstore, off, int64(len(p))); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+func (d detecting) WriteVec(bufs [][]byte, off int64, f Flag) error {
+	for _, p := range bufs {
+		if !isZero(p) {
+			return WriteVec(d.Backstore, bufs, off, f)
+		}
+	}
+	if f&NoWait != 0 {
+		return ErrWouldBlock
+	}
+	if err := d.clear(d.Backstore, off, length(bufs)); err != nil {
+		return err
+	}
+	if f&Durable != 0 {
+		return Flush(d.Backstore)
+	}
+	return nil
+}
+
+// isZero mostly knows after eight bytes. Else it compares as fast as memory is.
+func isZero(p []byte) bool {
+	if len(p) >= 8 && binary.NativeEndian.Uint64(p) != 0 {
+		return false
+	}
+	for len(p) > len(zeros) {
+		if !bytes.Equal(p[:len(zeros)], zeros[:]) {
+			return false
+		}
+		p = p[len(zeros):]
+	}
+	return bytes.Equal(p, zeros[:len(p)])
+}
