@@ -27,6 +27,16 @@ var causes = []struct {
 	{"mkdir", "loopback/*", unix.EINVAL, "the kernel tells why in its log only; try dmesg | tail"},
 	{"mkdir", "loopback/*/*", unix.EINVAL, "the kernel tells why in its log only; try dmesg | tail"},
 	{"link", "loopback/*/*/lun/*/*", unix.ENODEV, "the backstore is not enabled"},
+
+	{"mkdir", "iscsi", unix.EINVAL, "the kernel has no iSCSI target; try modprobe iscsi_target_mod"},
+	{"mkdir", "iscsi/*", unix.EEXIST, "a target of this name exists; try targetcli ls /iscsi"},
+	{"mkdir", "iscsi/*/*/np/*", unix.EINVAL, "the port may be in use, which the kernel tells in its log only; try dmesg | tail"},
+	{"mkdir", "iscsi/*", unix.EINVAL, "the kernel tells why in its log only; try dmesg | tail"},
+	{"mkdir", "iscsi/*/*", unix.EINVAL, "the kernel tells why in its log only; try dmesg | tail"},
+
+	{"mkdir", "vhost", unix.EINVAL, "the kernel has no vhost target; try modprobe vhost_scsi"},
+	{"mkdir", "vhost/*", unix.EEXIST, "a target of this name exists; try targetcli ls /vhost"},
+	{"mkdir", "vhost/*", unix.EINVAL, "the kernel tells why in its log only; try dmesg | tail"},
 }
 
 // explain adds the cause to err, if the kernel is known to hide it.

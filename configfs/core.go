@@ -52,6 +52,9 @@ func (m machine) newDevice(s Spec, id string) (*Device, error) {
 	}
 	timeout := cmp.Or(s.Timeout, 60*time.Second)
 	t.set(d.name+"/attrib/cmd_time_out", strconv.FormatInt(int64(max(1, timeout.Round(time.Second)/time.Second)), 10))
+	if exists(t.path(d.name), "attrib/tmr_notification") { // since 5.10
+		t.set(d.name+"/attrib/tmr_notification", "1")
+	}
 	if s.Serial != "" {
 		t.set(d.name+"/wwn/vpd_unit_serial", s.Serial)
 	}

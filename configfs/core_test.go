@@ -35,6 +35,7 @@ func TestDeviceIsMadeInThisOrder(t *testing.T) {
 		"mkdir " + dev,
 		`echo -n "dev_config=lunserve/5f2a90c1,dev_size=1073741824,nl_reply_supported=-1,hw_block_size=512,hw_max_sectors=2040,max_data_area_mb=64" > ` + dev + "/control",
 		`echo -n "60" > ` + dev + "/attrib/cmd_time_out",
+		`echo -n "1" > ` + dev + "/attrib/tmr_notification",
 		`echo -n "0123456789abcdef" > ` + dev + "/wwn/vpd_unit_serial",
 		`echo -n "/images/my disk,1.img" > ` + dev + "/udev_path",
 		`echo -n "lunserve pid ` + pid + `" > ` + dev + "/alias",

@@ -29,8 +29,6 @@ var errLate = fmt.Errorf("still not after %v", patience)
 // the disk was there.
 func (m machine) announced(ctx context.Context, events listener, address string) (string, error) {
 	var disk uevent
-	settled := make(map[string]bool) // by udev
-
 	early, cancel := context.WithTimeoutCause(ctx, patience, errLate)
 	defer cancel()
 	for disk.devpath == "" {
@@ -40,8 +38,6 @@ func (m machine) announced(ctx context.Context, events listener, address string)
 			m.repeat(m.glob(m.sys, "bus/scsi/devices", address, "block/*/uevent")...)
 		case err != nil:
 			return "", fmt.Errorf("no disk was announced at SCSI address %s: %w; try dmesg | tail", address, err)
-		case ev.udev:
-			settled[ev.devpath] = true
 		case ev.isDisk(address):
 			disk = ev
 		}
@@ -53,6 +49,7 @@ func (m machine) announced(ctx context.Context, events listener, address string)
 
 	soon, cancel := context.WithTimeout(ctx, udevPatience)
 	defer cancel()
+	settled := make(map[string]bool)
 	for {
 		var left []string
 		for _, devpath := range append(m.partitions(disk.devpath), disk.devpath) {
@@ -82,8 +79,7 @@ func (m machine) announced(ctx context.Context, events listener, address string)
 // isDisk tells whether the kernel announces the disk at a SCSI address. Other
 // than "add", that can be the "change" of repeat.
 func (ev uevent) isDisk(address string) bool {
-	return !ev.udev && ev.subsystem == "block" && ev.devtype == "disk" &&
-		(ev.action == "add" || ev.action == "change") &&
+	return !ev.udev && (ev.action == "add" || ev.action == "change") &&
 		strings.HasSuffix(path.Dir(ev.devpath), "/"+address+"/block")
 }
 

@@ -122,6 +122,7 @@ func (k *kernel) after(verb, name string) {
 	case verb == "mkdir" && strings.HasPrefix(name, "core/") && depth == 2:
 		for _, a := range strings.Fields(`control udev_path alias enable action/block_dev action/reset_ring wwn/vpd_unit_serial
 			attrib/dev_config attrib/dev_size attrib/nl_reply_supported attrib/max_data_area_mb attrib/cmd_time_out
+			attrib/tmr_notification
 			attrib/hw_block_size attrib/hw_max_sectors`) {
 			k.file(base+a, "")
 		}
@@ -185,16 +186,17 @@ func (k *kernel) disk(link string) {
 		k.file("dev/"+name, "")
 	}
 	k.uevents = append(k.uevents,
-		uevent{action: "add", subsystem: "scsi", devpath: filepath.Dir(filepath.Dir(devpath)), devtype: "scsi_device"},
+		uevent{action: "add", devpath: filepath.Dir(filepath.Dir(devpath))},
 		// Another address, and what is not the disk itself.
-		uevent{action: "add", subsystem: "block", devtype: "disk", devname: "sdx", devpath: strings.ReplaceAll(devpath, address, address+"0")},
-		uevent{action: "add", subsystem: "block", devtype: "disk", devname: "sdy", devpath: strings.ReplaceAll(devpath, address, "1"+address)},
-		uevent{action: "remove", subsystem: "block", devtype: "disk", devname: "sdz", devpath: devpath},
-		uevent{action: "add", subsystem: "block", devtype: "disk", devname: "sdu", devpath: devpath, udev: true},
-		uevent{action: "add", subsystem: "block", devtype: "disk", devname: name, devpath: devpath})
+		uevent{action: "add", devname: "sdx", devpath: strings.ReplaceAll(devpath, address, address+"0")},
+		uevent{action: "add", devname: "sdy", devpath: strings.ReplaceAll(devpath, address, "1"+address)},
+		uevent{action: "remove", devname: "sdz", devpath: devpath},
+		uevent{action: "add", devname: "sdu", devpath: devpath, udev: true},
+		uevent{action: "add", devname: name, devpath: devpath})
 	for _, part := range []string{"1", "2"} {
 		k.file("sys"+devpath+"/"+name+part+"/partition", part)
-		k.uevents = append(k.uevents, uevent{action: "add", subsystem: "block", devtype: "partition", devname: name + part, devpath: devpath + "/" + name + part})
+		k.file("sys"+devpath+"/"+name+part+"/uevent", "")
+		k.uevents = append(k.uevents, uevent{action: "add", devname: name + part, devpath: devpath + "/" + name + part})
 	}
 }
 

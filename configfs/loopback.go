@@ -15,6 +15,8 @@ type Loopback struct {
 	address string // its place among the SCSI devices, H:C:T
 }
 
+var errDead = errors.New("its ring is no longer served")
+
 // NewLoopback makes a target without disks. The name wwn, as from [WWN], must be
 // nobody else's: if it is, the error is [fs.ErrExist].
 func NewLoopback(wwn string) (*Loopback, error) {
@@ -42,8 +44,8 @@ func (m machine) newLoopback(wwn string) (*Loopback, error) {
 //
 // The ring of dev must be served by others meanwhile: the kernel looks at the
 // disk through it. A context that is done ends the wait for the node, but not
-// the kernel's look; [Device.Reset] does. After an error the Loopback is good
-// for Close only.
+// the kernel's look; [Device.Reset] ends both. After an error the Loopback is
+// good for Close only.
 func (l *Loopback) AddLUN(ctx context.Context, n int, dev *Device) (disk string, err error) {
 	t := l.tree
 	lun := fmt.Sprintf("%s/lun/lun_%d", l.tpg, n)
@@ -58,7 +60,10 @@ func (l *Loopback) AddLUN(ctx context.Context, n int, dev *Device) (disk string,
 	defer events.Close()
 
 	t.mkdir(lun)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	forget := dev.onReset(func() error {
+		cancel(errDead)
 		if !exists(scsi) { // still being looked at, or it was found wanting
 			return t.op("write", l.tpg+"/transport_status", func(path string) error { return write(path, "offline") })
 		}
@@ -67,6 +72,11 @@ func (l *Loopback) AddLUN(ctx context.Context, n int, dev *Device) (disk string,
 	// After the link is gone and before the target is, whose place among the
 	// SCSI devices somebody else's may take.
 	t.push(func() error { forget(); return nil })
+	if t.err == nil && dev.isDead() {
+		// It was reset too early to be told of this LUN; the kernel would look
+		// at the disk until its patience ends.
+		t.err = fmt.Errorf("%s: %w", dev.UIO, errDead)
+	}
 	t.link(dev.name, lun+"/"+filepath.Base(dev.name))
 	if t.err != nil {
 		return "", t.err

@@ -255,23 +255,81 @@ func TestResetEndsTheFirstLook(t *testing.T) {
 	}
 }
 
+// sdb is the devpath of the first disk.
+const sdb = "/devices/tcm_loop_0/tcm_loop_adapter_3/host2/target2:0:1/2:0:1:0/block/sdb"
+
+// Nor will it ever be announced, since the kernel reads nothing from it.
+func TestResetEndsTheWaitForTheDisk(t *testing.T) {
+	k := newKernel(t)
+	d, err := k.newDevice(spec, "0000000a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := k.newLoopback(wwn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.heard = func() {
+		k.uevents = nil
+		if err := d.Reset(); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := l.AddLUN(t.Context(), 0, d); !errors.Is(err, errDead) {
+		t.Errorf("AddLUN() = %v", err)
+	}
+	if err := closeAll([2]*Device{d}, l); err != nil {
+		t.Error(err)
+	}
+}
+
 // udev makes links and reads labels after the kernel has announced the disk.
 func TestReadyMeansThatUdevIsDone(t *testing.T) {
+	for _, order := range [][]string{{"/sdb2", "", "/sdb1"}, {"/sdb2", "/sdb1", ""}} {
+		k := newKernel(t)
+		k.file("run/udev/control", "")
+		todo := order
+		k.heard = func() {
+			if len(k.uevents) == 0 && len(todo) > 0 {
+				k.uevents = append(k.uevents, uevent{udev: true, action: "add", devpath: sdb + todo[0]})
+				todo = todo[1:]
+			}
+		}
+		if err := oneDisk(t.Context(), k); err != nil {
+			t.Error(err)
+		}
+		if len(todo) != 0 {
+			t.Errorf("ready when udev had to do %q", todo)
+		}
+	}
+}
+
+// What udev said and was missed, it is made to say again.
+func TestMissedWordOfUdevIsRepeated(t *testing.T) {
 	k := newKernel(t)
 	k.file("run/udev/control", "")
-	const disk = "/devices/tcm_loop_0/tcm_loop_adapter_3/host2/target2:0:1/2:0:1:0/block/sdb"
-	var said []string
+	todo := []string{"", "/sdb2", "missed", "/sdb1"}
 	k.heard = func() {
-		if todo := []string{disk + "/sdb2", disk, disk + "/sdb1"}; len(k.uevents) == 0 && len(said) < 3 {
-			said = append(said, todo[len(said)])
-			k.uevents = append(k.uevents, uevent{udev: true, action: "add", devpath: said[len(said)-1]})
+		switch {
+		case len(k.uevents) > 0 || len(todo) == 0:
+			return
+		case todo[0] == "missed":
+			k.missed = true
+		case todo[0] == "/sdb1" && k.read("sys"+sdb+"/sdb1/uevent") != "change":
+			t.Error("the kernel was not asked for it")
+			fallthrough
+		default:
+			k.uevents = append(k.uevents, uevent{udev: true, action: "add", devpath: sdb + todo[0]})
 		}
+		todo = todo[1:]
 	}
 	if err := oneDisk(t.Context(), k); err != nil {
 		t.Error(err)
 	}
-	if len(said) != 3 {
-		t.Errorf("ready when udev was done with %q", said)
+	for _, done := range []string{"", "/sdb2"} {
+		if k.read("sys"+sdb+done+"/uevent") != "" {
+			t.Errorf("the kernel was asked for sdb%s again", done)
+		}
 	}
 }
 
@@ -350,6 +408,43 @@ func TestMissedEventsAreRepeated(t *testing.T) {
 	}
 	if got := asked; got != "change" {
 		t.Errorf("the kernel was asked for %q", got)
+	}
+}
+
+// unflushable makes the node of a disk such that it cannot be flushed.
+func unflushable(t *testing.T, k *kernel, node string) {
+	t.Helper()
+	if err := errors.Join(os.Remove(node), unix.Mkfifo(node, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestCloseTellsWhatWasNotFlushed(t *testing.T) {
+	k := newKernel(t)
+	before := k.snapshot(t)
+	d, l, nodes, err := disks(t.Context(), k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unflushable(t, k, nodes[0])
+	err = closeAll(d, l)
+	if err == nil || !strings.HasPrefix(err.Error(), nodes[0]+": flush: ") {
+		t.Errorf("Close() = %v", err)
+	}
+	if k.snapshot(t) != before {
+		t.Error("something is left")
+	}
+}
+
+func TestDeadDiskIsNotFlushed(t *testing.T) {
+	k := newKernel(t)
+	d, l, nodes, err := disks(t.Context(), k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unflushable(t, k, nodes[0])
+	if err := errors.Join(d[0].Reset(), closeAll(d, l)); err != nil {
+		t.Error(err)
 	}
 }
 

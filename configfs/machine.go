@@ -1,6 +1,7 @@
 package configfs
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -85,20 +86,15 @@ func modprobe(module string) error {
 	if err == nil {
 		return nil
 	}
-	if line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n"); line != "" {
-		return &modprobeError{line, err}
+	said, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+	for _, title := range []string{"modprobe: ", "FATAL: ", "ERROR: "} {
+		said = strings.TrimPrefix(said, title)
 	}
-	return err
+	if said == "" {
+		return err
+	}
+	return errors.New(said) // rather than an exit status
 }
-
-// A modprobeError is an exit status in modprobe's own words.
-type modprobeError struct {
-	said string
-	err  error
-}
-
-func (e *modprobeError) Error() string { return strings.TrimPrefix(e.said, "modprobe: ") }
-func (e *modprobeError) Unwrap() error { return e.err }
 
 // attribute reads a file of one value, such as those of sysfs.
 func attribute(path ...string) (string, error) {

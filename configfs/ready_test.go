@@ -78,6 +78,11 @@ func TestReadyTellsWhatIsTheMatter(t *testing.T) {
 		}, want: "sd_mod is not loaded, and ROOT/lib/modules/6.1.0 has no modules for the running kernel; try rebooting into an installed one"},
 		{name: "loaded to no avail", missing: "bus/tcm_loop_bus", kernel: func(k *kernel) { k.modprobe = func(string) error { return nil } },
 			want: "tcm_loop is loaded, but ROOT/sys/bus/tcm_loop_bus is not there; try dmesg | tail"},
+		{name: "built in, but shows nothing", missing: "bus/tcm_loop_bus", kernel: func(k *kernel) {
+			k.file("lib/modules/6.1.0/modules.dep", "")
+			k.file("lib/modules/6.1.0/modules.builtin", "kernel/drivers/target/loopback/tcm_loop.ko\n")
+			k.modprobe = func(string) error { return nil }
+		}, want: "tcm_loop is loaded, but ROOT/sys/bus/tcm_loop_bus is not there; try dmesg | tail"},
 		{name: "configfs cannot be mounted", kernel: func(k *kernel) {
 			k.isConfigfs = func(string) bool { return false }
 			k.mount = func(string) error { return errors.New("operation not permitted") }

@@ -15,12 +15,10 @@ import (
 // A uevent is word of a change to a device, from the kernel or, when it has
 // made the links and run the rules for that, from udev.
 type uevent struct {
-	udev      bool
-	action    string // add, change, …
-	devpath   string // the device's folder in sysfs, without the /sys
-	subsystem string
-	devtype   string
-	devname   string // its node, relative to /dev; udev says it with the /dev
+	udev    bool
+	action  string // add, change, …
+	devpath string // the device's folder in sysfs, without the /sys
+	devname string // its node, relative to /dev; udev says it with the /dev
 }
 
 // Where uevents are broadcast: the kernel's to the first group of the netlink
@@ -162,10 +160,6 @@ func parseProperties(p []byte) (ev uevent, ok bool) {
 			ev.action = string(value)
 		case "DEVPATH":
 			ev.devpath = string(value)
-		case "SUBSYSTEM":
-			ev.subsystem = string(value)
-		case "DEVTYPE":
-			ev.devtype = string(value)
 		case "DEVNAME":
 			ev.devname = string(value)
 		}

@@ -26,7 +26,7 @@ func libudev(properties string) string {
 }
 
 func TestUeventsAreRead(t *testing.T) {
-	disk := uevent{action: "add", devpath: "/devices/x/2:0:1:0/block/sdb", subsystem: "block", devtype: "disk", devname: "sdb"}
+	disk := uevent{action: "add", devpath: "/devices/x/2:0:1:0/block/sdb", devname: "sdb"}
 	byUdev := disk
 	byUdev.udev = true
 	damaged := func(at int, value uint32) string {
@@ -45,6 +45,7 @@ func TestUeventsAreRead(t *testing.T) {
 		{"udev", fromUdev, libudev(properties), byUdev, true},
 		{"kernel, but from a process", &unix.SockaddrNetlink{Groups: kernelGroup, Pid: 812}, "add@/x\x00" + properties, uevent{}, false},
 		{"udev, but to the kernel's group", &unix.SockaddrNetlink{Groups: kernelGroup, Pid: 812}, libudev(properties), uevent{}, false},
+		{"udev's, but from the kernel", &unix.SockaddrNetlink{Groups: udevGroup}, libudev(properties), uevent{}, false},
 		{"to nobody's group", &unix.SockaddrNetlink{Pid: 812}, libudev(properties), uevent{}, false},
 		{"no address", nil, libudev(properties), uevent{}, false},
 		{"kernel's in udev's group", fromUdev, "add@/x\x00" + properties, uevent{}, false},

@@ -1,0 +1,175 @@
+package configfs
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// An ISCSISpec says what an [ISCSI] target is to be.
+type ISCSISpec struct {
+	IQN      string           // as from [IQN], or the user's
+	Portals  []netip.AddrPort // where it listens
+	Allow    []string         // the names of the initiators that may log in; if none, all may
+	CHAP     *CHAP            // what they must know; nothing if nil
+	ReadOnly bool             // for all of them
+}
+
+// Check tells what is wrong with a target before anything is made for it, such
+// as a name that another has: that error is [fs.ErrExist].
+func (s ISCSISpec) Check() error { return here.checkISCSI(s) }
+
+func (m machine) checkISCSI(s ISCSISpec) error {
+	if err := checkName(s.IQN); err != nil {
+		return err
+	}
+	if lower := strings.ToLower(s.IQN); lower != s.IQN {
+		return fmt.Errorf("%s: not all in lower case, to which initiators may change it; try %s", s.IQN, lower)
+	}
+	for _, name := range s.Allow {
+		if err := checkName(name); err != nil {
+			return err
+		}
+	}
+	if s.CHAP != nil {
+		if err := s.CHAP.Check(); err != nil {
+			return err
+		}
+	}
+	if exists(m.configfs(), "target/iscsi", s.IQN) {
+		return fmt.Errorf("%s: the kernel has a target of this name: %w; try another --iqn, or targetcli ls /iscsi", s.IQN, fs.ErrExist)
+	}
+	for i, p := range s.Portals {
+		if slices.Contains(s.Portals[:i], p) {
+			return fmt.Errorf("%s: named twice as a portal", p)
+		}
+		if err := m.checkPortal(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// An ISCSI is an iSCSI target of the kernel's. It is not safe for concurrent use.
+type ISCSI struct {
+	tree *tree
+	spec ISCSISpec
+	tpg  string // iscsi/iqn.…/tpgt_1
+}
+
+// NewISCSI makes a target that has no LUNs and cannot be reached yet. Its name
+// must be nobody else's: if it is, the error is [fs.ErrExist].
+func NewISCSI(s ISCSISpec) (*ISCSI, error) { return here.newISCSI(s) }
+
+func (m machine) newISCSI(s ISCSISpec) (*ISCSI, error) {
+	if err := checkName(s.IQN); err != nil { // it becomes a path
+		return nil, err
+	}
+	t := &tree{machine: m}
+	target := "iscsi/" + s.IQN
+	i := &ISCSI{tree: t, spec: s, tpg: target + "/tpgt_1"}
+
+	t.share("iscsi", target)
+	t.mkdir(i.tpg)
+	// Demo mode is the kernel's word for letting everybody in.
+	t.set(i.tpg+"/attrib/generate_node_acls", bit(len(s.Allow) == 0))
+	t.set(i.tpg+"/attrib/demo_mode_write_protect", bit(s.ReadOnly))
+	t.set(i.tpg+"/attrib/prod_mode_write_protect", bit(s.ReadOnly))
+	t.set(i.tpg+"/attrib/authentication", bit(s.CHAP != nil))
+	if len(s.Allow) == 0 {
+		t.chap(i.tpg+"/auth", s.CHAP)
+	}
+	for _, name := range i.allowed() {
+		if err := checkName(name); t.err == nil {
+			t.err = err
+		}
+		t.mkdir(i.acl(name))
+		t.chap(i.acl(name)+"/auth", s.CHAP)
+	}
+	if t.err != nil {
+		return nil, errors.Join(t.err, t.Close())
+	}
+	return i, nil
+}
+
+// allowed are the initiators with an ACL. The kernel changes the name that it
+// is given at a login to lower case.
+func (i *ISCSI) allowed() (names []string) {
+	for _, name := range i.spec.Allow {
+		if lower := strings.ToLower(name); !slices.Contains(names, lower) {
+			names = append(names, lower)
+		}
+	}
+	return names
+}
+
+func (i *ISCSI) acl(name string) string { return i.tpg + "/acls/" + name }
+
+// AddLUN makes dev the LUN with the number n of whoever may log in. After an
+// error the ISCSI is good for Close only.
+func (i *ISCSI) AddLUN(n int, dev *Device) error {
+	t := i.tree
+	lun := fmt.Sprintf("%s/lun/lun_%d", i.tpg, n)
+	t.mkdir(lun)
+	t.link(dev.name, lun+"/"+filepath.Base(dev.name))
+	for _, name := range i.allowed() {
+		mapped := fmt.Sprintf("%s/lun_%d", i.acl(name), n)
+		t.mkdir(mapped)
+		t.link(lun, mapped+"/lun")
+	}
+	return t.err
+}
+
+// Enable lets initiators in. When it returns, they can log in.
+// The rings must be served by others from here on, until Close has returned.
+func (i *ISCSI) Enable() error {
+	t := i.tree
+	for _, p := range i.spec.Portals {
+		t.mkdir(i.tpg + "/np/" + p.String())
+	}
+	enable := i.tpg + "/enable"
+	t.set(enable, "1")
+	if t.err == nil {
+		// Ends the sessions, once their commands are answered. Whatever is
+		// removed before that is removed under the feet of initiators.
+		t.push(func() error { return t.op("write", enable, func(path string) error { return write(path, "0") }) })
+	}
+	for _, p := range i.spec.Portals {
+		if t.err == nil {
+			t.err = listens(p)
+		}
+	}
+	return t.err
+}
+
+// Initiators are the names of those that are logged in.
+func (i *ISCSI) Initiators() (names []string) {
+	t := i.tree
+	dynamic, _ := attribute(t.path(i.tpg), "dynamic_sessions")
+	names = strings.FieldsFunc(dynamic, func(r rune) bool { return r == 0 || r == '\n' })
+	for _, name := range i.allowed() {
+		info, _ := attribute(t.path(i.acl(name)), "info")
+		if strings.HasPrefix(info, "InitiatorName:") {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// Close ends the sessions and removes the target. What initiators have not been
+// answered for is answered first, which needs the rings: one that is not served
+// makes it wait for as long as the devices' timeouts, unless their
+// [Device.Reset] was called. A second Close does nothing.
+func (i *ISCSI) Close() error { return i.tree.Close() }
+
+func bit(b bool) string {
+	if b {
+		return "1"
+	}
+	return "0"
+}

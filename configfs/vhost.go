@@ -1,0 +1,83 @@
+package configfs
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Vhost is a target whose initiators are virtual machines: QEMU, told the
+// name, hands the guest's commands to the kernel by itself. It is not safe for
+// concurrent use.
+type Vhost struct {
+	tree *tree
+	wwn  string
+	tpg  string // vhost/naa.…/tpgt_1
+}
+
+// NewVhost makes a target without disks. The name wwn, as from [WWN], must be
+// nobody else's: if it is, the error is [fs.ErrExist].
+func NewVhost(wwn string) (*Vhost, error) { return here.newVhost(wwn) }
+
+func (m machine) newVhost(wwn string) (*Vhost, error) {
+	t := &tree{machine: m}
+	target := "vhost/" + wwn
+	v := &Vhost{tree: t, wwn: wwn, tpg: target + "/tpgt_1"}
+
+	t.share("vhost", target)
+	t.mkdir(v.tpg)
+	t.set(v.tpg+"/nexus", wwn)
+	if t.err != nil {
+		return nil, errors.Join(t.err, t.Close())
+	}
+	return v, nil
+}
+
+// AddLUN makes dev the LUN with the number n. After an error the Vhost is good
+// for Close only.
+func (v *Vhost) AddLUN(n int, dev *Device) error {
+	lun := fmt.Sprintf("%s/lun/lun_%d", v.tpg, n)
+	v.tree.mkdir(lun)
+	v.tree.link(dev.name, lun+"/"+filepath.Base(dev.name))
+	return v.tree.err
+}
+
+// Machines are the processes that run a machine with the disks, such as
+// "qemu-system-x86 (pid 812)".
+func (v *Vhost) Machines() []string { return v.tree.vhosts(v.wwn) }
+
+// vhosts are those that have the kernel's door to such targets open, and were
+// told of this one: the kernel does not show who has which.
+func (m machine) vhosts(wwn string) (who []string) {
+	door := filepath.Join(m.dev, "vhost-scsi")
+	for _, pid := range m.processes() {
+		opened := slices.ContainsFunc(m.glob(m.proc, pid, "fd/*"), func(fd string) bool {
+			to, _ := os.Readlink(fd)
+			return to == door
+		})
+		told, _ := os.ReadFile(filepath.Join(m.proc, pid, "cmdline"))
+		if opened && strings.Contains(string(told), wwn) {
+			comm, _ := attribute(m.proc, pid, "comm")
+			who = append(who, fmt.Sprintf("%s (pid %s)", printable(comm, 16), pid))
+		}
+	}
+	return who
+}
+
+// Close takes the disks away from under the machines that have them, and
+// removes the target. The kernel does not let go of what a running machine
+// holds, if only a target without disks; then Close says so. A second Close
+// does nothing.
+func (v *Vhost) Close() error {
+	err := v.tree.Close()
+	if errors.Is(err, unix.EBUSY) {
+		return fmt.Errorf("%s: a virtual machine holds what is left of the target; when that has ended, try cd %s && rmdir -p %s",
+			v.wwn, v.tree.path(""), v.tpg)
+	}
+	return err
+}
