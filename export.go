@@ -17,10 +17,11 @@ type export struct {
 	path      string
 	created   bool // by us, and not yet shown to anybody
 	blockSize int
+	removable bool
 	store     backstores.Backstore
 	disk      *scsi.Disk
 	device    *configfs.Device
-	node      string // such as /dev/sdb
+	name      string // by which the user knows the disk: the first line that is only about it on stdout, or path
 }
 
 // attach makes the kernel's side of the disk and serves it, as a LUN of no
@@ -39,6 +40,7 @@ func (x *export) attach(failed chan<- error, down *undo) error {
 		BlockSize: x.blockSize,
 		Serial:    serial,
 		NAA:       strings.TrimPrefix(wwn, "naa."),
+		Removable: x.removable,
 		Report:    func(err error) { say("%v", err) },
 	})
 	x.device, err = configfs.NewDevice(configfs.Spec{
@@ -52,6 +54,10 @@ func (x *export) attach(failed chan<- error, down *undo) error {
 		return err
 	}
 	down.push(x.device.Close)
+	// Disks of a machine whose /var cannot be written do without.
+	if kept, err := configfs.KeepReservations(serial); err == nil {
+		down.push(kept.Close)
+	}
 
 	ring, err := tcmu.Open(x.device.UIO)
 	if err != nil {
@@ -76,6 +82,7 @@ func (x *export) attach(failed chan<- error, down *undo) error {
 	down.push(func() error {
 		halt()
 		<-done
+		x.disk.Close()
 		return nil
 	})
 	return nil

@@ -16,7 +16,11 @@ import (
 // cli is the grammar. Each subcommand is a struct with a Run method, in a file
 // of its own.
 type cli struct {
-	Serve serveCmd `cmd:"" default:"withargs" help:"Serve disk images as SCSI disks until interrupted."`
+	Serve  serveCmd  `cmd:"" default:"withargs" help:"Serve disk images as SCSI disks until interrupted."`
+	Pack   packCmd   `cmd:"" help:"Make a zstd image that can be read at any place."`
+	Unpack unpackCmd `cmd:"" help:"Make a raw image of one of any format."`
+	Info   infoCmd   `cmd:"" help:"Tell what images are, and what is on them."`
+	Commit commitCmd `cmd:"" help:"Put the writes kept in an overlay into its base, or into a new image."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
@@ -38,6 +42,7 @@ func main() {
 		kong.Vars{"version": version()},
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Help(printHelp),
+		kong.ExplicitGroups(groups),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
 	)
 	err := k.Run()

@@ -24,7 +24,12 @@ type serveCmd struct {
 	Images     []string `arg:"" name:"image" help:"Disk images: files or block devices. Each becomes a LUN of one target."`
 	ReadOnly   bool     `short:"r" aliases:"readonly" help:"Refuse writes, and share the image with other readers."`
 	Size       size     `placeholder:"SIZE" help:"Make the image, sparse and of this size, if it does not exist. K, M, G and T are powers of 1024."`
+	Removable  bool     `help:"Let the medium be taken out of the drive, and put in again, by command."`
 	SectorSize int      `enum:"512,4096" default:"512" help:"Bytes in a block of the disk: ${enum}."`
+
+	layerFlags  `embed:""`
+	readFlags   `embed:""`
+	fabricFlags `embed:""`
 }
 
 // Run brings the disks up, waits for the end, and takes them down. Each thing
@@ -35,6 +40,9 @@ func (c *serveCmd) Run(ctx context.Context) (err error) {
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("must be root to make a disk; try sudo %s", strings.Join(os.Args, " "))
 	}
+	if err := c.layerFlags.check(c.Images, c.ReadOnly); err != nil {
+		return err
+	}
 	var down undo
 	defer func() { err = errors.Join(err, down.run()) }()
 
@@ -43,18 +51,31 @@ func (c *serveCmd) Run(ctx context.Context) (err error) {
 	signal.Notify(signals, endings...)
 	defer signal.Stop(signals)
 
+	fabrics, err := c.fabrics()
+	if err != nil {
+		return err
+	}
 	// All images first, as the most likely thing to be wrong; the kernel is
 	// not touched for a typing error.
 	var exports []*export
 	for _, path := range c.Images {
-		x, err := c.open(path, &down)
+		x, err := c.open(ctx, path, &down)
 		if err != nil {
 			return err
 		}
 		exports = append(exports, x)
 	}
-	if err := configfs.Ready("loopback"); err != nil {
+	var kinds []string
+	for _, f := range fabrics {
+		kinds = append(kinds, f.kind())
+	}
+	if err := configfs.Ready(kinds...); err != nil {
 		return err
+	}
+	for _, f := range fabrics {
+		if err := f.check(); err != nil {
+			return err
+		}
 	}
 	failed := make(chan error, len(exports)) // of rings
 	for _, x := range exports {
@@ -62,55 +83,45 @@ func (c *serveCmd) Run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	target, err := newTarget(c.Images[0])
-	if err != nil {
-		return err
-	}
-	down.push(target.Close)
-	for i, x := range exports {
-		if x.node, err = target.AddLUN(ctx, i, x.device); err != nil {
+	var lines []string
+	for _, f := range fabrics {
+		down.push(f.down)
+		more, err := f.up(ctx, exports)
+		if err != nil {
 			return errors.Join(err, pending(failed))
+		}
+		lines = append(lines, more...)
+	}
+	for i, x := range exports {
+		x.name = x.path
+		if len(lines) >= len(exports) {
+			x.name = lines[i]
 		}
 	}
 	start := time.Now()
-	for _, x := range exports {
-		if _, err := fmt.Println(x.node); err != nil {
+	for _, line := range lines {
+		if _, err := fmt.Println(line); err != nil {
 			return err
 		}
+	}
+	for _, x := range exports {
 		x.created = false // it is the user's now
 	}
-	err = wait(signals, failed, exports)
+	err = wait(signals, failed, fabrics)
 	return errors.Join(err, down.run(), c.summary(exports, time.Since(start)))
-}
-
-// newTarget makes the target that the disks are LUNs of. Its name is that of
-// the first image, unless another process serves that too.
-func newTarget(image string) (target *configfs.Loopback, err error) {
-	for n := range 100 {
-		wwn, err := configfs.WWN(image, fmt.Sprint("target ", n))
-		if err != nil {
-			return nil, err
-		}
-		if target, err = configfs.NewLoopback(wwn); err == nil || !errors.Is(err, fs.ErrExist) {
-			return target, err
-		}
-	}
-	return nil, fmt.Errorf("%s: served a hundred times already", image)
 }
 
 // wait serves until a signal asks for the end or a ring fails. A disk in use is
 // not taken away at the first ^C.
-func wait(signals <-chan os.Signal, failed <-chan error, exports []*export) error {
+func wait(signals <-chan os.Signal, failed <-chan error, fabrics []fabric) error {
 	for asked := false; ; asked = true {
 		select {
 		case err := <-failed:
 			return err
 		case s := <-signals:
 			var users []string
-			for _, x := range exports {
-				for _, user := range configfs.InUse(x.node) {
-					users = append(users, x.node+" is "+user)
-				}
+			for _, f := range fabrics {
+				users = append(users, f.users()...)
 			}
 			if len(users) == 0 {
 				return nil
@@ -141,7 +152,7 @@ func (c *serveCmd) summary(exports []*export, d time.Duration) error {
 	}
 	for _, x := range exports {
 		s := x.disk.Stats()
-		say("%s removed; %s reads (%s), %s writes (%s) in %v", x.node,
+		say("%s removed; %s reads (%s), %s writes (%s) in %v", x.name,
 			humanize.Comma(int64(s.Reads)), humanize.IBytes(s.ReadBytes),
 			humanize.Comma(int64(s.Writes)), humanize.IBytes(s.WrittenBytes), d.Round(time.Millisecond))
 	}
@@ -149,32 +160,37 @@ func (c *serveCmd) summary(exports []*export, d time.Duration) error {
 }
 
 // open opens and locks an image, and says what it is.
-func (c *serveCmd) open(path string, down *undo) (*export, error) {
-	x := &export{path: path, blockSize: c.SectorSize}
+func (c *serveCmd) open(ctx context.Context, path string, down *undo) (*export, error) {
+	x := &export{path: path, blockSize: c.SectorSize, removable: c.Removable}
 	if _, err := os.Stat(path); c.Size > 0 && errors.Is(err, fs.ErrNotExist) {
 		x.created = true
 	}
-	store, err := backstores.Open(path, backstores.Options{ReadOnly: c.ReadOnly, Create: int64(c.Size)})
+	b := newBar()
+	defer b.clear()
+	options := c.options(ctx, b)
+	options.ReadOnly, options.Create = c.ReadOnly || c.over(), int64(c.Size)
+	store, err := backstores.Open(path, options)
 	if err != nil {
 		return nil, err
 	}
 	x.store = store
 	down.push(func() error {
-		err := errors.Join(backstores.Flush(store), store.Close())
+		err := errors.Join(backstores.Flush(x.store), x.store.Close())
 		if x.created {
 			err = errors.Join(err, os.Remove(path))
 		}
 		return err
 	})
+	layered, mode, err := c.lay(store, path, c.Format, c.TmpDir, c.ReadOnly)
+	if err != nil {
+		return nil, err
+	}
+	x.store = layered
 	whole := store.Size() / int64(c.SectorSize) * int64(c.SectorSize)
 	if whole == 0 {
 		return nil, fmt.Errorf("%s: less than one block of %d bytes; try truncate -s 1M %[1]s", path, c.SectorSize)
 	}
-	mode := "writable"
-	if c.ReadOnly {
-		mode = "read-only"
-	}
-	say("%s: raw, %s, %s", path, humanize.IBytes(uint64(whole)), mode)
+	say("%s: %s, %s, %s", path, backstores.Describe(store), humanize.IBytes(uint64(whole)), mode)
 	if rest := store.Size() - whole; rest > 0 {
 		say("%s: the last %d bytes are not part of the disk: they fill no block of %d", path, rest, c.SectorSize)
 	}

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"context"
+
+	"github.com/lunserve/lunserve/backstores"
+)
+
+type commitCmd struct {
+	Overlay string `arg:"" help:"The overlay, which is removed when all of it is in its base."`
+	Output  string `short:"o" placeholder:"OUT" help:"Make this raw image of base and overlay, and change neither."`
+	Force   bool   `short:"f" help:"Replace OUT if it exists."`
+	Base    string `placeholder:"IMAGE" help:"Where the base is, if it was moved since the overlay was made."`
+
+	readFlags `embed:""`
+}
+
+// Run merges. What is interrupted goes on when the same command is given again.
+func (c *commitCmd) Run(ctx context.Context) error {
+	b := newBar()
+	defer b.clear()
+	m := backstores.Merge{Base: c.Base, Options: c.options(ctx, b)}
+	if c.Output != "" {
+		if err := m.Export(c.Overlay, c.Output, c.Force); err != nil {
+			return err
+		}
+		b.clear()
+		say("%s: holds what was in %s and its base, which are as they were", c.Output, c.Overlay)
+		return nil
+	}
+	if err := m.Commit(c.Overlay); err != nil {
+		return err
+	}
+	b.clear()
+	say("%s: is in its base and removed", c.Overlay)
+	return nil
+}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+)
+
+// A fabric is a target that has the disks as its LUNs, in their order, and the
+// way by which initiators reach it.
+type fabric interface {
+	// kind is the fabric's name, as configfs.Ready takes it.
+	kind() string
+	// check tells what is wrong when nothing has been made yet.
+	check() error
+	// up makes the target. The rings are served by then. What it returns are
+	// lines for stdout, by which the disks can be used now.
+	up(ctx context.Context, exports []*export) (lines []string, err error)
+	// users are phrases that say who uses the disks, and which.
+	users() []string
+	// down takes the target away. The rings must still be served.
+	down() error
+}
+
+// fabricFlags choose the ways to the disks.
+type fabricFlags struct {
+	Loopback bool `help:"Make disks of this machine, which is the default, and print their paths." group:"fabric"`
+	ISCSI    bool `name:"iscsi" help:"Make an iSCSI target, and print a URL for each image." group:"fabric"`
+	Vhost    bool `help:"Make a vhost-scsi target for virtual machines, and print its WWPN." group:"fabric"`
+
+	iscsiFlags `group:"iscsi"`
+}
+
+// fabrics are those asked for, in the order of what they print.
+func (c *serveCmd) fabrics() (list []fabric, err error) {
+	if flag := c.iscsiFlags.first(); flag != "" && !c.ISCSI {
+		return nil, fmt.Errorf("%s says nothing without --iscsi; try adding that", flag)
+	}
+	if c.Loopback || !c.ISCSI && !c.Vhost {
+		list = append(list, &loopback{image: c.Images[0]})
+	}
+	if c.ISCSI {
+		f, err := c.iscsiFlags.fabric(c.Images[0], c.ReadOnly)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, f)
+	}
+	if c.Vhost {
+		list = append(list, &vhost{image: c.Images[0]})
+	}
+	return list, nil
+}
+
+// unnamed calls try with numbers until it finds a name that no other target
+// has. One is taken if another process serves the same image.
+func unnamed(image string, try func(n int) error) error {
+	for n := range 100 {
+		if err := try(n); !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	return fmt.Errorf("%s: served a hundred times already", image)
+}

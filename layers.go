@@ -1,0 +1,71 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/lunserve/lunserve/backstores"
+)
+
+// layerFlags say what is laid over an image.
+type layerFlags struct {
+	Snapshot     bool   `short:"s" aliases:"cow" help:"Keep writes in a temporary file, which is dropped at exit. So it is by default where the image cannot be written."`
+	Overlay      string `placeholder:"FILE" help:"Keep writes in FILE, and find them there next time. It is made if it does not exist."`
+	Discard      string `enum:"unmap,ignore" default:"unmap" help:"Discards give space back, or the disk has none (${enum})."`
+	DetectZeroes string `enum:"off,on,unmap" default:"off" help:"Write zeros as such, on; or discard instead, unmap (${enum})."`
+}
+
+// check refuses what makes no sense together.
+func (f *layerFlags) check(images []string, readOnly bool) error {
+	switch {
+	case f.Snapshot && f.Overlay != "":
+		return errors.New("--snapshot drops writes and --overlay keeps them; give one of them")
+	case f.Snapshot && readOnly:
+		return errors.New("--read-only refuses the writes that --snapshot is for; give one of them")
+	case f.Overlay != "" && len(images) > 1:
+		return fmt.Errorf("--overlay is for one image, not %d", len(images))
+	case f.DetectZeroes == "unmap" && f.Discard == "ignore":
+		return errors.New("--detect-zeroes=unmap needs --discard=unmap; try --detect-zeroes=on")
+	}
+	return nil
+}
+
+// over tells whether the image itself is not to be written.
+func (f *layerFlags) over() bool { return f.Snapshot || f.Overlay != "" }
+
+// lay puts the layers over an image, and tells what becomes of writes. If it
+// fails the image stays open.
+func (f *layerFlags) lay(image backstores.Backstore, path, format, tmp string, readOnly bool) (s backstores.Backstore, mode string, err error) {
+	_, writable := image.(io.WriterAt)
+	s = image
+	switch {
+	case f.Overlay != "":
+		var kept int64
+		if s, kept, err = backstores.OpenOverlay(f.Overlay, image, path, readOnly); err != nil {
+			return nil, "", err
+		}
+		mode = fmt.Sprintf("writes are kept in %s, where %s are", f.Overlay, humanize.IBytes(uint64(kept)))
+		if readOnly {
+			mode = fmt.Sprintf("read-only, with %s of writes from %s", humanize.IBytes(uint64(kept)), f.Overlay)
+		}
+	case readOnly:
+		mode = "read-only"
+	case f.Snapshot || !writable:
+		if s, err = backstores.Snapshot(image, tmp); err != nil {
+			return nil, "", err
+		}
+		mode = fmt.Sprintf("writes are temporary, in %s, and dropped at exit", tmp)
+	default:
+		mode = "writable"
+	}
+	if f.Discard == "ignore" || format == backstores.Raw {
+		s = backstores.FullyProvisioned(s)
+	}
+	if f.DetectZeroes != "off" {
+		s = backstores.DetectZeroes(s, f.DetectZeroes == "unmap")
+	}
+	return s, mode, nil
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"golang.org/x/sys/unix"
+)
+
+// A bar shows on the terminal how much of a long job is done. Where stderr is
+// no terminal it shows nothing.
+type bar struct {
+	width  int // of the terminal; 0 if there is none
+	start  time.Time
+	last   time.Time
+	what   string
+	behind bool // something is shown
+}
+
+func newBar() *bar {
+	b := &bar{start: time.Now()}
+	if _, err := unix.IoctlGetTermios(int(os.Stderr.Fd()), unix.TCGETS); err != nil || os.Getenv("TERM") == "dumb" {
+		return b
+	}
+	b.width = 80
+	if w, err := unix.IoctlGetWinsize(int(os.Stderr.Fd()), unix.TIOCGWINSZ); err == nil && w.Col > 0 {
+		b.width = int(w.Col)
+	}
+	return b
+}
+
+// progress is a function that shows how much is done, and ends the job when
+// ctx is done.
+func (b *bar) progress(ctx context.Context) func(done, total int64, what string) error {
+	return func(done, total int64, what string) error {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("%s: interrupted", what)
+		}
+		b.show(done, total, what, time.Now())
+		return nil
+	}
+}
+
+// show draws the bar, five times a second at most and not in the first half
+// second.
+func (b *bar) show(done, total int64, what string, now time.Time) {
+	if what != b.what {
+		b.what, b.start = what, now
+	}
+	if b.width == 0 || now.Sub(b.last) < time.Second/5 || now.Sub(b.start) < time.Second/2 {
+		return
+	}
+	b.last, b.behind = now, true
+	fmt.Fprintf(os.Stderr, "\r%s\x1b[K", b.line(done, total, now.Sub(b.start)))
+}
+
+// line is the bar, a column less wide than the terminal:
+//
+//	disk.img: packing [=======>             ]  38% of 4.0 GiB, 310 MiB/s, 8s left
+func (b *bar) line(done, total int64, d time.Duration) string {
+	done = min(done, total)
+	rate := float64(done) / max(d.Seconds(), 0.001)
+	left := "?"
+	if rate >= 1 {
+		left = time.Duration(float64(total-done) / rate * float64(time.Second)).Round(time.Second).String()
+	}
+	percent := 100 * float64(done) / float64(max(total, 1))
+	tail := fmt.Sprintf(" %3.0f%% of %s, %s/s, %s left", percent, humanize.IBytes(uint64(total)), humanize.IBytes(uint64(rate)), left)
+	what := []rune(b.what)
+	if room := b.width - 1 - len(tail) - 14; len(what) > room {
+		// The end of a path is what tells it from others.
+		what = append([]rune("…"), what[max(0, len(what)-max(room-1, 0)):]...)
+	}
+	head := string(what) + " "
+	if n := b.width - 1 - len(tail) - len(what) - 1 - 2; n >= 3 {
+		full := int(float64(n) * percent / 100)
+		head += "[" + strings.Repeat("=", full)
+		if full < n {
+			head += ">" + strings.Repeat(" ", n-full-1)
+		}
+		head += "]"
+	}
+	line := []rune(head + tail)
+	return string(line[:min(len(line), b.width-1)])
+}
+
+// clear removes the bar before something else is said.
+func (b *bar) clear() {
+	if b.behind {
+		fmt.Fprint(os.Stderr, "\r\x1b[K")
+		b.behind = false
+	}
+}

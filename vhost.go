@@ -1,0 +1,53 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/lunserve/lunserve/configfs"
+)
+
+// vhost is the fabric that makes a target for virtual machines. They are told
+// of all of it by one name.
+type vhost struct {
+	image  string // the first
+	wwn    string
+	target *configfs.Vhost
+}
+
+func (f *vhost) kind() string { return "vhost" }
+
+func (f *vhost) check() error { return nil }
+
+func (f *vhost) up(_ context.Context, exports []*export) ([]string, error) {
+	err := unnamed(f.image, func(n int) (err error) {
+		if f.wwn, err = configfs.WWN(f.image, fmt.Sprint("vhost ", n)); err == nil {
+			f.target, err = configfs.NewVhost(f.wwn)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for n, x := range exports {
+		if err := f.target.AddLUN(n, x.device); err != nil {
+			return nil, err
+		}
+	}
+	say("for QEMU: -device vhost-scsi-pci,wwpn=%s", f.wwn)
+	return []string{f.wwn}, nil
+}
+
+func (f *vhost) users() (phrases []string) {
+	for _, machine := range f.target.Machines() {
+		phrases = append(phrases, f.wwn+" is used by "+machine)
+	}
+	return phrases
+}
+
+func (f *vhost) down() error {
+	if f.target == nil {
+		return nil
+	}
+	return f.target.Close()
+}
