@@ -1,0 +1,74 @@
+# Everything needs Go 1.26 or later; what else is lacking is installed with apt-get, for which you must be root.
+
+.DEFAULT_GOAL = build
+.NOTPARALLEL:
+.PHONY: build demo vm test unit e2e bench conformance check fuzz clean help go
+
+GO        ?= go
+INSTALL    = e2e/install
+SCRIPTS    = .ci/run e2e/demo e2e/install e2e/vm e2e/vm-init
+# The programs whose word the end-to-end tests take.
+WITNESSES  = dmsetup e2fsprogs fdisk fio kmod libiscsi-bin mount open-iscsi qemu-block-extra qemu-system-x86 qemu-utils sg3-utils util-linux xfsprogs
+BENCH     := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-bench
+CONFORMANCE := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-conformance
+FUZZTIME  ?= 20s
+
+build: go ## ./lunserve, one static binary (the default)
+	CGO_ENABLED=0 $(GO) build -trimpath -o lunserve .
+
+demo: build ## lunserve's main job, on a real kernel
+	@e2e/demo
+
+vm: build ## a root shell on a kernel that has TCM-USER, lunserve on its PATH
+	@e2e/vm
+
+test: check unit e2e ## all of what has to pass: check, unit, e2e
+
+check: go ## format, vet, staticcheck, shellcheck; and does it compile for arm64?
+	@$(INSTALL) shellcheck
+	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "try: gofmt -w" $$unformatted; exit 1; }
+	$(GO) vet ./...
+	CGO_ENABLED=0 $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+	shellcheck $(SCRIPTS)
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -o /dev/null .
+
+unit: go ## the tests that need no kernel of their own, with the race detector
+	@$(INSTALL) android-sdk-libsparse-utils bzip2 e2fsprogs fdisk gcc libc6-dev mount qemu-utils xz-utils zstd
+	CGO_ENABLED=1 $(GO) test -race $$($(GO) list ./... | grep -v '/e2e$$')
+
+e2e: build ## the tests of the built binary on a real kernel, in one boot
+	@$(INSTALL) $(WITNESSES)
+	@# The tests' time limit is given to them alone: go test would count the wait for another machine, too.
+	CI=true CGO_ENABLED=0 $(GO) test -count=1 -timeout 0 -exec "$(CURDIR)/e2e/vm -t 1260 --" ./e2e -args -test.timeout=20m
+
+bench: build ## the ring and the backstores by themselves, then lunserve beside its peers
+	@$(INSTALL) fio util-linux
+	$(GO) test -run '^$$' -bench . -benchmem $$($(GO) list ./... | grep -v '/e2e$$')
+	CGO_ENABLED=0 $(GO) build -o $(BENCH) ./e2e/bench
+	e2e/vm -t 3600 $(BENCH)
+	e2e/vm -1 -t 3600 $(BENCH) -icount
+	@rm $(BENCH)
+
+conformance: build ## libiscsi's test suite on lunserve and on LIO fileio, into e2e/CONFORMANCE.md
+	@$(INSTALL) libiscsi-bin
+	CGO_ENABLED=0 $(GO) build -o $(CONFORMANCE)/run ./e2e/conformance
+	@rm -f $(CONFORMANCE)/CONFORMANCE.md
+	e2e/vm -t 3600 -o $(CONFORMANCE) -- $(CONFORMANCE)/run; status=$$?; \
+		cp $(CONFORMANCE)/CONFORMANCE.md e2e/ && echo "the logs are in $(CONFORMANCE)/conformance" && exit $$status
+
+fuzz: go ## each fuzz target for FUZZTIME (20s)
+	@for dir in $$($(GO) list -f '{{.Dir}}' ./...); do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$dir/*_test.go 2>/dev/null); do \
+			echo "$$target, $(FUZZTIME)"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$dir || exit 1; \
+		done; \
+	done
+
+clean: ## remove what was built; the kernel is in ~/.cache/lunserve-vm
+	rm -f lunserve
+
+help: ## this
+	@sed -n 's/^\([a-z0-9]*\):.*## /\1	/p' Makefile | expand -t 8
+
+go:
+	@command -v $(GO) >/dev/null || { echo "no Go here; get 1.26 or later from https://go.dev/dl and put its bin folder on PATH" >&2; exit 1; }

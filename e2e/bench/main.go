@@ -1,0 +1,106 @@
+// Command bench measures lunserve beside its peers: LIO fileio in the kernel,
+// a loop device, and tcmu-runner's file handler where that is installed. All
+// of them serve the same file on a tmpfs; fio (jobs.fio) asks each in turn, so
+// that what else happens on the machine happens to all. It needs root, a
+// kernel that has TCM-USER, fio, and lunserve on the PATH: e2e/vm has them.
+//
+// Only the ratios inside one run mean something, as the kernel is emulated in
+// most places. With -icount, in a machine whose clock counts instructions
+// (e2e/vm -1), what a request costs is exact, and one round is enough.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+var (
+	rounds  = flag.Int("rounds", 3, "how often each job is run on each peer; the median counts")
+	seconds = flag.Int("seconds", 4, "how long a job is measured")
+	icount  = flag.Bool("icount", false, "the clock counts instructions, 32 ns each: show those; one round")
+)
+
+func main() {
+	flag.Parse()
+	if *icount {
+		*rounds = 1
+	}
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run() (err error) {
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, unix.SIGINT, unix.SIGTERM)
+
+	dir, err := os.MkdirTemp("", "bench")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	image := filepath.Join(dir, "disk.img")
+	if err := fill(image, 1<<30); err != nil {
+		return err
+	}
+
+	var peers []served
+	defer func() { // the last one started is the first to go
+		for i := range peers {
+			err = errors.Join(err, peers[len(peers)-1-i].undo.run())
+		}
+	}()
+	for _, p := range all() {
+		s := served{name: p.name}
+		s.disk, err = p.serve(image, &s.undo)
+		peers = append(peers, s)
+		if err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+	}
+
+	results := table{}
+	for round := range *rounds {
+		for _, job := range jobs() {
+			for i := range peers {
+				p := peers[(i+round)%len(peers)] // nobody always comes first
+				select {
+				case <-stop:
+					return errors.New("interrupted")
+				default:
+				}
+				r, err := fio(job, p.disk, *seconds)
+				if err != nil {
+					return fmt.Errorf("%s: %s: %w", p.name, job, err)
+				}
+				results.add(job, p.name, r)
+			}
+		}
+	}
+	results.print(os.Stdout, peers)
+	return nil
+}
+
+// fill makes a file of size bytes, a multiple of 1 MiB, none of them a hole.
+func fill(path string, size int) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	block := make([]byte, 1<<20)
+	rand.NewChaCha8([32]byte{}).Read(block)
+	for range size / len(block) {
+		if _, err := f.Write(block); err != nil {
+			return errors.Join(err, f.Close())
+		}
+	}
+	return f.Close()
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// A peer is one way to make a disk out of an image. serve returns the disk's
+// device, and leaves in undo what takes it down, also when it fails half-way.
+type peer struct {
+	name  string
+	serve func(image string, u *undo) (disk string, err error)
+}
+
+// A served peer has a disk.
+type served struct {
+	name, disk string
+	undo       undo
+}
+
+// An undo takes down what was set up: the last thing made is the first to go.
+type undo []func() error
+
+func (u *undo) add(f func() error) { *u = append(*u, f) }
+
+func (u *undo) run() (err error) {
+	for i := range *u {
+		err = errors.Join(err, (*u)[len(*u)-1-i]())
+	}
+	*u = nil
+	return err
+}
+
+const baseline = "LIO fileio" // the one to which the others are compared
+
+func all() []peer {
+	peers := []peer{
+		{"lunserve", serveLunserve},
+		{baseline, serveFileio},
+		{"loop device", serveLoop},
+	}
+	handlers, _ := filepath.Glob("/usr/lib*/*/tcmu-runner/handler_file.so")
+	if _, err := exec.LookPath("tcmu-runner"); err == nil && len(handlers) > 0 {
+		peers = append(peers, peer{"tcmu-runner", serveRunner})
+	}
+	return peers
+}
+
+func serveLunserve(image string, u *undo) (string, error) {
+	cmd := exec.Command("lunserve", image)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return "", err
+	}
+	if err := cmd.Start(); err != nil {
+		return "", err
+	}
+	u.add(func() error { return errors.Join(cmd.Process.Signal(unix.SIGTERM), cmd.Wait()) })
+	disk, err := bufio.NewReader(out).ReadString('\n')
+	if err == io.EOF {
+		err = errors.New("it ended without a disk")
+	}
+	return strings.TrimSpace(disk), err
+}
+
+func serveLoop(image string, u *undo) (string, error) {
+	out, err := exec.Command("losetup", "--find", "--show", image).Output()
+	disk := strings.TrimSpace(string(out))
+	if err == nil {
+		u.add(exec.Command("losetup", "--detach", disk).Run)
+	}
+	return disk, err
+}
+
+// serveFileio makes what targetcli's fileio backstore is by default: buffered.
+func serveFileio(image string, u *undo) (string, error) {
+	info, err := os.Stat(image)
+	if err != nil {
+		return "", err
+	}
+	control := fmt.Sprintf("fd_dev_name=%s,fd_dev_size=%d,fd_buffered_io=1", image, info.Size())
+	return loopback("fileio_0", control, "naa.5001405bbbbbbbb1", u)
+}
+
+func serveRunner(image string, u *undo) (string, error) {
+	info, err := os.Stat(image)
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.Command("tcmu-runner")
+	if err := cmd.Start(); err != nil {
+		return "", err
+	}
+	u.add(func() error { cmd.Process.Signal(unix.SIGTERM); cmd.Wait(); return nil })
+	control := fmt.Sprintf("dev_config=file/%s,dev_size=%d", image, info.Size())
+	return loopback("user_77", control, "naa.5001405bbbbbbbb2", u)
+}

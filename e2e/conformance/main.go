@@ -1,0 +1,90 @@
+// Command conformance holds lunserve's disks to iscsi-test-cu, the test suite of
+// libiscsi, and LIO fileio, the kernel's own disks, beside them in one boot. It
+// writes a table, CONFORMANCE.md, and everything that the suite printed.
+//
+// Each family of tests is run by itself, so that one that hangs costs no other.
+// A test that says that it skipped itself counts as skipped, though the suite
+// calls it passed. The reasons for what is skipped or fails stand in
+// reasons.txt. It needs root, a kernel that has TCM-USER, Debian's package
+// libiscsi-bin, and lunserve on the PATH: e2e/vm has them.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+)
+
+var (
+	out    = flag.String("o", os.Getenv("VM_OUT"), "the `folder` for CONFORMANCE.md and the logs")
+	limit  = flag.Duration("limit", 5*time.Minute, "how long one family may take")
+	binary = flag.String("lunserve", "lunserve", "the `program` to test")
+)
+
+func main() {
+	flag.Parse()
+	ok, err := run(flag.Args())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "conformance:", err)
+	}
+	if !ok || err != nil {
+		os.Exit(1)
+	}
+}
+
+// run runs the families named, or all, and tells whether lunserve did as well
+// as can be.
+func run(names []string) (ok bool, err error) {
+	all, err := families()
+	if err != nil {
+		return false, err
+	}
+	if len(names) > 0 {
+		all = names
+	}
+	// As any program that makes targets would.
+	for _, module := range []string{"target_core_user", "target_core_file", "iscsi_target_mod"} {
+		exec.Command("modprobe", module).Run() // what it cannot load may be built in
+	}
+	if _, err := os.Stat(target); err != nil {
+		if err := exec.Command("mount", "-t", "configfs", "configfs", filepath.Dir(target)).Run(); err != nil {
+			return false, fmt.Errorf("mount configfs: %w", err)
+		}
+	}
+	dir, err := os.MkdirTemp("", "conformance")
+	if err != nil {
+		return false, err
+	}
+	defer os.RemoveAll(dir)
+
+	r := newReport()
+	for _, p := range []peer{lunserve{}, fileio{}} {
+		logs := filepath.Join(*out, "conformance", p.name())
+		if err := os.MkdirAll(logs, 0o755); err != nil {
+			return false, err
+		}
+		for _, family := range all {
+			results, took, err := runFamily(p, dir, logs, family)
+			if err != nil {
+				return false, fmt.Errorf("%s, %s: %w", p.name(), family, err)
+			}
+			r.add(p.name(), family, results)
+			pass, skip, fail := results.count()
+			fmt.Printf("%-10s %-24s %3d %3d %3d  %v\n", p.name(), family, pass, skip, fail, took.Round(100*time.Millisecond))
+		}
+	}
+	f, err := os.Create(filepath.Join(*out, "CONFORMANCE.md"))
+	if err != nil {
+		return false, err
+	}
+	unexplained, err := r.write(f)
+	err = errors.Join(err, f.Close())
+	for _, test := range unexplained {
+		fmt.Printf("no reason in reasons.txt: %s\n", test)
+	}
+	return len(unexplained) == 0, err
+}

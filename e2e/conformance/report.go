@@ -1,0 +1,169 @@
+package main
+
+import (
+	_ "embed"
+	"fmt"
+	"io"
+	"maps"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// A report is what came of all tests, by peer and family.
+type report map[string]map[string]results
+
+func newReport() report { return make(report) }
+
+func (r report) add(peer, family string, x results) {
+	if r[peer] == nil {
+		r[peer] = make(map[string]results)
+	}
+	r[peer][family] = x
+}
+
+// kernels tells whether the kernel answers the commands that a family is about:
+// lunserve never sees them.
+func kernels(family string) bool {
+	for _, prefix := range []string{"Prin", "Prout", "Reserve", "iSCSI"} {
+		if strings.HasPrefix(family, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+const preface = `# Conformance
+
+Written by ` + "`make conformance`" + `: %s against lunserve's disks, and against LIO fileio, the kernel's own,
+on Linux %s in the same boot. A test that says it skipped itself counts as SKIP. Every family has a new disk of 64 MiB:
+ReadOnly one that is write protected, PreventAllow and StartStopUnit one that lunserve calls removable (LIO has none), GetLBAStatus
+one of 4096-byte blocks (the family takes the next block for the next physical one), MultipathIO one with two portals.
+`
+
+// write writes the report in Markdown, and returns the tests that lunserve did
+// not pass and for which no reason is known.
+func (r report) write(w io.Writer) (unexplained []string, err error) {
+	reasons, err := parseReasons(reasonsText)
+	if err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(w, preface, suite(), release())
+
+	ours, theirs := r["lunserve"], r["LIO fileio"]
+	var rows [2][]string // families that reach lunserve, and those that do not
+	for _, family := range slices.Sorted(maps.Keys(ours)) {
+		n := 0
+		if kernels(family) {
+			n = 1
+		}
+		rows[n] = append(rows[n], family)
+	}
+	table := func(families []string) {
+		fmt.Fprint(w, "\n| family | PASS | SKIP | FAIL | LIO fileio: PASS | SKIP | FAIL |\n|---|--:|--:|--:|--:|--:|--:|\n")
+		var sum [6]int
+		for _, family := range families {
+			var n [6]int
+			n[0], n[1], n[2] = ours[family].count()
+			n[3], n[4], n[5] = theirs[family].count()
+			for i := range sum {
+				sum[i] += n[i]
+			}
+			fmt.Fprintf(w, "| %s |%s\n", family, cells(n))
+		}
+		fmt.Fprintf(w, "| **all** |%s\n", cells(sum))
+	}
+	fmt.Fprint(w, "\n## Families whose commands reach lunserve\n")
+	table(rows[0])
+	fmt.Fprint(w, "\n## Families that the kernel answers\n\nReservations and iSCSI itself: lunserve sees none of these commands, or not what they are about.\n")
+	table(rows[1])
+
+	fmt.Fprint(w, "\n## What lunserve does not pass\n\n| test | | LIO fileio | reason |\n|---|---|---|---|\n")
+	for _, family := range append(rows[0], rows[1]...) {
+		for _, x := range ours[family] {
+			if x.outcome == passed {
+				continue
+			}
+			why := reasons.of(family, x)
+			if why == "" {
+				unexplained = append(unexplained, family+"."+x.test)
+				why = "?"
+			}
+			beside := "-"
+			if i := slices.IndexFunc(theirs[family], func(y result) bool { return y.test == x.test }); i >= 0 {
+				beside = theirs[family][i].outcome.String()
+			}
+			fmt.Fprintf(w, "| %s.%s | %s | %s | %s |\n", family, x.test, x.outcome, beside, why)
+		}
+	}
+	return unexplained, nil
+}
+
+// cells are the numbers of a row. Failures stand out.
+func cells(n [6]int) string {
+	var b strings.Builder
+	for i, v := range n {
+		if i%3 == 2 && v > 0 {
+			fmt.Fprintf(&b, " **%d** |", v)
+		} else {
+			fmt.Fprintf(&b, " %d |", v)
+		}
+	}
+	return b.String()
+}
+
+func (o outcome) String() string { return [...]string{"pass", "skip", "fail"}[o] }
+
+// suite is the name and version of the test suite.
+func suite() string {
+	version, err := exec.Command("dpkg-query", "-W", "-f", "${Version}", "libiscsi-bin").Output()
+	if err != nil {
+		return "iscsi-test-cu"
+	}
+	return "iscsi-test-cu of libiscsi " + string(version)
+}
+
+func release() string {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return "?"
+	}
+	return unix.ByteSliceToString(u.Release[:])
+}
+
+//go:embed reasons.txt
+var reasonsText string
+
+// reasons say why a test, or all of a family, is skipped or fails.
+type reasons map[string]string
+
+var reasonLine = regexp.MustCompile(`^(\w+(?:\.[\w-]+)?) +(skip|fail) +(\S.*)$`)
+
+func parseReasons(text string) (reasons, error) {
+	r := make(reasons)
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		m := reasonLine.FindStringSubmatch(line)
+		if m == nil {
+			return nil, fmt.Errorf("reasons.txt: %q: not FAMILY[.TEST] skip|fail REASON", line)
+		}
+		r[m[1]+" "+m[2]] = m[3]
+	}
+	return r, nil
+}
+
+// of is the reason for a result, or "".
+func (r reasons) of(family string, x result) string {
+	for _, key := range []string{family + "." + x.test, family} {
+		if why := r[key+" "+x.outcome.String()]; why != "" {
+			return why
+		}
+	}
+	return ""
+}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// families are the names of all families of tests, in order.
+func families() (names []string, err error) {
+	list, err := exec.Command("iscsi-test-cu", "--list").Output()
+	if err != nil {
+		return nil, fmt.Errorf("iscsi-test-cu --list: %w; try apt-get install libiscsi-bin", err)
+	}
+	for line := range strings.Lines(string(list)) {
+		name, ok := strings.CutPrefix(strings.TrimSpace(line), "ALL.")
+		if name, _, _ = strings.Cut(name, "."); ok && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	if len(names) < 40 {
+		return nil, fmt.Errorf("iscsi-test-cu --list names %d families", len(names))
+	}
+	return names, nil
+}
+
+// runFamily runs one family against a target of its own, so that what one does
+// to a disk does not show in another.
+func runFamily(p peer, dir, logs, family string) (r results, took time.Duration, err error) {
+	image := filepath.Join(dir, "disk.img")
+	if err := os.WriteFile(image, nil, 0o600); err != nil {
+		return nil, 0, err
+	}
+	if err := os.Truncate(image, 64<<20); err != nil {
+		return nil, 0, err
+	}
+	urls, stop, err := p.serve(image, kindFor(family))
+	if err != nil {
+		return nil, 0, errors.Join(err, stop())
+	}
+	if family != "MultipathIO" {
+		urls = urls[:1]
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), *limit)
+	defer cancel()
+	// Allowed to destroy data, and to sanitize; verbose.
+	cmd := exec.CommandContext(ctx, "iscsi-test-cu", append([]string{"-d", "-S", "-v", "-t", "ALL." + family}, urls...)...)
+	began := time.Now()
+	text, err := cmd.CombinedOutput()
+	took = time.Since(began)
+	if _, failed := errors.AsType[*exec.ExitError](err); failed {
+		err = nil // it is in the text
+	}
+	if ctx.Err() != nil {
+		text = append(text, fmt.Sprintf("\nconformance: killed after %v\n", *limit)...)
+	}
+	err = errors.Join(err, stop(), os.WriteFile(filepath.Join(logs, family+".log"), text, 0o644))
+	return parse(text), took, err
+}
+
+// A kind is a kind of disk.
+type kind int
+
+const (
+	ordinary kind = iota
+	readOnly
+	removable
+	bigBlocks // of 4096 bytes, so that a physical block is one logical block
+)
+
+// kindFor is the kind of disk that a family is about: on others it skips itself.
+func kindFor(family string) kind {
+	switch family {
+	case "ReadOnly":
+		return readOnly
+	case "PreventAllow", "StartStopUnit":
+		return removable
+	case "GetLBAStatus": // it takes the next block for the next physical one
+		return bigBlocks
+	}
+	return ordinary
+}
+
+// A result is what came of one test.
+type result struct {
+	test string
+	outcome
+	why string // in the suite's words, if it did not pass
+}
+
+type outcome int
+
+const (
+	passed outcome = iota
+	skipped
+	failed
+)
+
+type results []result
+
+func (r results) count() (pass, skip, fail int) {
+	var n [3]int
+	for _, x := range r {
+		n[x.outcome]++
+	}
+	return n[passed], n[skipped], n[failed]
+}
+
+var (
+	title     = regexp.MustCompile(`(?m)^  Test: (\S+) \.\.\.`)
+	verdict   = regexp.MustCompile(`(?m)^(passed|FAILED)|\.\.\.(passed|FAILED)`)
+	complaint = regexp.MustCompile(`(?m)(\[FAILED\].*|^ +\d+\. .*)$`)
+)
+
+// parse reads what iscsi-test-cu printed. A test without a verdict is one that
+// did not end.
+func parse(text []byte) (r results) {
+	marks := title.FindAllSubmatchIndex(text, -1)
+	for i, m := range marks {
+		end := len(text)
+		if i+1 < len(marks) {
+			end = marks[i+1][0]
+		} else if n := bytes.Index(text, []byte("Run Summary:")); n > m[1] {
+			end = n
+		}
+		body := text[m[0]:end]
+		x := result{test: string(text[m[2]:m[3]])}
+		v := verdict.FindSubmatch(body)
+		switch {
+		case v == nil:
+			x.outcome, x.why = failed, "did not end"
+		case string(v[1])+string(v[2]) == "FAILED":
+			x.outcome = failed
+			if c := complaint.FindSubmatch(body); c != nil {
+				x.why = strings.TrimSpace(string(c[1]))
+			}
+		case bytes.Contains(body, []byte("[SKIPPED]")):
+			x.outcome = skipped
+			_, why, _ := bytes.Cut(body, []byte("[SKIPPED]"))
+			why, _, _ = bytes.Cut(why, []byte("\n"))
+			x.why = strings.TrimSpace(string(why))
+		}
+		r = append(r, x)
+	}
+	if len(r) == 0 {
+		r = results{{"(all)", failed, "no test was run"}}
+	}
+	return r
+}

@@ -1,0 +1,76 @@
+package e2e
+
+import (
+	"fmt"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// Whichever step of a start fails, it ends by itself, tells of it in one line,
+// and leaves nothing. strace has the kernel's calls fail.
+func TestFailedStartLeavesNothing(t *testing.T) {
+	uio := nextUIO()
+	for _, tt := range []struct {
+		name, fault string
+		paths       []string // only calls about these fail
+		want        string   // in what is said
+	}{
+		{"configfs HBA", "mkdirat:error=ENOMEM:when=1", nil, `: mkdir: cannot allocate memory`},
+		{"ring is another's", "openat:error=EBUSY", []string{uio}, uio + `: another program serves this device`},
+		{"ring cannot be mapped", "mmap:error=ENOMEM", []string{uio}, uio + `: map .*: cannot allocate memory`},
+		{"ring cannot be read", "read:error=EIO", []string{uio}, `\.img: \S.*`},
+		{"ring cannot be kicked", "write:error=EIO", []string{uio}, `\.img: .*input/output error`},
+		{"no uevents", "socket:error=EPROTONOSUPPORT", nil, `listen for uevents: socket: protocol not supported`},
+		{"no LUN", "symlinkat:error=ENOMEM", nil, `: link: cannot allocate memory`},
+		{"no shared folder", "fchmodat:error=EPERM", nil, `/loopback: chmod: operation not permitted`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			needTarget(t)
+			image := newImage(t, tmpfsDir(t), 1<<20)
+			refusedAs(t, "lunserve: .*"+tt.want+".*", straced(t, tt.fault, tt.paths, image))
+		})
+	}
+}
+
+// Not every fault can be aimed. These hit whatever comes as the n-th in a
+// thread, and lunserve either does without or ends.
+func TestFaultsLeaveNothing(t *testing.T) {
+	for call, most := range map[string]int{"mkdirat": 6, "write": 8} {
+		for n := 2; n <= most; n += 2 {
+			t.Run(fmt.Sprint(call, n), func(t *testing.T) {
+				needTarget(t)
+				image := newImage(t, tmpfsDir(t), 1<<20)
+				s := launch(t, straced(t, fmt.Sprintf("%s:error=ENOMEM:when=%d", call, n), nil, image))
+				if _, err := s.stdout.ReadString('\n'); err == nil {
+					s.stop(syscall.SIGTERM)
+				} else if status := s.wait(); status != 1 || !strings.Contains(s.stderr.String(), "cannot allocate memory") {
+					t.Errorf("exit status %d\n%s", status, s.stderr)
+				}
+			})
+		}
+	}
+}
+
+// straced is the command that serves an image under a fault. strace does not
+// stand between us and lunserve.
+func straced(t *testing.T, fault string, paths []string, image string) *exec.Cmd {
+	t.Helper()
+	need(t, "strace")
+	call, _, _ := strings.Cut(fault, ":")
+	args := []string{"--daemonize", "--follow-forks", "--seccomp-bpf", "--quiet=all", "--output=/dev/null", "--trace=" + call, "--inject=" + fault}
+	for _, path := range paths {
+		args = append(args, "--trace-path="+path)
+	}
+	return exec.Command("strace", append(args, binary, image)...)
+}
+
+// nextUIO is the node that the next ring will have.
+func nextUIO() string {
+	for n := 0; ; n++ {
+		if node := fmt.Sprint("/dev/uio", n); !exists(node) {
+			return node
+		}
+	}
+}

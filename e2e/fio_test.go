@@ -1,0 +1,37 @@
+package e2e
+
+import (
+	"fmt"
+	"testing"
+)
+
+// fio writes blocks that tell where they belong, all over the disk, and reads
+// every one of them again.
+func TestFioReadsWhatItWrote(t *testing.T) {
+	for _, place := range places {
+		for _, sector := range []int{512, 4096} {
+			t.Run(fmt.Sprintf("%s/%d", place.name, sector), func(t *testing.T) {
+				needTarget(t)
+				image := newImage(t, place.dir(t), 32<<20)
+				s := start(t, fmt.Sprintf("--sector-size=%d", sector), image)
+				size := []string{fmt.Sprintf("--bsrange=%d-256k", sector), "--io_size=24m"}
+				run(t, "fio", fioJob(s.disks[0], size...)...)
+				// The same again, with reads that have to wait for the image.
+				dropCaches(t)
+				run(t, "fio", fioJob(s.disks[0], append(size, "--verify_only")...)...)
+				s.ends()
+				// The image by itself holds the same.
+				run(t, "fio", fioJob(image, append(size, "--verify_only", "--direct=0")...)...)
+			})
+		}
+	}
+}
+
+// fioJob are the arguments to write and verify file at random.
+func fioJob(file string, more ...string) []string {
+	return append([]string{
+		"--name=job", "--filename=" + file, "--rw=randrw", "--ioengine=libaio", "--iodepth=32", "--direct=1",
+		"--verify=crc32c", "--verify_fatal=1", "--verify_dump=0", "--verify_state_save=0", "--randseed=1", "--randrepeat=1",
+		"--minimal", "--aux-path=/tmp",
+	}, more...)
+}

@@ -1,0 +1,349 @@
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// startISCSI starts lunserve --iscsi and waits for the URLs, of which there are
+// as many as arguments that are no flags.
+func startISCSI(t *testing.T, args ...string) (s *server, urls []string) {
+	t.Helper()
+	s = launch(t, exec.Command(binary, append([]string{"--iscsi"}, args...)...))
+	for range slices.DeleteFunc(slices.Clone(args), func(a string) bool { return strings.HasPrefix(a, "-") }) {
+		urls = append(urls, s.line())
+	}
+	return s, urls
+}
+
+// secrets makes a file for --chap-file.
+func secrets(t *testing.T, lines ...string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "secrets")
+	if err := os.WriteFile(name, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// Whoever reads a URL can use it at once, and what is written there is in the
+// image when the server has ended.
+func TestURLIsPrintedWhenLoginSucceeds(t *testing.T) {
+	needTarget(t)
+	dir := tmpfsDir(t)
+	images := []string{newImage(t, dir, 64<<20), newImage(t, dir, 8<<20)}
+	source := filepath.Join(dir, "source")
+	if err := os.WriteFile(source, noise(64<<20, 7), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, urls := startISCSI(t, images...)
+	for n, url := range urls {
+		if !strings.HasPrefix(url, "iscsi://127.0.0.1:3260/iqn.2026-11.io.github.lunserve:") || !strings.HasSuffix(url, fmt.Sprintf("/%d", n)) {
+			t.Errorf("URL %d is %s", n, url)
+		}
+	}
+	run(t, "qemu-img", "convert", "-n", "-f", "raw", "-O", "raw", source, urls[0])
+	run(t, "qemu-img", "compare", "-f", "raw", "-F", "raw", source, urls[0])
+	if out := run(t, "qemu-img", "info", urls[1]); !strings.Contains(out, "8 MiB") {
+		t.Errorf("the second LUN: %s", out)
+	}
+	s.ends()
+	run(t, "cmp", source, images[0])
+	if reads, writes := s.did(urls[0]); reads == 0 || writes == 0 {
+		t.Errorf("%d reads, %d writes", reads, writes)
+	}
+}
+
+func TestURLIsTheSameNextTime(t *testing.T) {
+	needTarget(t)
+	image := newImage(t, tmpfsDir(t), 1<<20)
+	s, first := startISCSI(t, image)
+	s.ends()
+	s, second := startISCSI(t, image)
+	s.ends()
+	if first[0] != second[0] {
+		t.Errorf("%s, then %s", first, second)
+	}
+}
+
+// A disk of open-iscsi's, from discovery to logout.
+func TestDiskOfAnotherMachine(t *testing.T) {
+	needTarget(t)
+	image := newImage(t, tmpfsDir(t), 64<<20)
+	i := newInitiator(t)
+	s, urls := startISCSI(t, image)
+	portal, iqn := target(t, urls[0])
+	if out := i.admin("-m", "discovery", "-t", "sendtargets", "-o", "nonpersistent", "-p", portal); strings.TrimSpace(out) != portal+",1 "+iqn {
+		t.Errorf("discovered %q", out)
+	}
+	n := i.node(itsName, urls[0])
+	disk := n.login()
+	run(t, "fio", "--name=verify", "--filename="+disk, "--rw=randwrite", "--bs=4k-64k", "--size=32M", "--direct=1",
+		"--ioengine=libaio", "--iodepth=16", "--verify=crc32c", "--verify_fatal=1")
+	write(t, disk, 40<<20, noise(1<<20, 3))
+
+	// In use, so the first ^C only says so.
+	s.signal(os.Interrupt)
+	s.stderr.await(t, `(?m)^lunserve: `+iqn+` is used by `+itsName+`; \^C again`)
+	holds(t, disk, 40<<20, noise(1<<20, 3))
+
+	n.logout()
+	s.ends()
+	holds(t, image, 40<<20, noise(1<<20, 3))
+}
+
+func TestSecretIsAskedFor(t *testing.T) {
+	const chap, user, secret = "CHAP", "joe", "correct horse battery"
+	const byTarget = "authorization failure"
+	for _, tt := range []struct {
+		name     string
+		file     []string
+		allow    bool
+		settings []string
+		refused  string // what iscsiadm says
+	}{
+		{name: "right", settings: []string{"authmethod", chap, "username", user, "password", secret}},
+		{name: "right, with an ACL", allow: true, settings: []string{"authmethod", chap, "username", user, "password", secret}},
+		{name: "none", settings: []string{"authmethod", "None"}, refused: byTarget},
+		{name: "none, with an ACL", allow: true, settings: []string{"authmethod", "None"}, refused: byTarget},
+		{name: "wrong", settings: []string{"authmethod", chap, "username", user, "password", secret + "x"}, refused: byTarget},
+		{name: "wrong, with an ACL", allow: true, settings: []string{"authmethod", chap, "username", user, "password", secret + "x"}, refused: byTarget},
+		{name: "another's", settings: []string{"authmethod", chap, "username", "jane", "password", secret}, refused: byTarget},
+		{name: "mutual", file: []string{"target", "staple of the target"},
+			settings: []string{"authmethod", chap, "username", user, "password", secret, "username_in", "target", "password_in", "staple of the target"}},
+		{name: "mutual and wrong", file: []string{"target", "staple of the target"},
+			settings: []string{"authmethod", chap, "username", user, "password", secret, "username_in", "target", "password_in", "staple of another"}, refused: "login failure"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			needTarget(t)
+			image := newImage(t, tmpfsDir(t), 8<<20)
+			i := newInitiator(t)
+			args := []string{"--chap-file=" + secrets(t, append([]string{user, secret}, tt.file...)...), image}
+			if tt.allow {
+				args = append(args, "--allow="+itsName)
+			}
+			s, urls := startISCSI(t, args...)
+			var settings []string
+			for n, word := range tt.settings {
+				if n%2 == 0 {
+					word = "node.session.auth." + word
+				}
+				settings = append(settings, word)
+			}
+			n := i.node(itsName, urls[0], settings...)
+			if tt.refused != "" {
+				n.refused(tt.refused)
+			} else {
+				write(t, n.login(), 4096, noise(8192, 1))
+				n.logout()
+				holds(t, image, 4096, noise(8192, 1))
+			}
+			s.ends()
+			if strings.Contains(s.stderr.String(), secret) {
+				t.Errorf("the secret was printed:\n%s", s.stderr)
+			}
+		})
+	}
+}
+
+// The secrets need not be in any file that has a name.
+func TestSecretsFromFileDescriptor(t *testing.T) {
+	needTarget(t)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := w.WriteString("joe\ncorrect-horse\n"); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	cmd := exec.Command(binary, "--iscsi", "--chap-file=/dev/fd/3", newImage(t, tmpfsDir(t), 1<<20))
+	cmd.ExtraFiles = []*os.File{r}
+	s := launch(t, cmd)
+	url := s.line()
+	fails(t, "iscsi-inq", url)
+	run(t, "iscsi-inq", strings.Replace(url, "//", "//joe%correct-horse@", 1))
+	s.ends()
+}
+
+func TestOnlyTheAllowedLogIn(t *testing.T) {
+	needTarget(t)
+	const one, two, three = "iqn.2001-04.com.example:one", "iqn.2001-04.com.example:two", "iqn.2001-04.com.example:three"
+	image := newImage(t, tmpfsDir(t), 8<<20)
+	i := newInitiator(t)
+	s, urls := startISCSI(t, "--allow="+one, "--allow=IQN.2001-04.com.example:Two", image)
+	for k, name := range []string{one, two} {
+		n := i.node(name, urls[0])
+		disk := n.login()
+		write(t, disk, int64(k)<<20, noise(4096, byte(k)))
+		if name == two {
+			s.signal(os.Interrupt)
+			s.stderr.await(t, `is used by `+name+`; `)
+		}
+		n.logout()
+	}
+	i.node(three, urls[0]).refused("authorization failure")
+	i.node(itsName, urls[0]).refused("authorization failure")
+	s.ends()
+	for k := range 2 {
+		holds(t, image, int64(k)<<20, noise(4096, byte(k)))
+	}
+}
+
+func TestReadOnlyForEveryInitiator(t *testing.T) {
+	for _, args := range [][]string{nil, {"--allow=" + itsName}} {
+		t.Run(strings.Join(args, ""), func(t *testing.T) {
+			needTarget(t)
+			image := newImage(t, tmpfsDir(t), 8<<20)
+			i := newInitiator(t)
+			s, urls := startISCSI(t, append(args, "-r", image)...)
+			n := i.node(itsName, urls[0])
+			disk := n.login()
+			if got := sys(t, disk, "ro"); got != "1" {
+				t.Errorf("ro is %s", got)
+			}
+			out := fails(t, "sg_raw", "--send=512", "--infile="+image, generic(t, disk), "2a", "00", "00", "00", "00", "00", "00", "00", "01", "00")
+			if !strings.Contains(out, "Write protected") {
+				t.Errorf("WRITE(10): %s", out)
+			}
+			n.logout()
+			s.ends()
+		})
+	}
+}
+
+// A session does not keep the server, however much is under way.
+func TestSessionEndsWithTheServer(t *testing.T) {
+	for _, allow := range []bool{false, true} {
+		t.Run(fmt.Sprint("ACL ", allow), func(t *testing.T) {
+			needTarget(t)
+			i := newInitiator(t)
+			args := []string{newImage(t, tmpfsDir(t), 64<<20)}
+			if allow {
+				args = append(args, "--allow="+itsName)
+			}
+			s, urls := startISCSI(t, args...)
+			n := i.node(itsName, urls[0])
+			disk := n.login()
+			load := exec.Command("fio", "--name=load", "--filename="+disk, "--rw=randwrite", "--bs=4k", "--direct=1",
+				"--ioengine=libaio", "--iodepth=16", "--time_based", "--runtime=600")
+			if err := load.Start(); err != nil {
+				t.Fatal(err)
+			}
+			i.eventually(func() bool {
+				stat := strings.Fields(sys(t, disk, "stat"))
+				return len(stat) > 4 && len(stat[4]) > 2 // writes
+			})
+			began := time.Now()
+			if status := s.stop(syscall.SIGTERM); status != 1 {
+				t.Errorf("exit status %d\n%s", status, s.stderr)
+			}
+			if took := time.Since(began); took > 10*time.Second {
+				t.Errorf("it took %v", took)
+			}
+			s.stderr.await(t, `is used by `+itsName+`: taken away`)
+			if found := glob(t, configfs+"/*/*"); len(found) > 1 { // core/alua
+				t.Errorf("left: %v", found)
+			}
+			load.Process.Signal(syscall.SIGKILL)
+			n.logout()
+			load.Wait()
+		})
+	}
+}
+
+func TestIPv6Portal(t *testing.T) {
+	needTarget(t)
+	s, urls := startISCSI(t, "--portal=[::1]:3261", newImage(t, tmpfsDir(t), 1<<20))
+	if !strings.HasPrefix(urls[0], "iscsi://[::1]:3261/iqn.") {
+		t.Errorf("the URL is %s", urls[0])
+	}
+	run(t, "iscsi-inq", urls[0])
+	s.ends()
+}
+
+func TestEveryPortalListens(t *testing.T) {
+	needTarget(t)
+	s, urls := startISCSI(t, "--portal=127.0.0.1", "--portal=127.0.0.2:3261", "--portal=[::1]", newImage(t, tmpfsDir(t), 1<<20))
+	_, iqn := target(t, urls[0])
+	for _, portal := range []string{"127.0.0.1:3260", "127.0.0.2:3261", "[::1]:3260"} {
+		run(t, "iscsi-inq", "iscsi://"+portal+"/"+iqn+"/0")
+		s.stderr.await(t, strings.NewReplacer("[", `\[`, "]", `\]`).Replace(portal))
+	}
+	s.ends()
+}
+
+// Targets share a portal; the one that stays can still be reached there.
+func TestTwoTargetsAtOnePortal(t *testing.T) {
+	needTarget(t)
+	dir := tmpfsDir(t)
+	one, first := startISCSI(t, newImage(t, dir, 1<<20))
+	two, second := startISCSI(t, newImage(t, dir, 2<<20))
+	run(t, "iscsi-inq", first[0])
+	run(t, "iscsi-inq", second[0])
+	one.ends()
+	fails(t, "iscsi-inq", first[0])
+	run(t, "iscsi-inq", second[0])
+	two.ends()
+}
+
+// Both ways lead to the same disk.
+func TestLoopbackAndISCSI(t *testing.T) {
+	needTarget(t)
+	image := newImage(t, tmpfsDir(t), 64<<20)
+	s := launch(t, exec.Command(binary, "--loopback", "--iscsi", image))
+	disk, url := s.line(), s.line()
+	write(t, disk, 0, noise(1<<20, 5))
+	run(t, "qemu-img", "compare", "-f", "raw", "-F", "raw", image, url)
+	s.ends()
+	s.did(disk)
+}
+
+func TestPortInUseIsTold(t *testing.T) {
+	needTarget(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	portal := l.Addr().String()
+	_, port, _ := net.SplitHostPort(portal)
+	refused(t, "lunserve: "+portal+": address already in use; try ss -ltnp sport = :"+port+" to see by whom, or another --portal",
+		"--iscsi", "--portal="+portal, newImage(t, tmpfsDir(t), 1<<20))
+}
+
+func TestBadTargetsAreRefused(t *testing.T) {
+	needTarget(t)
+	image := newImage(t, tmpfsDir(t), 1<<20)
+	short := secrets(t, "joe", "tooshort")
+	public := secrets(t, "joe", "correct horse battery")
+	if err := os.Chmod(public, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	const taken = "iqn.2001-04.com.example:taken"
+	s, _ := startISCSI(t, "--iqn="+taken, newImage(t, tmpfsDir(t), 1<<20))
+	for _, tt := range []struct{ want, flag string }{
+		{"0.0.0.0:3260: whoever reaches this address could read and write the disk; try --chap-file FILE, --allow IQN, or --open if that is meant", "--portal=0.0.0.0"},
+		{"192.0.2.1:3260: not an address of this machine: cannot assign requested address; try ip address", "--portal=192.0.2.1 --open"},
+		{taken + ": the kernel has a target of this name: file already exists; try another --iqn, or targetcli ls /iscsi", "--iqn=" + taken},
+		{"disk: not an iSCSI name; try one like iqn.2001-04.com.example:disk", "--iqn=disk"},
+		{"iqn.2001-04.com.example:Disk: not all in lower case, to which initiators may change it; try iqn.2001-04.com.example:disk", "--iqn=iqn.2001-04.com.example:Disk"},
+		{"../x: not an iSCSI name; try one like iqn.2001-04.com.example:disk", "--allow=../x"},
+		{short + ": the CHAP secret has 8 bytes, and 12 are the least (initiators of Windows take 12 to 16); try openssl rand -base64 12", "--chap-file=" + short},
+		{public + ": others than its owner may use the file (mode 0644); try chmod 600 " + public, "--chap-file=" + public},
+		{"/nowhere: no such file or directory", "--chap-file=/nowhere"},
+	} {
+		refused(t, "lunserve: "+tt.want, append(strings.Fields(tt.flag), "--iscsi", image)...)
+	}
+	refused(t, "lunserve: --open says nothing without --iscsi; try adding that", "--open", image)
+	s.ends()
+}

@@ -1,0 +1,30 @@
+package e2e
+
+import (
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// refused expects lunserve to end by itself, with exit status 1, nothing on
+// stdout, and want as the last of what it says: one line.
+func refused(t *testing.T, want string, args ...string) {
+	t.Helper()
+	refusedAs(t, regexp.QuoteMeta(want), exec.Command(binary, args...))
+}
+
+// refusedAs is refused for a command that becomes lunserve, and a pattern.
+func refusedAs(t *testing.T, want string, cmd *exec.Cmd) {
+	t.Helper()
+	before := traces(t)
+	s := launch(t, cmd)
+	if status := s.wait(); status != 1 {
+		t.Errorf("%v: exit status %d, want 1", cmd.Args, status)
+	}
+	lines := strings.Split(strings.TrimSpace(s.stderr.String()), "\n")
+	if last := lines[len(lines)-1]; !regexp.MustCompile("^(?:" + want + ")$").MatchString(last) {
+		t.Errorf("%v:\nsaid %s\nwant %s", cmd.Args, last, want)
+	}
+	sameTraces(t, before)
+}

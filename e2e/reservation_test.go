@@ -1,0 +1,32 @@
+package e2e
+
+import (
+	"os"
+	"testing"
+)
+
+// Reservations that are to outlive a power cut are kept in the folder that the
+// kernel has for them, which does not outlive the disk.
+func TestPersistentReservationIsKept(t *testing.T) {
+	const folder = "/var/target"
+	needTarget(t)
+	if exists(folder) {
+		t.Fatalf("%s: somebody uses it", folder)
+	}
+	s := start(t, newImage(t, tmpfsDir(t), 8<<20))
+	sg := generic(t, s.disks[0])
+	run(t, "sg_persist", "--out", "--register", "--param-sark=abc123", "--param-aptpl", sg)
+	run(t, "sg_persist", "--out", "--reserve", "--param-rk=abc123", "--prout-type=5", sg)
+	says(t, "sg_persist", "--in", "--read-reservation", sg).has("Key ?= ?0xabc123")
+	files := glob(t, folder+"/pr/aptpl_*")
+	if len(files) != 1 {
+		t.Fatalf("files: %v", files)
+	}
+	if text, err := os.ReadFile(files[0]); err != nil || len(text) == 0 {
+		t.Errorf("%s: %q, %v", files[0], text, err)
+	}
+	s.ends()
+	if exists(folder) {
+		t.Errorf("%s is still there", folder)
+	}
+}

@@ -1,0 +1,106 @@
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+// What is discarded reads as zeros, and the image gives its space back; what is
+// beside it stays.
+func TestDiscardShrinksTheImage(t *testing.T) {
+	for _, place := range places {
+		for _, sector := range []int{512, 4096} {
+			t.Run(fmt.Sprintf("%s/%d", place.name, sector), func(t *testing.T) {
+				needTarget(t)
+				const size = 8 << 20
+				image := newImage(t, place.dir(t), size)
+				s := start(t, fmt.Sprintf("--sector-size=%d", sector), image)
+				disk, data := s.disks[0], noise(size, 1)
+				write(t, disk, 0, data)
+				if n := allocated(t, image); n < size {
+					t.Fatalf("the image takes %d bytes, though all are written", n)
+				}
+
+				discard := func(off, n int, command ...string) {
+					t.Helper()
+					run(t, command[0], append(command[1:], disk)...)
+					clear(data[off : off+n])
+					holds(t, disk, 0, data)
+				}
+				shrunk := func(by int64) {
+					t.Helper()
+					if n := allocated(t, image); n > size-by+64<<10 {
+						t.Errorf("the image takes %d bytes, want %d", n, size-by)
+					}
+				}
+				discard(1<<20, 3<<20, "blkdiscard", "--offset=1MiB", "--length=3MiB")
+				shrunk(3 << 20)
+				discard(5<<20, 64*sector, "sg_unmap", "--force", fmt.Sprintf("--lba=%d", (5<<20)/sector), "--num=64")
+				discard(6<<20, 8*sector, "sg_unmap", "--force",
+					fmt.Sprintf("--lba=%d,%d", (6<<20)/sector, (6<<20)/sector+3), "--num=3,5")
+				// Zeros are not a discard: the space may stay.
+				discard(7<<20, 1<<19, "blkdiscard", "--zeroout", "--offset=7MiB", "--length=512KiB")
+				discard(0, size, "blkdiscard")
+				shrunk(size)
+
+				write(t, disk, 5<<20, noise(1<<20, 2)) // what is gone can be written
+				s.ends()
+				copy(data[5<<20:], noise(1<<20, 2))
+				holds(t, image, 0, data)
+			})
+		}
+	}
+}
+
+// A file that is removed gives its space back to the host.
+func TestTrimOfAFileSystemShrinksTheImage(t *testing.T) {
+	for name, fs := range fileSystems {
+		t.Run(name, func(t *testing.T) {
+			needTarget(t)
+			image := newImage(t, tmpfsDir(t), 320<<20)
+			s := start(t, image)
+			run(t, fs.make[0], append(fs.make[1:], s.disks[0])...)
+			dir := t.TempDir()
+			mount(t, s.disks[0], dir)
+			file := filepath.Join(dir, "file")
+			if err := os.WriteFile(file, noise(8<<20, 1), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			syscall.Sync()
+			full := allocated(t, image)
+			if err := os.Remove(file); err != nil {
+				t.Fatal(err)
+			}
+			syscall.Sync() // or the space is not free yet
+			run(t, "fstrim", dir)
+			if after := allocated(t, image); after > full-7<<20 {
+				t.Errorf("the image took %d bytes and takes %d", full, after)
+			}
+			run(t, "umount", dir)
+			run(t, fs.judge[0], append(fs.judge[1:], s.disks[0])...)
+		})
+	}
+}
+
+// A discard of the whole disk reaches the storage behind a block device, too.
+func TestDiscardReachesABlockDevice(t *testing.T) {
+	needTarget(t)
+	file := newImage(t, tmpfsDir(t), 4<<20)
+	s := start(t, loop(t, file))
+	write(t, s.disks[0], 0, noise(4<<20, 1))
+	run(t, "sg_sync", s.disks[0])
+	if n := allocated(t, file); n < 4<<20 {
+		t.Fatalf("%d bytes are behind the device, want all", n)
+	}
+	run(t, "blkdiscard", s.disks[0])
+	if n := allocated(t, file); n > 64<<10 {
+		t.Errorf("%d bytes are behind the device, want none", n)
+	}
+	if !bytes.Equal(read(t, s.disks[0], 0, 4<<20), make([]byte, 4<<20)) {
+		t.Error("discarded blocks are not zeros")
+	}
+}
