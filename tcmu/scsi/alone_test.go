@@ -245,7 +245,11 @@ func TestCommandsThatMayNotWaitAreLeftWhileOneIsAlone(t *testing.T) {
 				status, _, _, _ := d.Execute(raw(alone.cdb), [][]byte{out}, true)
 				done <- status
 			}()
-			<-g.reached
+			select {
+			case <-g.reached:
+			case status := <-done:
+				t.Fatalf("status %02x, and nothing was read", status)
+			}
 			calls := len(s.calls)
 			for _, cdb := range []string{"28 00 00000005 00 0001 00", "88 00 0000000000000100 00000001 00 00",
 				"2a 00 00000005 00 0001 00", "2a 08 00000400 00 0001 00", "00 00 00 00 00 00"} {

@@ -146,6 +146,21 @@ func TestOrWrite(t *testing.T) {
 	})
 }
 
+// TestForcedUnitAccessOfCommandsOfTwoParts: what they write is durable if FUA
+// asks for that.
+func TestForcedUnitAccessOfCommandsOfTwoParts(t *testing.T) {
+	same := noise(1 << 12)[5*512:][:512]
+	for _, cdb := range []string{"89 %02x 0000000000000005 000000 01 00 00", "8b %02x 0000000000000005 00000002 00 00"} {
+		for flags, end := range map[int]string{0x00: "", 0x10: "", 0x08: " durable", 0x18: " durable"} {
+			u := newUnit("sparse", 512)
+			_, why := must(t, u.Disk, at(cdb, flags), slices.Concat(same, same))
+			if n := len(u.calls); why != "" || n != 2 || !strings.HasPrefix(u.calls[1], "write") || strings.HasSuffix(u.calls[1], " durable") != (end != "") {
+				t.Errorf(cdb+": sense data %q; the store did %q", flags, why, u.calls)
+			}
+		}
+	}
+}
+
 // writeVerifies are the forms of WRITE AND VERIFY, with %x for byte 1, LBA and
 // length.
 var writeVerifies = []string{"2e%02x%08x00%04x00", "ae%02x%08x%08x0000", "8e%02x%016x%08x0000"}
