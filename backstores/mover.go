@@ -76,7 +76,7 @@ func (m *mover) run(bufs [][]byte, off int64, flags int, now bool) error {
 		var err error
 		switch {
 		case now:
-			n, err = m.now(m.fd, bufs[:min(len(bufs), atOnce)], off, flags)
+			n, err = m.now(m.fd, bufs[:min(len(bufs), manyAtOnce)], off, flags)
 		case len(bufs) == 1 && flags == 0:
 			n, err = m.one(m.fd, bufs[0], off) // has no vector to copy in
 		default:

@@ -17,20 +17,32 @@ const (
 
 // now makes the call without telling the Go scheduler, and so must not be made
 // where it may wait for long: for its duration no other goroutine runs on this
-// processor. bufs are at most atOnce.
+// processor. bufs are at most manyAtOnce.
 //
 // Being told that a thread may be in the kernel for long, the scheduler wakes
 // its monitor thread, which then looks after it every 20 µs; that costs more
 // than a copy of 4 KiB.
 func (c vectorCall) now(fd int, bufs [][]byte, off int64, flags int) (int, error) {
-	var iov [atOnce]unix.Iovec
+	if len(bufs) > atOnce {
+		var iov [manyAtOnce]unix.Iovec
+		return c.vector(fd, iov[:], bufs, off, flags)
+	}
+	var iov [atOnce]unix.Iovec // less to clear
+	return c.vector(fd, iov[:], bufs, off, flags)
+}
+
+// manyAtOnce buffers of a page are the longest command of the loopback fabric.
+const manyAtOnce = 256
+
+// vector makes the call by way of iov, which has room for bufs.
+func (c vectorCall) vector(fd int, iov []unix.Iovec, bufs [][]byte, off int64, flags int) (int, error) {
 	for i, b := range bufs {
 		iov[i].Base = unsafe.SliceData(b)
 		iov[i].SetLen(len(b))
 	}
 	// The offset is in two halves, of which a 64-bit kernel takes the low one
 	// for the whole.
-	n, _, errno := unix.RawSyscall6(uintptr(c), uintptr(fd), uintptr(unsafe.Pointer(&iov)), uintptr(len(bufs)), uintptr(off), 0, uintptr(flags))
+	n, _, errno := unix.RawSyscall6(uintptr(c), uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(iov))), uintptr(len(bufs)), uintptr(off), 0, uintptr(flags))
 	if errno != 0 {
 		return 0, errno
 	}
