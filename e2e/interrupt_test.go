@@ -41,39 +41,6 @@ func TestInterruptedStartLeavesNothing(t *testing.T) {
 	}
 }
 
-// A start that waits for its image can be interrupted, too. It ends when the
-// image answers.
-func TestStartThatWaitsIsInterrupted(t *testing.T) {
-	needTarget(t)
-	name, storage := newMapping(t, newImage(t, tmpfsDir(t), 1<<20))
-	run(t, "dmsetup", "suspend", name)
-	t.Cleanup(func() { run(t, "dmsetup", "resume", name) })
-
-	appears := watch(t, "/dev", "sg")
-	s := launch(t, exec.Command(binary, "-r", storage))
-	appears(s) // and next the kernel reads the partition table
-	s.signal(syscall.SIGTERM)
-	run(t, "dmsetup", "resume", name)
-	if _, err := s.stdout.ReadString('\n'); err == nil {
-		t.Error("it printed a path")
-	}
-	if status := s.wait(); status != 1 {
-		t.Errorf("exit status %d, want 1", status)
-	}
-}
-
-// newMapping makes a block device of a file, which can be suspended by its name.
-func newMapping(t *testing.T, file string) (name, node string) {
-	t.Helper()
-	device := loop(t, file)
-	name = "lunserve-e2e-" + filepath.Base(device)
-	size := strings.TrimSpace(run(t, "blockdev", "--getsz", device))
-	run(t, "dmsetup", "create", name, "--table", "0 "+size+" linear "+device+" 0")
-	t.Cleanup(func() { run(t, "dmsetup", "remove", name) })
-	// The node with the name is udev's to make.
-	return name, "/dev/" + strings.TrimSpace(run(t, "dmsetup", "info", "-c", "--noheadings", "-o", "blkdevname", name))
-}
-
 // watch returns a function that waits for a file to be made in dir, from now
 // on, whose name begins with prefix, by a server that has not ended before.
 func watch(t *testing.T, dir, prefix string) (appears func(*server)) {

@@ -12,13 +12,12 @@ import (
 // witnesses are the programs whose word the tests take, and the Debian
 // packages they are in. All are installed by
 //
-//	e2e/install dmsetup e2fsprogs fdisk fio kmod libiscsi-bin mount open-iscsi qemu-block-extra qemu-system-x86 \
+//	e2e/install e2fsprogs fdisk fio kmod libiscsi-bin mount open-iscsi qemu-block-extra qemu-system-x86 \
 //		qemu-utils sg3-utils strace util-linux xfsprogs
 var witnesses = map[string]string{
 	"blkdiscard":         "util-linux",
 	"blockdev":           "util-linux",
 	"cmp":                "diffutils",
-	"dmsetup":            "dmsetup",
 	"e2fsck":             "e2fsprogs",
 	"fio":                "fio",
 	"fstrim":             "util-linux",

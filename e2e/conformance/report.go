@@ -40,7 +40,7 @@ const preface = `# Conformance
 
 Written by ` + "`make conformance`" + `: %s against lunserve's disks, and against LIO fileio, the kernel's own,
 on Linux %s in the same boot. A test that says it skipped itself counts as SKIP. Every family has a new disk of 64 MiB:
-ReadOnly one that is write protected, PreventAllow and StartStopUnit one that lunserve calls removable (LIO has none), GetLBAStatus
+ReadOnly one that is write protected, PreventAllow one that lunserve calls removable (LIO has none), GetLBAStatus
 one of 4096-byte blocks (the family takes the next block for the next physical one), MultipathIO one with two portals.
 `
 

@@ -82,7 +82,7 @@ func kindFor(family string) kind {
 	switch family {
 	case "ReadOnly":
 		return readOnly
-	case "PreventAllow", "StartStopUnit":
+	case "PreventAllow":
 		return removable
 	case "GetLBAStatus": // it takes the next block for the next physical one
 		return bigBlocks
