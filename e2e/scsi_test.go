@@ -56,7 +56,7 @@ func TestDiskIsWhatWasAskedFor(t *testing.T) {
 				pages := says(t, "sg_vpd", sg).has(`\[sn\]`).has(`\[di\]`).has(`\[bl\]`).has(`\[bdc\]`)
 				says(t, "sg_vpd", "--page=bdc", sg).has(`Non-rotating medium`)
 				limits := says(t, "sg_vpd", "--page=bl", sg).
-					has(`Maximum transfer length: %d blocks`, (8<<20)/sector).
+					has(`Maximum transfer length: %d blocks`, (32<<20)/sector).
 					has(`Optimal transfer length granularity: %d blocks`, 4096/sector)
 				opcodes := says(t, "sg_opcodes", "--no-inquiry", sg).
 					has(`Read\(10\)`).has(`Read\(16\)`).has(`Write\(10\)`).has(`Synchronize cache\(10\)`).has(`Inquiry`)
