@@ -54,17 +54,40 @@ func runFamily(p peer, dir, logs, family string) (r results, took time.Duration,
 	defer cancel()
 	// Allowed to destroy data, and to sanitize; verbose.
 	cmd := exec.CommandContext(ctx, "iscsi-test-cu", append([]string{"-d", "-S", "-v", "-t", "ALL." + family}, urls...)...)
+	said := new(bounded)
+	cmd.Stdout, cmd.Stderr = said, said
 	began := time.Now()
-	text, err := cmd.CombinedOutput()
+	err = cmd.Run()
 	took = time.Since(began)
-	if _, failed := errors.AsType[*exec.ExitError](err); failed {
+	text := said.text
+	if _, failed := errors.AsType[*exec.ExitError](err); failed || err == errTooMuch {
 		err = nil // it is in the text
 	}
-	if ctx.Err() != nil {
+	switch {
+	case said.full:
+		text = append(text, "\nconformance: it would not stop\n"...)
+	case ctx.Err() != nil:
 		text = append(text, fmt.Sprintf("\nconformance: killed after %v\n", *limit)...)
 	}
 	err = errors.Join(err, stop(), os.WriteFile(filepath.Join(logs, family+".log"), text, 0o644))
 	return parse(text), took, err
+}
+
+// A bounded is a text that refuses to grow beyond what any family says that
+// does not run in circles; whoever writes it is stopped by that.
+type bounded struct {
+	text []byte
+	full bool
+}
+
+var errTooMuch = errors.New("too much to be sensible")
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.full = b.full || len(b.text)+len(p) > 1<<20; b.full {
+		return 0, errTooMuch
+	}
+	b.text = append(b.text, p...)
+	return len(p), nil
 }
 
 // A kind is a kind of disk.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -105,5 +106,14 @@ func TestEachRowIsExplainedOrReported(t *testing.T) {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in:\n%s", want, b.String())
 		}
+	}
+}
+
+func TestFamilyThatRunsInCirclesIsStopped(t *testing.T) {
+	said := new(bounded)
+	cmd := exec.CommandContext(t.Context(), "yes")
+	cmd.Stdout, cmd.Stderr = said, said
+	if err := cmd.Run(); err == nil || !said.full || len(said.text) == 0 {
+		t.Errorf("%v, %d bytes", err, len(said.text))
 	}
 }
