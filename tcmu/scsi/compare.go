@@ -10,11 +10,16 @@ const maxCompareAndWrite = 255
 func (d *Disk) compareAndWrite(r request) (int, error) {
 	lba, blocks := r.blocks()
 	off, n, err := d.extent(lba, blocks)
-	if err != nil || n == 0 {
+	switch {
+	case err != nil:
 		return 0, err
-	}
-	if int64(r.room()) != 2*n {
+	case n == 0 && r.room() > 0:
+		// More blocks than the field counts, most likely.
+		return 0, badField(13, -1)
+	case int64(r.room()) != 2*n:
 		return 0, listTooShort
+	case n == 0:
+		return 0, nil
 	}
 	list, err := r.list(int(2 * n))
 	if err != nil {

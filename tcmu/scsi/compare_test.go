@@ -297,3 +297,16 @@ func TestTransferLimitOfCommandsThatCopy(t *testing.T) {
 		}
 	}
 }
+
+// A count of blocks that has run over, as 256 do in its one byte, is not taken
+// for none: the data-out tells.
+func TestCompareAndWriteOfNoBlocksTakesNoData(t *testing.T) {
+	u := newUnit("writable", 512)
+	cdb := raw("89 00 0000000000000000 000000 00 00 00")
+	if _, why := must(t, u.Disk, cdb, make([]byte, 512*512)); why != "5/24/00 cdb 13" {
+		t.Errorf("sense data %q", why)
+	}
+	if _, why := must(t, u.Disk, cdb, nil); why != "" {
+		t.Errorf("without data-out: sense data %q", why)
+	}
+}
