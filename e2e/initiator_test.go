@@ -161,12 +161,15 @@ func (n *node) refused(why string) {
 // eventually waits for what another process does, which has nothing to wait on.
 func (i *initiator) eventually(done func() bool) {
 	i.t.Helper()
-	deadline := time.Now().Add(patience)
+	enough := time.After(patience)
+	look := time.NewTicker(50 * time.Millisecond)
+	defer look.Stop()
 	for !done() {
-		if time.Now().After(deadline) {
+		select {
+		case <-look.C:
+		case <-enough:
 			i.t.Fatalf("not after %v", patience)
 		}
-		time.Sleep(50 * time.Millisecond)
 	}
 }
 
