@@ -56,10 +56,9 @@ func (m machine) keepReservations(serial string) (*Reservations, error) {
 
 // mkdir makes a folder unless it is there.
 func (r *Reservations) mkdir(dir string) error {
-	err := unix.Mkdir(dir, 0o755)
-	if err == nil {
-		err = unix.Chmod(dir, 0o755|unix.S_ISVTX)
-	}
+	// With its sticky bit from the first moment: another lunserve that found it
+	// without would leave it to us, who may be gone first.
+	err := unix.Mkdir(dir, 0o755|unix.S_ISVTX)
 	if err != nil && err != unix.EEXIST {
 		return fmt.Errorf("%s: mkdir: %w", dir, err)
 	}
