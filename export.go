@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/lunserve/lunserve/backstores"
@@ -21,7 +23,41 @@ type export struct {
 	store     backstores.Backstore
 	disk      *scsi.Disk
 	device    *configfs.Device
-	name      string // by which the user knows the disk: the first line that is only about it on stdout, or path
+
+	// By what the disk can be used; each is empty if not in that way. The
+	// fabrics set them.
+	node        string // such as /dev/sdb
+	portal, iqn string // of the iSCSI target
+	lun         int    // of every target
+	wwpn        string // of the vhost target
+}
+
+// uri is what iSCSI initiators take for the disk.
+func (x *export) uri() string {
+	if x.iqn == "" {
+		return ""
+	}
+	return fmt.Sprintf("iscsi://%s/%s/%d", x.portal, x.iqn, x.lun)
+}
+
+// title is what the user knows the disk by.
+func (x *export) title() string { return cmp.Or(x.node, x.uri(), x.path) }
+
+// lines are what is printed on stdout, by which the disks can be used: the
+// paths of all, then all URLs, then the WWPN.
+func lines(exports []*export) (all []string) {
+	for _, name := range []func(*export) string{
+		func(x *export) string { return x.node },
+		(*export).uri,
+		func(x *export) string { return x.wwpn },
+	} {
+		for _, x := range exports {
+			if line := name(x); line != "" && !slices.Contains(all, line) {
+				all = append(all, line)
+			}
+		}
+	}
+	return all
 }
 
 // attach makes the kernel's side of the disk and serves it, as a LUN of no

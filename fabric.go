@@ -14,9 +14,9 @@ type fabric interface {
 	kind() string
 	// check tells what is wrong when nothing has been made yet.
 	check() error
-	// up makes the target. The rings are served by then. What it returns are
-	// lines for stdout, by which the disks can be used now.
-	up(ctx context.Context, exports []*export) (lines []string, err error)
+	// up makes the target, and tells each export by what it can be used now.
+	// The rings are served by then.
+	up(ctx context.Context, exports []*export) error
 	// users are phrases that say who uses the disks, and which.
 	users() []string
 	// down takes the target away. The rings must still be served.

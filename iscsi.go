@@ -95,9 +95,9 @@ func (f *iscsi) check() error {
 	})
 }
 
-func (f *iscsi) up(_ context.Context, exports []*export) (urls []string, err error) {
+func (f *iscsi) up(_ context.Context, exports []*export) (err error) {
 	if f.target, err = configfs.NewISCSI(f.spec); err != nil {
-		return nil, err
+		return err
 	}
 	at := f.spec.Portals[0].String()
 	if f.spec.Portals[0].Addr().IsUnspecified() {
@@ -105,12 +105,12 @@ func (f *iscsi) up(_ context.Context, exports []*export) (urls []string, err err
 	}
 	for n, x := range exports {
 		if err := f.target.AddLUN(n, x.device); err != nil {
-			return nil, err
+			return err
 		}
-		urls = append(urls, fmt.Sprintf("iscsi://%s/%s/%d", at, f.spec.IQN, n))
+		x.portal, x.iqn = at, f.spec.IQN
 	}
 	if err := f.target.Enable(); err != nil {
-		return nil, err
+		return err
 	}
 	if len(f.spec.Portals) > 1 {
 		var all []string
@@ -119,7 +119,7 @@ func (f *iscsi) up(_ context.Context, exports []*export) (urls []string, err err
 		}
 		say("%s: at %s", f.spec.IQN, strings.Join(all, ", "))
 	}
-	return urls, nil
+	return nil
 }
 
 // users waits a moment for sessions to go: the kernel tells an initiator that it

@@ -11,14 +11,14 @@ import (
 type loopback struct {
 	image  string // the first
 	target *configfs.Loopback
-	nodes  []string // such as /dev/sdb
+	disks  []*export
 }
 
 func (f *loopback) kind() string { return "loopback" }
 
 func (f *loopback) check() error { return nil }
 
-func (f *loopback) up(ctx context.Context, exports []*export) ([]string, error) {
+func (f *loopback) up(ctx context.Context, exports []*export) error {
 	err := unnamed(f.image, func(n int) error {
 		wwn, err := configfs.WWN(f.image, fmt.Sprint("target ", n))
 		if err == nil {
@@ -27,22 +27,21 @@ func (f *loopback) up(ctx context.Context, exports []*export) ([]string, error) 
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
+	f.disks = exports
 	for n, x := range exports {
-		node, err := f.target.AddLUN(ctx, n, x.device)
-		if err != nil {
-			return nil, err
+		if x.node, err = f.target.AddLUN(ctx, n, x.device); err != nil {
+			return err
 		}
-		f.nodes = append(f.nodes, node)
 	}
-	return f.nodes, nil
+	return nil
 }
 
 func (f *loopback) users() (phrases []string) {
-	for _, node := range f.nodes {
-		for _, user := range configfs.InUse(node) {
-			phrases = append(phrases, node+" is "+user)
+	for _, x := range f.disks {
+		for _, user := range configfs.InUse(x.node) {
+			phrases = append(phrases, x.node+" is "+user)
 		}
 	}
 	return phrases

@@ -9,7 +9,6 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/dustin/go-humanize"
 
@@ -46,115 +45,61 @@ func (c *serveCmd) Run(ctx context.Context) (err error) {
 	var down undo
 	defer func() { err = errors.Join(err, down.run()) }()
 
-	// A later signal is for wait; during set-up each ends it.
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, endings...)
-	defer signal.Stop(signals)
+	// A later signal is for the service; during set-up each ends it.
+	s := &service{signals: make(chan os.Signal, 2)}
+	signal.Notify(s.signals, endings...)
+	defer signal.Stop(s.signals)
 
-	fabrics, err := c.fabrics()
-	if err != nil {
+	if err := c.bringUp(ctx, s, &down); err != nil {
+		return err
+	}
+	if err := s.announce(); err != nil {
+		return err
+	}
+	err = s.wait()
+	err = errors.Join(err, down.run())
+	s.summarize()
+	return err
+}
+
+// bringUp makes the disks.
+func (c *serveCmd) bringUp(ctx context.Context, s *service, down *undo) (err error) {
+	if s.fabrics, err = c.fabrics(); err != nil {
 		return err
 	}
 	// All images first, as the most likely thing to be wrong; the kernel is
 	// not touched for a typing error.
-	var exports []*export
-	for _, path := range c.Images {
-		x, err := c.open(ctx, path, &down)
+	for lun, path := range c.Images {
+		x, err := c.open(ctx, path, down)
 		if err != nil {
 			return err
 		}
-		exports = append(exports, x)
+		x.lun = lun
+		s.exports = append(s.exports, x)
 	}
 	var kinds []string
-	for _, f := range fabrics {
+	for _, f := range s.fabrics {
 		kinds = append(kinds, f.kind())
 	}
 	if err := configfs.Ready(kinds...); err != nil {
 		return err
 	}
-	for _, f := range fabrics {
+	for _, f := range s.fabrics {
 		if err := f.check(); err != nil {
 			return err
 		}
 	}
-	failed := make(chan error, len(exports)) // of rings
-	for _, x := range exports {
-		if err := x.attach(failed, &down); err != nil {
+	s.failed = make(chan error, len(s.exports))
+	for _, x := range s.exports {
+		if err := x.attach(s.failed, down); err != nil {
 			return err
 		}
 	}
-	var lines []string
-	for _, f := range fabrics {
+	for _, f := range s.fabrics {
 		down.push(f.down)
-		more, err := f.up(ctx, exports)
-		if err != nil {
-			return errors.Join(err, pending(failed))
+		if err := f.up(ctx, s.exports); err != nil {
+			return errors.Join(err, pending(s.failed))
 		}
-		lines = append(lines, more...)
-	}
-	for i, x := range exports {
-		x.name = x.path
-		if len(lines) >= len(exports) {
-			x.name = lines[i]
-		}
-	}
-	start := time.Now()
-	for _, line := range lines {
-		if _, err := fmt.Println(line); err != nil {
-			return err
-		}
-	}
-	for _, x := range exports {
-		x.created = false // it is the user's now
-	}
-	err = wait(signals, failed, fabrics)
-	return errors.Join(err, down.run(), c.summary(exports, time.Since(start)))
-}
-
-// wait serves until a signal asks for the end or a ring fails. A disk in use is
-// not taken away at the first ^C.
-func wait(signals <-chan os.Signal, failed <-chan error, fabrics []fabric) error {
-	for asked := false; ; asked = true {
-		select {
-		case err := <-failed:
-			return err
-		case s := <-signals:
-			var users []string
-			for _, f := range fabrics {
-				users = append(users, f.users()...)
-			}
-			if len(users) == 0 {
-				return nil
-			}
-			why := strings.Join(users, ", ")
-			if asked || s != os.Interrupt {
-				return fmt.Errorf("%s: taken away all the same", why)
-			}
-			say("%s; ^C again to take it away all the same", why)
-		}
-	}
-}
-
-// pending is the error of a ring that has failed, if any has.
-func pending(failed <-chan error) error {
-	select {
-	case err := <-failed:
-		return err
-	default:
-		return nil
-	}
-}
-
-// summary says what the disks have done. It is printed when they are gone.
-func (c *serveCmd) summary(exports []*export, d time.Duration) error {
-	if d > 10*time.Second {
-		d = d.Round(time.Second)
-	}
-	for _, x := range exports {
-		s := x.disk.Stats()
-		say("%s removed; %s reads (%s), %s writes (%s) in %v", x.name,
-			humanize.Comma(int64(s.Reads)), humanize.IBytes(s.ReadBytes),
-			humanize.Comma(int64(s.Writes)), humanize.IBytes(s.WrittenBytes), d.Round(time.Millisecond))
 	}
 	return nil
 }

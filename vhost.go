@@ -19,7 +19,7 @@ func (f *vhost) kind() string { return "vhost" }
 
 func (f *vhost) check() error { return nil }
 
-func (f *vhost) up(_ context.Context, exports []*export) ([]string, error) {
+func (f *vhost) up(_ context.Context, exports []*export) error {
 	err := unnamed(f.image, func(n int) (err error) {
 		if f.wwn, err = configfs.WWN(f.image, fmt.Sprint("vhost ", n)); err == nil {
 			f.target, err = configfs.NewVhost(f.wwn)
@@ -27,15 +27,16 @@ func (f *vhost) up(_ context.Context, exports []*export) ([]string, error) {
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for n, x := range exports {
 		if err := f.target.AddLUN(n, x.device); err != nil {
-			return nil, err
+			return err
 		}
+		x.wwpn = f.wwn
 	}
 	say("for QEMU: -device vhost-scsi-pci,wwpn=%s", f.wwn)
-	return []string{f.wwn}, nil
+	return nil
 }
 
 func (f *vhost) users() (phrases []string) {
