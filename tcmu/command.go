@@ -3,6 +3,7 @@ package tcmu
 import (
 	"slices"
 	"sync"
+	"time"
 )
 
 // A command is a SCSI command taken from the ring. It is used again for
@@ -13,6 +14,9 @@ type command struct {
 	data [][]byte // in the mapping, lent by the kernel until the answer
 	room [maxCDB + entryAlign - 1]byte
 	next *command // the link of the list it is in
+
+	watcher *Watcher  // who watched when it was taken, or nil
+	taken   time.Time // from the ring, if somebody watched
 
 	// aborted is set while it waits for a worker, if the initiator has given
 	// it up. It is to be answered, but no more to be executed.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,6 +19,8 @@ type Device struct {
 	uio  *uio
 	mem  []byte
 	ring *ring
+
+	watcher atomic.Pointer[Watcher]
 }
 
 // Open opens the UIO device of a TCM-USER device, such as /dev/uio0.

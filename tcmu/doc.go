@@ -13,6 +13,7 @@
 // both sides touch at once, and the only ones read or written atomically.
 //
 // A [Device] owns the mapping. [Device.Serve] hands each command to a
-// [Handler], which sees a CDB and data buffers and knows nothing of rings.
+// [Handler], which sees a CDB and data buffers and knows nothing of rings. A
+// [Watcher] may look on, and a [Meter] count how long commands take.
 // The package knows nothing of SCSI, nor of how the device was made.
 package tcmu

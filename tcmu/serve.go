@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // A Handler executes SCSI commands. Its method is called by several goroutines
@@ -41,6 +43,7 @@ type server struct {
 	ring    *ring
 	uio     *uio
 	handler Handler
+	watcher *atomic.Pointer[Watcher]
 	queue   *queue
 	workers sync.WaitGroup
 	started int // workers; touched by the ring's goroutine alone
@@ -53,7 +56,7 @@ type server struct {
 // Take the LUN out of its fabric before ctx is done: the kernel waits there
 // for commands in flight, and only Serve can answer them.
 func (d *Device) Serve(ctx context.Context, h Handler) (err error) {
-	s := &server{ring: d.ring, uio: d.uio, handler: h, queue: newQueue()}
+	s := &server{ring: d.ring, uio: d.uio, handler: h, watcher: &d.watcher, queue: newQueue()}
 	interrupted := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(interrupted)
@@ -93,6 +96,9 @@ func (s *server) drain() error {
 		if err != nil || !taken {
 			return errors.Join(err, s.show())
 		}
+		if c.watcher = s.watcher.Load(); c.watcher != nil {
+			c.taken = time.Now()
+		}
 		if !s.execute(c, false) {
 			s.handOver(c)
 			c = s.queue.blank()
@@ -115,9 +121,17 @@ func (s *server) drain() error {
 func (s *server) execute(c *command, wait bool) bool {
 	status, n, sense, ok := s.handler.Execute(c.cdb, c.data, wait)
 	if ok {
-		s.ring.answer(c.id, status, n, sense)
+		s.answer(c, status, n, sense)
 	}
 	return ok
+}
+
+// answer writes the answer to c. From then on its buffers are others'.
+func (s *server) answer(c *command, status byte, n int, sense []byte) {
+	if c.watcher != nil {
+		(*c.watcher).Watch(c.cdb, c.data, status, n, sense, time.Since(c.taken))
+	}
+	s.ring.answer(c.id, status, n, sense)
 }
 
 // show tells the kernel of the answers that it has not seen.
@@ -137,7 +151,7 @@ func (s *server) handOver(c *command) {
 	s.workers.Go(func() {
 		for c := s.queue.take(); c != nil; c = s.queue.take() {
 			if c.aborted {
-				s.ring.answer(c.id, taskAborted, 0, nil)
+				s.answer(c, taskAborted, 0, nil)
 			} else {
 				s.execute(c, true)
 			}

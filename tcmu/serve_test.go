@@ -256,11 +256,13 @@ func BenchmarkServe(b *testing.B) {
 		name  string
 		op    byte
 		depth int
+		watch bool
 	}{
-		{"Read4KiB/qd1", 0x28, 1},
-		{"Read4KiB/qd32", 0x28, 32},
-		{"Write4KiB/qd1", 0x2a, 1},
-		{"Write4KiB/qd32", 0x2a, 32},
+		{"Read4KiB/qd1", 0x28, 1, false},
+		{"Read4KiB/qd32", 0x28, 32, false},
+		{"Read4KiB/qd32/watched", 0x28, 32, true},
+		{"Write4KiB/qd1", 0x2a, 1, false},
+		{"Write4KiB/qd32", 0x2a, 32, false},
 	} {
 		b.Run(bb.name, func(b *testing.B) {
 			k, d := newKernel(b, 65536)
@@ -272,6 +274,10 @@ func BenchmarkServe(b *testing.B) {
 				copy(medium, data[0])
 				return 0, 0, nil, true
 			}))
+			if bb.watch {
+				var m Meter
+				d.SetWatcher(watcherFunc(func(w watched) { m.Add(w.took) }))
+			}
 			cdb := []byte{bb.op, 9: 0}
 			b.SetBytes(4096)
 			b.ReportAllocs()
