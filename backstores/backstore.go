@@ -32,7 +32,7 @@ type Backstore interface {
 	io.Closer
 
 	// Size is the length in bytes, exactly as found; it need not be a
-	// multiple of any block. It does not change while the store is open.
+	// multiple of any block. Nothing but [Resize] changes it.
 	Size() int64
 }
 
@@ -103,6 +103,14 @@ type (
 		// reads as zeros. What follows need not be of the other kind. A
 		// write or Trim in between may make the answer old.
 		Extent(off int64) (n int64, data bool, err error)
+	}
+
+	Resizer interface {
+		// Resize makes the image n bytes long or, if n is 0, finds out how
+		// long others have made it; Size is that from then on. It never makes
+		// an image shorter, others may. After an error, which does not name
+		// the image, Size is what it was.
+		Resize(n int64) error
 	}
 )
 
@@ -205,6 +213,15 @@ func Extent(b Backstore, off int64) (n int64, data bool, err error) {
 		return 0, false, fmt.Errorf("extent at %d: %w", off, err)
 	}
 	return b.Size() - off, true, nil
+}
+
+// Resize makes b n bytes long or, if n is 0, as long as its image has become.
+// A b that is no [Resizer] stays as it is, which is an error.
+func Resize(b Backstore, n int64) error {
+	if r, ok := b.(Resizer); ok {
+		return r.Resize(n)
+	}
+	return cannot("resize")
 }
 
 // within is nil if the n bytes at off lie in a store of size bytes.

@@ -11,7 +11,8 @@ func FullyProvisioned(b Backstore) Backstore {
 		return struct {
 			Backstore
 			VectorReader
-		}{b, full{Backstore: b}}
+			Resizer
+		}{b, full{Backstore: b}, full{Backstore: b}}
 	}
 	return full{b, w}
 }
@@ -34,3 +35,4 @@ func (f full) WriteVec(bufs [][]byte, off int64, flag Flag) error {
 
 func (f full) Flush() error            { return Flush(f.Backstore) }
 func (f full) Zero(off, n int64) error { return Zero(f.Backstore, off, n) }
+func (f full) Resize(n int64) error    { return Resize(f.Backstore, n) }

@@ -179,7 +179,7 @@ func openOverlay(path string, readOnly bool) (_ *overlay, err error) {
 		}
 	}
 	if !readOnly {
-		file.size = max(st.Size, o.header.fileBytes())
+		file.size.Store(max(st.Size, o.header.fileBytes()))
 	}
 	if err := o.read(file, session(fd), readOnly); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)

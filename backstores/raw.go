@@ -14,7 +14,7 @@ import (
 type raw struct {
 	path   string
 	fd     int
-	size   int64
+	size   atomic.Int64
 	block  int64 // what fallocate must be aligned to: 1, or the block size of a device
 	reads  mover
 	closed atomic.Bool
@@ -22,12 +22,13 @@ type raw struct {
 
 // open makes r the image in an open file. A raw holds what must not be copied.
 func (r *raw) open(path string, fd int, size, block int64) {
-	r.path, r.fd, r.size, r.block = path, fd, size, block
+	r.path, r.fd, r.block = path, fd, block
+	r.size.Store(size)
 	r.reads.fd, r.reads.one, r.reads.many, r.reads.now = fd, unix.Pread, unix.Preadv2, preadv2.now
 	r.reads.pace.expect(copyTime(fd))
 }
 
-func (r *raw) Size() int64 { return r.size }
+func (r *raw) Size() int64 { return r.size.Load() }
 
 // Close releases the image's locks along with the file.
 func (r *raw) Close() error {
@@ -41,10 +42,11 @@ func (r *raw) Close() error {
 }
 
 func (r *raw) ReadAt(p []byte, off int64) (int, error) {
+	size := r.Size()
 	if off < 0 {
-		return 0, r.failed("read", off, int64(len(p)), within(r.size, off, 0))
+		return 0, r.failed("read", off, int64(len(p)), within(size, off, 0))
 	}
-	there := p[:min(int64(len(p)), max(r.size-off, 0))]
+	there := p[:min(int64(len(p)), max(size-off, 0))]
 	if n, err := r.reads.at(there, off); err != nil {
 		return n, r.failed("read", off, int64(len(p)), err)
 	}
@@ -55,9 +57,9 @@ func (r *raw) ReadAt(p []byte, off int64) (int, error) {
 }
 
 func (r *raw) ReadVec(bufs [][]byte, off int64, f Flag) error {
-	n := length(bufs)
-	if off < 0 || n > r.size-off {
-		return r.failed("read", off, n, within(r.size, off, n))
+	n, size := length(bufs), r.Size()
+	if off < 0 || n > size-off {
+		return r.failed("read", off, n, within(size, off, n))
 	}
 	if err := r.reads.move(bufs, off, n, f); err != nil {
 		return r.failed("read", off, n, err)
@@ -69,30 +71,31 @@ func (r *raw) ReadVec(bufs [][]byte, off int64, f Flag) error {
 // preallocated range that was never written may count as a hole, as it reads
 // as zeros. The file's position, which lseek moves, is used by nobody.
 func (r *raw) Extent(off int64) (int64, bool, error) {
-	if err := within(r.size, off, 1); err != nil {
+	size := r.Size()
+	if err := within(size, off, 1); err != nil {
 		return 0, false, r.failed("extent", off, 1, err)
 	}
 	for {
 		data, err := unix.Seek(r.fd, off, unix.SEEK_DATA)
 		switch {
 		case err == unix.ENXIO: // no data from here on
-			if end, err := unix.Seek(r.fd, 0, unix.SEEK_END); err != nil || end < r.size {
+			if end, err := unix.Seek(r.fd, 0, unix.SEEK_END); err != nil || end < size {
 				return 0, false, r.failed("extent", off, 1, io.ErrUnexpectedEOF)
 			}
-			return r.size - off, false, nil
+			return size - off, false, nil
 		case err == unix.EINVAL || err == unix.EOPNOTSUPP:
-			return r.size - off, true, nil
+			return size - off, true, nil
 		case err != nil:
 			return 0, false, r.failed("extent", off, 1, err)
 		case data > off:
-			return min(data, r.size) - off, false, nil
+			return min(data, size) - off, false, nil
 		}
 		hole, err := unix.Seek(r.fd, off, unix.SEEK_HOLE)
 		if err != nil {
 			return 0, false, r.failed("extent", off, 1, err)
 		}
 		if hole > off {
-			return min(hole, r.size) - off, true, nil
+			return min(hole, size) - off, true, nil
 		}
 		// The data was trimmed between the two questions. Ask again.
 	}

@@ -18,7 +18,7 @@ func (w *writableRaw) open(path string, fd int, size, block int64) {
 }
 
 func (w *writableRaw) WriteAt(p []byte, off int64) (int, error) {
-	err := within(w.size, off, int64(len(p)))
+	err := within(w.Size(), off, int64(len(p)))
 	n := 0
 	if err == nil {
 		n, err = w.writes.at(p, off)
@@ -30,9 +30,9 @@ func (w *writableRaw) WriteAt(p []byte, off int64) (int, error) {
 }
 
 func (w *writableRaw) WriteVec(bufs [][]byte, off int64, f Flag) error {
-	n := length(bufs)
-	if off < 0 || n > w.size-off {
-		return w.failed("write", off, n, within(w.size, off, n)) // the file must not grow
+	n, size := length(bufs), w.Size()
+	if off < 0 || n > size-off {
+		return w.failed("write", off, n, within(size, off, n)) // the file must not grow
 	}
 	var err error
 	switch {
@@ -75,7 +75,7 @@ func (w *writableRaw) writeDurable(bufs [][]byte, off int64) error {
 func (w *writableRaw) Flush() error {
 	w.syncs.begin()
 	if err := w.syncs.end(fdatasync(w.fd)); err != nil {
-		return w.failed("flush", 0, w.size, err)
+		return w.failed("flush", 0, w.Size(), err)
 	}
 	return nil
 }
@@ -107,7 +107,7 @@ func (w *writableRaw) Zero(off, n int64) error {
 // by writing. A file's edges within a page or block are the kernel's business;
 // a device refuses what is not made of whole blocks, so its edges are written.
 func (w *writableRaw) clear(what string, off, n int64, ways ...uint32) error {
-	if err := within(w.size, off, n); err != nil {
+	if err := within(w.Size(), off, n); err != nil {
 		return w.failed(what, off, n, err)
 	}
 	end := off + n

@@ -23,6 +23,9 @@ type tempImage struct {
 func (t *tempImage) Describe() string { return t.facts.String() + ", unpacked to " + t.dir }
 func (t *tempImage) Facts() Facts     { return t.facts }
 
+// Resize: the file's length was never that of the disk.
+func (t *tempImage) Resize(int64) error { return cannot("resize") }
+
 // unpackTemp unpacks a file that can be read only from end to end.
 func unpackTemp(f *zstdFile, o Options) (_ Backstore, err error) {
 	what := "frames as large as these"
