@@ -11,7 +11,7 @@ import (
 // READ CAPACITY (16).
 func (d *Disk) readCapacity10(r request) (int, error) {
 	var b [8]byte
-	binary.BigEndian.PutUint32(b[0:], uint32(min(d.blocks-1, math.MaxUint32)))
+	binary.BigEndian.PutUint32(b[0:], uint32(min(d.blocks.Load()-1, math.MaxUint32)))
 	binary.BigEndian.PutUint32(b[4:], uint32(d.BlockSize))
 	return r.reply(b[:], len(b))
 }
@@ -19,7 +19,7 @@ func (d *Disk) readCapacity10(r request) (int, error) {
 // readCapacity16 is SBC-4, READ CAPACITY (16) command.
 func (d *Disk) readCapacity16(r request) (int, error) {
 	var b [32]byte
-	binary.BigEndian.PutUint64(b[0:], d.blocks-1)
+	binary.BigEndian.PutUint64(b[0:], d.blocks.Load()-1)
 	binary.BigEndian.PutUint32(b[8:], uint32(d.BlockSize))
 	b[13] = byte(bits.TrailingZeros(physicalBlock) - bits.TrailingZeros(uint(d.BlockSize)))
 	if d.has&thin != 0 {

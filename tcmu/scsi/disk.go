@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -26,7 +27,7 @@ type Options struct {
 type Disk struct {
 	Options
 	store  backstores.Backstore
-	blocks uint64
+	blocks atomic.Uint64
 	has    kind
 	rows   []row
 	lookup [256][]row // rows by opcode
@@ -44,7 +45,8 @@ type Disk struct {
 // NewDisk returns the disk whose contents are in store. Bytes after the last
 // whole block are not part of it. The store stays the caller's.
 func NewDisk(store backstores.Backstore, o Options) *Disk {
-	d := &Disk{Options: o, store: store, blocks: uint64(store.Size()) / uint64(o.BlockSize)}
+	d := &Disk{Options: o, store: store}
+	d.blocks.Store(uint64(store.Size()) / uint64(o.BlockSize))
 	if _, ok := store.(io.WriterAt); ok {
 		d.has |= writable
 	}
@@ -166,7 +168,7 @@ func (d *Disk) find(cdb []byte) (*row, error) {
 // extent returns the bytes of the medium that a command names, as an offset
 // and a length.
 func (d *Disk) extent(lba, blocks uint64) (off, n int64, err error) {
-	if lba > d.blocks || blocks > d.blocks-lba {
+	if all := d.blocks.Load(); lba > all || blocks > all-lba {
 		return 0, 0, lbaOutOfRange.at(lba)
 	}
 	return int64(lba) * int64(d.BlockSize), int64(blocks) * int64(d.BlockSize), nil

@@ -81,9 +81,9 @@ func parameter(code uint16, value []byte) []byte {
 // provisioningLog is SBC-4, Logical Block Provisioning log page: how many
 // blocks are mapped, in units of the threshold set size, which is one.
 func (d *Disk) provisioningLog() ([]byte, error) {
-	used := uint64(0)
-	for lba := uint64(0); lba < d.blocks; {
-		n, mapped, err := d.alike(lba)
+	used, end := uint64(0), d.blocks.Load()
+	for lba := uint64(0); lba < end; {
+		n, mapped, err := d.alike(lba, end)
 		if err != nil {
 			return nil, err
 		}

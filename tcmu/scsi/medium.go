@@ -50,6 +50,15 @@ func (m *medium) attention() error {
 	return pending
 }
 
+// raise has initiators told of s. That the medium is another one says more.
+func (m *medium) raise(s Sense) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.pending == nil {
+		m.pending = s
+	}
+}
+
 // preventAllow is SPC-5, PREVENT ALLOW MEDIUM REMOVAL command. There is one
 // state for all initiators, as they cannot be told apart.
 func (d *Disk) preventAllow(r request) (int, error) {

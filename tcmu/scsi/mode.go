@@ -113,14 +113,15 @@ func (d *Disk) modeSense(r request) (int, error) {
 
 // blockDescriptor is SBC-4, Mode parameter block descriptors.
 func (d *Disk) blockDescriptor(long bool) []byte {
+	blocks := d.blocks.Load()
 	if long {
 		b := make([]byte, 16)
-		binary.BigEndian.PutUint64(b, d.blocks)
+		binary.BigEndian.PutUint64(b, blocks)
 		binary.BigEndian.PutUint32(b[12:], uint32(d.BlockSize))
 		return b
 	}
 	b := make([]byte, 8)
-	binary.BigEndian.PutUint32(b, uint32(min(d.blocks, math.MaxUint32)))
+	binary.BigEndian.PutUint32(b, uint32(min(blocks, math.MaxUint32)))
 	binary.BigEndian.PutUint32(b[4:], uint32(d.BlockSize)) // its high byte is reserved, and zero
 	return b
 }

@@ -131,7 +131,7 @@ func (d *Disk) sanitize(r request, passes int, erase func(pass int, off, n int64
 // everywhere calls erase for all of the medium, in parts.
 func (d *Disk) everywhere(passes int, erase func(pass int, off, n int64) error) error {
 	const part = 16 << 20
-	size := int64(d.blocks) * int64(d.BlockSize)
+	size := d.Size()
 	for pass := range passes {
 		for off := int64(0); off < size; off += part {
 			if d.sanitizing.stop.Load() {

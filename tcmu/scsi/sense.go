@@ -62,6 +62,7 @@ var (
 	savingUnsupported  = Sense{Key: illegalRequest, Code: 0x3900}
 	removalPrevented   = Sense{Key: illegalRequest, Code: 0x5302}
 	mediumChanged      = Sense{Key: unitAttention, Code: 0x2800}
+	capacityChanged    = Sense{Key: unitAttention, Code: 0x2a09}
 	writeProtected     = Sense{Key: dataProtect, Code: 0x2700}
 	softwareProtected  = Sense{Key: dataProtect, Code: 0x2702}
 	spaceAllocation    = Sense{Key: dataProtect, Code: 0x2707}

@@ -10,15 +10,15 @@ import (
 // lbaStatus is SBC-4, GET LBA STATUS command: which blocks have space of their
 // own, from what the store knows of its holes.
 func (d *Disk) lbaStatus(r request) (int, error) {
-	lba := binary.BigEndian.Uint64(r.cdb[2:])
-	if lba >= d.blocks {
+	lba, end := binary.BigEndian.Uint64(r.cdb[2:]), d.blocks.Load()
+	if lba >= end {
 		return 0, lbaOutOfRange.at(lba)
 	}
 	allocation := int(min(binary.BigEndian.Uint32(r.cdb[10:]), math.MaxInt32))
 	const header, descriptor = 8, 16
 	b := make([]byte, header)
-	for room := min(allocation, r.room()); lba < d.blocks && (len(b) == header || len(b)+descriptor <= room); {
-		n, mapped, err := d.alike(lba)
+	for room := min(allocation, r.room()); lba < end && (len(b) == header || len(b)+descriptor <= room); {
+		n, mapped, err := d.alike(lba, end)
 		if err != nil {
 			return 0, err
 		}
@@ -34,14 +34,16 @@ func (d *Disk) lbaStatus(r request) (int, error) {
 	return r.reply(b, allocation)
 }
 
-// alike returns how many blocks from lba on, as many as a descriptor can say,
-// are mapped or are not. A block of which any byte is data is mapped.
-func (d *Disk) alike(lba uint64) (n uint64, mapped bool, err error) {
+// alike returns how many blocks from lba on, before end and as many as a
+// descriptor can say, are mapped or are not. A block of which any byte is data
+// is mapped.
+func (d *Disk) alike(lba, end uint64) (n uint64, mapped bool, err error) {
+	most := min(end-lba, math.MaxUint32)
 	if d.has&thin == 0 {
-		return min(d.blocks-lba, math.MaxUint32), true, nil
+		return most, true, nil
 	}
 	size := int64(d.BlockSize)
-	for n < min(d.blocks-lba, math.MaxUint32) {
+	for n < most {
 		bytes, data, err := backstores.Extent(d.store, int64(lba+n)*size)
 		if err != nil {
 			return 0, false, ioError(unrecoveredRead.at(lba+n), err)
@@ -55,7 +57,7 @@ func (d *Disk) alike(lba uint64) (n uint64, mapped bool, err error) {
 		}
 		n, mapped = n+whole, data
 	}
-	return min(n, d.blocks-lba, math.MaxUint32), mapped, nil
+	return min(n, most), mapped, nil
 }
 
 // prefetch is SBC-4, PRE-FETCH (10) command. Blocks are read, and so are in
@@ -69,7 +71,7 @@ func (d *Disk) prefetch(r request) (int, error) {
 		return 0, err
 	}
 	if blocks == 0 {
-		n = int64(d.blocks-lba) * int64(d.BlockSize)
+		n = int64(d.blocks.Load()-lba) * int64(d.BlockSize)
 	}
 	return 0, d.compare(off, min(n, MaxTransfer), nil)
 }

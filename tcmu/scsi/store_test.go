@@ -51,8 +51,13 @@ func total(bufs [][]byte) (n int64) {
 	return n
 }
 
-func (m *image) Size() int64  { return int64(len(m.bytes)) }
 func (m *image) Close() error { return nil }
+
+func (m *image) Size() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return int64(len(m.bytes))
+}
 
 func (m *image) ReadAt(p []byte, off int64) (int, error) {
 	if off >= int64(len(m.bytes)) {

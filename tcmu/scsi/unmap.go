@@ -72,8 +72,8 @@ func (d *Disk) trim(off, n int64) error {
 // instead, as unmapped blocks read as zeros and only if that is what is asked.
 func (d *Disk) writeSame(r request) (int, error) {
 	lba, blocks := r.blocks()
-	if blocks == 0 && lba <= d.blocks {
-		blocks = d.blocks - lba // all there are, as WSNZ is zero
+	if all := d.blocks.Load(); blocks == 0 && lba <= all {
+		blocks = all - lba // all there are, as WSNZ is zero
 	}
 	off, n, err := d.extent(lba, blocks)
 	if err != nil {

@@ -1,0 +1,41 @@
+package scsi
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/lunserve/lunserve/backstores"
+)
+
+// Size is the bytes of the disk, all of them in whole blocks.
+func (d *Disk) Size() int64 { return int64(d.blocks.Load()) * int64(d.BlockSize) }
+
+// Resize gives the disk the size of its store, which is resized first
+// ([backstores.Resize]). It waits for the commands of the medium: each sees one
+// size all along. After an error the disk is as it was.
+func (d *Disk) Resize(n int64) error {
+	if d.sanitizing.running.Load() {
+		return errors.New("is being sanitized, try again when that has ended")
+	}
+	d.lock.Lock()
+	defer d.lock.Unlock()
+	if err := backstores.Resize(d.store, n); err != nil {
+		return err
+	}
+	blocks := uint64(d.store.Size()) / uint64(d.BlockSize)
+	if blocks == 0 {
+		return fmt.Errorf("%d bytes are less than a block of %d", d.store.Size(), d.BlockSize)
+	}
+	if d.blocks.Swap(blocks) != blocks {
+		d.CapacityChanged()
+	}
+	return nil
+}
+
+// CapacityChanged establishes the unit attention condition CAPACITY DATA HAS
+// CHANGED, of which one initiator hears. Resize does so; again is for when it
+// is known that the one who heard of that is not the only one.
+func (d *Disk) CapacityChanged() {
+	d.medium.raise(capacityChanged)
+	d.medium.settle(&d.sanitizing)
+}
