@@ -165,6 +165,22 @@ func (d *Device) Reset() error {
 	return errors.Join(errs...)
 }
 
+// Resize tells the kernel the size of the disk in bytes. It makes little use of
+// it: that initiators hear of it is up to whoever answers their commands.
+func (d *Device) Resize(size int64) error {
+	// The attribute dev_size can be written only while somebody listens to
+	// netlink for that.
+	name, want := d.name+"/control", strconv.FormatInt(size, 10)
+	if err := d.tree.op("write", name, func(path string) error { return write(path, "dev_size="+want) }); err != nil {
+		return err
+	}
+	got, err := attribute(d.tree.path(d.name), "attrib/dev_size")
+	if err == nil && got != want {
+		err = fmt.Errorf("%s: the kernel kept the size %s instead of %s", d.tree.path(name), got, want)
+	}
+	return err
+}
+
 // onReset adds to what Reset does first, until it is told to forget it.
 func (d *Device) onReset(f func() error) (forget func()) {
 	d.mu.Lock()

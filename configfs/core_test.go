@@ -52,6 +52,26 @@ func TestDeviceIsMadeInThisOrder(t *testing.T) {
 	}
 }
 
+func TestKernelIsToldOfAnotherSize(t *testing.T) {
+	k := newKernel(t)
+	d, err := k.newDevice(spec, "5f2a90c1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.file("sys/kernel/config/target/"+d.name+"/control", "")
+	k.ops = nil
+	if err := d.Resize(2 << 30); err != nil {
+		t.Error(err)
+	}
+	// Not to attrib/dev_size, which is refused where nobody listens to netlink.
+	same(t, k.ops, []string{`echo -n "dev_size=2147483648" > core/user_0/lunserve-my_disk_1.img-5f2a90c1/control`})
+
+	k.tokenFor = map[string]string{"dev_size": "5"}
+	if err := d.Resize(3 << 30); err == nil || !strings.Contains(err.Error(), "kept the size 5 instead of 3221225472") {
+		t.Errorf("the kernel ignored it: %v", err)
+	}
+}
+
 func TestControlHasOnlyWhatWasSaid(t *testing.T) {
 	for _, tt := range []struct {
 		spec Spec

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -104,6 +105,23 @@ func (m machine) partitions(devpath string) (parts []string) {
 func (m machine) glob(pattern ...string) []string {
 	found, _ := filepath.Glob(filepath.Join(pattern...))
 	return found
+}
+
+// Rescan has the kernel ask a disk of this machine, such as "/dev/sdb", for its
+// size, which is to be this. The disk must be served meanwhile.
+func Rescan(disk string, size int64) error { return here.rescan(disk, size) }
+
+func (m machine) rescan(disk string, size int64) error {
+	dir := filepath.Join(m.sys, "class/block", filepath.Base(disk))
+	if err := tell(filepath.Join(dir, "device/rescan"), "1"); err != nil {
+		return err
+	}
+	const sector = 512 // whatever the size of the disk's blocks
+	got, err := attribute(dir, "size")
+	if err == nil && got != strconv.FormatInt(size/sector, 10) {
+		err = fmt.Errorf("%s: the kernel read its size again and has %s sectors, not %d; try dmesg | tail", disk, got, size/sector)
+	}
+	return err
 }
 
 // flush writes to the disk what the kernel holds for it in memory: for file
