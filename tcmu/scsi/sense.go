@@ -3,7 +3,6 @@ package scsi
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"math"
 )
 
@@ -44,36 +43,45 @@ const (
 	miscompare     = 0x0e
 )
 
-// The reasons this disk gives, by the names that SPC-5 has for their codes.
+// The reasons this disk gives.
 var (
-	needsStart         = Sense{Key: notReady, Code: 0x0402}
-	sanitizeInProgress = Sense{Key: notReady, Code: 0x041b}
-	noMedium           = Sense{Key: notReady, Code: 0x3a00}
-	writeError         = Sense{Key: mediumError, Code: 0x0c00}
-	unrecoveredRead    = Sense{Key: mediumError, Code: 0x1100}
-	sanitizeFailed     = Sense{Key: mediumError, Code: 0x3103}
-	internalFailure    = Sense{Key: hardwareError, Code: 0x4400}
-	listLengthError    = Sense{Key: illegalRequest, Code: 0x1a00}
-	invalidOpcode      = Sense{Key: illegalRequest, Code: 0x2000}
-	lbaOutOfRange      = Sense{Key: illegalRequest, Code: 0x2100}
-	listTooShort       = Sense{Key: illegalRequest, Code: 0x0e03} // INVALID FIELD IN COMMAND INFORMATION UNIT
-	invalidFieldInCDB  = Sense{Key: illegalRequest, Code: 0x2400}
-	invalidFieldInList = Sense{Key: illegalRequest, Code: 0x2600}
-	savingUnsupported  = Sense{Key: illegalRequest, Code: 0x3900}
-	removalPrevented   = Sense{Key: illegalRequest, Code: 0x5302}
-	mediumChanged      = Sense{Key: unitAttention, Code: 0x2800}
-	capacityChanged    = Sense{Key: unitAttention, Code: 0x2a09}
-	writeProtected     = Sense{Key: dataProtect, Code: 0x2700}
-	softwareProtected  = Sense{Key: dataProtect, Code: 0x2702}
-	spaceAllocation    = Sense{Key: dataProtect, Code: 0x2707}
-	miscompared        = Sense{Key: miscompare, Code: 0x1d00}
+	needsStart         = reason(notReady, 0x0402, "LOGICAL UNIT NOT READY, INITIALIZING COMMAND REQUIRED")
+	sanitizeInProgress = reason(notReady, 0x041b, "LOGICAL UNIT NOT READY, SANITIZE IN PROGRESS")
+	noMedium           = reason(notReady, 0x3a00, "MEDIUM NOT PRESENT")
+	writeError         = reason(mediumError, 0x0c00, "WRITE ERROR")
+	unrecoveredRead    = reason(mediumError, 0x1100, "UNRECOVERED READ ERROR")
+	sanitizeFailed     = reason(mediumError, 0x3103, "SANITIZE COMMAND FAILED")
+	internalFailure    = reason(hardwareError, 0x4400, "INTERNAL TARGET FAILURE")
+	listTooShort       = reason(illegalRequest, 0x0e03, "INVALID FIELD IN COMMAND INFORMATION UNIT")
+	listLengthError    = reason(illegalRequest, 0x1a00, "PARAMETER LIST LENGTH ERROR")
+	invalidOpcode      = reason(illegalRequest, 0x2000, "INVALID COMMAND OPERATION CODE")
+	lbaOutOfRange      = reason(illegalRequest, 0x2100, "LOGICAL BLOCK ADDRESS OUT OF RANGE")
+	invalidFieldInCDB  = reason(illegalRequest, 0x2400, "INVALID FIELD IN CDB")
+	invalidFieldInList = reason(illegalRequest, 0x2600, "INVALID FIELD IN PARAMETER LIST")
+	savingUnsupported  = reason(illegalRequest, 0x3900, "SAVING PARAMETERS NOT SUPPORTED")
+	removalPrevented   = reason(illegalRequest, 0x5302, "MEDIUM REMOVAL PREVENTED")
+	mediumChanged      = reason(unitAttention, 0x2800, "NOT READY TO READY CHANGE, MEDIUM MAY HAVE CHANGED")
+	capacityChanged    = reason(unitAttention, 0x2a09, "CAPACITY DATA HAS CHANGED")
+	writeProtected     = reason(dataProtect, 0x2700, "WRITE PROTECTED")
+	softwareProtected  = reason(dataProtect, 0x2702, "LOGICAL UNIT SOFTWARE WRITE PROTECTED")
+	spaceAllocation    = reason(dataProtect, 0x2707, "SPACE ALLOCATION FAILED WRITE PROTECT")
+	miscompared        = reason(miscompare, 0x1d00, "MISCOMPARE DURING VERIFY OPERATION")
 )
+
+// codeNames are the names of the codes above.
+var codeNames = map[uint16]string{}
+
+// reason is what a command fails with, by the name that SPC-5 has for it.
+func reason(key byte, code uint16, name string) Sense {
+	codeNames[code] = name
+	return Sense{Key: key, Code: code}
+}
 
 // errStopped is why a command that outlives its status did not end.
 var errStopped = errors.New("stopped before its end")
 
 func (s Sense) Error() string {
-	text := fmt.Sprintf("sense %x/%02x/%02x", s.Key, s.Code>>8, s.Code&0xff)
+	text := s.words()
 	if s.Cause != nil {
 		text += ": " + s.Cause.Error()
 	}

@@ -63,7 +63,7 @@ func TestSenseData(t *testing.T) {
 }
 
 func TestSenseCodesAreThoseOfTheStandard(t *testing.T) {
-	for name, tt := range map[string]struct {
+	standard := map[string]struct {
 		sense Sense
 		want  string
 	}{
@@ -87,7 +87,14 @@ func TestSenseCodesAreThoseOfTheStandard(t *testing.T) {
 		"WRITE PROTECTED":                                    {writeProtected, "7/27/00"},
 		"SPACE ALLOCATION FAILED WRITE PROTECT":              {spaceAllocation, "7/27/07"},
 		"MISCOMPARE DURING VERIFY OPERATION":                 {miscompared, "e/1d/00"},
-	} {
+	}
+	if len(standard) != len(codeNames) {
+		t.Errorf("%d codes, of which %d are known here", len(codeNames), len(standard))
+	}
+	for name, tt := range standard {
+		if got := codeNames[tt.sense.Code]; got != name {
+			t.Errorf("%s is called %s", name, got)
+		}
 		if got := brief(t, tt.sense.fixed()); got != tt.want {
 			t.Errorf("%s is %s in fixed format, want %s", name, got, tt.want)
 		}
@@ -103,7 +110,7 @@ func TestSenseIsAnErrorWithItsCause(t *testing.T) {
 	if !errors.Is(err, cause) {
 		t.Error("the cause is not found in it")
 	}
-	if got, want := err.Error(), "sense 3/11/00: bad sector"; got != want {
+	if got, want := err.Error(), "MEDIUM ERROR, UNRECOVERED READ ERROR: bad sector"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
