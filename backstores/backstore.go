@@ -114,6 +114,15 @@ type (
 	}
 )
 
+// Hits tells how often what was read from b was decoded already, and how often
+// it was not. Both are 0 where there is nothing to decode.
+func Hits(b Backstore) (hits, misses uint64) {
+	if c, ok := b.(interface{ Hits() (hits, misses uint64) }); ok {
+		return c.Hits()
+	}
+	return 0, 0
+}
+
 // ReadVec fills bufs from the bytes of b at off. A b that is no [VectorReader]
 // cannot know whether it would block, so it always would.
 func ReadVec(b Backstore, bufs [][]byte, off int64, f Flag) error {

@@ -135,6 +135,8 @@ func (z *zstdImage) Size() int64      { return z.reader.Size() }
 func (z *zstdImage) Describe() string { return z.file.facts.String() }
 func (z *zstdImage) Facts() Facts     { return z.file.facts }
 
+func (z *zstdImage) Hits() (hits, misses uint64) { return z.reader.Hits() }
+
 func (z *zstdImage) Close() error {
 	if z.closed.Swap(true) {
 		return fmt.Errorf("%s: close: %w", z.file.Name(), fs.ErrClosed)

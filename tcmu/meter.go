@@ -72,6 +72,16 @@ func (l Latencies) Since(earlier Latencies) Latencies {
 	return l
 }
 
+// Plus is what two Meters have counted together.
+func (l Latencies) Plus(m Latencies) Latencies {
+	l.Count += m.Count
+	l.Sum += m.Sum
+	for i, n := range m.counts {
+		l.counts[i] += n
+	}
+	return l
+}
+
 // Percentile is the time in which p percent of the commands were done, to 4 %
 // from a microsecond up. Of no commands it is 0.
 func (l Latencies) Percentile(p float64) time.Duration {

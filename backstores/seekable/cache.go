@@ -18,7 +18,9 @@ type cache struct {
 	freed  sync.Cond // a slot that was in use is no longer
 	where  []int32   // by frame: its slot, or absent or zero
 	slots  []slot
-	made   int // slots handed out so far; the others' memory is untouched
+	made   int    // slots handed out so far; the others' memory is untouched
+	hits   uint64 // frames read that were decoded already
+	misses uint64 // and those that were not
 	free   []int32
 	queues [2]queue
 }

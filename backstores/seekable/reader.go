@@ -138,12 +138,18 @@ func (r *Reader) readFrame(v *vector, off, n int64, i, first, last int) error {
 	c.mu.Lock()
 	s, fill := r.take(i)
 	if s == zero {
+		c.hits++
 		c.mu.Unlock()
 		v.zero(n)
 		return nil
 	}
 	run := c.touch(s, off, n)
 	ready := c.slots[s].ready
+	if ready == nil {
+		c.hits++
+	} else {
+		c.misses++
+	}
 	c.mu.Unlock()
 
 	if run > 0 {
@@ -266,6 +272,7 @@ func (r *Reader) ReadCached(bufs [][]byte, off, n int64) error {
 			c.mu.Unlock()
 			return ErrNotCached
 		}
+		c.hits++
 		if s == zero {
 			c.mu.Unlock()
 			v.zero(k)
@@ -284,6 +291,14 @@ func (r *Reader) ReadCached(bufs [][]byte, off, n int64) error {
 		off, n = off+k, n-k
 	}
 	return nil
+}
+
+// Hits tells how many frames were read that were decoded already, and how many
+// that were not. A read counts for each frame that it reaches.
+func (r *Reader) Hits() (hits, misses uint64) {
+	r.cache.mu.Lock()
+	defer r.cache.mu.Unlock()
+	return r.cache.hits, r.cache.misses
 }
 
 // Zero tells whether what is at off is known to be zeros, and for how many

@@ -4,8 +4,21 @@ import "sync/atomic"
 
 // Stats is what a disk has done since NewDisk.
 type Stats struct {
-	Reads, Writes, Flushes, Trims uint64 // commands that succeeded
-	ReadBytes, WrittenBytes       uint64
+	Reads        uint64 `json:"reads"` // commands that succeeded
+	ReadBytes    uint64 `json:"read_bytes"`
+	Writes       uint64 `json:"writes"`
+	WrittenBytes uint64 `json:"written_bytes"`
+	Flushes      uint64 `json:"flushes"`
+	Trims        uint64 `json:"trims"`
+}
+
+// Plus is what two disks have done.
+func (s Stats) Plus(t Stats) Stats {
+	return Stats{
+		Reads: s.Reads + t.Reads, ReadBytes: s.ReadBytes + t.ReadBytes,
+		Writes: s.Writes + t.Writes, WrittenBytes: s.WrittenBytes + t.WrittenBytes,
+		Flushes: s.Flushes + t.Flushes, Trims: s.Trims + t.Trims,
+	}
 }
 
 // counters are those of Stats, being counted.
