@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,6 +31,13 @@ type Device struct {
 	offline []func() error // each takes a LUN out of service; nil when that is gone
 }
 
+// Name is the device's name without what all of lunserve's have in common. No
+// other device of this machine has it.
+func (d *Device) Name() string { return strings.TrimPrefix(path.Base(d.name), prefix) }
+
+// prefix begins the names of all devices that lunserve makes.
+const prefix = "lunserve-"
+
 // NewDevice makes a device that is ready to be served. If it cannot, nothing is left.
 func NewDevice(s Spec) (*Device, error) {
 	id := make([]byte, 4)
@@ -39,7 +48,7 @@ func NewDevice(s Spec) (*Device, error) {
 func (m machine) newDevice(s Spec, id string) (*Device, error) {
 	t := &tree{machine: m}
 	hba, n := t.hba()
-	d := &Device{tree: t, name: hba + "/lunserve-" + clean(filepath.Base(s.Image)) + "-" + id}
+	d := &Device{tree: t, name: hba + "/" + prefix + clean(filepath.Base(s.Image)) + "-" + id}
 	config := "lunserve/" + id
 
 	t.mkdir(d.name)
