@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/configfs"
@@ -16,13 +18,19 @@ import (
 
 // An export is an image on its way to a disk.
 type export struct {
-	path      string
-	created   bool // by us, and not yet shown to anybody
+	path      string // as it was given
+	real      string // absolute
+	created   bool   // by us, and not yet shown to anybody
 	blockSize int
 	removable bool
-	store     backstores.Backstore
+	mode      string               // what becomes of writes
+	image     backstores.Backstore // as it was opened
+	store     backstores.Backstore // with what is laid over it
 	disk      *scsi.Disk
 	device    *configfs.Device
+	watch     watch
+	resizing  sync.Mutex // held by resize
+	started   time.Time  // when it could be used
 
 	// By what the disk can be used; each is empty if not in that way. The
 	// fabrics set them.
@@ -42,6 +50,25 @@ func (x *export) uri() string {
 
 // title is what the user knows the disk by.
 func (x *export) title() string { return cmp.Or(x.node, x.uri(), x.path) }
+
+// generic is the node for sending the disk any SCSI command.
+func (x *export) generic() string {
+	if x.node == "" {
+		return ""
+	}
+	return configfs.Generic(x.node)
+}
+
+// users are phrases that say who uses the disk on this machine.
+func (x *export) users() (phrases []string) {
+	if x.node == "" {
+		return nil
+	}
+	for _, user := range configfs.InUse(x.node) {
+		phrases = append(phrases, x.node+" is "+user)
+	}
+	return phrases
+}
 
 // lines are what is printed on stdout, by which the disks can be used: the
 // paths of all, then all URLs, then the WWPN.
@@ -77,10 +104,10 @@ func (x *export) attach(failed chan<- error, down *undo) error {
 		Serial:    serial,
 		NAA:       strings.TrimPrefix(wwn, "naa."),
 		Removable: x.removable,
-		Report:    func(err error) { say("%v", err) },
+		Report:    func(err error) { warn("%v", err) },
 	})
 	x.device, err = configfs.NewDevice(configfs.Spec{
-		Image:      x.path,
+		Image:      x.real,
 		Size:       x.store.Size() / int64(x.blockSize) * int64(x.blockSize),
 		BlockSize:  x.blockSize,
 		MaxSectors: scsi.MaxTransfer / x.blockSize,
@@ -100,6 +127,8 @@ func (x *export) attach(failed chan<- error, down *undo) error {
 		return err
 	}
 	down.push(ring.Close)
+	x.watch.ring = ring
+	x.watch.time(0)
 
 	// Not a child of the command's context: a signal must not stop the ring
 	// before the LUN is gone.
@@ -111,7 +140,7 @@ func (x *export) attach(failed chan<- error, down *undo) error {
 			failed <- fmt.Errorf("%s: %w", filepath.Base(x.path), err)
 			// Nobody will answer; without this the LUN could not be removed.
 			if err := x.device.Reset(); err != nil {
-				say("%v", err)
+				warn("%v", err)
 			}
 		}
 	}()

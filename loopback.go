@@ -40,9 +40,7 @@ func (f *loopback) up(ctx context.Context, exports []*export) error {
 
 func (f *loopback) users() (phrases []string) {
 	for _, x := range f.disks {
-		for _, user := range configfs.InUse(x.node) {
-			phrases = append(phrases, x.node+" is "+user)
-		}
+		phrases = append(phrases, x.users()...)
 	}
 	return phrases
 }

@@ -4,10 +4,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
+	"reflect"
 	"runtime/debug"
+	"slices"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -36,7 +39,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), endings...)
 
 	var c cli
-	k := kong.Parse(&c,
+	k := parse(&c, os.Args[1:],
 		kong.Name("lunserve"),
 		kong.Description(description),
 		kong.Vars{"version": version()},
@@ -47,10 +50,29 @@ func main() {
 	)
 	err := k.Run()
 	stop()
+	if status, ok := errors.AsType[exitStatus](err); ok {
+		os.Exit(int(status))
+	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "lunserve: %v\n", oneLine(err))
 		os.Exit(1)
 	}
+}
+
+// parse parses the command line. What follows -- is a command to run, if what is
+// before it serves images.
+func parse(c *cli, args []string, options ...kong.Option) *kong.Context {
+	parser := kong.Must(c, options...)
+	if i := slices.Index(args, "--"); i >= 0 {
+		if k, err := parser.Parse(args[:i]); err == nil && k.Selected().Target == reflect.ValueOf(&c.Serve).Elem() {
+			c.Serve.Command = args[i+1:]
+			return k
+		}
+		*c = cli{}
+	}
+	k, err := parser.Parse(args)
+	parser.FatalIfErrorf(err)
+	return k
 }
 
 // version is what the build knows of itself.

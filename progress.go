@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
-	"golang.org/x/sys/unix"
 )
 
 // A bar shows on the terminal how much of a long job is done. Where stderr is
@@ -22,15 +21,7 @@ type bar struct {
 }
 
 func newBar() *bar {
-	b := &bar{start: time.Now()}
-	if _, err := unix.IoctlGetTermios(int(os.Stderr.Fd()), unix.TCGETS); err != nil || os.Getenv("TERM") == "dumb" {
-		return b
-	}
-	b.width = 80
-	if w, err := unix.IoctlGetWinsize(int(os.Stderr.Fd()), unix.TIOCGWINSZ); err == nil && w.Col > 0 {
-		b.width = int(w.Col)
-	}
-	return b
+	return &bar{start: time.Now(), width: terminalWidth(os.Stderr)}
 }
 
 // progress is a function that shows how much is done, and ends the job when

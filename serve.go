@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -16,9 +17,6 @@ import (
 	"github.com/lunserve/lunserve/configfs"
 )
 
-// endings are the signals that ask for an end.
-var endings = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}
-
 type serveCmd struct {
 	Images     []string `arg:"" name:"image" help:"Disk images: files or block devices. Each becomes a LUN of one target."`
 	ReadOnly   bool     `short:"r" aliases:"readonly" help:"Refuse writes, and share the image with other readers."`
@@ -26,9 +24,12 @@ type serveCmd struct {
 	Removable  bool     `help:"Let the medium be taken out of the drive, and put in again, by command."`
 	SectorSize int      `enum:"512,4096" default:"512" help:"Bytes in a block of the disk: ${enum}."`
 
-	layerFlags  `embed:""`
-	readFlags   `embed:""`
-	fabricFlags `embed:""`
+	layerFlags   `embed:""`
+	readFlags    `embed:""`
+	fabricFlags  `embed:""`
+	commandFlags `embed:""`
+	readyFlags   `embed:""`
+	reportFlags  `embed:""`
 }
 
 // Run brings the disks up, waits for the end, and takes them down. Each thing
@@ -36,30 +37,69 @@ type serveCmd struct {
 // while its commands can still be answered, and an image is closed when
 // nothing uses it any more.
 func (c *serveCmd) Run(ctx context.Context) (err error) {
+	if err := c.check(); err != nil {
+		return err
+	}
+	// A later signal is for the service; during set-up each ends it.
+	s := &service{signals: make(chan os.Signal, 2), wishes: make(chan os.Signal, 2)}
+	signal.Notify(s.signals, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(s.wishes, syscall.SIGHUP, syscall.SIGUSR1)
+	defer signal.Stop(s.signals)
+	defer signal.Stop(s.wishes)
+
+	waiting := forked()
+	if c.Fork && waiting == nil {
+		return fork(s.signals)
+	}
+	console.quiet = c.Quiet
+	if c.JSON {
+		events.open(os.Stdout)
+	}
+	var down undo
+	if err = c.bringUp(ctx, s, &down); err == nil {
+		if err = c.ready(s, waiting, &down); err == nil {
+			err = s.wait()
+		}
+	}
+	err = errors.Join(err, down.run())
+	end := event{Event: "exit"}
+	if !s.started.IsZero() {
+		s.summarize()
+		end.Disks = s.states()
+	}
+	if err != nil {
+		end.Error = oneLine(err)
+	}
+	err = errors.Join(err, events.emit(end))
+	if s.child != nil && s.child.status != nil {
+		if err != nil {
+			warn("%s", oneLine(err))
+		}
+		return s.child.status
+	}
+	return err
+}
+
+// check refuses what cannot be done, or makes no sense together.
+func (c *serveCmd) check() error {
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("must be root to make a disk; try sudo %s", strings.Join(os.Args, " "))
 	}
-	if err := c.layerFlags.check(c.Images, c.ReadOnly); err != nil {
-		return err
+	switch {
+	case c.commandFlags.any() && c.Fork:
+		return errors.New("--fork goes on in the background, and a command in the foreground; try & after it all")
+	case c.commandFlags.any() && c.JSON:
+		return errors.New("--json and the command would both write to standard output; try lunserve list --json from another shell")
+	case c.Fork && c.ExitWithParent:
+		return errors.New("--fork has its parent end at once; do without --exit-with-parent")
+	case c.Fork && c.JSON:
+		return errors.New("--fork leaves standard output; do without --json")
+	case c.Fork && c.Trace.On && c.Trace.File == "":
+		return errors.New("--fork leaves standard error; try --trace=FILE")
+	case c.Interval != 0 && (c.Interval < 0 || !c.JSON):
+		return errors.New("--stats-interval is a time, such as 10s, and needs --json")
 	}
-	var down undo
-	defer func() { err = errors.Join(err, down.run()) }()
-
-	// A later signal is for the service; during set-up each ends it.
-	s := &service{signals: make(chan os.Signal, 2)}
-	signal.Notify(s.signals, endings...)
-	defer signal.Stop(s.signals)
-
-	if err := c.bringUp(ctx, s, &down); err != nil {
-		return err
-	}
-	if err := s.announce(); err != nil {
-		return err
-	}
-	err = s.wait()
-	err = errors.Join(err, down.run())
-	s.summarize()
-	return err
+	return errors.Join(c.commandFlags.check(), c.layerFlags.check(c.Images, c.ReadOnly))
 }
 
 // bringUp makes the disks.
@@ -89,6 +129,16 @@ func (c *serveCmd) bringUp(ctx context.Context, s *service, down *undo) (err err
 			return err
 		}
 	}
+	if c.ExitWithParent {
+		if s.orphaned, err = orphaned(down); err != nil {
+			return err
+		}
+	}
+	if c.Trace.On {
+		if err := c.Trace.open(s.exports, down); err != nil {
+			return err
+		}
+	}
 	s.failed = make(chan error, len(s.exports))
 	for _, x := range s.exports {
 		if err := x.attach(s.failed, down); err != nil {
@@ -106,7 +156,11 @@ func (c *serveCmd) bringUp(ctx context.Context, s *service, down *undo) (err err
 
 // open opens and locks an image, and says what it is.
 func (c *serveCmd) open(ctx context.Context, path string, down *undo) (*export, error) {
-	x := &export{path: path, blockSize: c.SectorSize, removable: c.Removable}
+	real, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	x := &export{path: path, real: real, blockSize: c.SectorSize, removable: c.Removable}
 	if _, err := os.Stat(path); c.Size > 0 && errors.Is(err, fs.ErrNotExist) {
 		x.created = true
 	}
@@ -118,7 +172,7 @@ func (c *serveCmd) open(ctx context.Context, path string, down *undo) (*export, 
 	if err != nil {
 		return nil, err
 	}
-	x.store = store
+	x.image, x.store = store, store
 	down.push(func() error {
 		err := errors.Join(backstores.Flush(x.store), x.store.Close())
 		if x.created {
@@ -126,16 +180,15 @@ func (c *serveCmd) open(ctx context.Context, path string, down *undo) (*export, 
 		}
 		return err
 	})
-	layered, mode, err := c.lay(store, path, c.Format, c.TmpDir, c.ReadOnly)
+	x.store, x.mode, err = c.lay(store, path, c.Format, c.TmpDir, c.ReadOnly)
 	if err != nil {
 		return nil, err
 	}
-	x.store = layered
 	whole := store.Size() / int64(c.SectorSize) * int64(c.SectorSize)
 	if whole == 0 {
 		return nil, fmt.Errorf("%s: less than one block of %d bytes; try truncate -s 1M %[1]s", path, c.SectorSize)
 	}
-	say("%s: %s, %s, %s", path, backstores.Describe(store), humanize.IBytes(uint64(whole)), mode)
+	say("%s: %s, %s, %s", path, backstores.Describe(store), humanize.IBytes(uint64(whole)), x.mode)
 	if rest := store.Size() - whole; rest > 0 {
 		say("%s: the last %d bytes are not part of the disk: they fill no block of %d", path, rest, c.SectorSize)
 	}

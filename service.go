@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -13,43 +15,83 @@ import (
 type service struct {
 	exports []*export
 	fabrics []fabric
-	signals chan os.Signal
-	failed  chan error // of rings
 	started time.Time
+
+	signals  chan os.Signal    // that ask for the end
+	wishes   chan os.Signal    // apart, so that many of them do not push out an end
+	failed   chan error        // of rings
+	orphaned <-chan struct{}   // nil if that is no matter
+	detach   <-chan detachment // nil if nobody can ask
+	child    *child            // nil if there is none
 }
 
-// announce tells that the disks can be used.
-func (s *service) announce() error {
-	s.started = time.Now()
-	for _, line := range lines(s.exports) {
-		if _, err := fmt.Println(line); err != nil {
-			return err
-		}
-	}
-	for _, x := range s.exports {
-		x.created = false // it is the user's now
-	}
-	return nil
-}
-
-// wait serves until a signal asks for the end or a ring fails. A disk in use is
-// not taken away at the first ^C.
+// wait serves until the command ends or, without one, a signal or another
+// lunserve asks for the end, or a ring fails. Disks in use are not taken away
+// at the first ^C. SIGHUP means the end if the terminal has gone, else that
+// images have other sizes; SIGUSR1 asks what the disks do.
 func (s *service) wait() error {
-	for asked := false; ; asked = true {
+	var ended <-chan error
+	if s.child != nil {
+		ended = s.child.ended
+	}
+	var look *gauge // at what the disks do, while SIGUSR1 is being answered
+	var looked <-chan time.Time
+	for asked := false; ; {
 		select {
 		case err := <-s.failed:
 			return err
+		case err := <-ended:
+			s.child.status = status(s.child.cmd, err)
+			return s.leave()
+		case <-s.orphaned:
+			return s.leave()
+		case <-looked:
+			say("%s", statusLine(s.title(), look.read(), 1000))
+			look.close()
+			look, looked = nil, nil
+		case d := <-s.detach:
+			if users := s.users(); users != "" && !d.force {
+				d.reply <- errors.New(users)
+				continue
+			}
+			d.reply <- nil
+			if s.child == nil {
+				return s.leave()
+			}
+			s.child.pass(syscall.SIGTERM)
+		case sig := <-s.wishes:
+			switch {
+			case sig == syscall.SIGUSR1:
+				if look == nil {
+					look, looked = newGauge(s.exports...), time.After(time.Second)
+				}
+			case s.child != nil:
+				s.child.pass(sig)
+			case hungUp():
+				return s.leave()
+			default:
+				s.resize()
+			}
 		case sig := <-s.signals:
-			users := s.users()
-			if users == "" {
-				return nil
+			switch {
+			case s.child != nil:
+				s.child.pass(sig)
+			case sig == os.Interrupt && !asked && s.users() != "":
+				asked = true
+				say("%s; ^C again to take it away all the same", s.users())
+			default:
+				return s.leave()
 			}
-			if asked || sig != os.Interrupt {
-				return fmt.Errorf("%s: taken away all the same", users)
-			}
-			say("%s; ^C again to take it away all the same", users)
 		}
 	}
+}
+
+// leave is the end, from which disks in use are not spared.
+func (s *service) leave() error {
+	if users := s.users(); users != "" {
+		return fmt.Errorf("%s: taken away all the same", users)
+	}
+	return nil
 }
 
 // users says who uses the disks; nothing if nobody does.
@@ -69,6 +111,22 @@ func pending(failed <-chan error) error {
 	default:
 		return nil
 	}
+}
+
+// title is what the disks are called together.
+func (s *service) title() string {
+	if len(s.exports) == 1 {
+		return s.exports[0].title()
+	}
+	return fmt.Sprintf("%d disks", len(s.exports))
+}
+
+// states are those of the disks now.
+func (s *service) states() (all []state) {
+	for _, x := range s.exports {
+		all = append(all, x.state())
+	}
+	return all
 }
 
 // summarize says what the disks have done. They are gone then.

@@ -31,6 +31,7 @@ var witnesses = map[string]string{
 	"mount":              "mount",
 	"qemu-img":           "qemu-utils",
 	"qemu-system-x86_64": "qemu-system-x86",
+	"resize2fs":          "e2fsprogs",
 	"rmmod":              "kmod",
 	"sfdisk":             "fdisk",
 	"sg_inq":             "sg3-utils",

@@ -84,6 +84,7 @@ func TestSenseCodesAreThoseOfTheStandard(t *testing.T) {
 		"INVALID FIELD IN CDB":                               {invalidFieldInCDB, "5/24/00"},
 		"INVALID FIELD IN PARAMETER LIST":                    {invalidFieldInList, "5/26/00"},
 		"SAVING PARAMETERS NOT SUPPORTED":                    {savingUnsupported, "5/39/00"},
+		"CAPACITY DATA HAS CHANGED":                          {capacityChanged, "6/2a/09"},
 		"WRITE PROTECTED":                                    {writeProtected, "7/27/00"},
 		"SPACE ALLOCATION FAILED WRITE PROTECT":              {spaceAllocation, "7/27/07"},
 		"MISCOMPARE DURING VERIFY OPERATION":                 {miscompared, "e/1d/00"},

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// exitStatus is the error of a command that told by its exit status alone what
+// became of it, and so needs no line of ours.
+type exitStatus int
+
+func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+// commandFlags name the command to run while the disks are there.
+type commandFlags struct {
+	Line    string   `name:"run" placeholder:"LINE" help:"Run a line of shell, end when it ends, and exit as it does. It finds the disk in $$dev; so does a command after the images and --."`
+	Command []string `kong:"-"`
+}
+
+// any tells whether there is one.
+func (c *commandFlags) any() bool { return c.Line != "" || len(c.Command) > 0 }
+
+// check looks for the program, so that a typing error is found early.
+func (c *commandFlags) check() error {
+	if c.Line != "" && len(c.Command) > 0 {
+		return errors.New("--run and a command after --; give one of them")
+	}
+	if len(c.Command) == 0 {
+		return nil
+	}
+	_, err := exec.LookPath(c.Command[0])
+	if err != nil {
+		say("%v", err)
+		if errors.Is(err, exec.ErrNotFound) {
+			return exitStatus(127)
+		}
+		return exitStatus(126)
+	}
+	return nil
+}
+
+// A child is the command that runs while the disks are there.
+type child struct {
+	cmd    *exec.Cmd
+	ended  chan error // of cmd.Wait
+	status error      // of what has ended
+}
+
+// start starts the command, if there is one. The disks' names are in its
+// environment. It is ended with the service, if it has not before: by SIGTERM,
+// and if it does not heed that, by SIGKILL.
+func (c *commandFlags) start(s *service, down *undo) error {
+	if !c.any() {
+		return nil
+	}
+	args := c.Command
+	if c.Line != "" {
+		args = []string{"/bin/sh", "-c", c.Line}
+	}
+	ctx, end := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.Env = append(os.Environ(), environment(s.exports)...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 5 * time.Second
+	if err := cmd.Start(); err != nil {
+		end()
+		return err
+	}
+	s.child = &child{cmd: cmd, ended: make(chan error, 1)}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.child.ended <- cmd.Wait()
+	}()
+	down.push(func() error {
+		end()
+		<-done
+		return nil
+	})
+	return nil
+}
+
+// environment names the disks: dev_0, dev_1 and so on, and the first as dev,
+// too.
+func environment(exports []*export) (env []string) {
+	for i, x := range exports {
+		names := map[string]string{
+			"dev": x.node, "sg": x.generic(), "lun": fmt.Sprint(x.lun),
+			"iqn": x.iqn, "portal": x.portal, "uri": x.uri(), "wwpn": x.wwpn,
+		}
+		for name, value := range names {
+			if value == "" {
+				continue
+			}
+			env = append(env, fmt.Sprintf("%s_%d=%s", name, i, value))
+			if i == 0 {
+				env = append(env, name+"="+value)
+			}
+		}
+	}
+	if x := exports[0]; x.node != "" {
+		env = append(env, "LUNSERVE_DEV="+x.node)
+	}
+	slices.Sort(env)
+	return env
+}
+
+// pass gives a signal to the command. ^C at a terminal has gone to all of its
+// foreground, the command among them, and would count twice.
+func (c *child) pass(sig os.Signal) {
+	if sig == os.Interrupt || sig == syscall.SIGQUIT {
+		if tty, err := os.Open("/dev/tty"); err == nil {
+			defer tty.Close()
+			if group, err := unix.IoctlGetInt(int(tty.Fd()), unix.TIOCGPGRP); err == nil && group == unix.Getpgrp() {
+				return
+			}
+		}
+	}
+	_ = c.cmd.Process.Signal(sig) // of one that has ended we hear in ended
+}
+
+// status is a command's exit status, as a shell has it. The error is that of
+// its Wait.
+func status(cmd *exec.Cmd, err error) error {
+	if err == nil {
+		return nil
+	}
+	failed, ok := errors.AsType[*exec.ExitError](err)
+	if !ok {
+		return fmt.Errorf("%s: %w", strings.Join(cmd.Args, " "), err)
+	}
+	if ws := failed.Sys().(syscall.WaitStatus); ws.Signaled() {
+		return exitStatus(128 + int(ws.Signal()))
+	}
+	return exitStatus(failed.ExitCode())
+}

@@ -1,0 +1,73 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// terminal makes a terminal: the end that a program has it by, and the end
+// that a person does.
+func terminal(t *testing.T) (program, person *os.File) {
+	t.Helper()
+	open := func(path string) *os.File {
+		f, err := os.OpenFile(path, os.O_RDWR|syscall.O_NOCTTY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.Close() })
+		return f
+	}
+	person = open("/dev/ptmx")
+	if err := unix.IoctlSetPointerInt(int(person.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	n, err := unix.IoctlGetInt(int(person.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return open(fmt.Sprintf("/dev/pts/%d", n)), person
+}
+
+// A SIGHUP that somebody sends asks for a look at the image. One that the
+// kernel sends because the terminal is gone asks for the end.
+func TestHangupOfTheTerminalEnds(t *testing.T) {
+	needTarget(t)
+	program, person := terminal(t)
+	cmd := exec.Command(binary, newImage(t, tmpfsDir(t), 16<<20))
+	cmd.Stdin = program
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	s := launch(t, cmd)
+	disk := s.line()
+	program.Close()
+
+	s.signal(syscall.SIGHUP)
+	s.stderr.await(t, `(?m)^lunserve: `+disk+`: is as long as it was, 16 MiB$`)
+	person.Close()
+	if status := s.wait(); status != 0 {
+		t.Errorf("exit status %d\n%s", status, s.stderr)
+	}
+	if exists(disk) {
+		t.Errorf("%s is still there", disk)
+	}
+	s.did(disk)
+}
+
+// Who says nohup is heard.
+func TestHangupOfTheTerminalDoesNotEndNohup(t *testing.T) {
+	needTarget(t)
+	program, person := terminal(t)
+	cmd := exec.Command("nohup", binary, newImage(t, tmpfsDir(t), 16<<20))
+	cmd.Stdin = program
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	s := launch(t, cmd)
+	disk := s.line()
+	program.Close()
+	person.Close()
+	s.stderr.await(t, `(?m)^lunserve: `+disk+`: is as long as it was, 16 MiB$`)
+	s.ends()
+}

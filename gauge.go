@@ -1,0 +1,77 @@
+package main
+
+import (
+	"time"
+
+	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/tcmu"
+	"github.com/lunserve/lunserve/tcmu/scsi"
+)
+
+// Rates are what a disk does in a second, measured over some time.
+type rates struct {
+	Reads        float64 `json:"reads"`
+	Writes       float64 `json:"writes"`
+	ReadBytes    float64 `json:"read_bytes"`
+	WrittenBytes float64 `json:"written_bytes"`
+	// Commands in lunserve's hands, on average: by Little's law what all took
+	// together, in the time that it took.
+	Depth float64  `json:"depth"`
+	P50   float64  `json:"p50_us"` // microseconds from the ring to the answer
+	P99   float64  `json:"p99_us"`
+	Hits  *float64 `json:"cache_hits,omitempty"` // the part of what was read that was decoded already; nil if nothing has to be
+}
+
+// A gauge measures disks together, from one reading to the next. As long as
+// there is one, commands are timed.
+type gauge struct {
+	disks        []*export
+	at           time.Time
+	done         scsi.Stats
+	took         []tcmu.Latencies // of each disk
+	hits, misses uint64
+}
+
+// newGauge starts to measure. It is to be closed.
+func newGauge(disks ...*export) *gauge {
+	g := &gauge{disks: disks, took: make([]tcmu.Latencies, len(disks))}
+	for _, x := range disks {
+		x.watch.time(+1)
+	}
+	g.read()
+	return g
+}
+
+func (g *gauge) close() {
+	for _, x := range g.disks {
+		x.watch.time(-1)
+	}
+}
+
+// read is what was done since the last reading.
+func (g *gauge) read() (r rates) {
+	last := *g
+	g.at, g.done, g.hits, g.misses = time.Now(), scsi.Stats{}, 0, 0
+	var took tcmu.Latencies
+	for i, x := range g.disks {
+		g.done = g.done.Plus(x.disk.Stats())
+		hits, misses := backstores.Hits(x.image)
+		g.hits, g.misses = g.hits+hits, g.misses+misses
+		now := x.watch.meter.Read()
+		took = took.Plus(now.Since(g.took[i]))
+		g.took[i] = now
+	}
+	seconds := max(g.at.Sub(last.at).Seconds(), 1e-9)
+	per := func(now, before uint64) float64 { return float64(now-before) / seconds }
+	r.Reads, r.ReadBytes = per(g.done.Reads, last.done.Reads), per(g.done.ReadBytes, last.done.ReadBytes)
+	r.Writes, r.WrittenBytes = per(g.done.Writes, last.done.Writes), per(g.done.WrittenBytes, last.done.WrittenBytes)
+	r.Depth = took.Sum.Seconds() / seconds
+	r.P50, r.P99 = micros(took.Percentile(50)), micros(took.Percentile(99))
+	if hits, misses := g.hits-last.hits, g.misses-last.misses; hits+misses > 0 {
+		part := float64(hits) / float64(hits+misses)
+		r.Hits = &part
+	}
+	return r
+}
+
+func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }

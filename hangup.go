@@ -1,0 +1,31 @@
+package main
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// endings are the signals that ask for an end, during set-up. A hangup does not
+// if whoever started us had it ignored, as nohup does.
+var endings = func() []os.Signal {
+	if signal.Ignored(syscall.SIGHUP) {
+		return []os.Signal{os.Interrupt, syscall.SIGTERM}
+	}
+	return []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}
+}()
+
+// terminal tells whether the end of our terminal is to be ours.
+var terminal = !signal.Ignored(syscall.SIGHUP) && hasTerminal()
+
+// hungUp tells whether a SIGHUP came because the terminal has gone: the kernel
+// takes it away from its processes then. Otherwise somebody has sent it.
+func hungUp() bool { return terminal && !hasTerminal() }
+
+func hasTerminal() bool {
+	f, err := os.OpenFile("/dev/tty", os.O_RDONLY|syscall.O_NOCTTY|syscall.O_NONBLOCK, 0)
+	if err == nil {
+		f.Close()
+	}
+	return err == nil
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// readyFlags say who else is told that the disks can be used, and by whose end
+// the service ends, too.
+type readyFlags struct {
+	Fork           bool   `help:"Go on in the background when the disks can be used, and exit 0."`
+	PIDFile        string `name:"pid-file" placeholder:"FILE" help:"Write the process id to FILE when the disks can be used. It is removed at exit."`
+	ExitWithParent bool   `help:"End when the process that started this one does."`
+}
+
+// ready tells all who want to know that the disks can be used, and starts the
+// command.
+func (c *serveCmd) ready(s *service, waiting *os.File, down *undo) error {
+	s.started = time.Now()
+	for _, x := range s.exports {
+		x.started = s.started
+	}
+	if ctl, err := newControl(s.exports, down); err != nil {
+		warn("lunserve list, detach, resize and stats will not reach this one: %v", err)
+	} else {
+		s.detach = ctl.detach
+	}
+	if err := c.readyFlags.announce(down); err != nil {
+		return err
+	}
+	switch {
+	case c.commandFlags.any():
+		for _, line := range lines(s.exports) {
+			say("%s", line)
+		}
+	case c.JSON:
+		if err := events.emit(event{Event: "ready", Disks: s.states()}); err != nil {
+			return err
+		}
+	default:
+		for _, line := range lines(s.exports) {
+			if _, err := fmt.Println(line); err != nil {
+				return err
+			}
+		}
+	}
+	for _, x := range s.exports {
+		x.created = false // it is the user's now
+	}
+	if err := c.commandFlags.start(s, down); err != nil {
+		return err
+	}
+	c.reportFlags.start(s, down)
+	if waiting == nil {
+		return nil
+	}
+	return release(waiting)
+}
+
+// announce tells whoever waits that the disks can be used.
+func (f *readyFlags) announce(down *undo) error {
+	if f.PIDFile != "" {
+		path, err := filepath.Abs(f.PIDFile)
+		if err != nil {
+			return err
+		}
+		down.push(func() error { return gone(os.Remove(path)) })
+		if err := os.WriteFile(path, fmt.Appendln(nil, os.Getpid()), 0o644); err != nil {
+			return err
+		}
+	}
+	if err := notify("READY=1"); err != nil {
+		return err
+	}
+	down.push(func() error { return notify("STOPPING=1") })
+	return nil
+}
+
+// notify tells the service manager, if one has started us; see sd_notify(3).
+func notify(state string) error {
+	name := os.Getenv("NOTIFY_SOCKET")
+	if name == "" {
+		return nil
+	}
+	c, err := net.Dial("unixgram", name)
+	if err != nil {
+		return fmt.Errorf("$NOTIFY_SOCKET: %w", err)
+	}
+	defer c.Close()
+	_, err = io.WriteString(c, state)
+	return err
+}
+
+// gone is err, unless that is that a file is not there.
+func gone(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"os"
+	"time"
+)
+
+// reportFlags say how much is told, to whom and how often.
+type reportFlags struct {
+	Quiet    bool          `short:"q" help:"Say nothing on standard error but warnings and errors."`
+	JSON     bool          `help:"Print an object a line on standard output when the disks can be used, at each warning, and at the end."`
+	Interval time.Duration `name:"stats-interval" placeholder:"TIME" help:"With --json, print what the disks do that often, such as 10s."`
+	Trace    traceFlag     `placeholder:"FILE" help:"Write a line for each SCSI command to standard error, or with --trace=FILE to FILE."`
+}
+
+// start starts to tell of the service, until down is run. It is to be undone
+// before the service is.
+func (f *reportFlags) start(s *service, down *undo) {
+	if width := terminalWidth(os.Stderr); width > 0 && !f.Quiet && s.child == nil && !f.Trace.On {
+		g := newGauge(s.exports...)
+		down.push(func() error { g.close(); console.below(""); return nil })
+		every(time.Second, down, func() {
+			console.below(statusLine(s.title(), g.read(), terminalWidth(os.Stderr)-1))
+		})
+	}
+	if f.Interval > 0 {
+		var gauges []*gauge
+		for _, x := range s.exports {
+			gauges = append(gauges, newGauge(x))
+		}
+		down.push(func() error {
+			for _, g := range gauges {
+				g.close()
+			}
+			return nil
+		})
+		every(f.Interval, down, func() {
+			states := s.states()
+			for i, g := range gauges {
+				r := g.read()
+				states[i].Rates = &r
+			}
+			_ = events.emit(event{Event: "stats", Disks: states}) // that nobody reads it shows at the end
+		})
+	}
+}
+
+// every calls f again and again until down is run.
+func every(d time.Duration, down *undo, f func()) {
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(d)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				f()
+			case <-stop:
+				return
+			}
+		}
+	}()
+	down.push(func() error {
+		close(stop)
+		<-done
+		return nil
+	})
+}

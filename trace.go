@@ -1,0 +1,99 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/lunserve/lunserve/tcmu/scsi"
+)
+
+// A traceFlag is --trace or --trace=FILE.
+type traceFlag struct {
+	On   bool
+	File string
+}
+
+// IsBool lets the flag stand without a value.
+func (*traceFlag) IsBool() bool { return true }
+
+func (f *traceFlag) Decode(ctx *kong.DecodeContext) error {
+	f.On = true
+	if ctx.Scan.Peek().Type == kong.FlagValueToken {
+		f.File = ctx.Scan.Pop().String()
+	}
+	return nil
+}
+
+// A tracer writes a line for each command. Whoever executes the commands does
+// not wait for that: a disk must not stand still because nobody reads what is
+// said of it. Lines for which there is no room are counted.
+type tracer struct {
+	to    io.Writer
+	start time.Time
+	many  bool // disks
+	lines chan string
+	lost  atomic.Uint64
+	done  sync.WaitGroup
+}
+
+// open starts to trace the commands of all disks, until down is run.
+func (f *traceFlag) open(exports []*export, down *undo) error {
+	t := &tracer{start: time.Now(), many: len(exports) > 1, lines: make(chan string, 4096)}
+	if f.File != "" {
+		file, err := os.Create(f.File)
+		if err != nil {
+			return err
+		}
+		down.push(file.Close)
+		t.to = file
+	} else {
+		t.to = &console
+	}
+	down.push(func() error {
+		close(t.lines)
+		t.done.Wait()
+		if n := t.lost.Load(); n > 0 {
+			warn("%d commands are not in the trace, which could not be written fast enough", n)
+		}
+		return nil
+	})
+	t.done.Go(t.write)
+	for _, x := range exports {
+		x.watch.trace = func(cdb []byte, data [][]byte, status byte, sense []byte, took time.Duration) {
+			t.add(x, cdb, data, status, sense, took)
+		}
+	}
+	return nil
+}
+
+// add notes a command. The columns are the seconds since the start, the LUN if
+// there are several, the command, what it asks for, how long it took, and what
+// came of it.
+func (t *tracer) add(x *export, cdb []byte, data [][]byte, status byte, sense []byte, took time.Duration) {
+	lun := ""
+	if t.many {
+		lun = fmt.Sprintf("%2d ", x.lun)
+	}
+	name, what := x.disk.Describe(cdb, data)
+	line := fmt.Sprintf("%11.6f %s%-21s %-30s %7.0f µs  %s\n", time.Since(t.start).Seconds(), lun,
+		name, what, micros(took), scsi.Outcome(status, sense))
+	select {
+	case t.lines <- line:
+	default:
+		t.lost.Add(1)
+	}
+}
+
+func (t *tracer) write() {
+	for line := range t.lines {
+		if _, err := io.WriteString(t.to, line); err != nil {
+			t.lost.Add(1)
+		}
+	}
+}
