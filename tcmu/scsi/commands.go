@@ -2,17 +2,19 @@ package scsi
 
 import (
 	"encoding/hex"
+	"errors"
 	"strings"
 )
 
 // A command is one row of the table of commands.
 type command struct {
-	op    byte
-	sa    int // the service action, or none
-	name  string
-	usage string // CDB usage data in hex: the bits that may be set
-	kind  kind
-	run   func(*Disk, request) (int, error)
+	op     byte
+	sa     int // the service action, or none
+	name   string
+	usage  string // CDB usage data in hex, by fields: the bits that may be set
+	fields fields // what they say
+	kind   kind
+	run    func(*Disk, request) (int, error)
 }
 
 // none is the service action of a command that has none.
@@ -45,58 +47,60 @@ const write = dataOut | media | changes
 // no protection information, no NACA, and no GROUP NUMBER but in PRE-FETCH,
 // where libiscsi sets it and other disks ignore it.
 var commands = []command{
-	{0x00, none, "TEST UNIT READY", "00 00 00 00 00 00", media, (*Disk).testUnitReady},
-	{0x03, none, "REQUEST SENSE", "03 01 00 00 ff 00", always, (*Disk).requestSense},
-	{0x08, none, "READ(6)", "08 1f ffff ff 00", media, (*Disk).read},
-	{0x0a, none, "WRITE(6)", "0a 1f ffff ff 00", write, (*Disk).write},
-	{0x12, none, "INQUIRY", "12 01 ff ffff 00", always, (*Disk).inquiry},
-	{0x15, none, "MODE SELECT(6)", "15 10 00 00 ff 00", dataOut | slow, (*Disk).modeSelect},
-	{0x1a, none, "MODE SENSE(6)", "1a 08 ff ff ff 00", 0, (*Disk).modeSense},
-	{0x1b, none, "START STOP UNIT", "1b 01 00 0f f7 00", slow, (*Disk).startStop},
-	{0x1c, none, "RECEIVE DIAGNOSTIC RESULTS", "1c 01 ff ffff 00", 0, (*Disk).receiveDiagnostic},
-	{0x1d, none, "SEND DIAGNOSTIC", "1d 17 00 ffff 00", dataOut, (*Disk).sendDiagnostic},
-	{0x1e, none, "PREVENT ALLOW MEDIUM REMOVAL", "1e 00 00 00 01 00", removable, (*Disk).preventAllow},
-	{0x25, none, "READ CAPACITY(10)", "25 00 00000000 00 00 00 00", media, (*Disk).readCapacity10},
-	{0x28, none, "READ(10)", "28 18 ffffffff 00 ffff 00", media, (*Disk).read},
-	{0x2a, none, "WRITE(10)", "2a 18 ffffffff 00 ffff 00", write, (*Disk).write},
-	{0x2e, none, "WRITE AND VERIFY(10)", "2e 12 ffffffff 00 ffff 00", write | slow | alone, (*Disk).writeVerify},
-	{0x2f, none, "VERIFY(10)", "2f 16 ffffffff 00 ffff 00", dataOut | media | slow, (*Disk).verify},
-	{0x34, none, "PRE-FETCH(10)", "34 02 ffffffff 3f ffff 00", media | slow, (*Disk).prefetch},
-	{0x35, none, "SYNCHRONIZE CACHE(10)", "35 02 ffffffff 00 ffff 00", media | slow, (*Disk).synchronizeCache},
-	{0x37, none, "READ DEFECT DATA(10)", "37 00 1f 00000000 ffff 00", media, (*Disk).readDefects},
-	{0x41, none, "WRITE SAME(10)", "41 08 ffffffff 00 ffff 00", write | slow, (*Disk).writeSame},
-	{0x42, none, "UNMAP", "42 00 00000000 00 ffff 00", write | slow | thin, (*Disk).unmap},
-	{0x48, 0x01, "SANITIZE, OVERWRITE", "48 a1 0000000000 ffff 00", write | slow | alone | mends, (*Disk).overwrite},
-	{0x48, 0x02, "SANITIZE, BLOCK ERASE", "48 a2 0000000000 ffff 00", write | slow | alone | mends | thin, (*Disk).blockErase},
-	{0x48, 0x1f, "SANITIZE, EXIT FAILURE MODE", "48 1f 0000000000 0000 00", media | slow | mends, (*Disk).exitFailureMode},
-	{0x4d, none, "LOG SENSE", "4d 00 ff ff 00 ffff ffff 00", slow, (*Disk).logSense},
-	{0x55, none, "MODE SELECT(10)", "55 10 00 00 00 00 00 ffff 00", dataOut | slow, (*Disk).modeSelect},
-	{0x5a, none, "MODE SENSE(10)", "5a 18 ff ff 000000 ffff 00", 0, (*Disk).modeSense},
-	{0x88, none, "READ(16)", "88 18 ffffffffffffffff ffffffff 00 00", media, (*Disk).read},
-	{0x89, none, "COMPARE AND WRITE", "89 18 ffffffffffffffff 000000 ff 00 00", write | slow | alone, (*Disk).compareAndWrite},
-	{0x8a, none, "WRITE(16)", "8a 18 ffffffffffffffff ffffffff 00 00", write, (*Disk).write},
-	{0x8b, none, "ORWRITE(16)", "8b 18 ffffffffffffffff ffffffff 00 00", write | slow | alone, (*Disk).orWrite},
-	{0x8e, none, "WRITE AND VERIFY(16)", "8e 12 ffffffffffffffff ffffffff 00 00", write | slow | alone, (*Disk).writeVerify},
-	{0x8f, none, "VERIFY(16)", "8f 16 ffffffffffffffff ffffffff 00 00", dataOut | media | slow, (*Disk).verify},
-	{0x90, none, "PRE-FETCH(16)", "90 02 ffffffffffffffff ffffffff 3f 00", media | slow, (*Disk).prefetch},
-	{0x91, none, "SYNCHRONIZE CACHE(16)", "91 02 ffffffffffffffff ffffffff 00 00", media | slow, (*Disk).synchronizeCache},
-	{0x93, none, "WRITE SAME(16)", "93 09 ffffffffffffffff ffffffff 00 00", write | slow, (*Disk).writeSame},
-	{0x9e, 0x10, "READ CAPACITY(16)", "9e 10 0000000000000000 ffffffff 00 00", media, (*Disk).readCapacity16},
-	{0x9e, 0x12, "GET LBA STATUS", "9e 12 ffffffffffffffff ffffffff 00 00", media | slow, (*Disk).lbaStatus},
-	{0xa3, 0x0a, "REPORT TARGET PORT GROUPS", "a3 0a 00 00 0000 ffffffff 00 00", 0, (*Disk).reportPortGroups},
-	{0xa3, 0x0c, "REPORT SUPPORTED OPERATION CODES", "a3 0c 87 ff ffff ffffffff 00 00", 0, (*Disk).reportOpcodes},
-	{0xa3, 0x0d, "REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS", "a3 0d 80 00 0000 ffffffff 00 00", 0, (*Disk).reportTaskManagement},
-	{0xa8, none, "READ(12)", "a8 18 ffffffff ffffffff 00 00", media, (*Disk).read},
-	{0xaa, none, "WRITE(12)", "aa 18 ffffffff ffffffff 00 00", write, (*Disk).write},
-	{0xae, none, "WRITE AND VERIFY(12)", "ae 12 ffffffff ffffffff 00 00", write | slow | alone, (*Disk).writeVerify},
-	{0xaf, none, "VERIFY(12)", "af 16 ffffffff ffffffff 00 00", dataOut | media | slow, (*Disk).verify},
-	{0xb7, none, "READ DEFECT DATA(12)", "b7 1f ffffffff ffffffff 00 00", media, (*Disk).readDefects},
+	{0x00, none, "TEST UNIT READY", "00 00 00 00 00 00", nil, media, (*Disk).testUnitReady},
+	{0x03, none, "REQUEST SENSE", "03 01 00 00 ff 00", fields{flag("desc"), allocation}, always, (*Disk).requestSense},
+	{0x08, none, "READ(6)", "08 1fffff ff 00", fields{extent, second}, media, (*Disk).read},
+	{0x0a, none, "WRITE(6)", "0a 1fffff ff 00", fields{extent, second}, write, (*Disk).write},
+	{0x12, none, "INQUIRY", "12 01ff ffff 00", fields{vital, allocation}, always, (*Disk).inquiry},
+	{0x15, none, "MODE SELECT(6)", "15 10 00 00 ff 00", fields{pf, modeList}, dataOut | slow, (*Disk).modeSelect},
+	{0x1a, none, "MODE SENSE(6)", "1a 08 ffff ff 00", fields{dbd, modeControl, modeCode, allocation}, 0, (*Disk).modeSense},
+	{0x1b, none, "START STOP UNIT", "1b 01 00 0f f7 00", starting, slow, (*Disk).startStop},
+	{0x1c, none, "RECEIVE DIAGNOSTIC RESULTS", "1c 01 ff ffff 00", fields{flag("pcv"), option("page", 0), allocation}, 0, (*Disk).receiveDiagnostic},
+	{0x1d, none, "SEND DIAGNOSTIC", "1d 17 00 ffff 00", fields{pf, flag("selftest"), flag("devoffl"), flag("unitoffl"), length}, dataOut, (*Disk).sendDiagnostic},
+	{0x1e, none, "PREVENT ALLOW MEDIUM REMOVAL", "1e 00 00 00 01 00", fields{choice("allow", "prevent")}, removable, (*Disk).preventAllow},
+	{0x25, none, "READ CAPACITY(10)", "25 00 00000000 00 00 00 00", nil, media, (*Disk).readCapacity10},
+	{0x28, none, "READ(10)", "28 18 ffffffff 00 ffff 00", transfer, media, (*Disk).read},
+	{0x2a, none, "WRITE(10)", "2a 18 ffffffff 00 ffff 00", transfer, write, (*Disk).write},
+	{0x2e, none, "WRITE AND VERIFY(10)", "2e 12 ffffffff 00 ffff 00", verified, write | slow | alone, (*Disk).writeVerify},
+	{0x2f, none, "VERIFY(10)", "2f 16 ffffffff 00 ffff 00", verified, dataOut | media | slow, (*Disk).verify},
+	{0x34, none, "PRE-FETCH(10)", "34 02 ffffffff 3f ffff 00", fields{immed, extent, group, second}, media | slow, (*Disk).prefetch},
+	{0x35, none, "SYNCHRONIZE CACHE(10)", "35 02 ffffffff 00 ffff 00", fields{immed, extent, second}, media | slow, (*Disk).synchronizeCache},
+	{0x37, none, "READ DEFECT DATA(10)", "37 00 1f 00000000 ffff 00", fields{plist, glist, defectFormat, allocation}, media, (*Disk).readDefects},
+	{0x41, none, "WRITE SAME(10)", "41 08 ffffffff 00 ffff 00", fields{flag("unmap"), extent, second}, write | slow, (*Disk).writeSame},
+	{0x42, none, "UNMAP", "42 00 00000000 00 ffff 00", fields{extentList}, write | slow | thin, (*Disk).unmap},
+	{0x48, 0x01, "SANITIZE, OVERWRITE", "48 a1 0000000000 ffff 00", fields{immed, ause, overwriteList}, write | slow | alone | mends, (*Disk).overwrite},
+	{0x48, 0x02, "SANITIZE, BLOCK ERASE", "48 a2 0000000000 ffff 00", fields{immed, ause, option("length", 0)}, write | slow | alone | mends | thin, (*Disk).blockErase},
+	{0x48, 0x1f, "SANITIZE, EXIT FAILURE MODE", "48 1f 0000000000 0000 00", nil, media | slow | mends, (*Disk).exitFailureMode},
+	{0x4d, none, "LOG SENSE", "4d 00 ffff 00 ffff ffff 00", fields{logControl, logCode, option("pointer", 0), allocation}, slow, (*Disk).logSense},
+	{0x55, none, "MODE SELECT(10)", "55 10 00 00 00 00 00 ffff 00", fields{pf, modeList}, dataOut | slow, (*Disk).modeSelect},
+	{0x5a, none, "MODE SENSE(10)", "5a 18 ffff 000000 ffff 00", fields{flag("llbaa"), dbd, modeControl, modeCode, allocation}, 0, (*Disk).modeSense},
+	{0x88, none, "READ(16)", "88 18 ffffffffffffffff ffffffff 00 00", transfer, media, (*Disk).read},
+	{0x89, none, "COMPARE AND WRITE", "89 18 ffffffffffffffff 000000 ff 00 00", transfer, write | slow | alone, (*Disk).compareAndWrite},
+	{0x8a, none, "WRITE(16)", "8a 18 ffffffffffffffff ffffffff 00 00", transfer, write, (*Disk).write},
+	{0x8b, none, "ORWRITE(16)", "8b 18 ffffffffffffffff ffffffff 00 00", transfer, write | slow | alone, (*Disk).orWrite},
+	{0x8e, none, "WRITE AND VERIFY(16)", "8e 12 ffffffffffffffff ffffffff 00 00", verified, write | slow | alone, (*Disk).writeVerify},
+	{0x8f, none, "VERIFY(16)", "8f 16 ffffffffffffffff ffffffff 00 00", verified, dataOut | media | slow, (*Disk).verify},
+	{0x90, none, "PRE-FETCH(16)", "90 02 ffffffffffffffff ffffffff 3f 00", fields{immed, extent, second, group}, media | slow, (*Disk).prefetch},
+	{0x91, none, "SYNCHRONIZE CACHE(16)", "91 02 ffffffffffffffff ffffffff 00 00", fields{immed, extent, second}, media | slow, (*Disk).synchronizeCache},
+	{0x93, none, "WRITE SAME(16)", "93 09 ffffffffffffffff ffffffff 00 00", fields{flag("unmap"), flag("ndob"), extent, second}, write | slow, (*Disk).writeSame},
+	{0x9e, 0x10, "READ CAPACITY(16)", "9e 10 0000000000000000 ffffffff 00 00", fields{allocation}, media, (*Disk).readCapacity16},
+	{0x9e, 0x12, "GET LBA STATUS", "9e 12 ffffffffffffffff ffffffff 00 00", fields{lba, allocation}, media | slow, (*Disk).lbaStatus},
+	{0xa3, 0x0a, "REPORT TARGET PORT GROUPS", "a3 0a 00 00 0000 ffffffff 00 00", fields{allocation}, 0, (*Disk).reportPortGroups},
+	{0xa3, 0x0c, "REPORT SUPPORTED OPERATION CODES", "a3 0c 87ffffff ffffffff 00 00", fields{flag("rctd"), asked, allocation}, 0, (*Disk).reportOpcodes},
+	{0xa3, 0x0d, "REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS", "a3 0d 80 00 0000 ffffffff 00 00", fields{flag("repd"), allocation}, 0, (*Disk).reportTaskManagement},
+	{0xa8, none, "READ(12)", "a8 18 ffffffff ffffffff 00 00", transfer, media, (*Disk).read},
+	{0xaa, none, "WRITE(12)", "aa 18 ffffffff ffffffff 00 00", transfer, write, (*Disk).write},
+	{0xae, none, "WRITE AND VERIFY(12)", "ae 12 ffffffff ffffffff 00 00", verified, write | slow | alone, (*Disk).writeVerify},
+	{0xaf, none, "VERIFY(12)", "af 16 ffffffff ffffffff 00 00", verified, dataOut | media | slow, (*Disk).verify},
+	{0xb7, none, "READ DEFECT DATA(12)", "b7 1f ffffffff ffffffff 00 00", fields{plist, glist, defectFormat, option("index", 0), allocation}, media, (*Disk).readDefects},
 }
 
-// A row is a command as a disk has it, with its usage data as bytes.
+// A row is a command as a disk has it, with its usage data as bytes and its
+// fields in their places.
 type row struct {
 	command
 	usage []byte
+	parts []part
 }
 
 // rows are the commands for a disk with the abilities in has.
@@ -106,10 +110,11 @@ func rows(has kind) (all []row) {
 			continue
 		}
 		usage, err := hex.DecodeString(strings.ReplaceAll(c.usage, " ", ""))
-		if err != nil {
+		parts, err2 := c.parts()
+		if err := errors.Join(err, err2); err != nil {
 			panic("scsi: usage data of " + c.name + ": " + err.Error()) // TestTable sees it first
 		}
-		all = append(all, row{c, usage})
+		all = append(all, row{c, usage, parts})
 	}
 	return all
 }
@@ -117,9 +122,9 @@ func rows(has kind) (all []row) {
 // serviceAction is the service action in a CDB of at least two bytes.
 func serviceAction(cdb []byte) int { return int(cdb[1] & 0x1f) }
 
-// matches says whether cdb is this row's command.
-func (r *row) matches(cdb []byte) bool {
-	return r.sa == none || len(cdb) > 1 && serviceAction(cdb) == r.sa
+// matches says whether cdb, which has its opcode, is this command.
+func (c *command) matches(cdb []byte) bool {
+	return c.sa == none || len(cdb) > 1 && serviceAction(cdb) == c.sa
 }
 
 // check looks for a bit that may not be set, and points at the leftmost one of

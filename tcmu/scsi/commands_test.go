@@ -29,6 +29,9 @@ func TestTable(t *testing.T) {
 		if c.sa != none && usage[1]&0x1f != byte(c.sa) {
 			t.Errorf("%s: SERVICE ACTION %02x in the usage data, want %02x", c.name, usage[1]&0x1f, c.sa)
 		}
+		if _, err := c.parts(); err != nil {
+			t.Errorf("%s: fields of the CDB: %v", c.name, err)
+		}
 		if names[c.name] || c.name == "" {
 			t.Errorf("name %q is not unique", c.name)
 		}

@@ -60,21 +60,22 @@ func pad(b []byte, s string) {
 // A vpdPage is a page of vital product data, without its header.
 type vpdPage struct {
 	code byte
+	name string
 	body func(*Disk) []byte
 }
 
 // vpdPages are the pages of this disk, in ascending order.
 func (d *Disk) vpdPages() []vpdPage {
 	pages := []vpdPage{
-		{0x00, (*Disk).supportedPages},
-		{0x80, func(d *Disk) []byte { return []byte(d.Serial) }},
-		{0x83, (*Disk).identification},
-		{0x86, (*Disk).extendedInquiry},
-		{0xb0, (*Disk).blockLimits},
-		{0xb1, (*Disk).characteristics},
+		{0x00, "supported VPD pages", (*Disk).supportedPages},
+		{0x80, "unit serial number", func(d *Disk) []byte { return []byte(d.Serial) }},
+		{0x83, "device identification", (*Disk).identification},
+		{0x86, "extended INQUIRY data", (*Disk).extendedInquiry},
+		{0xb0, "block limits", (*Disk).blockLimits},
+		{0xb1, "block device characteristics", (*Disk).characteristics},
 	}
 	if d.has&thin != 0 {
-		pages = append(pages, vpdPage{0xb2, (*Disk).provisioning})
+		pages = append(pages, vpdPage{0xb2, "logical block provisioning", (*Disk).provisioning})
 	}
 	return pages
 }

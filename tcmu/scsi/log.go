@@ -10,16 +10,17 @@ import (
 // A logPage is a page of LOG SENSE, without its header.
 type logPage struct {
 	code byte
+	name string
 	body func(*Disk) ([]byte, error)
 }
 
 // logPages are the log pages of this disk, in ascending order.
 func (d *Disk) logPages() []logPage {
-	pages := []logPage{{0x00, (*Disk).supportedLogs}}
+	pages := []logPage{{0x00, "supported log pages", (*Disk).supportedLogs}}
 	if d.has&thin != 0 {
-		pages = append(pages, logPage{0x0c, (*Disk).provisioningLog})
+		pages = append(pages, logPage{0x0c, "logical block provisioning", (*Disk).provisioningLog})
 	}
-	return append(pages, logPage{0x19, (*Disk).statisticsLog})
+	return append(pages, logPage{0x19, "general statistics and performance", (*Disk).statisticsLog})
 }
 
 // logSense is SPC-5, LOG SENSE command. All values are cumulative; there are

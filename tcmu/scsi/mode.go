@@ -17,6 +17,7 @@ type mode struct {
 // A modePage is a mode page with its header: what it holds now, what it held
 // at first, and which bits of it a MODE SELECT may change.
 type modePage struct {
+	name                         string
 	current, initial, changeable []byte
 }
 
@@ -54,8 +55,8 @@ func (d *Disk) modePages() []modePage {
 		controlNow[4] |= controlSWP
 	}
 	return []modePage{
-		{now[:], cached[:], cachingMask[:]},
-		{controlNow[:], control[:], controlMask[:]},
+		{"caching", now[:], cached[:], cachingMask[:]},
+		{"control", controlNow[:], control[:], controlMask[:]},
 	}
 }
 

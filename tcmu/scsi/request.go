@@ -63,6 +63,14 @@ func (r request) list(n int) ([]byte, error) {
 	return p, nil
 }
 
+// head is a copy of the first n bytes of the buffers, or as many as there are.
+func (r request) head(n int) (p []byte) {
+	for _, b := range r.data {
+		p = append(p, b[:min(n-len(p), len(b))]...)
+	}
+	return p
+}
+
 // erase clears the buffers.
 func (r request) erase() {
 	for _, b := range r.data {
