@@ -72,17 +72,17 @@ func (f *traceFlag) open(exports []*export, down *undo) error {
 	return nil
 }
 
-// add notes a command. The columns are the seconds since the start, the LUN if
-// there are several, the command, what it asks for, how long it took, and what
+// add notes a command. The columns are the seconds since the start, how long it
+// took, the LUN if there are several, the command, what it asks for, and what
 // came of it.
 func (t *tracer) add(x *export, cdb []byte, data [][]byte, status byte, sense []byte, took time.Duration) {
 	lun := ""
 	if t.many {
-		lun = fmt.Sprintf("%2d ", x.lun)
+		lun = fmt.Sprintf("LUN %d  ", x.lun)
 	}
 	name, what := x.disk.Describe(cdb, data)
-	line := fmt.Sprintf("%11.6f %s%-21s %-30s %7.0f µs  %s\n", time.Since(t.start).Seconds(), lun,
-		name, what, micros(took), scsi.Outcome(status, sense))
+	line := fmt.Sprintf("%11.6f %7.0f µs  %s%-21s %-28s  %s\n", time.Since(t.start).Seconds(), micros(took), lun,
+		name, what, scsi.Outcome(status, sense))
 	select {
 	case t.lines <- line:
 	default:

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"testing"
+	"unicode/utf8"
+)
+
+func TestStatusLineFitsTheTerminal(t *testing.T) {
+	part := 0.98
+	busy := rates{Reads: 12345, ReadBytes: 48 << 20, Writes: 981, WrittenBytes: 1.5 * (1 << 20), Depth: 31.94, P50: 120, P99: 1432, Hits: &part}
+	for _, tt := range []struct {
+		width int
+		r     rates
+		want  string
+	}{
+		{100, busy, "/dev/sdb: read 12.3k/s 48 MiB/s, write 981/s 1.5 MiB/s, p50 120µs p99 1.4ms, depth 32, cache 98%"},
+		{79, busy, "/dev/sdb: read 12.3k/s 48 MiB/s, write 981/s 1.5 MiB/s, p50 120µs p99 1.4ms"},
+		{40, busy, "/dev/sdb: read 12.3k/s 48 MiB/s"},
+		{20, busy, "/dev/sdb: read 12.3k"},
+		{79, rates{}, "/dev/sdb: read 0/s 0 B/s, write 0/s 0 B/s, depth 0"},
+	} {
+		got := statusLine("/dev/sdb", tt.r, tt.width)
+		if got != tt.want {
+			t.Errorf("%d columns:\n got %q\nwant %q", tt.width, got, tt.want)
+		}
+		if n := utf8.RuneCountInString(got); n > tt.width {
+			t.Errorf("%d columns hold %d", tt.width, n)
+		}
+	}
+}
+
+func TestCountsAndDurationsAreShort(t *testing.T) {
+	for n, want := range map[float64]string{0: "0", 0.4: "0", 999: "999", 1000: "1k", 12345: "12.3k", 1234567: "1.2M"} {
+		if got := count(n); got != want {
+			t.Errorf("count(%v) = %s, want %s", n, got, want)
+		}
+	}
+	for micros, want := range map[float64]string{0: "0µs", 999: "999µs", 1432: "1.4ms", 45678: "46ms", 2.34e6: "2.3s"} {
+		if got := duration(micros); got != want {
+			t.Errorf("duration(%v) = %s, want %s", micros, got, want)
+		}
+	}
+}
