@@ -88,9 +88,8 @@ func lines(exports []*export) (all []string) {
 }
 
 // attach makes the kernel's side of the disk and serves it, as a LUN of no
-// target yet. A ring that cannot be served any longer says so in failed, which
-// has room.
-func (x *export) attach(failed chan<- error, down *undo) error {
+// target yet. What goes wrong with it from then on is told to s.
+func (x *export) attach(s *service, down *undo) error {
 	serial, err := configfs.Serial(x.path)
 	if err != nil {
 		return err
@@ -104,7 +103,7 @@ func (x *export) attach(failed chan<- error, down *undo) error {
 		Serial:    serial,
 		NAA:       strings.TrimPrefix(wwn, "naa."),
 		Removable: x.removable,
-		Report:    func(err error) { warn("%v", err) },
+		Report:    s.report,
 	})
 	x.device, err = configfs.NewDevice(configfs.Spec{
 		Image:      x.real,
@@ -137,7 +136,7 @@ func (x *export) attach(failed chan<- error, down *undo) error {
 	go func() {
 		defer close(done)
 		if err := ring.Serve(ctx, x.disk); err != nil {
-			failed <- fmt.Errorf("%s: %w", filepath.Base(x.path), err)
+			s.failed <- fmt.Errorf("%s: %w", filepath.Base(x.path), err)
 			// Nobody will answer; without this the LUN could not be removed.
 			if err := x.device.Reset(); err != nil {
 				warn("%v", err)

@@ -17,6 +17,8 @@ type readyFlags struct {
 	Fork           bool   `help:"Go on in the background when the disks can be used, and exit 0."`
 	PIDFile        string `name:"pid-file" placeholder:"FILE" help:"Write the process id to FILE when the disks can be used. It is removed at exit."`
 	ExitWithParent bool   `help:"End when the process that started this one does."`
+
+	written string // the absolute path of PIDFile, once it is there
 }
 
 // ready tells all who want to know that the disks can be used, and starts the
@@ -67,13 +69,13 @@ func (c *serveCmd) ready(s *service, waiting *os.File, down *undo) error {
 func (f *readyFlags) announce(down *undo) error {
 	if f.PIDFile != "" {
 		path, err := filepath.Abs(f.PIDFile)
+		if err == nil {
+			err = os.WriteFile(path, fmt.Appendln(nil, os.Getpid()), 0o644)
+		}
 		if err != nil {
 			return err
 		}
-		down.push(func() error { return gone(os.Remove(path)) })
-		if err := os.WriteFile(path, fmt.Appendln(nil, os.Getpid()), 0o644); err != nil {
-			return err
-		}
+		f.written = path
 	}
 	if err := notify("READY=1"); err != nil {
 		return err
@@ -97,10 +99,14 @@ func notify(state string) error {
 	return err
 }
 
-// gone is err, unless that is that a file is not there.
-func gone(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
+// remove removes the file with the process id. It is to be the last that goes:
+// who waits for that takes it for the end.
+func (f *readyFlags) remove() error {
+	if f.written == "" {
 		return nil
 	}
-	return err
+	if err := os.Remove(f.written); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }

@@ -41,7 +41,7 @@ func (c *serveCmd) Run(ctx context.Context) (err error) {
 		return err
 	}
 	// A later signal is for the service; during set-up each ends it.
-	s := &service{signals: make(chan os.Signal, 2), wishes: make(chan os.Signal, 2)}
+	s := &service{signals: make(chan os.Signal, 2), wishes: make(chan os.Signal, 2), troubles: make(chan error, 64)}
 	signal.Notify(s.signals, os.Interrupt, syscall.SIGTERM)
 	signal.Notify(s.wishes, syscall.SIGHUP, syscall.SIGUSR1)
 	defer signal.Stop(s.signals)
@@ -56,12 +56,14 @@ func (c *serveCmd) Run(ctx context.Context) (err error) {
 		events.open(os.Stdout)
 	}
 	var down undo
+	down.push(c.readyFlags.remove)
 	if err = c.bringUp(ctx, s, &down); err == nil {
 		if err = c.ready(s, waiting, &down); err == nil {
 			err = s.wait()
 		}
 	}
 	err = errors.Join(err, down.run())
+	s.tell()
 	end := event{Event: "exit"}
 	if !s.started.IsZero() {
 		s.summarize()
@@ -141,7 +143,7 @@ func (c *serveCmd) bringUp(ctx context.Context, s *service, down *undo) (err err
 	}
 	s.failed = make(chan error, len(s.exports))
 	for _, x := range s.exports {
-		if err := x.attach(s.failed, down); err != nil {
+		if err := x.attach(s, down); err != nil {
 			return err
 		}
 	}

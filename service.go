@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -20,6 +21,8 @@ type service struct {
 	signals  chan os.Signal    // that ask for the end
 	wishes   chan os.Signal    // apart, so that many of them do not push out an end
 	failed   chan error        // of rings
+	troubles chan error        // of images
+	untold   atomic.Int64      // troubles for which there was no room
 	orphaned <-chan struct{}   // nil if that is no matter
 	detach   <-chan detachment // nil if nobody can ask
 	child    *child            // nil if there is none
@@ -40,6 +43,8 @@ func (s *service) wait() error {
 		select {
 		case err := <-s.failed:
 			return err
+		case err := <-s.troubles:
+			warn("%v", err)
 		case err := <-ended:
 			s.child.status = status(s.child.cmd, err)
 			return s.leave()
@@ -83,6 +88,26 @@ func (s *service) wait() error {
 				return s.leave()
 			}
 		}
+	}
+}
+
+// report is told of troubles by whoever executes commands, and does not make
+// them wait: stderr may be a terminal that somebody has stopped.
+func (s *service) report(trouble error) {
+	select {
+	case s.troubles <- trouble:
+	default:
+		s.untold.Add(1)
+	}
+}
+
+// tell tells of the troubles that wait did not. Nothing is executed any more.
+func (s *service) tell() {
+	for len(s.troubles) > 0 {
+		warn("%v", <-s.troubles)
+	}
+	if n := s.untold.Load(); n > 0 {
+		warn("%d more errors like these", n)
 	}
 }
 
