@@ -78,6 +78,10 @@ type taskManagement struct {
 	_      [16]byte // 16
 }
 
+// unitReset is TCMU_TMR_LUN_RESET, a kind of taskManagement. The others abort
+// commands and leave the unit alone.
+const unitReset = 5
+
 // iovec is struct iovec, its base an offset from the start of the mapping.
 type iovec struct {
 	_    structs.HostLayout

@@ -123,12 +123,15 @@ func (k *kernel) command(id uint16, cdb []byte, extents ...[2]uint64) {
 	k.out[id] = true
 }
 
-// aborted posts a task management entry about ids.
-func (k *kernel) aborted(ids ...uint16) {
+// aborted posts a task management entry that aborts ids.
+func (k *kernel) aborted(ids ...uint16) { k.taskManagement(1, ids...) }
+
+// taskManagement posts a task management entry of a kind about ids.
+func (k *kernel) taskManagement(kind byte, ids ...uint16) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	e := k.entry(opTaskManagement, uint32(32+2*len(ids)+7)&^7)
-	e[8] = 1
+	e[8] = kind
 	binary.NativeEndian.PutUint32(e[12:], uint32(len(ids)))
 	for i, id := range ids {
 		binary.NativeEndian.PutUint16(e[32+2*i:], id)

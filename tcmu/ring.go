@@ -25,7 +25,10 @@ type ring struct {
 	first uint32   // index of the oldest of them, modulo len(slots)
 	count uint32   // how many there are
 
-	aborted []uint16 // ids that the entries passed over by the last take name
+	// What the task management entries passed over by the last take tell.
+	managed bool     // there are any
+	reset   bool     // of the whole unit
+	aborted []uint16 // ids of commands
 }
 
 // newRing checks the mailbox at the start of mem. Commands that an earlier
@@ -58,7 +61,7 @@ func newRing(mem []byte) (*ring, error) {
 func (r *ring) take(c *command) (bool, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.aborted = r.aborted[:0]
+	r.managed, r.reset, r.aborted = false, false, r.aborted[:0]
 	for {
 		head := r.mb.head.Load()
 		if head == r.next {
@@ -91,7 +94,7 @@ func (r *ring) take(c *command) (bool, error) {
 			}
 			h.uflags |= flagUnknownOp
 		case opTaskManagement:
-			r.readAborted(off, n)
+			r.readTaskManagement(off, n)
 		case opPad:
 		default:
 			h.uflags |= flagUnknownOp
@@ -135,9 +138,8 @@ func (r *ring) read(c *command, off, n uint32) bool {
 	return true
 }
 
-// readAborted notes the commands that the task management entry of n bytes at
-// off is about.
-func (r *ring) readAborted(off, n uint32) {
+// readTaskManagement notes what the entry of n bytes at off is about.
+func (r *ring) readTaskManagement(off, n uint32) {
 	const fixed = 32
 	entry := r.mem[:r.base+uint64(off)+uint64(n)]
 	start := r.base + uint64(off)
@@ -145,6 +147,7 @@ func (r *ring) readAborted(off, n uint32) {
 	if t == nil {
 		return
 	}
+	r.managed, r.reset = true, r.reset || t.kind == unitReset
 	for i := range min(uint64(t.count), (uint64(n)-fixed)/2) {
 		r.aborted = append(r.aborted, *at[uint16](entry, start+fixed+2*i))
 	}

@@ -27,6 +27,15 @@ type Handler interface {
 	Execute(cdb []byte, data [][]byte, wait bool) (status byte, n int, sense []byte, ok bool)
 }
 
+// A TaskManager is a Handler that wants to know of task management.
+type TaskManager interface {
+	// TaskManagement tells that the initiators no longer wait for commands,
+	// which may be in Execute, or, with reset, that the unit was reset.
+	// Commands that Execute gets later came later. It must not wait for
+	// anything.
+	TaskManagement(reset bool)
+}
+
 const (
 	// maxWorkers bounds the goroutines that wait for slow commands. More
 	// commands than that queue up; the fast ones go past them.
@@ -90,8 +99,11 @@ func (s *server) drain() error {
 	defer func() { s.queue.recycle(c) }()
 	for commands, bytes := 0, 0; ; {
 		taken, err := s.ring.take(c)
-		if len(s.ring.aborted) > 0 {
+		if s.ring.managed {
 			s.queue.abort(s.ring.aborted)
+			if m, ok := s.handler.(TaskManager); ok {
+				m.TaskManagement(s.ring.reset)
+			}
 		}
 		if err != nil || !taken {
 			return errors.Join(err, s.show())

@@ -3,6 +3,7 @@ package tcmu
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 	"math/rand/v2"
 	"runtime"
 	"strings"
@@ -179,6 +180,41 @@ func TestServeDoesNotExecuteAbortedCommands(t *testing.T) {
 	}
 	if n := int(executed.Load()); aborted < 8 || n+aborted != len(ids) {
 		t.Errorf("%d executed, %d answered as aborted, of %d, for %d workers", n, aborted, len(ids), maxWorkers)
+	}
+}
+
+// A managed is a handler that keeps a record of what it is told.
+type managed struct {
+	handlerFunc
+	told chan<- string
+}
+
+func (m managed) TaskManagement(reset bool) { m.told <- fmt.Sprint("task management, reset ", reset) }
+
+// Whoever executes commands is told of task management in its order among them.
+func TestServeTellsOfTaskManagement(t *testing.T) {
+	k, d := newKernel(t, 65536)
+	told := make(chan string, 10)
+	stop := serve(t, d, managed{func(cdb []byte, _ [][]byte, _ bool) (byte, int, []byte, bool) {
+		told <- fmt.Sprintf("command %x", cdb[0])
+		return 0, 0, nil, true
+	}, told})
+	k.command(1, []byte{0x12, 5: 0})
+	k.aborted()
+	k.command(2, []byte{0x03, 5: 0})
+	k.taskManagement(5)
+	k.command(3, []byte{0x00, 5: 0})
+	k.show(true)
+	k.wait(t, 3)
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	for _, want := range []string{
+		"command 12", "task management, reset false", "command 3", "task management, reset true", "command 0",
+	} {
+		if got := <-told; got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }
 
