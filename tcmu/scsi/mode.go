@@ -3,6 +3,7 @@ package scsi
 import (
 	"encoding/binary"
 	"math"
+	"sync"
 	"sync/atomic"
 )
 
@@ -12,6 +13,8 @@ type mode struct {
 	writeThrough    atomic.Bool // not WCE: what is written is durable
 	descriptorSense atomic.Bool // D_SENSE
 	softwareProtect atomic.Bool // SWP
+
+	selecting sync.Mutex // held by MODE SELECT, which keeps what it does not name
 }
 
 // A modePage is a mode page with its header: what it holds now, what it held

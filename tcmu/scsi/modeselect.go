@@ -35,6 +35,8 @@ func (d *Disk) modeSelect(r request) (int, error) {
 	if err := d.sameBlocks(list[header:header+descriptor], long); err != nil {
 		return 0, badParameter(descriptorAt)
 	}
+	d.mode.selecting.Lock()
+	defer d.mode.selecting.Unlock()
 	pages := d.modePages()
 	for at := header + descriptor; at < len(list); {
 		n, err := d.selectPage(pages, list, at)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -352,4 +354,28 @@ func TestDescriptorSenseIsSwitched(t *testing.T) {
 		{name: "REQUEST SENSE", cdb: "03 00 00 00 ff 00", want: "70 00 00 00000000 0a 00000000 0000 00 000000"},
 		{name: "REQUEST SENSE DESC", cdb: "03 01 00 00 ff 00", want: "72 00 0000 000000 00"},
 	})
+}
+
+// TestNoSelectionIsLostToAnother: each goroutine has a page of its own.
+func TestNoSelectionIsLostToAnother(t *testing.T) {
+	u := newUnit("sparse", 512)
+	var wg sync.WaitGroup
+	for _, tt := range []struct {
+		pages [2]string
+		bit   *atomic.Bool
+	}{
+		{[2]string{cachingOn, cachingOff}, &u.mode.writeThrough},
+		{[2]string{controlNone, controlD}, &u.mode.descriptorSense},
+	} {
+		wg.Go(func() {
+			for i := range 20000 {
+				selectModes(t, u.Disk, header6+tt.pages[i%2])
+				if tt.bit.Load() != (i%2 == 1) {
+					t.Errorf("%d: %s was undone", i, tt.pages[i%2])
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
