@@ -145,8 +145,8 @@ func (x *export) attach(s *service, down *undo) error {
 	}()
 	down.push(func() error {
 		halt()
+		x.disk.Close() // first: a SANITIZE would keep its worker
 		<-done
-		x.disk.Close()
 		return nil
 	})
 	return nil

@@ -29,7 +29,7 @@ const (
 	changes                  // changes the medium: refused if write protected
 	slow                     // always waits
 	alone                    // reads, then writes what follows from it: no other medium command meanwhile
-	mends                    // answered even after a SANITIZE that failed
+	mends                    // answered even after a SANITIZE that failed; what it does to the medium outlives it
 	always                   // answered whatever state the unit is in
 
 	// What a disk is, and a command needs to exist.
@@ -68,8 +68,8 @@ var commands = []command{
 	{0x37, none, "READ DEFECT DATA(10)", "37 00 1f 00000000 ffff 00", fields{plist, glist, defectFormat, allocation}, media, (*Disk).readDefects},
 	{0x41, none, "WRITE SAME(10)", "41 08 ffffffff 00 ffff 00", fields{flag("unmap"), extent, second}, write | slow, (*Disk).writeSame},
 	{0x42, none, "UNMAP", "42 00 00000000 00 ffff 00", fields{extentList}, write | slow | thin, (*Disk).unmap},
-	{0x48, 0x01, "SANITIZE, OVERWRITE", "48 a1 0000000000 ffff 00", fields{immed, ause, overwriteList}, write | slow | alone | mends, (*Disk).overwrite},
-	{0x48, 0x02, "SANITIZE, BLOCK ERASE", "48 a2 0000000000 ffff 00", fields{immed, ause, option("length", 0)}, write | slow | alone | mends | thin, (*Disk).blockErase},
+	{0x48, 0x01, "SANITIZE, OVERWRITE", "48 a1 0000000000 ffff 00", fields{immed, ause, overwriteList}, write | slow | mends, (*Disk).overwrite},
+	{0x48, 0x02, "SANITIZE, BLOCK ERASE", "48 a2 0000000000 ffff 00", fields{immed, ause, option("length", 0)}, write | slow | mends | thin, (*Disk).blockErase},
 	{0x48, 0x1f, "SANITIZE, EXIT FAILURE MODE", "48 1f 0000000000 0000 00", nil, media | slow | mends, (*Disk).exitFailureMode},
 	{0x4d, none, "LOG SENSE", "4d 00 ffff 00 ffff ffff 00", fields{logControl, logCode, option("pointer", 0), allocation}, slow, (*Disk).logSense},
 	{0x55, none, "MODE SELECT(10)", "55 10 00 00 00 00 00 ffff 00", fields{pf, modeList}, dataOut | slow, (*Disk).modeSelect},

@@ -37,8 +37,8 @@ type Disk struct {
 	mode       mode
 	count      counters
 
-	// media commands hold it shared, those that must be alone exclusively.
-	// A command that may not wait only tries.
+	// media commands hold it shared, those that must be alone exclusively, and
+	// so does what a SANITIZE does. A command that may not wait only tries.
 	lock sync.RWMutex
 }
 
@@ -114,13 +114,11 @@ func (d *Disk) run(r request) (int, error) {
 			d.medium.settle(&d.sanitizing)
 			return 0, err
 		}
-		if row.kind&media != 0 {
-			if err := d.ready(); err != nil && !(row.kind&mends != 0 && err == sanitizeFailed) {
-				return 0, err
-			}
+		if err := d.ready(row.kind); err != nil {
+			return 0, err
 		}
 	}
-	if row.kind&media != 0 {
+	if row.kind&media != 0 && row.kind&mends == 0 {
 		switch {
 		case row.kind&alone != 0:
 			d.lock.Lock()
@@ -177,12 +175,19 @@ func (d *Disk) extent(lba, blocks uint64) (off, n int64, err error) {
 // testUnitReady is SPC-5, TEST UNIT READY command.
 func (d *Disk) testUnitReady(request) (int, error) { return 0, nil }
 
-// ready says why no command of the medium can be answered.
-func (d *Disk) ready() error {
+// ready says why a command of this kind cannot be answered. While a SANITIZE
+// runs none can (SBC-4, Performing a sanitize operation).
+func (d *Disk) ready(k kind) error {
+	if err := d.sanitizing.state(); err != nil || k&media == 0 {
+		return err
+	}
 	if err := d.medium.ready(); err != nil {
 		return err
 	}
-	return d.sanitizing.state()
+	if k&mends == 0 && d.sanitizing.failed.Load() {
+		return sanitizeFailed
+	}
+	return nil
 }
 
 // protected says why the medium may not be changed.
@@ -197,9 +202,15 @@ func (d *Disk) protected() error {
 }
 
 // requestSense is SPC-5, REQUEST SENSE command. Sense data goes with each
-// status, so that there is never any to ask for afterwards.
+// status, so that what there is to ask for is what the next command would get.
 func (d *Disk) requestSense(r request) (int, error) {
-	s, _ := d.ready().(Sense)
+	err := d.medium.attention()
+	if err == nil {
+		err = d.ready(media)
+	} else {
+		d.medium.settle(&d.sanitizing)
+	}
+	s, _ := err.(Sense)
 	if r.cdb[1]&1 != 0 {
 		return r.reply(s.descriptor(), int(r.cdb[4]))
 	}

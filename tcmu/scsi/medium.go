@@ -23,7 +23,7 @@ type medium struct {
 func (m *medium) settle(s *sanitizing) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.odd.Store(m.stopped || m.ejected || m.pending != nil || s.state() != nil)
+	m.odd.Store(m.stopped || m.ejected || m.pending != nil || s.running.Load() || s.failed.Load())
 }
 
 // ready says why no command of the medium can be answered.
@@ -50,17 +50,23 @@ func (m *medium) attention() error {
 	return pending
 }
 
-// raise has initiators told of s. That the medium is another one says more.
+// raise has initiators told of s.
 func (m *medium) raise(s Sense) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.pending == nil {
-		m.pending = s
-	}
+	m.pending = s
+}
+
+// allow ends the prevention of removal.
+func (m *medium) allow() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.prevented = false
 }
 
 // preventAllow is SPC-5, PREVENT ALLOW MEDIUM REMOVAL command. There is one
-// state for all initiators, as they cannot be told apart.
+// state for all initiators, as they cannot be told apart; nor is it known when
+// one of them is gone.
 func (d *Disk) preventAllow(r request) (int, error) {
 	m := &d.medium
 	m.mu.Lock()
@@ -80,9 +86,6 @@ func (d *Disk) startStop(r request) (int, error) {
 	case eject && d.has&removable == 0:
 		return 0, badField(4, 1)
 	}
-	if d.sanitizing.running.Load() {
-		return 0, d.sanitizing.state()
-	}
 	if noFlush := r.cdb[4]&0x04 != 0; !start && !noFlush && d.has&writable != 0 {
 		if err := d.flush(); err != nil {
 			return 0, err
@@ -96,9 +99,8 @@ func (d *Disk) startStop(r request) (int, error) {
 	case eject && m.prevented && (!start || m.ejected): // in or out
 		return 0, removalPrevented
 	case eject:
-		if m.ejected && start {
-			m.pending = mediumChanged
-		}
+		// What comes in is what went out, and whoever sent the command knows
+		// of it: there is nothing to tell.
 		m.ejected = !start
 	case m.ejected && start:
 		return 0, noMedium

@@ -39,9 +39,7 @@ func TestRemovableMediumGoesAndComes(t *testing.T) {
 		{name: "still not ready", cdb: isReady, fail: gone},
 		{name: "eject again", cdb: eject},
 		{name: "load", cdb: load},
-		{name: "INQUIRY does not tell of the new medium", cdb: "12 00 00 0005 00", want: "00 80 06 12 5b"},
-		{name: "NOT READY TO READY CHANGE, MEDIUM MAY HAVE CHANGED", cdb: isReady, fail: "6/28/00"},
-		{name: "told once", cdb: isReady},
+		{name: "ready: who sent that knows of it", cdb: isReady},
 		{name: "READ(10)", cdb: "28 00 00000000 00 0000 00"},
 	})
 	if len(u.calls) != 1 { // of the second eject
@@ -104,7 +102,6 @@ func TestPreventedRemoval(t *testing.T) {
 		{name: "and gone", cdb: isReady, fail: "2/3a/00"},
 		{name: "allow again", cdb: allow},
 		{name: "load", cdb: load},
-		{name: "told of", cdb: isReady, fail: "6/28/00"},
 		{name: "PREVENT of older standards", cdb: "1e 00 00 00 02 00", fail: "5/24/00 cdb 4.1"},
 	})
 }
@@ -119,29 +116,43 @@ func TestAFailedFlushKeepsTheMediumIn(t *testing.T) {
 	})
 }
 
-// TestNewMediumIsToldToTheNextCommandWhateverItIs, but for INQUIRY and REQUEST
-// SENSE, and that command does nothing.
-func TestNewMediumIsToldToTheNextCommandWhateverItIs(t *testing.T) {
+// TestResetAllowsRemoval, and no other task management does.
+func TestResetAllowsRemoval(t *testing.T) {
+	u := newUnit("removable", 512)
+	must(t, u.Disk, raw(prevent))
+	u.TaskManagement(false)
+	converse(t, u.Disk, []exchange{{name: "eject", cdb: eject, fail: "5/53/02"}})
+	u.TaskManagement(true)
+	converse(t, u.Disk, []exchange{{name: "eject, after a reset", cdb: eject}})
+}
+
+// TestUnitAttentionGoesToTheNextCommandWhateverItIs, but for INQUIRY, and that
+// command does nothing. REQUEST SENSE has it as its data.
+func TestUnitAttentionGoesToTheNextCommandWhateverItIs(t *testing.T) {
 	u := newUnit("removable", 512)
 	for _, row := range u.rows {
-		must(t, u.Disk, raw(eject))
-		must(t, u.Disk, raw(load))
+		u.CapacityChanged()
 		u.calls = nil
 		cdb := make([]byte, len(row.usage))
 		cdb[0] = row.op
 		if row.sa != none {
 			cdb[1] = byte(row.sa)
 		}
-		if row.op == 0x12 || row.op == 0x03 {
+		if row.op == 0x03 {
+			const attention = "70 00 06 00000000 0a 00000000 2a09 00 000000"
+			converse(t, u.Disk, []exchange{{name: "REQUEST SENSE", cdb: "03 00 00 00 12 00", want: attention}, {name: "told once", cdb: isReady}})
+			continue
+		}
+		if row.op == 0x12 {
 			if _, why := must(t, u.Disk, cdb, filled(512)); why != "" {
 				t.Errorf("%s: sense data %q", row.name, why)
 			}
-			if _, why := must(t, u.Disk, raw(isReady)); why != "6/28/00" {
+			if _, why := must(t, u.Disk, raw(isReady)); why != "6/2a/09" {
 				t.Errorf("%s, then TEST UNIT READY: sense data %q", row.name, why)
 			}
 			continue
 		}
-		if _, why := must(t, u.Disk, cdb, filled(512)); why != "6/28/00" {
+		if _, why := must(t, u.Disk, cdb, filled(512)); why != "6/2a/09" {
 			t.Errorf("%s: sense data %q", row.name, why)
 		}
 		if len(u.calls) > 0 {
@@ -153,12 +164,11 @@ func TestNewMediumIsToldToTheNextCommandWhateverItIs(t *testing.T) {
 	}
 }
 
-// TestNewMediumIsToldOnceToWhoeverWaits: a command that is left for later has
+// TestUnitAttentionIsToldOnceToWhoeverWaits: a command that is left for later has
 // been told nothing.
-func TestNewMediumIsToldOnceToWhoeverWaits(t *testing.T) {
+func TestUnitAttentionIsToldOnceToWhoeverWaits(t *testing.T) {
 	u := newUnit("removable", 512)
-	must(t, u.Disk, raw(eject))
-	must(t, u.Disk, raw(load))
+	u.CapacityChanged()
 	cdb := raw("2f 00 00000000 00 0001 00")
 	status, n, sense, ok := u.Execute(cdb, nil, false)
 	why := ""
@@ -167,7 +177,7 @@ func TestNewMediumIsToldOnceToWhoeverWaits(t *testing.T) {
 	} else {
 		_, why = must(t, u.Disk, cdb)
 	}
-	if why != "6/28/00" {
+	if why != "6/2a/09" {
 		t.Errorf("sense data %q", why)
 	}
 	if _, why := must(t, u.Disk, cdb); why != "" {

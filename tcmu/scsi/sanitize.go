@@ -19,24 +19,43 @@ type sanitizing struct {
 	mayExit  atomic.Bool // out of the failed state, by EXIT FAILURE MODE
 
 	stop       atomic.Bool
-	background sync.WaitGroup // of a command whose status was sent at its start
+	background sync.WaitGroup
+
+	mu    sync.Mutex
+	waits chan struct{} // closed when nobody waits for the status any more; nil then
 }
 
-// state says why no other command of the medium can be answered.
+// state says why no other command can be answered.
 func (s *sanitizing) state() error {
-	switch {
-	case s.running.Load():
-		sense := sanitizeInProgress
-		sense.Progress, sense.HasProgress = uint16(s.progress.Load()), true
-		return sense
-	case s.failed.Load():
-		return sanitizeFailed
+	if !s.running.Load() {
+		return nil
 	}
-	return nil
+	sense := sanitizeInProgress
+	sense.Progress, sense.HasProgress = uint16(s.progress.Load()), true
+	return sense
 }
 
-// Close ends what goes on after the status of its command was sent. The store
-// must not be closed before.
+// release has the command answered before its end.
+func (s *sanitizing) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.waits != nil {
+		close(s.waits)
+		s.waits = nil
+	}
+}
+
+// TaskManagement is what becomes of the disk when commands are aborted or, with
+// reset, the unit is reset (SAM-6, Task management functions): of the commands
+// none but SANITIZE takes long enough to be noticed, and that is not stopped.
+func (d *Disk) TaskManagement(reset bool) {
+	d.sanitizing.release()
+	if reset {
+		d.medium.allow()
+	}
+}
+
+// Close ends a SANITIZE before its end. The store must not be closed before.
 func (d *Disk) Close() {
 	d.sanitizing.stop.Store(true)
 	d.sanitizing.background.Wait()
@@ -98,34 +117,43 @@ func (d *Disk) exitFailureMode(r request) (int, error) {
 }
 
 // sanitize runs erase over all of the medium, passes times, and makes it
-// durable. With IMMED it does so after the command.
+// durable. It goes on whatever becomes of the command, and whoever sent it.
 func (d *Disk) sanitize(r request, passes int, erase func(pass int, off, n int64) error) error {
 	s := &d.sanitizing
+	if !s.running.CompareAndSwap(false, true) {
+		return s.state()
+	}
 	s.mayExit.Store(r.cdb[1]&0x20 != 0) // AUSE
 	s.progress.Store(0)
-	s.running.Store(true)
 	d.medium.settle(s)
-	work := func() error {
+	waits, done := make(chan struct{}), make(chan error, 1)
+	s.mu.Lock()
+	s.waits = waits
+	s.mu.Unlock()
+	s.background.Go(func() {
+		d.lock.Lock()
+		defer d.lock.Unlock()
 		err := d.everywhere(passes, erase)
 		s.failed.Store(err != nil)
 		s.running.Store(false)
 		d.medium.settle(s)
 		if err != nil {
-			return sanitizeFailed.because(err)
+			if err = sanitizeFailed.because(err); d.Report != nil {
+				d.Report(err)
+			}
+			err = sanitizeFailed
 		}
+		done <- err
+	})
+	if r.cdb[1]&0x80 != 0 { // IMMED
 		return nil
 	}
-	if r.cdb[1]&0x80 == 0 { // IMMED
-		return work()
+	select {
+	case err := <-done:
+		return err
+	case <-waits:
+		return s.state()
 	}
-	s.background.Go(func() {
-		d.lock.Lock()
-		defer d.lock.Unlock()
-		if err := work(); err != nil && d.Report != nil {
-			d.Report(err)
-		}
-	})
-	return nil
 }
 
 // everywhere calls erase for all of the medium, in parts.

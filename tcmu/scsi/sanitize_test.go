@@ -161,6 +161,16 @@ func TestWhileSanitizingOnlyAFewCommandsAreAnswered(t *testing.T) {
 				{name: "REQUEST SENSE", cdb: "03 00 00 00 12 00", want: "70 00 02 00000000 0a 00000000 041b 00 800000"},
 				{name: "REQUEST SENSE DESC", cdb: "03 01 00 00 12 00", want: "72 02 041b 000000 08  02 06 0000 800000 00"},
 			})
+			for _, row := range d.rows {
+				cdb := make([]byte, len(row.usage))
+				cdb[0] = row.op
+				if row.sa != none {
+					cdb[1] = byte(row.sa)
+				}
+				if _, why := must(t, d, cdb, filled(512)); row.op != 0x12 && row.op != 0x03 && why != busy {
+					t.Errorf("%s: sense data %q", row.name, why)
+				}
+			}
 			if status, _, _, ok := d.Execute(raw("28 00 00000000 00 0001 00"), [][]byte{filled(512)}, false); !ok || status != 0x02 {
 				t.Errorf("READ(10) that may not wait: status %02x, ok %v", status, ok)
 			}
@@ -174,6 +184,29 @@ func TestWhileSanitizingOnlyAFewCommandsAreAnswered(t *testing.T) {
 				{name: "erased", cdb: "28 00 000007ff 00 0001 00", room: 4, want: "00000000"},
 			})
 		})
+	}
+}
+
+// TestSanitizeOutlivesItsCommand: an abort or a reset is answered at once, and
+// stops nothing.
+func TestSanitizeOutlivesItsCommand(t *testing.T) {
+	for _, reset := range []bool{false, true} {
+		d, s := newSlowing()
+		done := make(chan string, 1)
+		go func() {
+			_, why := must(t, d, raw(blockErase))
+			done <- why
+		}()
+		<-s.reached
+		d.TaskManagement(reset)
+		if why := <-done; why != "2/04/1b progress 0" {
+			t.Errorf("the aborted command: %q", why)
+		}
+		d.TaskManagement(reset) // has nothing to answer any more
+		converse(t, d, []exchange{{name: "still at it", cdb: isReady, fail: "2/04/1b progress 0"}})
+		close(s.open)
+		d.sanitizing.background.Wait()
+		converse(t, d, []exchange{{name: "erased", cdb: "28 00 000007ff 00 0001 00", room: 4, want: "00000000"}})
 	}
 }
 

@@ -60,7 +60,6 @@ var (
 	invalidFieldInList = reason(illegalRequest, 0x2600, "INVALID FIELD IN PARAMETER LIST")
 	savingUnsupported  = reason(illegalRequest, 0x3900, "SAVING PARAMETERS NOT SUPPORTED")
 	removalPrevented   = reason(illegalRequest, 0x5302, "MEDIUM REMOVAL PREVENTED")
-	mediumChanged      = reason(unitAttention, 0x2800, "NOT READY TO READY CHANGE, MEDIUM MAY HAVE CHANGED")
 	capacityChanged    = reason(unitAttention, 0x2a09, "CAPACITY DATA HAS CHANGED")
 	writeProtected     = reason(dataProtect, 0x2700, "WRITE PROTECTED")
 	softwareProtected  = reason(dataProtect, 0x2702, "LOGICAL UNIT SOFTWARE WRITE PROTECTED")
