@@ -6,7 +6,7 @@
 
 GO        ?= go
 INSTALL    = e2e/install
-SCRIPTS    = .ci/run e2e/demo e2e/install e2e/vm e2e/vm-init
+SCRIPTS    = .ci/run completions/lunserve.bash e2e/demo e2e/install e2e/vm e2e/vm-init
 # The programs whose word the end-to-end tests take.
 WITNESSES  = e2fsprogs fdisk fio kmod libiscsi-bin mount open-iscsi qemu-block-extra qemu-system-x86 qemu-utils sg3-utils strace util-linux xfsprogs zstd
 BENCH     := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-bench
@@ -33,7 +33,7 @@ check: go ## format, vet, staticcheck, shellcheck; and does it compile for arm64
 	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -o /dev/null .
 
 unit: go ## the tests that need no kernel of their own, with the race detector
-	@$(INSTALL) android-sdk-libsparse-utils bzip2 e2fsprogs fdisk gcc libc6-dev mount qemu-utils xz-utils zstd
+	@$(INSTALL) android-sdk-libsparse-utils bash-completion bzip2 e2fsprogs fdisk fish gcc libc6-dev mount qemu-utils xz-utils zsh zstd
 	CGO_ENABLED=1 $(GO) test -race $$($(GO) list ./... | grep -v '/e2e$$')
 
 e2e: build ## the tests of the built binary on a real kernel, in one boot

@@ -7,10 +7,10 @@ import (
 )
 
 type commitCmd struct {
-	Overlay string `arg:"" help:"The overlay, which is removed when all of it is in its base."`
-	Output  string `short:"o" placeholder:"OUT" help:"Make this raw image of base and overlay, and change neither."`
+	Overlay string `arg:"" complete:"file" help:"The overlay, which is removed when all of it is in its base."`
+	Output  string `short:"o" placeholder:"OUT" complete:"file" help:"Make this raw image of base and overlay, and change neither."`
 	Force   bool   `short:"f" help:"Replace OUT if it exists."`
-	Base    string `placeholder:"IMAGE" help:"Where the base is, if it was moved since the overlay was made."`
+	Base    string `placeholder:"IMAGE" complete:"image" help:"Where the base is, if it was moved since the overlay was made."`
 
 	readFlags `embed:""`
 }

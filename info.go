@@ -13,7 +13,7 @@ import (
 )
 
 type infoCmd struct {
-	Images []string `arg:"" name:"image" help:"Images to look at."`
+	Images []string `arg:"" name:"image" complete:"image" help:"Images to look at."`
 	JSON   bool     `help:"Print a list of objects, one for each image."`
 
 	readFlags `embed:""`

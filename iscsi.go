@@ -14,7 +14,7 @@ import (
 type iscsiFlags struct {
 	IQN      string   `name:"iqn" placeholder:"IQN" help:"The target's name. By default one that is the same for the same image and machine."`
 	Portal   []portal `placeholder:"ADDR[:PORT]" sep:"none" help:"Where to listen, an address of this machine; may be repeated. IPv6 in brackets. By default 127.0.0.1:3260."`
-	CHAPFile string   `name:"chap-file" placeholder:"FILE" help:"Who logs in must prove to know what FILE says, by lines: a user, a secret, and for mutual CHAP the target's user and secret."`
+	CHAPFile string   `name:"chap-file" placeholder:"FILE" complete:"file" help:"Who logs in must prove to know what FILE says, by lines: a user, a secret, and for mutual CHAP the target's user and secret."`
 	Allow    []string `placeholder:"IQN" sep:"none" help:"Let only the initiator of this name log in; may be repeated."`
 	Open     bool     `help:"Let everybody log in at an address that other machines reach."`
 }

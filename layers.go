@@ -13,7 +13,7 @@ import (
 // layerFlags say what is laid over an image.
 type layerFlags struct {
 	Snapshot     bool   `short:"s" aliases:"cow" help:"Keep writes in a temporary file, which is dropped at exit. So it is by default where the image cannot be written."`
-	Overlay      string `placeholder:"FILE" help:"Keep writes in FILE, and find them there next time. It is made if it does not exist."`
+	Overlay      string `placeholder:"FILE" complete:"file" help:"Keep writes in FILE, and find them there next time. It is made if it does not exist."`
 	Discard      string `enum:"unmap,ignore" default:"unmap" help:"Discards give space back, or the disk has none (${enum})."`
 	DetectZeroes string `enum:"off,on,unmap" default:"off" help:"Write zeros as such, on; or discard instead, unmap (${enum})."`
 }

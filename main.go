@@ -19,11 +19,13 @@ import (
 // cli is the grammar. Each subcommand is a struct with a Run method, in a file
 // of its own.
 type cli struct {
-	Serve  serveCmd  `cmd:"" default:"withargs" help:"Serve disk images as SCSI disks until interrupted."`
+	Serve  serveCmd  `cmd:"" default:"withargs" complete:"command" help:"Serve disk images as SCSI disks until interrupted."`
 	Pack   packCmd   `cmd:"" help:"Make a zstd image that can be read at any place."`
 	Unpack unpackCmd `cmd:"" help:"Make a raw image of one of any format."`
 	Info   infoCmd   `cmd:"" help:"Tell what images are, and what is on them."`
 	Commit commitCmd `cmd:"" help:"Put the writes kept in an overlay into its base, or into a new image."`
+
+	Completion completionCmd `cmd:"" help:"Print what makes a shell complete lunserve's command lines."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
@@ -39,15 +41,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), endings...)
 
 	var c cli
-	k := parse(&c, os.Args[1:],
-		kong.Name("lunserve"),
-		kong.Description(description),
-		kong.Vars{"version": version()},
-		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.Help(printHelp),
-		kong.ExplicitGroups(groups),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
-	)
+	k := parse(&c, os.Args[1:], options(ctx)...)
 	err := k.Run()
 	stop()
 	if status, ok := errors.AsType[exitStatus](err); ok {
@@ -56,6 +50,19 @@ func main() {
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "lunserve: %v\n", oneLine(err))
 		os.Exit(1)
+	}
+}
+
+// options are what the grammar does not say itself.
+func options(ctx context.Context) []kong.Option {
+	return []kong.Option{
+		kong.Name("lunserve"),
+		kong.Description(description),
+		kong.Vars{"version": version()},
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Help(printHelp),
+		kong.ExplicitGroups(groups),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
 	}
 }
 

@@ -29,8 +29,8 @@ import (
 //	  1 MiB  3.01    1.08 ms   1.23 ms, less than it is: some reads were of cached frames
 //	  2 MiB  3.05
 type packCmd struct {
-	In        string `arg:"" help:"The image to pack: a file of any format that is served, or a block device."`
-	Out       string `arg:"" optional:"" help:"The file to make. Without it, the name of the image and .zst."`
+	In        string `arg:"" complete:"image" help:"The image to pack: a file of any format that is served, or a block device."`
+	Out       string `arg:"" optional:"" complete:"file" help:"The file to make. Without it, the name of the image and .zst."`
 	Force     bool   `short:"f" help:"Replace the file if it exists."`
 	FrameSize size   `default:"128K" help:"Bytes that are compressed by themselves, and so must be decompressed together: more makes the file smaller and reading here and there slower."`
 
@@ -120,7 +120,7 @@ type readFlags struct {
 	Format     string `enum:"auto,raw,sparse,zstd,simg" default:"auto" help:"Format of the image: ${enum}; auto goes by its contents."`
 	CacheSize  size   `default:"256M" placeholder:"SIZE" help:"Memory for what is decompressed."`
 	ZstdWindow size   `default:"128M" placeholder:"SIZE" help:"Memory that a zstd file without random access may ask for, to be decompressed."`
-	TmpDir     string `name:"tmpdir" default:"/var/tmp" placeholder:"DIR" help:"Folder for temporary files, as large as an image."`
+	TmpDir     string `name:"tmpdir" default:"/var/tmp" placeholder:"DIR" complete:"dir" help:"Folder for temporary files, as large as an image."`
 }
 
 // options are those of [backstores.Open]. What takes long is shown by b and

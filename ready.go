@@ -15,7 +15,7 @@ import (
 // the service ends, too.
 type readyFlags struct {
 	Fork           bool   `help:"Go on in the background when the disks can be used, and exit 0."`
-	PIDFile        string `name:"pid-file" placeholder:"FILE" help:"Write the process id to FILE when the disks can be used. It is removed at exit."`
+	PIDFile        string `name:"pid-file" placeholder:"FILE" complete:"file" help:"Write the process id to FILE when the disks can be used. It is removed at exit."`
 	ExitWithParent bool   `help:"End when the process that started this one does."`
 
 	written string // the absolute path of PIDFile, once it is there

@@ -18,7 +18,7 @@ import (
 )
 
 type serveCmd struct {
-	Images     []string `arg:"" name:"image" help:"Disk images: files or block devices. Each becomes a LUN of one target."`
+	Images     []string `arg:"" name:"image" complete:"image" help:"Disk images: files or block devices. Each becomes a LUN of one target."`
 	ReadOnly   bool     `short:"r" aliases:"readonly" help:"Refuse writes, and share the image with other readers."`
 	Size       size     `placeholder:"SIZE" help:"Make the image, sparse and of this size, if it does not exist. K, M, G and T are powers of 1024."`
 	Removable  bool     `help:"Let the medium be taken out of the drive, and put in again, by command."`

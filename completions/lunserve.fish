@@ -1,0 +1,171 @@
+# fish completion for lunserve, made from its grammar by lunserve completion fish.
+
+# Files that are likely to be images and block devices, then folders, then
+# other files.
+function __lunserve_images
+	set -l files (complete -C "lunserve_no_command "(commandline -ct)) # as for any command
+	string match -r -i -- '^[^\t]*\.(?:img|raw|zst|simg|iso)(?:\t.*)?$' $files
+	for file in $files
+		set -l path (string split -f 1 \t -- $file)
+		test -b $path; and echo $file
+	end
+	string match -r -- '^[^\t]*/(?:\t.*)?$' $files
+	printf '%s\n' $files
+end
+
+function __lunserve_exports
+	set -l words (commandline -opc)
+	$words[1] list --names 2>/dev/null
+end
+
+# What follows -- is a command line of its own.
+function __lunserve_rest
+	set -l words (commandline -opc)
+	set -l dashes (contains -i -- -- $words)
+	set -e words[1..$dashes]
+	complete -C (string join -- ' ' (string escape -- $words) (commandline -ct))
+end
+
+function __lunserve_first
+	test (count (commandline -opc)) = 1
+end
+
+# __lunserve_at COMMAND: the line is one of COMMAND, and may have a flag here.
+# __lunserve_at COMMAND N: and N arguments come before, counted from 0.
+# __lunserve_at COMMAND --: and -- does.
+function __lunserve_at -a command where
+	set -l words (commandline -opc)
+	set -e words[1]
+	set -l name serve
+	if contains -- "$words[1]" serve pack unpack info commit completion
+		set name $words[1]
+		set -e words[1]
+	end
+	test $name = $command; or return
+	set -l takers
+	set -l runs no
+	switch $name
+		case serve
+			set takers --size --sector-size --overlay --discard --detect-zeroes --format --cache-size --zstd-window --tmpdir --iqn --portal --chap-file --allow --run --pid-file --stats-interval
+			set runs yes
+		case pack
+			set takers --frame-size --level --format --cache-size --zstd-window --tmpdir
+		case unpack
+			set takers --format --cache-size --zstd-window --tmpdir
+		case info
+			set takers --format --cache-size --zstd-window --tmpdir
+		case commit
+			set takers -o --output --base --format --cache-size --zstd-window --tmpdir
+		case completion
+			set takers 
+	end
+	set -l n 0
+	set -l dashes no
+	while set -q words[1]
+		if test $dashes = yes; or not string match -q -- '-?*' $words[1]
+			set n (math $n + 1)
+		else if test $words[1] = --
+			set dashes yes
+			test $runs = yes; and break
+		else if contains -- $words[1] $takers
+			set -e words[1]
+		end
+		set -e words[1]
+	end
+	switch "$where"
+		case --
+			test $dashes = yes
+		case ''
+			test $dashes = no
+		case '*'
+			test $dashes = no -o $runs = no; or return
+			string match -q -- $where $n
+	end
+end
+
+complete -c lunserve -f
+
+complete -c lunserve -n __lunserve_first -a serve -d 'Serve disk images as SCSI disks until interrupted'
+complete -c lunserve -n '__lunserve_at serve --' -k -a '(__lunserve_rest)'
+complete -c lunserve -n '__lunserve_at serve "*"' -f -k -a '(__lunserve_images)'
+complete -c lunserve -n '__lunserve_at serve' -s h -l help -d 'Show context-sensitive help'
+complete -c lunserve -n '__lunserve_at serve' -l version -d 'Print the version and exit'
+complete -c lunserve -n '__lunserve_at serve' -s r -l read-only -d 'Refuse writes, and share the image with other readers'
+complete -c lunserve -n '__lunserve_at serve' -l size -r -f -d 'Make the image, sparse and of this size, if it does not exist'
+complete -c lunserve -n '__lunserve_at serve' -l removable -d 'Let the medium be taken out of the drive, and put in again, by command'
+complete -c lunserve -n '__lunserve_at serve' -l sector-size -r -f -k -a '512 4096' -d 'Bytes in a block of the disk'
+complete -c lunserve -n '__lunserve_at serve' -s s -l snapshot -d 'Keep writes in a temporary file, which is dropped at exit'
+complete -c lunserve -n '__lunserve_at serve' -l overlay -r -F -d 'Keep writes in FILE, and find them there next time'
+complete -c lunserve -n '__lunserve_at serve' -l discard -r -f -k -a 'unmap ignore' -d 'Discards give space back, or the disk has none (unmap,ignore)'
+complete -c lunserve -n '__lunserve_at serve' -l detect-zeroes -r -f -k -a 'off on unmap' -d 'Write zeros as such, on'
+complete -c lunserve -n '__lunserve_at serve' -l format -r -f -k -a 'auto raw sparse zstd simg' -d 'Format of the image'
+complete -c lunserve -n '__lunserve_at serve' -l cache-size -r -f -d 'Memory for what is decompressed'
+complete -c lunserve -n '__lunserve_at serve' -l zstd-window -r -f -d 'Memory that a zstd file without random access may ask for, to be decompressed'
+complete -c lunserve -n '__lunserve_at serve' -l tmpdir -r -f -a '(__fish_complete_directories)' -d 'Folder for temporary files, as large as an image'
+complete -c lunserve -n '__lunserve_at serve' -l loopback -d 'Make disks of this machine, which is the default, and print their paths'
+complete -c lunserve -n '__lunserve_at serve' -l iscsi -d 'Make an iSCSI target, and print a URL for each image'
+complete -c lunserve -n '__lunserve_at serve' -l vhost -d 'Make a vhost-scsi target for virtual machines, and print its WWPN'
+complete -c lunserve -n '__lunserve_at serve' -l iqn -r -f -d 'The target'\''s name'
+complete -c lunserve -n '__lunserve_at serve' -l portal -r -f -d 'Where to listen, an address of this machine'
+complete -c lunserve -n '__lunserve_at serve' -l chap-file -r -F -d 'Who logs in must prove to know what FILE says, by lines'
+complete -c lunserve -n '__lunserve_at serve' -l allow -r -f -d 'Let only the initiator of this name log in'
+complete -c lunserve -n '__lunserve_at serve' -l open -d 'Let everybody log in at an address that other machines reach'
+complete -c lunserve -n '__lunserve_at serve' -l run -r -f -d 'Run a line of shell, end when it ends, and exit as it does'
+complete -c lunserve -n '__lunserve_at serve' -l fork -d 'Go on in the background when the disks can be used, and exit 0'
+complete -c lunserve -n '__lunserve_at serve' -l pid-file -r -F -d 'Write the process id to FILE when the disks can be used'
+complete -c lunserve -n '__lunserve_at serve' -l exit-with-parent -d 'End when the process that started this one does'
+complete -c lunserve -n '__lunserve_at serve' -s q -l quiet -d 'Say nothing on standard error but warnings and errors'
+complete -c lunserve -n '__lunserve_at serve' -l json -d 'Print an object a line on standard output when the disks can be used, at each warning, and at the end'
+complete -c lunserve -n '__lunserve_at serve' -l stats-interval -r -f -d 'With --json, print what the disks do that often, such as 10s'
+complete -c lunserve -n '__lunserve_at serve' -l trace -F -d 'Write a line for each SCSI command to standard error, or with --trace=FILE to FILE'
+
+complete -c lunserve -n __lunserve_first -a pack -d 'Make a zstd image that can be read at any place'
+complete -c lunserve -n '__lunserve_at pack 0' -f -k -a '(__lunserve_images)'
+complete -c lunserve -n '__lunserve_at pack 1' -F
+complete -c lunserve -n '__lunserve_at pack' -s h -l help -d 'Show context-sensitive help'
+complete -c lunserve -n '__lunserve_at pack' -l version -d 'Print the version and exit'
+complete -c lunserve -n '__lunserve_at pack' -s f -l force -d 'Replace the file if it exists'
+complete -c lunserve -n '__lunserve_at pack' -l frame-size -r -f -d 'Bytes that are compressed by themselves, and so must be decompressed together'
+complete -c lunserve -n '__lunserve_at pack' -l level -r -f -d 'How hard to compress, 1 to 19 as for zstd, also as -1 to -19'
+complete -c lunserve -n '__lunserve_at pack' -l format -r -f -k -a 'auto raw sparse zstd simg' -d 'Format of the image'
+complete -c lunserve -n '__lunserve_at pack' -l cache-size -r -f -d 'Memory for what is decompressed'
+complete -c lunserve -n '__lunserve_at pack' -l zstd-window -r -f -d 'Memory that a zstd file without random access may ask for, to be decompressed'
+complete -c lunserve -n '__lunserve_at pack' -l tmpdir -r -f -a '(__fish_complete_directories)' -d 'Folder for temporary files, as large as an image'
+
+complete -c lunserve -n __lunserve_first -a unpack -d 'Make a raw image of one of any format'
+complete -c lunserve -n '__lunserve_at unpack 0' -f -k -a '(__lunserve_images)'
+complete -c lunserve -n '__lunserve_at unpack 1' -F
+complete -c lunserve -n '__lunserve_at unpack' -s h -l help -d 'Show context-sensitive help'
+complete -c lunserve -n '__lunserve_at unpack' -l version -d 'Print the version and exit'
+complete -c lunserve -n '__lunserve_at unpack' -s f -l force -d 'Replace the file if it exists'
+complete -c lunserve -n '__lunserve_at unpack' -l format -r -f -k -a 'auto raw sparse zstd simg' -d 'Format of the image'
+complete -c lunserve -n '__lunserve_at unpack' -l cache-size -r -f -d 'Memory for what is decompressed'
+complete -c lunserve -n '__lunserve_at unpack' -l zstd-window -r -f -d 'Memory that a zstd file without random access may ask for, to be decompressed'
+complete -c lunserve -n '__lunserve_at unpack' -l tmpdir -r -f -a '(__fish_complete_directories)' -d 'Folder for temporary files, as large as an image'
+
+complete -c lunserve -n __lunserve_first -a info -d 'Tell what images are, and what is on them'
+complete -c lunserve -n '__lunserve_at info "*"' -f -k -a '(__lunserve_images)'
+complete -c lunserve -n '__lunserve_at info' -s h -l help -d 'Show context-sensitive help'
+complete -c lunserve -n '__lunserve_at info' -l version -d 'Print the version and exit'
+complete -c lunserve -n '__lunserve_at info' -l json -d 'Print a list of objects, one for each image'
+complete -c lunserve -n '__lunserve_at info' -l format -r -f -k -a 'auto raw sparse zstd simg' -d 'Format of the image'
+complete -c lunserve -n '__lunserve_at info' -l cache-size -r -f -d 'Memory for what is decompressed'
+complete -c lunserve -n '__lunserve_at info' -l zstd-window -r -f -d 'Memory that a zstd file without random access may ask for, to be decompressed'
+complete -c lunserve -n '__lunserve_at info' -l tmpdir -r -f -a '(__fish_complete_directories)' -d 'Folder for temporary files, as large as an image'
+
+complete -c lunserve -n __lunserve_first -a commit -d 'Put the writes kept in an overlay into its base, or into a new image'
+complete -c lunserve -n '__lunserve_at commit 0' -F
+complete -c lunserve -n '__lunserve_at commit' -s h -l help -d 'Show context-sensitive help'
+complete -c lunserve -n '__lunserve_at commit' -l version -d 'Print the version and exit'
+complete -c lunserve -n '__lunserve_at commit' -s o -l output -r -F -d 'Make this raw image of base and overlay, and change neither'
+complete -c lunserve -n '__lunserve_at commit' -s f -l force -d 'Replace OUT if it exists'
+complete -c lunserve -n '__lunserve_at commit' -l base -r -f -k -a '(__lunserve_images)' -d 'Where the base is, if it was moved since the overlay was made'
+complete -c lunserve -n '__lunserve_at commit' -l format -r -f -k -a 'auto raw sparse zstd simg' -d 'Format of the image'
+complete -c lunserve -n '__lunserve_at commit' -l cache-size -r -f -d 'Memory for what is decompressed'
+complete -c lunserve -n '__lunserve_at commit' -l zstd-window -r -f -d 'Memory that a zstd file without random access may ask for, to be decompressed'
+complete -c lunserve -n '__lunserve_at commit' -l tmpdir -r -f -a '(__fish_complete_directories)' -d 'Folder for temporary files, as large as an image'
+
+complete -c lunserve -n __lunserve_first -a completion -d 'Print what makes a shell complete lunserve'\''s command lines'
+complete -c lunserve -n '__lunserve_at completion 0' -f -k -a 'bash zsh fish'
+complete -c lunserve -n '__lunserve_at completion' -s h -l help -d 'Show context-sensitive help'
+complete -c lunserve -n '__lunserve_at completion' -l version -d 'Print the version and exit'

@@ -1,0 +1,210 @@
+package completions_test
+
+import (
+	"bufio"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A shell is how one is started, and what makes it tell all candidates at the
+// end of a line to the program lunserve, which is a stand-in.
+type shell struct {
+	command []string
+	prompt  string // with the number of the line
+	setup   []string
+	ask     func(line string) (keys string)
+	// whole says that no more than the candidates are told, and not what was
+	// typed before them.
+	whole bool
+}
+
+var shells = map[string]shell{
+	"bash": {
+		command: []string{"bash", "--noprofile", "--norc", "-i"},
+		prompt:  `ready:\#> `,
+		setup:   []string{"source /usr/share/bash-completion/bash_completion", "source $SCRIPTS/lunserve.bash"},
+		ask:     func(line string) string { return line + "\x1b*\n" }, // insert-completions
+	},
+	"zsh": {
+		command: []string{"zsh", "-f", "-i"},
+		prompt:  "ready:%h> ",
+		setup: []string{
+			"fpath=($SCRIPTS $fpath)", "autoload -Uz compinit", "compinit -u -D", "unsetopt prompt_sp",
+			"zstyle ':completion:*' completer _all_matches _complete", "zstyle ':completion:*' insert true",
+		},
+		ask: func(line string) string { return line + "\t\n" },
+	},
+	"fish": {
+		command: []string{"fish", "--no-config", "-i", "-C", `
+			set -g n 1
+			function counting --on-event fish_postexec
+				set n (math $n + 1)
+			end
+			function fish_prompt
+				echo -n "ready:$n> "
+			end`},
+		setup: []string{"source $SCRIPTS/lunserve.fish"},
+		ask:   func(line string) string { return "lunserve (complete -C '" + line + "' | string split -f 1 \\t)\n" },
+		whole: true,
+	},
+}
+
+// files are in the folder where the shells are.
+var files = []string{
+	"disk.img",
+	"images/a.img", "images/b.IMG", "images/c.img.zst", "images/d.raw", "images/notes.txt", "images/more/e.img",
+	"texts/a.txt", "texts/b",
+}
+
+// standIn tells its arguments, unless it is asked for names.
+const standIn = `#!/bin/sh
+if [ "$*" = 'list --names' ]; then
+	printf '%s\n' disk.img root.img
+else
+	printf '%s\n' "$@" . >"$TOLD"
+fi
+`
+
+// A line is one without its end, and what may come there. Candidates are in any
+// order, without the / that may be at the end of a folder.
+type line struct {
+	line string
+	want string
+	fish string // where it differs: fish offers unlikely files too, after others
+}
+
+var lines = []line{
+	{line: "lunserve ", want: "commit completion disk.img images info pack serve texts unpack"},
+	{line: "lunserve --si", want: "--size"},
+	{line: "lunserve --sector-size ", want: "512 4096"},
+	{line: "lunserve --sector-size=4", want: "--sector-size=4096"},
+	{line: "lunserve --size ", want: ""},
+	{line: "lunserve di", want: "disk.img"},
+	{line: "lunserve images/", want: "images/a.img images/b.IMG images/c.img.zst images/d.raw images/more",
+		fish: "images/a.img images/b.IMG images/c.img.zst images/d.raw images/more images/notes.txt"},
+	{line: "lunserve -r disk.img --for", want: "--fork --format"},
+	{line: "lunserve --tmpdir ", want: "images texts"},
+	{line: "lunserve --overlay images/", want: "images/a.img images/b.IMG images/c.img.zst images/d.raw images/more images/notes.txt"},
+	{line: "lunserve --trace=te", want: "--trace=texts"},
+	{line: "lunserve p", want: "pack"},
+	{line: "lunserve pack -", want: "-f --force --frame-size --level --format --cache-size --zstd-window --tmpdir -h --help --version"},
+	{line: "lunserve pack --format z", want: "zstd"},
+	{line: "lunserve pack --format zstd disk.img te", want: "texts"},
+	{line: "lunserve pack -- ", want: "disk.img images texts"},
+	{line: "lunserve texts/", want: "texts/a.txt texts/b"},
+	{line: "lunserve pack disk.img texts/", want: "texts/a.txt texts/b"},
+	{line: "lunserve completion ", want: "bash zsh fish"},
+	{line: "lunserve disk.img -- lunserve --sector-size ", want: "512 4096"},
+}
+
+// TestShellsComplete asks real shells.
+func TestShellsComplete(t *testing.T) {
+	for name, sh := range shells {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if _, err := exec.LookPath(name); err != nil && os.Getenv("CI") == "" {
+				t.Skip(err)
+			}
+			s := start(t, sh)
+			ask := func(l line) {
+				want := l.want
+				if name == "fish" && l.fish != "" {
+					want = l.fish
+				}
+				if got := s.candidates(l.line); !slices.Equal(got, sorted(strings.Fields(want))) {
+					t.Errorf("%q: %q, want %q", l.line, got, want)
+				}
+			}
+			for _, l := range lines {
+				ask(l)
+			}
+			// A block device is likely to be meant. Only root makes one.
+			if err := unix.Mknod(filepath.Join(s.home, "texts/disk"), unix.S_IFBLK|0o600, 7<<8); err == nil {
+				ask(line{line: "lunserve texts/", want: "texts/disk", fish: "texts/disk texts/a.txt texts/b"})
+			}
+		})
+	}
+}
+
+// A session is one with a shell.
+type session struct {
+	*terminal
+	shell
+	home string
+	told *bufio.Reader
+	pipe *os.File
+}
+
+func start(t *testing.T, sh shell) *session {
+	t.Helper()
+	home, bin := t.TempDir(), t.TempDir()
+	for _, name := range files {
+		name = filepath.Join(home, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, nil, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(bin, "lunserve"), []byte(standIn), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	told := filepath.Join(bin, "told")
+	if err := unix.Mkfifo(told, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pipe, err := os.OpenFile(told, os.O_RDWR, 0) // or it would end with each writer
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { pipe.Close() })
+	scripts, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(sh.command[0], sh.command[1:]...)
+	cmd.Dir = home
+	cmd.Env = []string{
+		"HOME=" + bin, "TMPDIR=" + bin, "TERM=dumb", "LC_ALL=C.UTF-8", "INPUTRC=/dev/null", "PS1=" + sh.prompt,
+		"PATH=" + bin + ":/usr/bin:/bin", "SCRIPTS=" + scripts, "TOLD=" + told,
+	}
+	s := &session{terminal: newTerminal(t, cmd), shell: sh, home: home, told: bufio.NewReader(pipe), pipe: pipe}
+	for _, line := range sh.setup {
+		s.enter(line + "\n")
+	}
+	return s
+}
+
+// candidates are those at the end of a line.
+func (s *session) candidates(line string) (words []string) {
+	s.t.Helper()
+	s.enter(s.ask(line))
+	s.pipe.SetReadDeadline(time.Now().Add(30 * time.Second))
+	for {
+		word, err := s.told.ReadString('\n')
+		if err != nil {
+			s.t.Fatalf("%q: lunserve was not run: %v", line, err)
+		}
+		if word == ".\n" {
+			break
+		}
+		words = append(words, strings.TrimSuffix(strings.TrimSuffix(word, "\n"), "/"))
+	}
+	if !s.whole {
+		words = words[len(strings.Fields(line[:strings.LastIndex(line, " ")]))-1:]
+	}
+	return sorted(words)
+}
+
+func sorted(words []string) []string {
+	slices.Sort(words)
+	return slices.Compact(words)
+}
