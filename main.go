@@ -25,6 +25,7 @@ type cli struct {
 	Info   infoCmd   `cmd:"" help:"Tell what images are, and what is on them."`
 	Commit commitCmd `cmd:"" help:"Put the writes kept in an overlay into its base, or into a new image."`
 
+	Doctor     doctorCmd     `cmd:"" help:"Tell what is missing for images to be served, and what to type."`
 	Completion completionCmd `cmd:"" help:"Print what makes a shell complete lunserve's command lines."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`

@@ -32,7 +32,7 @@ _lunserve()
 	local command=serve first=1
 	if ((cword > 1)); then
 		case ${words[1]} in
-		serve | pack | unpack | info | commit | completion) command=${words[1]} first=2 ;;
+		serve | pack | unpack | info | commit | doctor | completion) command=${words[1]} first=2 ;;
 		esac
 	fi
 
@@ -61,6 +61,10 @@ _lunserve()
 		flags='-h --help --version -o --output -f --force --base --format --cache-size --zstd-window --tmpdir'
 		takers=' -o --output --base --format --cache-size --zstd-window --tmpdir '
 		;;
+	doctor)
+		flags='-h --help --version -r --read-only --json --format --cache-size --zstd-window --tmpdir'
+		takers=' --format --cache-size --zstd-window --tmpdir '
+		;;
 	completion)
 		flags='-h --help --version'
 		takers='  '
@@ -86,10 +90,10 @@ _lunserve()
 	if ((i > cword)) || [[ $split == true ]]; then
 		case $command$prev in
 		serve--overlay | serve--chap-file | serve--pid-file | serve--trace | commit-o | commit--output) _filedir ;;
-		serve--tmpdir | pack--tmpdir | unpack--tmpdir | info--tmpdir | commit--tmpdir) _filedir -d ;;
+		serve--tmpdir | pack--tmpdir | unpack--tmpdir | info--tmpdir | commit--tmpdir | doctor--tmpdir) _filedir -d ;;
 		commit--base) _lunserve_images ;;
 		serve--sector-size) _lunserve_words '512 4096' ;;
-		serve--format | pack--format | unpack--format | info--format | commit--format) _lunserve_words 'auto raw sparse zstd simg' ;;
+		serve--format | pack--format | unpack--format | info--format | commit--format | doctor--format) _lunserve_words 'auto raw sparse zstd simg' ;;
 		serve--detect-zeroes) _lunserve_words 'off on unmap' ;;
 		serve--discard) _lunserve_words 'unmap ignore' ;;
 		esac
@@ -101,10 +105,10 @@ _lunserve()
 	fi
 	case $command$n in
 	pack1 | unpack1 | commit0) _filedir ;;
-	serve* | pack0 | unpack0 | info*) _lunserve_images ;;
+	serve* | pack0 | unpack0 | info* | doctor*) _lunserve_images ;;
 	completion0) _lunserve_words 'bash zsh fish' ;;
 	esac
 	if ((cword == 1)); then
-		_lunserve_words 'serve pack unpack info commit completion'
+		_lunserve_words 'serve pack unpack info commit doctor completion'
 	fi
 } && complete -F _lunserve lunserve

@@ -37,7 +37,7 @@ function __lunserve_at -a command where
 	set -l words (commandline -opc)
 	set -e words[1]
 	set -l name serve
-	if contains -- "$words[1]" serve pack unpack info commit completion
+	if contains -- "$words[1]" serve pack unpack info commit doctor completion
 		set name $words[1]
 		set -e words[1]
 	end
@@ -56,6 +56,8 @@ function __lunserve_at -a command where
 			set takers --format --cache-size --zstd-window --tmpdir
 		case commit
 			set takers -o --output --base --format --cache-size --zstd-window --tmpdir
+		case doctor
+			set takers --format --cache-size --zstd-window --tmpdir
 		case completion
 			set takers 
 	end
@@ -164,6 +166,17 @@ complete -c lunserve -n '__lunserve_at commit' -l format -r -f -k -a 'auto raw s
 complete -c lunserve -n '__lunserve_at commit' -l cache-size -r -f -d 'Memory for what is decompressed'
 complete -c lunserve -n '__lunserve_at commit' -l zstd-window -r -f -d 'Memory that a zstd file without random access may ask for, to be decompressed'
 complete -c lunserve -n '__lunserve_at commit' -l tmpdir -r -f -a '(__fish_complete_directories)' -d 'Folder for temporary files, as large as an image'
+
+complete -c lunserve -n __lunserve_first -a doctor -d 'Tell what is missing for images to be served, and what to type'
+complete -c lunserve -n '__lunserve_at doctor "*"' -f -k -a '(__lunserve_images)'
+complete -c lunserve -n '__lunserve_at doctor' -s h -l help -d 'Show context-sensitive help'
+complete -c lunserve -n '__lunserve_at doctor' -l version -d 'Print the version and exit'
+complete -c lunserve -n '__lunserve_at doctor' -s r -l read-only -d 'They are to be served read-only'
+complete -c lunserve -n '__lunserve_at doctor' -l json -d 'Print a list of objects, one for each thing that was looked at'
+complete -c lunserve -n '__lunserve_at doctor' -l format -r -f -k -a 'auto raw sparse zstd simg' -d 'Format of the image'
+complete -c lunserve -n '__lunserve_at doctor' -l cache-size -r -f -d 'Memory for what is decompressed'
+complete -c lunserve -n '__lunserve_at doctor' -l zstd-window -r -f -d 'Memory that a zstd file without random access may ask for, to be decompressed'
+complete -c lunserve -n '__lunserve_at doctor' -l tmpdir -r -f -a '(__fish_complete_directories)' -d 'Folder for temporary files, as large as an image'
 
 complete -c lunserve -n __lunserve_first -a completion -d 'Print what makes a shell complete lunserve'\''s command lines'
 complete -c lunserve -n '__lunserve_at completion 0' -f -k -a 'bash zsh fish'

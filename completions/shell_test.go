@@ -81,12 +81,12 @@ type line struct {
 }
 
 var lines = []line{
-	{line: "lunserve ", want: "commit completion disk.img images info pack serve texts unpack"},
+	{line: "lunserve ", want: "commit completion disk.img doctor images info pack serve texts unpack"},
 	{line: "lunserve --si", want: "--size"},
 	{line: "lunserve --sector-size ", want: "512 4096"},
 	{line: "lunserve --sector-size=4", want: "--sector-size=4096"},
 	{line: "lunserve --size ", want: ""},
-	{line: "lunserve di", want: "disk.img"},
+	{line: "lunserve d", want: "disk.img doctor"},
 	{line: "lunserve images/", want: "images/a.img images/b.IMG images/c.img.zst images/d.raw images/more",
 		fish: "images/a.img images/b.IMG images/c.img.zst images/d.raw images/more images/notes.txt"},
 	{line: "lunserve -r disk.img --for", want: "--fork --format"},

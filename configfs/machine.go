@@ -23,12 +23,13 @@ type machine struct {
 	modules string // has a folder for each kernel
 
 	// What needs more than files.
-	euid       func() int
-	release    func() string
-	isConfigfs func(dir string) bool
-	mount      func(dir string) error
-	modprobe   func(module string) error
-	listen     func() (listener, error)
+	euid        func() int
+	release     func() string
+	isConfigfs  func(dir string) bool
+	mount       func(dir string) error
+	modprobe    func(module string) error
+	hasModprobe func() bool
+	listen      func() (listener, error)
 
 	// before and after surround each operation on configfs; nil but in tests.
 	// An error from before is the operation's own.
@@ -45,12 +46,13 @@ var here = machine{
 	etc:     "/etc",
 	modules: "/lib/modules",
 
-	euid:       os.Geteuid,
-	release:    release,
-	isConfigfs: isConfigfs,
-	mount:      mountConfigfs,
-	modprobe:   modprobe,
-	listen:     func() (listener, error) { return listenUevents() },
+	euid:        os.Geteuid,
+	release:     release,
+	isConfigfs:  isConfigfs,
+	mount:       mountConfigfs,
+	modprobe:    modprobe,
+	hasModprobe: func() bool { return exists(modprobePath()) },
+	listen:      func() (listener, error) { return listenUevents() },
 }
 
 // release is the version of the running kernel, which names its modules' folder.
@@ -78,11 +80,7 @@ func mountConfigfs(dir string) error {
 // modprobe loads a module. Its error says why modprobe did not, which need not
 // mean that the feature is missing.
 func modprobe(module string) error {
-	path, err := exec.LookPath("modprobe")
-	if err != nil {
-		path = "/sbin/modprobe" // not in the PATH that some ways to root give
-	}
-	out, err := exec.Command(path, module).CombinedOutput()
+	out, err := exec.Command(modprobePath(), module).CombinedOutput()
 	if err == nil {
 		return nil
 	}
@@ -94,6 +92,14 @@ func modprobe(module string) error {
 		return err
 	}
 	return errors.New(said) // rather than an exit status
+}
+
+func modprobePath() string {
+	path, err := exec.LookPath("modprobe")
+	if err != nil {
+		return "/sbin/modprobe" // not in the PATH that some ways to root give
+	}
+	return path
 }
 
 // attribute reads a file of one value, such as those of sysfs.

@@ -18,6 +18,7 @@ type feature struct {
 }
 
 var (
+	configFS   = feature{"configfs", "CONFIG_CONFIGFS_FS", "kernel/config"}
 	targetCore = feature{"target_core_mod", "CONFIG_TARGET_CORE", "kernel/config/target"}
 	targetUser = feature{"target_core_user", "CONFIG_TCM_USER2", "module/target_core_user"}
 
@@ -68,7 +69,7 @@ func (m machine) needConfigfs() error {
 	if m.isConfigfs(dir) {
 		return nil
 	}
-	if err := m.need(feature{"configfs", "CONFIG_CONFIGFS_FS", "kernel/config"}); err != nil {
+	if err := m.need(configFS); err != nil {
 		return err
 	}
 	if err := m.mount(dir); err != nil {
@@ -90,17 +91,27 @@ func (m machine) need(f feature) error {
 	if m.has(f) {
 		return nil
 	}
-	release := m.release()
-	dir := filepath.Join(m.modules, release)
-	switch dep, err := os.ReadFile(filepath.Join(dir, "modules.dep")); {
-	case err != nil && failed != nil:
-		return fmt.Errorf("%s is not loaded, and %s has no modules for the running kernel; try rebooting into an installed one", f.module, dir)
-	case err == nil && !lists(string(dep), f.module) && !m.builtin(f.module):
-		return fmt.Errorf("%s is not built for kernel %s (%s); try a kernel that has it, such as Debian's linux-image-amd64", f.module, release, f.option)
-	case failed != nil:
+	if err := m.loadable(f); err != nil {
+		return err
+	}
+	if failed != nil {
 		return fmt.Errorf("%s is not loaded, and cannot be: %w; try modprobe %s", f.module, failed, f.module)
 	}
 	return fmt.Errorf("%s is loaded, but %s is not there; try dmesg | tail", f.module, filepath.Join(m.sys, f.sign))
+}
+
+// loadable returns nil if the kernel was built with the feature, as far as the
+// lists of its modules tell.
+func (m machine) loadable(f feature) error {
+	dir := filepath.Join(m.modules, m.release())
+	dep, err := os.ReadFile(filepath.Join(dir, "modules.dep"))
+	if err != nil {
+		return fmt.Errorf("%s is not loaded, and %s has no modules for the running kernel; try rebooting into an installed one", f.module, dir)
+	}
+	if !lists(string(dep), f.module) && !m.builtin(f.module) {
+		return fmt.Errorf("%s is not built for kernel %s (%s); try a kernel that has it, such as Debian's linux-image-amd64", f.module, m.release(), f.option)
+	}
+	return nil
 }
 
 // has tells whether the feature shows. Parts of the kernel proper may show

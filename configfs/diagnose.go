@@ -1,0 +1,152 @@
+package configfs
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Finding is what a look at one of the things that serving needs has found.
+type Finding struct {
+	About string // what was looked at, such as "tcm_loop"
+	Is    string // how it is, or will be when it is needed
+	Err   error  // what is wrong with it, and what to type; or nil
+	Minor bool   // serving is possible all the same, in the default way
+}
+
+// Diagnose looks at all that [Ready] and the targets need of this machine. It
+// changes nothing.
+func Diagnose() []Finding { return here.diagnose() }
+
+func (m machine) diagnose() []Finding {
+	all := []Finding{m.isRoot(), m.isConfigfsUsable(), m.isThere(targetCore), m.isThere(targetUser)}
+	for _, f := range fabrics["loopback"] {
+		all = append(all, m.isThere(f))
+	}
+	for _, name := range []string{"iscsi", "vhost"} {
+		for _, f := range fabrics[name] {
+			found := m.isThere(f)
+			found.Minor = true
+			all = append(all, found)
+		}
+	}
+	return append(all, m.isDevtmpfs(), m.isUdev(), m.isRunner(), m.isPortalFree())
+}
+
+func (m machine) isRoot() Finding {
+	f := Finding{About: "root", Is: "may change the kernel's targets"}
+	ids, _ := attribute(m.proc, "self/uid_map")
+	switch fields := strings.Fields(ids); {
+	case m.euid() != 0:
+		f.Err = errors.New("only root may change the kernel's targets; try sudo lunserve …")
+	case len(fields) == 3 && (fields[1] != "0" || fields[2] != "4294967295"):
+		f.Err = errors.New("root of a user namespace only, for whom the kernel's targets are not; try outside of the container")
+	}
+	return f
+}
+
+func (m machine) isConfigfsUsable() Finding {
+	dir := m.configfs()
+	f := Finding{About: "configfs", Is: "mounted on " + dir}
+	if !m.isConfigfs(dir) {
+		f = m.isThere(configFS)
+		f.Is += "; to be mounted on " + dir
+		if f.Err == nil && m.euid() == 0 && !m.capable(unix.CAP_SYS_ADMIN) {
+			f.Err = fmt.Errorf("this root may not mount it on %s (CAP_SYS_ADMIN); try outside of the container", dir)
+		}
+		return f
+	}
+	if unix.Access(dir, unix.W_OK) == unix.EROFS {
+		f.Err = fmt.Errorf("%s: read-only, as in containers; try mount -o remount,rw %[1]s", dir)
+	}
+	return f
+}
+
+// isThere looks for a feature of the kernel's.
+func (m machine) isThere(f feature) Finding {
+	found := Finding{About: f.module, Is: "loaded"}
+	switch {
+	case m.builtin(f.module):
+		found.Is = "built in"
+	case !m.has(f):
+		found.Is = "a module, to be loaded"
+		if found.Err = m.loadable(f); found.Err == nil {
+			found.Err = m.mayLoad()
+		}
+	}
+	return found
+}
+
+// mayLoad tells why no module whatsoever can be loaded.
+func (m machine) mayLoad() error {
+	disabled, _ := attribute(m.proc, "sys/kernel/modules_disabled")
+	switch {
+	case disabled == "1":
+		return errors.New("the kernel loads no more modules until the next boot (kernel.modules_disabled); try rebooting")
+	case m.euid() == 0 && !m.capable(unix.CAP_SYS_MODULE):
+		return errors.New("this root may not load modules (CAP_SYS_MODULE); try outside of the container")
+	case !m.hasModprobe():
+		return errors.New("there is no modprobe to load it; try apt-get install kmod")
+	}
+	return nil
+}
+
+// capable tells whether we have a capability.
+func (m machine) capable(capability int) bool {
+	status, _ := attribute(m.proc, "self/status")
+	for line := range strings.Lines(status) {
+		if set, ok := strings.CutPrefix(line, "CapEff:"); ok {
+			bits, err := strconv.ParseUint(strings.TrimSpace(set), 16, 64)
+			return err == nil && bits>>capability&1 == 1
+		}
+	}
+	return false
+}
+
+// isDevtmpfs looks at who makes the nodes of devices, such as /dev/uio0.
+func (m machine) isDevtmpfs() Finding {
+	f := Finding{About: m.dev, Is: "the kernel makes the nodes of devices"}
+	mounts, err := os.ReadFile(filepath.Join(m.proc, "self/mounts"))
+	if err != nil {
+		f.Err = err
+		return f
+	}
+	for line := range strings.Lines(string(mounts)) {
+		if fields := strings.Fields(line); len(fields) > 2 && fields[1] == m.dev && fields[2] == "devtmpfs" {
+			return f
+		}
+	}
+	f.Err = fmt.Errorf("the kernel makes no nodes here, such as uio0; try mount -t devtmpfs devtmpfs %s", m.dev)
+	return f
+}
+
+func (m machine) isUdev() Finding {
+	f := Finding{About: "udev", Is: "runs; a disk is ready when udev is done with it", Minor: true}
+	if !exists(m.run, "udev/control") {
+		f.Err = errors.New("does not run, so there are no links in /dev/disk; try systemctl start systemd-udevd")
+	}
+	return f
+}
+
+// isRunner looks for tcmu-runner, of which lunserve is independent.
+func (m machine) isRunner() Finding {
+	f := Finding{About: "tcmu-runner", Is: "does not run, nor need it"}
+	for _, pid := range m.processes() {
+		if comm, _ := attribute(m.proc, pid, "comm"); comm == "tcmu-runner" {
+			f.Is = fmt.Sprintf(`runs (pid %s) and leaves lunserve's disks alone; for each the kernel logs "could not find device"`, pid)
+		}
+	}
+	return f
+}
+
+// isPortalFree looks at the default portal.
+func (m machine) isPortalFree() Finding {
+	p := netip.MustParseAddrPort("127.0.0.1:3260")
+	return Finding{About: p.String(), Is: "free, or shared by the kernel's targets", Err: m.checkPortal(p), Minor: true}
+}

@@ -1,0 +1,96 @@
+package configfs
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// healthy returns a kernel that has, or could load, all that there is.
+func healthy(t *testing.T) *kernel {
+	k := ready(t)
+	k.mount = func(string) error { t.Error("mounted"); return nil }
+	k.file("lib/modules/6.1.0/modules.dep", "target_core_user.ko:\ntcm_loop.ko:\nsd_mod.ko:\niscsi_target_mod.ko:\nconfigfs.ko:\n")
+	k.file("proc/self/uid_map", "         0          0 4294967295\n")
+	k.file("proc/self/status", "Name:\tx\nCapEff:\t000001ffffffffff\n")
+	k.file("proc/self/mounts", "udev "+k.dev+" devtmpfs rw 0 0\n")
+	k.file("run/udev/control", "")
+	return k
+}
+
+// trouble lists what is wrong, of what keeps the kernel from serving first.
+func trouble(k *kernel) string {
+	var b strings.Builder
+	for _, f := range k.diagnose() {
+		// The port is that of the machine that runs the tests.
+		if f.Err != nil && f.About != "127.0.0.1:3260" {
+			fmt.Fprintf(&b, "%s: %v (minor: %v)\n", f.About, f.Err, f.Minor)
+		}
+	}
+	return strings.ReplaceAll(b.String(), k.root, "ROOT")
+}
+
+func TestDiagnoseFindsNothingWrongAndChangesNothing(t *testing.T) {
+	k := healthy(t)
+	before := k.snapshot(t)
+	if got := trouble(k); got != "" {
+		t.Error(got)
+	}
+	if k.snapshot(t) != before || len(k.ops) > 0 {
+		t.Error("something was changed")
+	}
+}
+
+func TestDiagnoseTellsHowThingsAre(t *testing.T) {
+	k := healthy(t)
+	k.gone("sys/bus/tcm_loop_bus")
+	k.file("proc/812/comm", "tcmu-runner\n")
+	want := map[string]string{
+		"target_core_user": "loaded",
+		"tcm_loop":         "a module, to be loaded",
+		"vhost_scsi":       "built in",
+		"tcmu-runner":      `runs (pid 812) and leaves lunserve's disks alone; for each the kernel logs "could not find device"`,
+	}
+	for _, f := range k.diagnose() {
+		if is, ok := want[f.About]; ok && f.Is != is {
+			t.Errorf("%s %s, want %s", f.About, f.Is, is)
+		}
+	}
+}
+
+func TestDiagnoseTellsWhatIsTheMatter(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		kernel func(k *kernel)
+		want   string
+	}{
+		{"not root", func(k *kernel) { k.euid = func() int { return 1000 } },
+			"root: only root may change the kernel's targets; try sudo lunserve … (minor: false)\n"},
+		{"root of a user namespace", func(k *kernel) { k.file("proc/self/uid_map", "0 1000 1\n") },
+			"root: root of a user namespace only, for whom the kernel's targets are not; try outside of the container (minor: false)\n"},
+		{"not built", func(k *kernel) { k.gone("sys/module/target_core_user"); k.file("lib/modules/6.1.0/modules.dep", "iscsi_target_mod.ko:\n") },
+			"target_core_user: target_core_user is not built for kernel 6.1.0 (CONFIG_TCM_USER2); try a kernel that has it, such as Debian's linux-image-amd64 (minor: false)\n"},
+		{"no iSCSI", func(k *kernel) { k.file("lib/modules/6.1.0/modules.dep", "") },
+			"iscsi_target_mod: iscsi_target_mod is not built for kernel 6.1.0 (CONFIG_ISCSI_TARGET); try a kernel that has it, such as Debian's linux-image-amd64 (minor: true)\n"},
+		{"no modprobe", func(k *kernel) { k.hasModprobe = func() bool { return false }; k.file("sys/module/iscsi_target_mod/x", ""); k.gone("sys/bus/tcm_loop_bus") },
+			"tcm_loop: there is no modprobe to load it; try apt-get install kmod (minor: false)\n"},
+		{"no capabilities", func(k *kernel) { k.file("proc/self/status", "CapEff:\t00000000a80425fb\n") },
+			"iscsi_target_mod: this root may not load modules (CAP_SYS_MODULE); try outside of the container (minor: true)\n"},
+		{"no more modules", func(k *kernel) { k.file("proc/sys/kernel/modules_disabled", "1\n") },
+			"iscsi_target_mod: the kernel loads no more modules until the next boot (kernel.modules_disabled); try rebooting (minor: true)\n"},
+		{"not to be mounted", func(k *kernel) {
+			k.isConfigfs = func(string) bool { return false }
+			k.file("proc/self/status", "CapEff:\t0000000000010000\n")
+		}, "configfs: this root may not mount it on ROOT/sys/kernel/config (CAP_SYS_ADMIN); try outside of the container (minor: false)\n"},
+		{"static /dev", func(k *kernel) { k.file("proc/self/mounts", "tmpfs "+k.dev+" tmpfs rw 0 0\n") },
+			"ROOT/dev: the kernel makes no nodes here, such as uio0; try mount -t devtmpfs devtmpfs ROOT/dev (minor: false)\n"},
+		{"no udev", func(k *kernel) { k.gone("run/udev") },
+			"udev: does not run, so there are no links in /dev/disk; try systemctl start systemd-udevd (minor: true)\n"},
+	} {
+		k := healthy(t)
+		tt.kernel(k)
+		if got := trouble(k); got != tt.want {
+			t.Errorf("%s: got %s\nwant %s", tt.name, got, tt.want)
+		}
+	}
+}
