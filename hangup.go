@@ -6,13 +6,15 @@ import (
 	"syscall"
 )
 
-// endings are the signals that ask for an end, during set-up. A hangup does not
-// if whoever started us had it ignored, as nohup does.
+// endings are the signals that ask for an end, during set-up. Unlike other Go
+// programs we heed SIGQUIT, as ^\ must not leave a disk that nobody serves;
+// SIGABRT still dumps the goroutines. A hangup does not ask if whoever started us
+// had it ignored, as nohup does.
 var endings = func() []os.Signal {
 	if signal.Ignored(syscall.SIGHUP) {
-		return []os.Signal{os.Interrupt, syscall.SIGTERM}
+		return []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT}
 	}
-	return []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}
+	return []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGHUP}
 }()
 
 // terminal tells whether the end of our terminal is to be ours.

@@ -42,7 +42,7 @@ func (c *serveCmd) Run(ctx context.Context) (err error) {
 	}
 	// A later signal is for the service; during set-up each ends it.
 	s := &service{signals: make(chan os.Signal, 2), wishes: make(chan os.Signal, 2), troubles: make(chan error, 64)}
-	signal.Notify(s.signals, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(s.signals, os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT)
 	signal.Notify(s.wishes, syscall.SIGHUP, syscall.SIGUSR1)
 	defer signal.Stop(s.signals)
 	defer signal.Stop(s.wishes)
@@ -56,6 +56,7 @@ func (c *serveCmd) Run(ctx context.Context) (err error) {
 		events.open(os.Stdout)
 	}
 	var down undo
+	defer down.run() // in a panic, too
 	down.push(c.readyFlags.remove)
 	if err = c.bringUp(ctx, s, &down); err == nil {
 		if err = c.ready(s, waiting, &down); err == nil {

@@ -9,7 +9,7 @@ import (
 
 // needTarget compares before and after.
 func TestNothingIsLeftAfterSignal(t *testing.T) {
-	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGTERM} {
+	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT} {
 		t.Run(sig.String(), func(t *testing.T) {
 			needTarget(t)
 			s := start(t, newImage(t, tmpfsDir(t), 16<<20))
