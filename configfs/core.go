@@ -52,6 +52,7 @@ func (m machine) newDevice(s Spec, id string) (*Device, error) {
 	config := "lunserve/" + id
 
 	t.mkdir(d.name)
+	t.set(d.name+"/alias", m.self().String()) // first: whoever finds the folder wants to know
 	t.set(d.name+"/control", s.control(config))
 	t.check(d.name+"/attrib/dev_config", config)
 	t.check(d.name+"/attrib/dev_size", strconv.FormatInt(s.Size, 10))
@@ -68,7 +69,6 @@ func (m machine) newDevice(s Spec, id string) (*Device, error) {
 		t.set(d.name+"/wwn/vpd_unit_serial", s.Serial)
 	}
 	t.set(d.name+"/udev_path", printable(s.Image, 511))
-	t.set(d.name+"/alias", fmt.Sprintf("lunserve pid %d", os.Getpid()))
 	t.set(d.name+"/enable", "1")
 	if s.BlockSize != 0 {
 		t.check(d.name+"/attrib/hw_block_size", strconv.Itoa(s.BlockSize))
@@ -77,7 +77,7 @@ func (m machine) newDevice(s Spec, id string) (*Device, error) {
 		t.check(d.name+"/attrib/hw_max_sectors", strconv.Itoa(n))
 	}
 	if t.err == nil {
-		d.UIO, t.err = m.uio(fmt.Sprintf("tcm-user/%d/%s/%s", n, filepath.Base(d.name), config))
+		d.UIO, t.err = m.uio(ringName(n, filepath.Base(d.name), config))
 	}
 	if t.err != nil {
 		return nil, errors.Join(t.err, t.Close())
@@ -161,12 +161,18 @@ func (d *Device) Reset() error {
 			errs = append(errs, offline())
 		}
 	}
+	return errors.Join(append(errs, d.tree.reset(d.name))...)
+}
+
+// reset answers what a device has not answered, and refuses what is to come.
+func (t *tree) reset(device string) error {
+	var errs []error
 	for _, a := range []struct{ name, value string }{
 		{"block_dev", "1"},
 		{"reset_ring", "2"}, // 1 would answer BUSY
 	} {
-		name := d.name + "/action/" + a.name
-		err := d.tree.op("write", name, func(path string) error { return write(path, a.value) })
+		name := device + "/action/" + a.name
+		err := t.op("write", name, func(path string) error { return write(path, a.value) })
 		if !errors.Is(err, unix.ENOENT) { // older kernels lack them
 			errs = append(errs, err)
 		}

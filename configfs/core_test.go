@@ -2,6 +2,7 @@ package configfs
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"strings"
@@ -29,16 +30,15 @@ func TestDeviceIsMadeInThisOrder(t *testing.T) {
 		t.Errorf("the ring is %s, want %s", d.UIO, want)
 	}
 	const dev = "core/user_0/lunserve-my_disk_1.img-5f2a90c1"
-	pid := strings.TrimPrefix(k.read("sys/kernel/config/target/"+dev+"/alias"), "lunserve pid ")
 	same(t, k.ops, []string{
 		"mkdir core/user_0",
 		"mkdir " + dev,
+		fmt.Sprintf("echo -n \"lunserve pid %d since 4711\" > %s/alias", os.Getpid(), dev),
 		`echo -n "dev_config=lunserve/5f2a90c1,dev_size=1073741824,nl_reply_supported=-1,hw_block_size=512,hw_max_sectors=2040,max_data_area_mb=64" > ` + dev + "/control",
 		`echo -n "60" > ` + dev + "/attrib/cmd_time_out",
 		`echo -n "1" > ` + dev + "/attrib/tmr_notification",
 		`echo -n "0123456789abcdef" > ` + dev + "/wwn/vpd_unit_serial",
 		`echo -n "/images/my disk,1.img" > ` + dev + "/udev_path",
-		`echo -n "lunserve pid ` + pid + `" > ` + dev + "/alias",
 		`echo -n "1" > ` + dev + "/enable",
 	})
 

@@ -27,7 +27,8 @@
 //	└── vhost                                a [Vhost], made as a Loopback is
 //
 // Whatever makes an object also remembers how to remove it. Close does so
-// newest first, to the end, and removes nothing that it did not make.
+// newest first, to the end, and removes nothing that it did not make. What was
+// made by a process that is no more, [Exports] finds.
 //
 // Close a fabric's target while its rings are still served, and its Devices after it:
 // the kernel writes and flushes through the rings on the way.

@@ -31,7 +31,10 @@ func iscsiKernel(t testing.TB) *kernel {
 		switch {
 		case verb == "mkdir" && filepath.Base(name) == "tpgt_1":
 			files = `attrib/authentication attrib/generate_node_acls attrib/demo_mode_write_protect attrib/prod_mode_write_protect
-				auth/userid auth/password auth/userid_mutual auth/password_mutual enable dynamic_sessions lun/x np/x acls/x nexus`
+				auth/userid auth/password auth/userid_mutual auth/password_mutual dynamic_sessions lun/x np/x acls/x nexus`
+			if strings.HasPrefix(name, "iscsi/") {
+				files += " enable"
+			}
 		case verb == "mkdir" && parent == "acls":
 			files = "auth/userid auth/password auth/userid_mutual auth/password_mutual info"
 		case verb == "mkdir" && parent == "np":

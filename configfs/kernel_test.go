@@ -58,6 +58,7 @@ func newKernel(t testing.TB) *kernel {
 	k.file("sys/kernel/config/target/core/alua/x", "")
 	k.file("sys/class/uio/uio0/name", "foreign\n")
 	k.file("dev/uio0", "")
+	k.process(os.Getpid(), 4711, "")
 	return k
 }
 
@@ -69,6 +70,12 @@ func (k *kernel) file(name, text string) {
 	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
 		panic(err)
 	}
+}
+
+// process shows a process that was started then, with lines of its status.
+func (k *kernel) process(pid, started int, status string) {
+	k.file(fmt.Sprintf("proc/%d/stat", pid), fmt.Sprintf("%d (odd) name) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 %d 20", pid, started))
+	k.file(fmt.Sprintf("proc/%d/status", pid), "Name:\todd) name\n"+status)
 }
 
 func (k *kernel) gone(name string) {
@@ -154,7 +161,12 @@ func (k *kernel) wrote(name, value string) {
 			}
 			k.file("sys/kernel/config/target/"+dir+"attrib/"+key, value+"\n")
 		}
+	case "vpd_unit_serial":
+		k.file("sys/kernel/config/target/"+name, "T10 VPD Unit Serial Number: "+value+"\n")
 	case "enable":
+		if !strings.HasPrefix(dir, "core/") {
+			return
+		}
 		hba, dev, _ := strings.Cut(strings.TrimPrefix(strings.Trim(dir, "/"), "core/user_"), "/")
 		config := strings.TrimSpace(k.read("sys/kernel/config/target/" + dir + "attrib/dev_config"))
 		name := "tcm-user/" + hba + "/" + dev + "/" + config

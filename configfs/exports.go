@@ -1,0 +1,140 @@
+package configfs
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// An Export is an image that a lunserve of this machine serves, or did until it
+// was killed.
+type Export struct {
+	Name    string   // as [Device.Name]
+	Image   string   // its path, as the lunserve was told it
+	PID     int      // of the lunserve
+	Alive   bool     // it runs, and has not been killed
+	UIO     string   // the ring, such as "/dev/uio0"; empty before there is one
+	Size    int64    // in bytes
+	Nodes   []string // the disks of this machine that it is, such as "/dev/sdb"
+	Targets []Target // that it is a LUN of
+
+	device string // core/user_N/lunserve-…
+	server process
+}
+
+// A Target is a target that has an export as a LUN.
+type Target struct {
+	Fabric  string   // "loopback", "iscsi" or "vhost"
+	Name    string   // its IQN or WWN
+	LUN     uint64   // the number
+	Portals []string // where it listens, such as "127.0.0.1:3260"; of iSCSI alone
+
+	link string // loopback/naa.…/tpgt_1/lun/lun_0/…
+	scsi string // the folder of loopback's disk in sysfs
+}
+
+// tpg is loopback/naa.…/tpgt_1.
+func (t Target) tpg() string { return path.Dir(path.Dir(path.Dir(t.link))) }
+
+// Exports are all that lunserve has made on this machine, whichever process it
+// was, in the order of their HBAs.
+func Exports() ([]Export, error) { return here.exports() }
+
+func (m machine) exports() (list []Export, err error) {
+	// Where there is no target there are no exports. A folder that is being
+	// read may go meanwhile.
+	hbas, err := os.ReadDir(filepath.Join(m.configfs(), "target/core"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, hba := range hbas {
+		if !strings.HasPrefix(hba.Name(), "user_") {
+			continue
+		}
+		for _, dir := range m.glob(m.configfs(), "target/core", hba.Name(), prefix+"*") {
+			e, err := m.export(path.Join("core", hba.Name(), filepath.Base(dir)))
+			switch {
+			case err == nil:
+				list = append(list, e)
+			case !errors.Is(err, fs.ErrNotExist):
+				return nil, err
+			}
+		}
+	}
+	return list, nil
+}
+
+// export reads what there is to know of a device.
+func (m machine) export(device string) (e Export, err error) {
+	get := func(name string) (value string) {
+		if err == nil {
+			value, err = attribute(m.configfs(), "target", device, name)
+		}
+		return value
+	}
+	hba, base := path.Split(device)
+	e.device, e.Name = device, strings.TrimPrefix(base, prefix)
+	e.Image = get("udev_path")
+	e.server = parseProcess(get("alias"))
+	config := get("attrib/dev_config")
+	e.Size, _ = strconv.ParseInt(get("attrib/dev_size"), 10, 64)
+	if err != nil {
+		return e, err
+	}
+	e.PID = e.server.pid
+	e.Alive = m.isThere(e.server) && !m.isDying(e.server)
+	if n, err := strconv.Atoi(strings.TrimPrefix(path.Base(hba), "user_")); err == nil {
+		e.UIO, _ = m.uio(ringName(n, base, config)) // there is none until the device is enabled
+	}
+	e.Targets = m.targets(device)
+	for _, t := range e.Targets {
+		if t.scsi == "" {
+			continue
+		}
+		for _, block := range children(t.scsi + "/block") {
+			e.Nodes = append(e.Nodes, filepath.Join(m.dev, block))
+		}
+	}
+	return e, nil
+}
+
+// ringName is what the kernel calls the ring of a device.
+func ringName(hba int, device, config string) string {
+	return fmt.Sprintf("tcm-user/%d/%s/%s", hba, device, config)
+}
+
+// targets are those that have a LUN linked to the device.
+func (m machine) targets(device string) (list []Target) {
+	root := filepath.Join(m.configfs(), "target")
+	for _, link := range m.glob(root, "*/*/*/lun/lun_*/*") {
+		// The kernel shows a relative path, of which the end is certain.
+		if to, err := os.Readlink(link); err != nil || !strings.HasSuffix(to, "/"+device) {
+			continue
+		}
+		t := Target{link: strings.TrimPrefix(link, root+"/")}
+		t.Fabric, t.Name, _ = strings.Cut(path.Dir(t.tpg()), "/")
+		t.LUN, _ = strconv.ParseUint(strings.TrimPrefix(path.Base(path.Dir(t.link)), "lun_"), 0, 64)
+		t.Portals = children(filepath.Join(root, t.tpg(), "np"))
+		if address, err := attribute(root, t.tpg(), "address"); err == nil {
+			t.scsi = filepath.Join(m.sys, "bus/scsi/devices", fmt.Sprintf("%s:%d", address, t.LUN))
+		}
+		list = append(list, t)
+	}
+	return list
+}
+
+// children are the names of the folders in a folder, if that is there.
+func children(dir string) (names []string) {
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		if e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}

@@ -1,0 +1,146 @@
+package configfs
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"reflect"
+	"slices"
+	"testing"
+)
+
+// serving is an image on all fabrics, as main makes it, and what takes it down.
+func serving(t *testing.T, k *kernel) (portal netip.AddrPort, down func() error) {
+	t.Helper()
+	d, err := k.newDevice(spec, "0000000a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := k.newLoopback(wwn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.AddLUN(t.Context(), 1, d); err != nil {
+		t.Fatal(err)
+	}
+	portal = freePortal(t, "[::1]")
+	i, err := k.newISCSI(ISCSISpec{IQN: iqn, Portals: []netip.AddrPort{portal}, Allow: []string{"iqn.2001-04.com.example:me"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(i.AddLUN(0, d), i.Enable()); err != nil {
+		t.Fatal(err)
+	}
+	v, err := k.newVhost(wwn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := v.AddLUN(0, d); err != nil {
+		t.Fatal(err)
+	}
+	return portal, func() error { return errors.Join(v.Close(), i.Close(), l.Close(), d.Close()) }
+}
+
+// one is the one export there is.
+func one(t *testing.T, k *kernel) Export {
+	t.Helper()
+	list, err := k.exports()
+	if err != nil || len(list) != 1 {
+		t.Fatalf("exports() = %+v, %v", list, err)
+	}
+	return list[0]
+}
+
+func TestExportsTellAllOfAnImage(t *testing.T) {
+	k := iscsiKernel(t)
+	portal, down := serving(t, k)
+	e := one(t, k)
+	targets := slices.Clone(e.Targets)
+	for i := range targets {
+		targets[i].link, targets[i].scsi = "", ""
+	}
+	slices.SortFunc(targets, func(a, b Target) int { return len(a.Fabric) - len(b.Fabric) })
+	if want := []Target{
+		{Fabric: "iscsi", Name: iqn, Portals: []string{portal.String()}},
+		{Fabric: "vhost", Name: wwn},
+		{Fabric: "loopback", Name: wwn, LUN: 1},
+	}; !reflect.DeepEqual(targets, want) {
+		t.Errorf("targets are %+v, want %+v", targets, want)
+	}
+	e.Targets, e.device, e.server = nil, "", process{}
+	if want := (Export{
+		Name: "my_disk_1.img-0000000a", Image: spec.Image, PID: os.Getpid(), Alive: true,
+		UIO: k.dev + "/uio7", Size: spec.Size, Nodes: []string{k.dev + "/sdc"},
+	}); !reflect.DeepEqual(e, want) {
+		t.Errorf("got  %+v\nwant %+v", e, want)
+	}
+	if err := down(); err != nil {
+		t.Error(err)
+	}
+	if list, err := k.exports(); len(list) != 0 || err != nil {
+		t.Errorf("at the end exports() = %+v, %v", list, err)
+	}
+}
+
+func TestThereAreNoExportsWithoutATarget(t *testing.T) {
+	k := newKernel(t)
+	for _, gone := range []string{"sys/kernel/config/target/core", "sys/kernel/config/target", "sys/kernel/config"} {
+		k.gone(gone)
+		if list, err := k.exports(); len(list) != 0 || err != nil {
+			t.Errorf("without %s: %+v, %v", gone, list, err)
+		}
+	}
+}
+
+func TestOthersDevicesAreNoExports(t *testing.T) {
+	k := newKernel(t)
+	for _, dev := range []string{"core/user_0/disk", "core/fileio_0/lunserve-disk-0000000a", "core/alua/lunserve-x"} {
+		k.file("sys/kernel/config/target/"+dev+"/udev_path", "x")
+	}
+	k.file("sys/kernel/config/target/core/user_1/lunserve-going-0000000a/enable", "") // without what else it has
+	if list, err := k.exports(); len(list) != 0 || err != nil {
+		t.Errorf("%+v, %v", list, err)
+	}
+}
+
+func TestExportIsAliveAsLongAsItsProcessServes(t *testing.T) {
+	k := newKernel(t)
+	if _, err := k.newDevice(spec, "0000000a"); err != nil {
+		t.Fatal(err)
+	}
+	pid := os.Getpid()
+	for _, tt := range []struct {
+		name  string
+		show  func()
+		alive bool
+	}{
+		{"running", func() {
+			k.process(pid, 4711, "State:\tS (sleeping)\nSigPnd:\t0000000000000000\nShdPnd:\t0000000000000002\n")
+		}, true},
+		{"stuck in the kernel", func() { k.process(pid, 4711, "State:\tD (disk sleep)\nSigPnd:\t0000000000004000\n") }, true},
+		{"killed and stuck in the kernel", func() { k.process(pid, 4711, "State:\tD (disk sleep)\nSigPnd:\t0000000000000100\n") }, false},
+		{"killed, seen by all threads", func() {
+			k.process(pid, 4711, "State:\tR (running)\nSigPnd:\t0000000000000000\nShdPnd:\t0000000000000102\n")
+		}, false},
+		{"not yet waited for", func() { k.process(pid, 4711, "State:\tZ (zombie)\n") }, false},
+		{"its id another's", func() { k.process(pid, 4712, "State:\tS (sleeping)\n") }, false},
+		{"gone", func() { k.gone("proc") }, false},
+	} {
+		tt.show()
+		if e := one(t, k); e.Alive != tt.alive || e.PID != pid {
+			t.Errorf("%s: alive is %v", tt.name, e.Alive)
+		}
+	}
+}
+
+// There is nothing to compare, and so nothing to be sure of.
+func TestProcessWithoutAStartIsTakenForTheOneThatRuns(t *testing.T) {
+	k := newKernel(t)
+	if p := parseProcess("lunserve pid 812"); k.isThere(p) {
+		t.Errorf("%v is there", p)
+	}
+	k.process(812, 5, "")
+	if p := parseProcess("lunserve pid 812"); !k.isThere(p) {
+		t.Errorf("%v is not there", p)
+	}
+}
