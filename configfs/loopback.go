@@ -64,10 +64,7 @@ func (l *Loopback) AddLUN(ctx context.Context, n int, dev *Device) (disk string,
 	defer cancel(nil)
 	forget := dev.onReset(func() error {
 		cancel(errDead)
-		if !exists(scsi) { // still being looked at, or it was found wanting
-			return t.op("write", l.tpg+"/transport_status", func(path string) error { return write(path, "offline") })
-		}
-		return tell(scsi+"/state", "offline\n")
+		return t.offline(l.tpg, scsi)
 	})
 	// After the link is gone and before the target is, whose place among the
 	// SCSI devices somebody else's may take.
@@ -87,12 +84,7 @@ func (l *Loopback) AddLUN(ctx context.Context, n int, dev *Device) (disk string,
 			// with 6.1 and 6.12, all that was not flushed was lost.
 			return t.flush(disk)
 		}
-		// It does flush the disk's own cache, and would try for minutes to if
-		// nobody answers, unless the disk has none.
-		for _, f := range t.glob(scsi, "scsi_disk/*/cache_type") {
-			return tell(f, "temporary write through")
-		}
-		return nil
+		return t.uncache(scsi)
 	})
 
 	// The link is made whether or not the kernel found a disk behind it.
@@ -102,6 +94,24 @@ func (l *Loopback) AddLUN(ctx context.Context, n int, dev *Device) (disk string,
 	}
 	disk, t.err = t.announced(ctx, events, address)
 	return disk, t.err
+}
+
+// offline has the kernel refuse what is asked of a disk, whose folder in sysfs
+// is scsi, or of all disks of its target while it is not there.
+func (t *tree) offline(tpg, scsi string) error {
+	if !exists(scsi) { // still being looked at, or it was found wanting
+		return t.op("write", tpg+"/transport_status", func(path string) error { return write(path, "offline") })
+	}
+	return tell(scsi+"/state", "offline\n")
+}
+
+// uncache has the kernel think that a disk has no cache of its own. When the
+// disk goes it flushes that, and would try to for minutes if nobody answers.
+func (m machine) uncache(scsi string) error {
+	for _, f := range m.glob(scsi, "scsi_disk/*/cache_type") {
+		return tell(f, "temporary write through")
+	}
+	return nil
 }
 
 // Close takes the disks away from under whoever uses them ([InUse] tells) and

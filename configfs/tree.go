@@ -83,16 +83,9 @@ func (t *tree) share(name, child string) {
 
 // enter is the first half of share.
 func (t *tree) enter(name string) {
-	leave := func() error {
-		err := t.op("rmdir", name, unix.Rmdir)
-		if errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EBUSY) {
-			return nil // others are in it
-		}
-		return err
-	}
 	err := t.op("mkdir", name, mkdir)
 	if err == nil {
-		t.push(leave)
+		t.push(func() error { return t.leave(name) })
 		t.err = t.op("chmod", name, func(path string) error { return unix.Chmod(path, 0o755|unix.S_ISVTX) })
 		return
 	}
@@ -100,9 +93,24 @@ func (t *tree) enter(name string) {
 		t.err = err
 		return
 	}
-	if fi, err := os.Stat(t.path(name)); err == nil && fi.Mode()&fs.ModeSticky != 0 {
-		t.push(leave)
+	if t.isShared(name) {
+		t.push(func() error { return t.leave(name) })
 	}
+}
+
+// isShared tells whether lunserve made a folder that others may use.
+func (t *tree) isShared(name string) bool {
+	fi, err := os.Stat(t.path(name))
+	return err == nil && fi.Mode()&fs.ModeSticky != 0
+}
+
+// leave removes a folder unless others are in it.
+func (t *tree) leave(name string) error {
+	err := t.op("rmdir", name, unix.Rmdir)
+	if errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EBUSY) {
+		return nil
+	}
+	return err
 }
 
 // set writes a value to an attribute, without a newline: some keep it. The

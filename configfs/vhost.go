@@ -76,8 +76,12 @@ func (m machine) vhosts(wwn string) (who []string) {
 func (v *Vhost) Close() error {
 	err := v.tree.Close()
 	if errors.Is(err, unix.EBUSY) {
-		return fmt.Errorf("%s: a virtual machine holds what is left of the target; when that has ended, try cd %s && rmdir -p %s",
-			v.wwn, v.tree.path(""), v.tpg)
+		return held(v.wwn, v.tpg, v.tree.path(""))
 	}
 	return err
+}
+
+// held is why a target could not be removed.
+func held(wwn, tpg, root string) error {
+	return fmt.Errorf("%s: a virtual machine holds what is left of the target; when that has ended, try cd %s && rmdir -p %s", wwn, root, tpg)
 }

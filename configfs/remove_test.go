@@ -1,0 +1,274 @@
+package configfs
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestRemoveTakesAllThatWasLeft(t *testing.T) {
+	k := iscsiKernel(t)
+	before := k.snapshot(t)
+	portal, _ := serving(t, k)
+	k.gone("proc")
+	const scsi = "sys/bus/scsi/devices/2:0:1:1/"
+	k.ops = nil
+	k.refuse = func(verb, name string) bool {
+		switch {
+		case strings.HasSuffix(name, "block_dev") && k.read(scsi+"state") != "offline\n":
+			t.Error("the ring is blocked before the disk is offline")
+		case verb == "unlink" && strings.HasPrefix(name, "loopback") && k.read(scsi+"scsi_disk/2:0:1:1/cache_type") != "temporary write through":
+			t.Error("the kernel is left to flush the disk's cache")
+		}
+		return false
+	}
+	e := one(t, k)
+	if err := k.remove(e); err != nil {
+		t.Error(err)
+	}
+	const dev, link = "core/user_0/lunserve-my_disk_1.img-0000000a", "lunserve-my_disk_1.img-0000000a"
+	same(t, k.ops, []string{
+		`echo -n "1" > ` + dev + "/action/block_dev",
+		`echo -n "2" > ` + dev + "/action/reset_ring",
+
+		`echo -n "0" > iscsi/` + iqn + "/tpgt_1/enable",
+		"unlink iscsi/" + iqn + "/tpgt_1/acls/iqn.2001-04.com.example:me/lun_0/lun",
+		"rmdir iscsi/" + iqn + "/tpgt_1/acls/iqn.2001-04.com.example:me/lun_0",
+		"rmdir iscsi/" + iqn + "/tpgt_1/acls/iqn.2001-04.com.example:me",
+		"unlink iscsi/" + iqn + "/tpgt_1/lun/lun_0/" + link,
+		"rmdir iscsi/" + iqn + "/tpgt_1/lun/lun_0",
+		"rmdir iscsi/" + iqn + "/tpgt_1/np/" + portal.String(),
+		"rmdir iscsi/" + iqn + "/tpgt_1",
+		"rmdir iscsi/" + iqn,
+		"rmdir iscsi",
+
+		"unlink loopback/" + wwn + "/tpgt_1/lun/lun_1/" + link,
+		"rmdir loopback/" + wwn + "/tpgt_1/lun/lun_1",
+		"rmdir loopback/" + wwn + "/tpgt_1",
+		"rmdir loopback/" + wwn,
+		"rmdir loopback",
+
+		"unlink vhost/" + wwn + "/tpgt_1/lun/lun_0/" + link,
+		"rmdir vhost/" + wwn + "/tpgt_1/lun/lun_0",
+		"rmdir vhost/" + wwn + "/tpgt_1",
+		"rmdir vhost/" + wwn,
+		"rmdir vhost",
+
+		"rmdir " + dev,
+		"rmdir core/user_0",
+	})
+	if after := k.snapshot(t); after != before {
+		t.Errorf("left:\n%s\nwas:\n%s", after, before)
+	}
+	k.ops, k.refuse = nil, nil
+	if err := k.remove(e); err != nil {
+		t.Errorf("a second time: %v", err)
+	}
+	same(t, k.ops, nil)
+}
+
+// Wherever it was killed on its way up or down, nothing of the device stays. A
+// target that has no LUN yet, or none any more, is nobody's.
+func TestRemoveTakesTheDeviceOfWhoeverWasKilled(t *testing.T) {
+	for n, ended := 1, false; !ended; n++ {
+		k := iscsiKernel(t)
+		before := k.machine.before
+		k.machine.before = func(verb, name string) error {
+			if k.n == n {
+				panic("killed")
+			}
+			return before(verb, name)
+		}
+		func() {
+			defer func() {
+				k.machine.before = before
+				ended = recover() == nil
+			}()
+			_, down := serving(t, k)
+			if err := down(); err != nil {
+				t.Error(err)
+			}
+		}()
+		k.gone("proc")
+		list, err := k.exports()
+		if err != nil || len(list) > 1 {
+			t.Fatalf("killed at step %d: exports() = %+v, %v", n, list, err)
+		}
+		for _, e := range list {
+			if err := k.remove(e); err != nil {
+				t.Errorf("killed at step %d: remove() = %v", n, err)
+			}
+		}
+		if left := k.glob(k.configfs(), "target/core/user_*/*"); len(left) > 0 {
+			t.Errorf("killed at step %d: left %q", n, left)
+		}
+		if left := k.glob(k.configfs(), "target/*/*/*/lun/*/lunserve-*"); len(left) > 0 {
+			t.Errorf("killed at step %d: left %q", n, left)
+		}
+	}
+}
+
+// What could not go is told, the rest is gone, and the next time takes it.
+func TestRemoveGoesOnToTheEnd(t *testing.T) {
+	for n := 1; ; n++ {
+		k := iscsiKernel(t)
+		before := k.snapshot(t)
+		serving(t, k)
+		k.gone("proc")
+		e := one(t, k)
+		k.n, k.failAt = 0, n
+		err := k.remove(e)
+		if k.n < n {
+			return
+		}
+		k.failAt = 0
+		if !errors.Is(err, unix.EIO) {
+			t.Errorf("step %d failed: remove() = %v", n, err)
+		}
+		if exists(k.configfs(), "target", e.device) {
+			if err := k.remove(e); err != nil {
+				t.Errorf("step %d failed the first time: remove() = %v", n, err)
+			}
+			if after := k.snapshot(t); after != before {
+				t.Errorf("step %d failed the first time, left:\n%s\nwas:\n%s", n, after, before)
+			}
+		}
+	}
+}
+
+func TestRemoveRefusesWhatIsServed(t *testing.T) {
+	k := iscsiKernel(t)
+	serving(t, k)
+	before, ops := k.snapshot(t), len(k.ops)
+	if err := k.remove(one(t, k)); err == nil || !strings.Contains(err.Error(), "my_disk_1.img-0000000a: served by lunserve (pid ") {
+		t.Errorf("remove() = %v", err)
+	}
+	if k.snapshot(t) != before || len(k.ops) != ops {
+		t.Error("it did something")
+	}
+}
+
+func TestRemoveLeavesTheOtherLUNs(t *testing.T) {
+	k := newKernel(t)
+	before := k.snapshot(t)
+	if _, _, _, err := disks(t.Context(), k); err != nil {
+		t.Fatal(err)
+	}
+	k.gone("proc")
+	list, err := k.exports()
+	if err != nil || len(list) != 2 {
+		t.Fatalf("exports() = %+v, %v", list, err)
+	}
+	if err := k.remove(list[0]); err != nil {
+		t.Error(err)
+	}
+	if got := k.read("sys/bus/scsi/devices/2:0:1:1/state"); got != "running\n" {
+		t.Errorf("the other disk is %s", got)
+	}
+	if e := one(t, k); len(e.Targets) != 1 || e.Targets[0].LUN != 1 {
+		t.Errorf("what is left is %+v", e)
+	}
+	if err := k.remove(list[1]); err != nil {
+		t.Error(err)
+	}
+	if after := k.snapshot(t); after != before {
+		t.Errorf("left:\n%s\nwas:\n%s", after, before)
+	}
+}
+
+// A link by another name was made by another program, in a target of its own.
+func TestRemoveLeavesOthersTargets(t *testing.T) {
+	k := iscsiKernel(t)
+	root := k.configfs() + "/target"
+	other := &tree{machine: k.machine}
+	const tpg = "iscsi/iqn.2003-01.org.example:other/tpgt_1"
+	for _, dir := range []string{"iscsi", filepath.Dir(tpg), tpg, tpg + "/lun/lun_0", tpg + "/acls/iqn.x", tpg + "/acls/iqn.x/lun_5"} {
+		other.mkdir(dir)
+	}
+	other.link(tpg+"/lun/lun_0", tpg+"/acls/iqn.x/lun_5/c")
+	if other.err != nil {
+		t.Fatal(other.err)
+	}
+	k.newDevice(spec, "0000000a")
+	if err := os.Symlink(root+"/core/user_0/lunserve-my_disk_1.img-0000000a", root+"/"+tpg+"/lun/lun_0/3f9b8d5c1e"); err != nil {
+		t.Fatal(err)
+	}
+	k.gone("proc")
+	if err := k.remove(one(t, k)); err != nil {
+		t.Error(err)
+	}
+	for _, name := range []string{"/lun/lun_0", "/acls/iqn.x", "/enable"} {
+		if !exists(root, tpg, name) {
+			t.Errorf("%s of another's target is gone", name)
+		}
+	}
+	if exists(root, "core/user_0") {
+		t.Error("the device is still there")
+	}
+}
+
+func TestRemoveTellsWhatAMachineHolds(t *testing.T) {
+	k := iscsiKernel(t)
+	serving(t, k)
+	k.gone("proc")
+	before := k.machine.before
+	k.machine.before = func(verb, name string) error {
+		if verb == "rmdir" && strings.HasPrefix(name, "vhost/") && strings.HasSuffix(name, "/tpgt_1") {
+			return unix.EBUSY
+		}
+		return before(verb, name)
+	}
+	e := one(t, k)
+	err := k.remove(e)
+	if want := "try cd " + k.configfs() + "/target && rmdir -p vhost/" + wwn + "/tpgt_1"; err == nil || !strings.HasSuffix(err.Error(), want) {
+		t.Errorf("remove() = %v", err)
+	}
+	if exists(k.configfs(), "target", e.device) {
+		t.Error("the device is still there")
+	}
+}
+
+func TestRemoveTakesTheReservations(t *testing.T) {
+	for _, again := range []bool{false, true} {
+		k, dir := databaseKernel(t)
+		if _, err := k.newDevice(spec, "0000000a"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := k.keepReservations(spec.Serial); err != nil {
+			t.Fatal(err)
+		}
+		k.file("var/target/pr/aptpl_"+spec.Serial, "PR_REG_START: 0\n")
+		if again { // by another, which is to keep them
+			if _, err := k.newDevice(spec, "0000000b"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		k.gone("proc")
+		list, _ := k.exports()
+		if err := k.remove(list[0]); err != nil {
+			t.Error(err)
+		}
+		if exists(dir) != again {
+			t.Errorf("the image is served again is %v, but the reservations are there is %v", again, !again)
+		}
+	}
+}
+
+// A portal is not a pattern, though one with an IPv6 address looks like it.
+func TestRemoveFindsPortalsWithBrackets(t *testing.T) {
+	k := iscsiKernel(t)
+	portal, _ := serving(t, k)
+	if !strings.HasPrefix(portal.String(), "[::1]:") {
+		t.Fatal(portal)
+	}
+	e := one(t, k)
+	if !slices.ContainsFunc(e.Targets, func(t Target) bool { return slices.Contains(t.Portals, netip.AddrPort.String(portal)) }) {
+		t.Errorf("targets are %+v", e.Targets)
+	}
+}
