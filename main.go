@@ -25,6 +25,11 @@ type cli struct {
 	Info   infoCmd   `cmd:"" help:"Tell what images are, and what is on them."`
 	Commit commitCmd `cmd:"" help:"Put the writes kept in an overlay into its base, or into a new image."`
 
+	List   listCmd   `cmd:"" help:"List the disks that are served."`
+	Stats  statsCmd  `cmd:"" help:"Tell what disks that are served do just now."`
+	Resize resizeCmd `cmd:"" help:"Give a disk that is served another size."`
+	Detach detachCmd `cmd:"" help:"Take disks away that are served."`
+
 	Doctor     doctorCmd     `cmd:"" help:"Tell what is missing for images to be served, and what to type."`
 	Completion completionCmd `cmd:"" help:"Print what makes a shell complete lunserve's command lines."`
 

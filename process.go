@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -13,9 +14,12 @@ import (
 // may end long before its process.
 func orphaned(down *undo) (<-chan struct{}, error) {
 	pid := os.Getppid()
+	if pid == 1 {
+		return nil, errors.New("--exit-with-parent: the process that started this one has ended already, or is the first of all")
+	}
 	ended, err := processEnd(pid, down)
 	if err == nil && os.Getppid() != pid {
-		// It ended before, and its number may be another's.
+		// It has just ended, and its number may be another's.
 		now := make(chan struct{})
 		close(now)
 		return now, nil

@@ -107,6 +107,11 @@ func (c *serveCmd) check() error {
 
 // bringUp makes the disks.
 func (c *serveCmd) bringUp(ctx context.Context, s *service, down *undo) (err error) {
+	if c.ExitWithParent {
+		if s.orphaned, err = orphaned(down); err != nil {
+			return err
+		}
+	}
 	if s.fabrics, err = c.fabrics(); err != nil {
 		return err
 	}
@@ -129,11 +134,6 @@ func (c *serveCmd) bringUp(ctx context.Context, s *service, down *undo) (err err
 	}
 	for _, f := range s.fabrics {
 		if err := f.check(); err != nil {
-			return err
-		}
-	}
-	if c.ExitWithParent {
-		if s.orphaned, err = orphaned(down); err != nil {
 			return err
 		}
 	}

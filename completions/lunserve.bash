@@ -32,7 +32,7 @@ _lunserve()
 	local command=serve first=1
 	if ((cword > 1)); then
 		case ${words[1]} in
-		serve | pack | unpack | info | commit | doctor | completion) command=${words[1]} first=2 ;;
+		serve | pack | unpack | info | commit | list | stats | resize | detach | doctor | completion) command=${words[1]} first=2 ;;
 		esac
 	fi
 
@@ -60,6 +60,22 @@ _lunserve()
 	commit)
 		flags='-h --help --version -o --output -f --force --base --format --cache-size --zstd-window --tmpdir'
 		takers=' -o --output --base --format --cache-size --zstd-window --tmpdir '
+		;;
+	list)
+		flags='-h --help --version --json --names'
+		takers='  '
+		;;
+	stats)
+		flags='-h --help --version -i --interval --json'
+		takers=' -i --interval '
+		;;
+	resize)
+		flags='-h --help --version'
+		takers='  '
+		;;
+	detach)
+		flags='-h --help --version -f --force'
+		takers='  '
 		;;
 	doctor)
 		flags='-h --help --version -r --read-only --json --format --cache-size --zstd-window --tmpdir'
@@ -106,9 +122,10 @@ _lunserve()
 	case $command$n in
 	pack1 | unpack1 | commit0) _filedir ;;
 	serve* | pack0 | unpack0 | info* | doctor*) _lunserve_images ;;
+	stats* | resize0 | detach*) _lunserve_words "$("$1" list --names 2>/dev/null)" ;;
 	completion0) _lunserve_words 'bash zsh fish' ;;
 	esac
 	if ((cword == 1)); then
-		_lunserve_words 'serve pack unpack info commit doctor completion'
+		_lunserve_words 'serve pack unpack info commit list stats resize detach doctor completion'
 	fi
 } && complete -F _lunserve lunserve

@@ -37,7 +37,7 @@ function __lunserve_at -a command where
 	set -l words (commandline -opc)
 	set -e words[1]
 	set -l name serve
-	if contains -- "$words[1]" serve pack unpack info commit doctor completion
+	if contains -- "$words[1]" serve pack unpack info commit list stats resize detach doctor completion
 		set name $words[1]
 		set -e words[1]
 	end
@@ -56,6 +56,14 @@ function __lunserve_at -a command where
 			set takers --format --cache-size --zstd-window --tmpdir
 		case commit
 			set takers -o --output --base --format --cache-size --zstd-window --tmpdir
+		case list
+			set takers 
+		case stats
+			set takers -i --interval
+		case resize
+			set takers 
+		case detach
+			set takers 
 		case doctor
 			set takers --format --cache-size --zstd-window --tmpdir
 		case completion
@@ -166,6 +174,31 @@ complete -c lunserve -n '__lunserve_at commit' -l format -r -f -k -a 'auto raw s
 complete -c lunserve -n '__lunserve_at commit' -l cache-size -r -f -d 'Memory for what is decompressed'
 complete -c lunserve -n '__lunserve_at commit' -l zstd-window -r -f -d 'Memory that a zstd file without random access may ask for, to be decompressed'
 complete -c lunserve -n '__lunserve_at commit' -l tmpdir -r -f -a '(__fish_complete_directories)' -d 'Folder for temporary files, as large as an image'
+
+complete -c lunserve -n __lunserve_first -a list -d 'List the disks that are served'
+complete -c lunserve -n '__lunserve_at list' -s h -l help -d 'Show context-sensitive help'
+complete -c lunserve -n '__lunserve_at list' -l version -d 'Print the version and exit'
+complete -c lunserve -n '__lunserve_at list' -l json -d 'Print an object a line, one for each disk'
+complete -c lunserve -n '__lunserve_at list' -l names -d 'Print the names alone'
+
+complete -c lunserve -n __lunserve_first -a stats -d 'Tell what disks that are served do just now'
+complete -c lunserve -n '__lunserve_at stats "*"' -f -a '(__lunserve_exports)'
+complete -c lunserve -n '__lunserve_at stats' -s h -l help -d 'Show context-sensitive help'
+complete -c lunserve -n '__lunserve_at stats' -l version -d 'Print the version and exit'
+complete -c lunserve -n '__lunserve_at stats' -s i -l interval -r -f -d 'Go on until ^C, and print a table that often, such as 5s'
+complete -c lunserve -n '__lunserve_at stats' -l json -d 'Print an object a line, one for each disk'
+
+complete -c lunserve -n __lunserve_first -a resize -d 'Give a disk that is served another size'
+complete -c lunserve -n '__lunserve_at resize 0' -f -a '(__lunserve_exports)'
+complete -c lunserve -n '__lunserve_at resize 1' -f
+complete -c lunserve -n '__lunserve_at resize' -s h -l help -d 'Show context-sensitive help'
+complete -c lunserve -n '__lunserve_at resize' -l version -d 'Print the version and exit'
+
+complete -c lunserve -n __lunserve_first -a detach -d 'Take disks away that are served'
+complete -c lunserve -n '__lunserve_at detach "*"' -f -a '(__lunserve_exports)'
+complete -c lunserve -n '__lunserve_at detach' -s h -l help -d 'Show context-sensitive help'
+complete -c lunserve -n '__lunserve_at detach' -l version -d 'Print the version and exit'
+complete -c lunserve -n '__lunserve_at detach' -s f -l force -d 'Take away disks in use, too'
 
 complete -c lunserve -n __lunserve_first -a doctor -d 'Tell what is missing for images to be served, and what to type'
 complete -c lunserve -n '__lunserve_at doctor "*"' -f -k -a '(__lunserve_images)'

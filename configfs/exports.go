@@ -87,7 +87,7 @@ func (m machine) export(device string) (e Export, err error) {
 		return e, err
 	}
 	e.PID = e.server.pid
-	e.Alive = m.isThere(e.server) && !m.isDying(e.server)
+	e.Alive = m.runs(e.server) && !m.isDying(e.server)
 	if n, err := strconv.Atoi(strings.TrimPrefix(path.Base(hba), "user_")); err == nil {
 		e.UIO, _ = m.uio(ringName(n, base, config)) // there is none until the device is enabled
 	}

@@ -136,11 +136,11 @@ func TestExportIsAliveAsLongAsItsProcessServes(t *testing.T) {
 // There is nothing to compare, and so nothing to be sure of.
 func TestProcessWithoutAStartIsTakenForTheOneThatRuns(t *testing.T) {
 	k := newKernel(t)
-	if p := parseProcess("lunserve pid 812"); k.isThere(p) {
+	if p := parseProcess("lunserve pid 812"); k.runs(p) {
 		t.Errorf("%v is there", p)
 	}
 	k.process(812, 5, "")
-	if p := parseProcess("lunserve pid 812"); !k.isThere(p) {
+	if p := parseProcess("lunserve pid 812"); !k.runs(p) {
 		t.Errorf("%v is not there", p)
 	}
 }

@@ -40,9 +40,9 @@ func (m machine) started(pid int) (ticks uint64) {
 	return ticks
 }
 
-// isThere tells whether there still is this process, if only because the kernel
+// runs tells whether there still is this process, if only because the kernel
 // has not done with it.
-func (m machine) isThere(p process) bool {
+func (m machine) runs(p process) bool {
 	now := m.started(p.pid)
 	return now != 0 && (now == p.started || p.started == 0)
 }

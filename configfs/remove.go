@@ -22,7 +22,7 @@ func (e Export) Remove() error { return here.remove(e) }
 
 func (m machine) remove(e Export) error {
 	switch {
-	case !m.isThere(e.server):
+	case !m.runs(e.server):
 		// Process ids are not the same in every container, but the kernel lets
 		// nobody open a ring that another has open.
 		ring, err := os.OpenFile(e.UIO, os.O_RDWR, 0)

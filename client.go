@@ -1,0 +1,127 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/lunserve/lunserve/configfs"
+)
+
+// A peer is another lunserve, at its socket.
+type peer struct {
+	conn net.Conn
+	to   *json.Encoder
+	from *json.Decoder
+}
+
+// dial finds the lunserve with this process id. The peer is to be closed.
+func dial(pid int) (*peer, error) {
+	conn, err := net.Dial("unix", socket(pid))
+	if err != nil {
+		return nil, fmt.Errorf("lunserve with process id %d does not answer: %w", pid, err)
+	}
+	return &peer{conn, json.NewEncoder(conn), json.NewDecoder(conn)}, nil
+}
+
+func (p *peer) close() error { return p.conn.Close() }
+
+// ask asks for something, and returns the disks that were told of.
+func (p *peer) ask(r request) ([]state, error) {
+	if err := p.to.Encode(r); err != nil {
+		return nil, err
+	}
+	var answer reply
+	if err := p.from.Decode(&answer); err != nil {
+		return nil, fmt.Errorf("no answer: %w", err)
+	}
+	if answer.Error != "" {
+		return answer.Disks, errors.New(answer.Error)
+	}
+	return answer.Disks, nil
+}
+
+// A known is a disk that some lunserve of this machine has made.
+type known struct {
+	state
+	kernel configfs.Export
+}
+
+// running are all such disks, by name. The kernel knows of each; what their
+// processes tell is added as far as they answer.
+func running() ([]known, error) {
+	if os.Geteuid() != 0 {
+		return nil, fmt.Errorf("must be root to see the disks; try sudo %s", strings.Join(os.Args, " "))
+	}
+	exports, err := configfs.Exports()
+	if err != nil {
+		return nil, err
+	}
+	var all []known
+	told := make(map[string]state)
+	asked := make(map[int]bool)
+	for _, e := range exports {
+		if e.Alive && !asked[e.PID] {
+			asked[e.PID] = true
+			if p, err := dial(e.PID); err == nil {
+				states, _ := p.ask(request{Do: "show"})
+				for _, s := range states {
+					told[s.Name] = s
+				}
+				p.close()
+			}
+		}
+		s, ok := told[e.Name]
+		if !ok {
+			s = state{Name: e.Name, Image: e.Image, Size: e.Size, PID: e.PID, Dead: !e.Alive}
+			if len(e.Nodes) > 0 {
+				s.Device = e.Nodes[0]
+				s.Users = configfs.InUse(s.Device)
+			}
+		}
+		all = append(all, known{s, e})
+	}
+	slices.SortFunc(all, func(a, b known) int { return strings.Compare(a.Name, b.Name) })
+	return all, nil
+}
+
+// calls tells whether what a user typed means the disk.
+func (k *known) calls(what string) bool {
+	if slices.Contains([]string{k.Name, k.Device, strings.TrimPrefix(k.Device, "/dev/"), k.URI, k.WWPN}, what) {
+		return what != ""
+	}
+	typed, err := os.Stat(what)
+	if err != nil {
+		return false
+	}
+	image, err := os.Stat(k.Image)
+	return err == nil && os.SameFile(typed, image) || k.Image == what
+}
+
+// find finds one disk for each word.
+func find(words []string) (all, found []known, err error) {
+	if all, err = running(); err != nil {
+		return nil, nil, err
+	}
+	for _, word := range words {
+		var names []string
+		for _, k := range all {
+			if k.calls(word) {
+				found = append(found, k)
+				names = append(names, k.Name)
+			}
+		}
+		switch len(names) {
+		case 0:
+			return nil, nil, fmt.Errorf("%s: is no disk of a lunserve; try lunserve list", word)
+		case 1:
+		default:
+			return nil, nil, fmt.Errorf("%s: may be any of %s; give one of these names", word, strings.Join(names, ", "))
+		}
+	}
+	return all, found, nil
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"github.com/dustin/go-humanize"
+)
+
+type statsCmd struct {
+	Disks    []string      `arg:"" optional:"" name:"disk" complete:"export" help:"Names that lunserve list shows, devices or images. Without any, all."`
+	Interval time.Duration `short:"i" placeholder:"TIME" help:"Go on until ^C, and print a table that often, such as 5s."`
+	JSON     bool          `help:"Print an object a line, one for each disk."`
+}
+
+// Run measures the disks for a second, or again and again.
+func (c *statsCmd) Run(ctx context.Context) error {
+	if c.Interval < 0 {
+		return fmt.Errorf("--interval is a time, such as 5s, not %v", c.Interval)
+	}
+	all, found, err := find(c.Disks)
+	if err != nil {
+		return err
+	}
+	if len(c.Disks) == 0 {
+		found = all
+	}
+	peers := make(map[int]*peer)
+	for _, k := range found {
+		if peers[k.PID] != nil || k.Dead {
+			continue
+		}
+		p, err := dial(k.PID)
+		if err != nil {
+			return err
+		}
+		defer p.close()
+		peers[k.PID] = p
+	}
+	if _, err := measure(peers); err != nil {
+		return err
+	}
+	every := c.Interval
+	if every == 0 {
+		every = time.Second
+	}
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		states, err := measure(peers)
+		if err == nil {
+			err = c.print(found, states)
+		}
+		if err != nil || c.Interval == 0 {
+			return err
+		}
+	}
+}
+
+// measure asks all what they did since they were asked last.
+func measure(peers map[int]*peer) (map[string]state, error) {
+	all := make(map[string]state)
+	for _, p := range peers {
+		states, err := p.ask(request{Do: "measure"})
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range states {
+			all[s.Name] = s
+		}
+	}
+	return all, nil
+}
+
+func (c *statsCmd) print(disks []known, states map[string]state) error {
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	e := json.NewEncoder(os.Stdout)
+	if !c.JSON {
+		fmt.Fprintln(w, "READS/s\tREAD/s\tWRITES/s\tWRITTEN/s\tDEPTH\tP50\tP99\tCACHE\t  NAME")
+	}
+	var errs []error
+	for _, k := range disks {
+		s, ok := states[k.Name]
+		if !ok {
+			continue // its lunserve is dead
+		}
+		if c.JSON {
+			errs = append(errs, e.Encode(s))
+			continue
+		}
+		r := s.Rates
+		hits := "-"
+		if r.Hits != nil {
+			hits = fmt.Sprintf("%.0f %%", 100**r.Hits)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%.1f\t%s\t%s\t%s\t  %s\n", count(r.Reads), humanize.IBytes(uint64(r.ReadBytes)),
+			count(r.Writes), humanize.IBytes(uint64(r.WrittenBytes)), r.Depth, duration(r.P50), duration(r.P99), hits, s.Name)
+	}
+	return errors.Join(append(errs, w.Flush())...)
+}
