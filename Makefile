@@ -14,7 +14,7 @@ CONFORMANCE := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-conformance
 FUZZTIME  ?= 20s
 
 build: go ## ./lunserve, one static binary (the default)
-	CGO_ENABLED=0 $(GO) build -trimpath -o lunserve .
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto -o lunserve .
 
 demo: build ## lunserve's main job, on a real kernel
 	@e2e/demo

@@ -22,7 +22,7 @@ func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)
 
 // commandFlags name the command to run while the disks are there.
 type commandFlags struct {
-	Line    string   `name:"run" placeholder:"LINE" help:"Run a line of shell, end when it ends, and exit as it does. It finds the disk in $$dev; so does a command after the images and --."`
+	Line    string   `name:"run" common:"" placeholder:"LINE" help:"Run a line of shell, end when it ends, and exit as it does. It finds the disk in $$dev; so does a command after the images and --."`
 	Command []string `kong:"-"`
 }
 
@@ -32,7 +32,7 @@ func (c *commandFlags) any() bool { return c.Line != "" || len(c.Command) > 0 }
 // check looks for the program, so that a typing error is found early.
 func (c *commandFlags) check() error {
 	if c.Line != "" && len(c.Command) > 0 {
-		return errors.New("--run and a command after --; give one of them")
+		return misuse("--run and a command after --; give one of them")
 	}
 	if len(c.Command) == 0 {
 		return nil

@@ -25,9 +25,9 @@ type fabric interface {
 
 // fabricFlags choose the ways to the disks.
 type fabricFlags struct {
-	Loopback bool `help:"Make disks of this machine, which is the default, and print their paths." group:"fabric"`
-	ISCSI    bool `name:"iscsi" help:"Make an iSCSI target, and print a URL for each image." group:"fabric"`
-	Vhost    bool `help:"Make a vhost-scsi target for virtual machines, and print its WWPN." group:"fabric"`
+	Loopback bool `help:"Make disks of this machine, which is the default, and print their paths."`
+	ISCSI    bool `name:"iscsi" common:"" help:"Make an iSCSI target, and print a URL for each image."`
+	Vhost    bool `common:"" help:"Make a target for virtual machines, and print its WWPN."`
 
 	iscsiFlags `group:"iscsi"`
 }
@@ -35,7 +35,7 @@ type fabricFlags struct {
 // fabrics are those asked for, in the order of what they print.
 func (c *serveCmd) fabrics() (list []fabric, err error) {
 	if flag := c.iscsiFlags.first(); flag != "" && !c.ISCSI {
-		return nil, fmt.Errorf("%s says nothing without --iscsi; try adding that", flag)
+		return nil, misuse("%s says nothing without --iscsi; try adding that", flag)
 	}
 	if c.Loopback || !c.ISCSI && !c.Vhost {
 		list = append(list, &loopback{image: c.Images[0]})

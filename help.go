@@ -2,47 +2,93 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/alecthomas/kong"
 )
 
-const examples = `
-Examples:
-  lunserve disk.img                   a disk of this machine, until ^C
-  lunserve -r a.img b.img             two disks that cannot be written
-  lunserve --size 10G new.img         a new image of 10 GiB, which takes no space yet
-  lunserve --sector-size 4096 d.img   a disk with blocks of 4096 bytes
-  lunserve --iscsi disk.img           an iSCSI target for programs of this machine
-  lunserve --iscsi --portal 192.0.2.1 --chap-file secrets disk.img
-                                      one for other machines
-  lunserve --vhost disk.img           a disk for a virtual machine
-`
-
-// groups are the headings in the list of flags.
+// groups are the headings in the list of flags, in their order.
 var groups = []kong.Group{
-	{Key: "fabric", Title: "Ways to the disks", Description: "Several may be given. On standard output are the paths of all disks of this machine, then all URLs, then the WWPN."},
-	{Key: "iscsi", Title: "With --iscsi"},
+	{Key: "image", Title: "Images and writes:"},
+	{Key: "format", Title: "How images are read:"},
+	{Key: "fabric", Title: "Ways to the disks:", Description: "Several may be given. On standard output are the paths of all disks of this machine, then all URLs, then the WWPN."},
+	{Key: "iscsi", Title: "With --iscsi:"},
+	{Key: "run", Title: "While the disks are there:"},
+	{Key: "report", Title: "What is told:"},
 }
 
-// printHelp shows, where no command is named, the help of the one that needs
-// no name, and the others by a line each.
+// Help implements [kong.HelpProvider].
+func (*serveCmd) Help() string {
+	return "This is what is done if no subcommand is named. " +
+		"After the images and -- may come a command: the disks are there while it runs, and lunserve exits as it does."
+}
+
+const usage = `Usage: lunserve [FLAGS] IMAGE... [-- COMMAND...]
+       lunserve SUBCOMMAND ...
+
+%s
+
+Examples:
+  lunserve disk.img                    a disk, such as /dev/sdb, until ^C
+  lunserve --size 10G new.img          one of 10 GiB, which takes no space yet
+  lunserve -s --iscsi disk.img.zst     a target that forgets what was written
+  lunserve --run 'fsck $dev' disk.img  one that is there while a command runs
+
+`
+
+// printHelp shows, where no subcommand is named, what fits a screen: the common
+// flags, which have that tag, and a line for each subcommand.
 func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
 	if ctx.Selected() != nil {
 		return kong.DefaultHelpPrinter(options, ctx)
 	}
-	serve, err := kong.Trace(ctx.Kong, []string{"serve"})
-	if err != nil {
-		return err
-	}
-	if err := kong.DefaultHelpPrinter(options, serve); err != nil {
-		return err
-	}
-	for i, command := range ctx.Model.Leaves(true) {
-		if i == 0 {
-			fmt.Fprint(ctx.Stdout, "\nCommands:\n")
+	var b strings.Builder
+	fmt.Fprintf(&b, usage, description)
+	serve := ctx.Model.DefaultCmd
+	for _, g := range groups {
+		flags := slices.DeleteFunc(slices.Clone(serve.Flags), func(f *kong.Flag) bool {
+			return !f.Tag.Has("common") || f.Group.Key != g.Key
+		})
+		if len(flags) > 0 {
+			fmt.Fprintln(&b, g.Title)
 		}
-		fmt.Fprintf(ctx.Stdout, "  %-10s %s\n", command.Name, command.Help)
+		for _, f := range flags {
+			fmt.Fprintf(&b, "  %-18s %s\n", flagName(f), sentence(f.Help))
+		}
 	}
-	_, err = fmt.Fprint(ctx.Stdout, examples)
+	fmt.Fprint(&b, "\nSubcommands:\n")
+	for _, command := range ctx.Model.Leaves(true) {
+		help := command.Help
+		if command == serve {
+			help = "What is done without any; lunserve serve --help has all flags."
+		}
+		fmt.Fprintf(&b, "  %-10s %s\n", command.Name, help)
+	}
+	_, err := fmt.Fprint(ctx.Stdout, b.String())
 	return err
+}
+
+// flagName is how a flag is given.
+func flagName(f *kong.Flag) string {
+	name := "    --" + f.Name
+	if f.Short != 0 {
+		name = "-" + string(f.Short) + ", --" + f.Name
+	}
+	switch {
+	case f.IsCounter(), f.IsBool() && f.PlaceHolder == "":
+		return name
+	case f.IsBool():
+		return name + "[=" + f.PlaceHolder + "]"
+	}
+	return name + "=" + f.FormatPlaceHolder()
+}
+
+// sentence is the first one.
+func sentence(help string) string {
+	first, _, more := strings.Cut(help, ". ")
+	if more {
+		first += "."
+	}
+	return first
 }

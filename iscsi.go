@@ -57,7 +57,7 @@ func (c iscsiFlags) fabric(image string, readOnly bool) (*iscsi, error) {
 			continue
 		}
 		if !c.Open {
-			return nil, fmt.Errorf("%s: whoever reaches this address could %s; try --chap-file FILE, --allow IQN, or --open if that is meant", p, f.could())
+			return nil, misuse("%s: whoever reaches this address could %s; try --chap-file FILE, --allow IQN, or --open if that is meant", p, f.could())
 		}
 		warn("whoever reaches %s can %s, since there is no authentication", p, f.could())
 	}

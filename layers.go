@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 
@@ -12,8 +11,8 @@ import (
 
 // layerFlags say what is laid over an image.
 type layerFlags struct {
-	Snapshot     bool   `short:"s" aliases:"cow" help:"Keep writes in a temporary file, which is dropped at exit. So it is by default where the image cannot be written."`
-	Overlay      string `placeholder:"FILE" complete:"file" help:"Keep writes in FILE, and find them there next time. It is made if it does not exist."`
+	Snapshot     bool   `short:"s" common:"" aliases:"cow" help:"Keep writes in a temporary file, which is dropped at exit. So it is by default where the image cannot be written."`
+	Overlay      string `common:"" placeholder:"FILE" complete:"file" help:"Keep writes in FILE, and find them there next time. It is made if it does not exist."`
 	Discard      string `enum:"unmap,ignore" default:"unmap" help:"Discards give space back, or the disk has none (${enum})."`
 	DetectZeroes string `enum:"off,on,unmap" default:"off" help:"Write zeros as such, on; or discard instead, unmap (${enum})."`
 }
@@ -22,13 +21,13 @@ type layerFlags struct {
 func (f *layerFlags) check(images []string, readOnly bool) error {
 	switch {
 	case f.Snapshot && f.Overlay != "":
-		return errors.New("--snapshot drops writes and --overlay keeps them; give one of them")
+		return misuse("--snapshot drops writes and --overlay keeps them; give one of them")
 	case f.Snapshot && readOnly:
-		return errors.New("--read-only refuses the writes that --snapshot is for; give one of them")
+		return misuse("--read-only refuses the writes that --snapshot is for; give one of them")
 	case f.Overlay != "" && len(images) > 1:
-		return fmt.Errorf("--overlay is for one image, not %d", len(images))
+		return misuse("--overlay is for one image, not %d", len(images))
 	case f.DetectZeroes == "unmap" && f.Discard == "ignore":
-		return errors.New("--detect-zeroes=unmap needs --discard=unmap; try --detect-zeroes=on")
+		return misuse("--detect-zeroes=unmap needs --discard=unmap; try --detect-zeroes=on")
 	}
 	return nil
 }

@@ -8,9 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"reflect"
 	"runtime/debug"
-	"slices"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -23,7 +21,7 @@ type cli struct {
 	Pack   packCmd   `cmd:"" help:"Make a zstd image that can be read at any place."`
 	Unpack unpackCmd `cmd:"" help:"Make a raw image of one of any format."`
 	Info   infoCmd   `cmd:"" help:"Tell what images are, and what is on them."`
-	Commit commitCmd `cmd:"" help:"Put the writes kept in an overlay into its base, or into a new image."`
+	Commit commitCmd `cmd:"" help:"Put the writes of an overlay into its base, or into a new image."`
 
 	List   listCmd   `cmd:"" help:"List the disks that are served."`
 	Stats  statsCmd  `cmd:"" help:"Tell what disks that are served do just now."`
@@ -36,9 +34,8 @@ type cli struct {
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
 
-const description = `Turns disk images into SCSI disks of this machine.
-
-The paths of the disks are printed on standard output, one a line, when they can be used. ^C takes the disks away again.`
+const description = `Turns disk images into SCSI disks of this machine. Their paths are printed on
+standard output when they can be used; ^C takes the disks away again.`
 
 func main() {
 	// A closed stdout or stderr must end in an error that is cleaned up after,
@@ -47,16 +44,25 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), endings...)
 
 	var c cli
-	k := parse(&c, os.Args[1:], options(ctx)...)
-	err := k.Run()
+	k, err := parse(&c, os.Args[1:], options(ctx)...)
+	if err == nil {
+		err = k.Run()
+	}
 	stop()
-	if status, ok := errors.AsType[exitStatus](err); ok {
-		os.Exit(int(status))
+	os.Exit(int(outcome(err)))
+}
+
+// outcome is the exit status that tells of an error. If nothing else does, it
+// says what the error is.
+func outcome(err error) exitStatus {
+	if status, ok := errors.AsType[exitStatus](err); ok || err == nil {
+		return status
 	}
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "lunserve: %v\n", oneLine(err))
-		os.Exit(1)
+	fmt.Fprintf(os.Stderr, "lunserve: %v\n", oneLine(err))
+	if _, ok := errors.AsType[usageError](err); ok {
+		return 2
 	}
+	return 1
 }
 
 // options are what the grammar does not say itself.
@@ -69,23 +75,11 @@ func options(ctx context.Context) []kong.Option {
 		kong.Help(printHelp),
 		kong.ExplicitGroups(groups),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
+		kong.PostBuild(func(k *kong.Kong) error {
+			k.Model.HelpFlag.Help = "Print help and exit."
+			return nil
+		}),
 	}
-}
-
-// parse parses the command line. What follows -- is a command to run, if what is
-// before it serves images.
-func parse(c *cli, args []string, options ...kong.Option) *kong.Context {
-	parser := kong.Must(c, options...)
-	if i := slices.Index(args, "--"); i >= 0 {
-		if k, err := parser.Parse(args[:i]); err == nil && k.Selected().Target == reflect.ValueOf(&c.Serve).Elem() {
-			c.Serve.Command = args[i+1:]
-			return k
-		}
-		*c = cli{}
-	}
-	k, err := parser.Parse(args)
-	parser.FatalIfErrorf(err)
-	return k
 }
 
 // version is what the build knows of itself.
@@ -94,5 +88,11 @@ func version() string {
 	if !ok {
 		return "lunserve (unknown version)"
 	}
-	return "lunserve " + info.Main.Version
+	text := "lunserve " + info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			text += ", commit " + s.Value
+		}
+	}
+	return text
 }

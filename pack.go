@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"strings"
 	"time"
@@ -45,7 +44,7 @@ func (c *packCmd) Run(ctx context.Context) (err error) {
 		return err
 	}
 	if c.FrameSize < seekable.MinFrame || c.FrameSize > seekable.MaxFrame {
-		return fmt.Errorf("--frame-size %d: must be from 4K to 64M", c.FrameSize)
+		return misuse("--frame-size %d: must be from 4K to 64M", c.FrameSize)
 	}
 	out, err := c.out()
 	if err != nil {
@@ -101,7 +100,7 @@ func (c *packCmd) out() (string, error) {
 	case c.Out != "":
 		return c.Out, nil
 	case strings.HasSuffix(c.In, ".zst"):
-		return "", fmt.Errorf("%s: no name for what it is to be packed to; try lunserve pack %[1]s NEW.img.zst, or -f %[1]s %[1]s to replace it", c.In)
+		return "", misuse("%s: no name for what it is to be packed to; try lunserve pack %[1]s NEW.img.zst, or -f %[1]s %[1]s to replace it", c.In)
 	case strings.HasPrefix(c.In, "/dev/"):
 		return filepath.Base(c.In) + ".img.zst", nil
 	}

@@ -1,7 +1,5 @@
 package main
 
-import "fmt"
-
 // A packLevel is a level as zstd's command line has it, -1 to -19. On ours -19
 // is flag -1 and flag -9.
 type packLevel struct {
@@ -41,7 +39,7 @@ func (l *packLevel) level() (int, error) {
 		level = -1
 	}
 	if level < 1 || level > 19 {
-		return 0, fmt.Errorf("level must be from 1 to 19; try -3")
+		return 0, misuse("level must be from 1 to 19; try -3")
 	}
 	return level, nil
 }

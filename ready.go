@@ -14,7 +14,7 @@ import (
 // readyFlags say who else is told that the disks can be used, and by whose end
 // the service ends, too.
 type readyFlags struct {
-	Fork           bool   `help:"Go on in the background when the disks can be used, and exit 0."`
+	Fork           bool   `common:"" help:"Go to the background when the disks can be used; exit 0."`
 	PIDFile        string `name:"pid-file" placeholder:"FILE" complete:"file" help:"Write the process id to FILE when the disks can be used. It is removed at exit."`
 	ExitWithParent bool   `help:"End when the process that started this one does."`
 

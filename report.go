@@ -7,10 +7,10 @@ import (
 
 // reportFlags say how much is told, to whom and how often.
 type reportFlags struct {
-	Quiet    bool          `short:"q" help:"Say nothing on standard error but warnings and errors."`
+	Quiet    bool          `short:"q" common:"" help:"Say nothing on standard error but warnings and errors."`
 	JSON     bool          `help:"Print an object a line on standard output when the disks can be used, at each warning, and at the end."`
 	Interval time.Duration `name:"stats-interval" placeholder:"TIME" help:"With --json, print what the disks do that often, such as 10s."`
-	Trace    traceFlag     `placeholder:"FILE" complete:"file" help:"Write a line for each SCSI command to standard error, or with --trace=FILE to FILE."`
+	Trace    traceFlag     `common:"" placeholder:"FILE" complete:"file" help:"Write a line for each SCSI command to standard error. With --trace=FILE they go to FILE."`
 }
 
 // start starts to tell of the service, until down is run. It is to be undone

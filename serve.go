@@ -19,17 +19,17 @@ import (
 
 type serveCmd struct {
 	Images     []string `arg:"" name:"image" complete:"image" help:"Disk images: files or block devices. Each becomes a LUN of one target."`
-	ReadOnly   bool     `short:"r" aliases:"readonly" help:"Refuse writes, and share the image with other readers."`
-	Size       size     `placeholder:"SIZE" help:"Make the image, sparse and of this size, if it does not exist. K, M, G and T are powers of 1024."`
-	Removable  bool     `help:"Let the medium be taken out of the drive, and put in again, by command."`
-	SectorSize int      `enum:"512,4096" default:"512" help:"Bytes in a block of the disk: ${enum}."`
+	ReadOnly   bool     `short:"r" common:"" aliases:"readonly" help:"Refuse writes, and share the image with other readers." group:"image"`
+	Size       size     `common:"" placeholder:"SIZE" help:"Make the image, sparse, of this size if it does not exist. K, M, G and T are powers of 1024." group:"image"`
+	Removable  bool     `help:"Let the medium be taken out of the drive, and put in again, by command." group:"image"`
+	SectorSize int      `enum:"512,4096" default:"512" help:"Bytes in a block of the disk: ${enum}." group:"image"`
 
-	layerFlags   `embed:""`
-	readFlags    `embed:""`
-	fabricFlags  `embed:""`
-	commandFlags `embed:""`
-	readyFlags   `embed:""`
-	reportFlags  `embed:""`
+	layerFlags   `embed:"" group:"image"`
+	readFlags    `embed:"" group:"format"`
+	fabricFlags  `embed:"" group:"fabric"`
+	commandFlags `embed:"" group:"run"`
+	readyFlags   `embed:"" group:"run"`
+	reportFlags  `embed:"" group:"report"`
 }
 
 // Run brings the disks up, waits for the end, and takes them down. Each thing
@@ -85,24 +85,27 @@ func (c *serveCmd) Run(ctx context.Context) (err error) {
 
 // check refuses what cannot be done, or makes no sense together.
 func (c *serveCmd) check() error {
+	switch {
+	case c.commandFlags.any() && c.Fork:
+		return misuse("--fork goes on in the background, and a command in the foreground; try & after it all")
+	case c.commandFlags.any() && c.JSON:
+		return misuse("--json and the command would both write to standard output; try lunserve list --json from another shell")
+	case c.Fork && c.ExitWithParent:
+		return misuse("--fork has its parent end at once; do without --exit-with-parent")
+	case c.Fork && c.JSON:
+		return misuse("--fork leaves standard output; do without --json")
+	case c.Fork && c.Trace.On && c.Trace.File == "":
+		return misuse("--fork leaves standard error; try --trace=FILE")
+	case c.Interval != 0 && (c.Interval < 0 || !c.JSON):
+		return misuse("--stats-interval is a time, such as 10s, and needs --json")
+	}
+	if err := c.layerFlags.check(c.Images, c.ReadOnly); err != nil {
+		return err
+	}
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("must be root to make a disk; try sudo %s", strings.Join(os.Args, " "))
 	}
-	switch {
-	case c.commandFlags.any() && c.Fork:
-		return errors.New("--fork goes on in the background, and a command in the foreground; try & after it all")
-	case c.commandFlags.any() && c.JSON:
-		return errors.New("--json and the command would both write to standard output; try lunserve list --json from another shell")
-	case c.Fork && c.ExitWithParent:
-		return errors.New("--fork has its parent end at once; do without --exit-with-parent")
-	case c.Fork && c.JSON:
-		return errors.New("--fork leaves standard output; do without --json")
-	case c.Fork && c.Trace.On && c.Trace.File == "":
-		return errors.New("--fork leaves standard error; try --trace=FILE")
-	case c.Interval != 0 && (c.Interval < 0 || !c.JSON):
-		return errors.New("--stats-interval is a time, such as 10s, and needs --json")
-	}
-	return errors.Join(c.commandFlags.check(), c.layerFlags.check(c.Images, c.ReadOnly))
+	return c.commandFlags.check()
 }
 
 // bringUp makes the disks.

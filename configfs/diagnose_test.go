@@ -68,11 +68,18 @@ func TestDiagnoseTellsWhatIsTheMatter(t *testing.T) {
 			"root: only root may change the kernel's targets; try sudo lunserve … (minor: false)\n"},
 		{"root of a user namespace", func(k *kernel) { k.file("proc/self/uid_map", "0 1000 1\n") },
 			"root: root of a user namespace only, for whom the kernel's targets are not; try outside of the container (minor: false)\n"},
-		{"not built", func(k *kernel) { k.gone("sys/module/target_core_user"); k.file("lib/modules/6.1.0/modules.dep", "iscsi_target_mod.ko:\n") },
+		{"not built", func(k *kernel) {
+			k.gone("sys/module/target_core_user")
+			k.file("lib/modules/6.1.0/modules.dep", "iscsi_target_mod.ko:\n")
+		},
 			"target_core_user: target_core_user is not built for kernel 6.1.0 (CONFIG_TCM_USER2); try a kernel that has it, such as Debian's linux-image-amd64 (minor: false)\n"},
 		{"no iSCSI", func(k *kernel) { k.file("lib/modules/6.1.0/modules.dep", "") },
 			"iscsi_target_mod: iscsi_target_mod is not built for kernel 6.1.0 (CONFIG_ISCSI_TARGET); try a kernel that has it, such as Debian's linux-image-amd64 (minor: true)\n"},
-		{"no modprobe", func(k *kernel) { k.hasModprobe = func() bool { return false }; k.file("sys/module/iscsi_target_mod/x", ""); k.gone("sys/bus/tcm_loop_bus") },
+		{"no modprobe", func(k *kernel) {
+			k.hasModprobe = func() bool { return false }
+			k.file("sys/module/iscsi_target_mod/x", "")
+			k.gone("sys/bus/tcm_loop_bus")
+		},
 			"tcm_loop: there is no modprobe to load it; try apt-get install kmod (minor: false)\n"},
 		{"no capabilities", func(k *kernel) { k.file("proc/self/status", "CapEff:\t00000000a80425fb\n") },
 			"iscsi_target_mod: this root may not load modules (CAP_SYS_MODULE); try outside of the container (minor: true)\n"},

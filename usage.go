@@ -1,0 +1,88 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// A usageError is of a command line that makes no sense.
+type usageError struct{ error }
+
+func misuse(format string, a ...any) error { return usageError{fmt.Errorf(format, a...)} }
+
+// parse parses the command line. What follows -- is a command to run, if what is
+// before it serves images.
+func parse(c *cli, args []string, options ...kong.Option) (*kong.Context, error) {
+	parser := kong.Must(c, options...)
+	if len(args) > 0 {
+		if name := meant(args[0], parser.Model); name != "" {
+			return nil, misuse("%s: no such file or subcommand; did you mean lunserve %s?", args[0], name)
+		}
+	}
+	if i := slices.Index(args, "--"); i >= 0 {
+		if k, err := parser.Parse(args[:i]); err == nil && k.Selected().Target == reflect.ValueOf(&c.Serve).Elem() {
+			c.Serve.Command = args[i+1:]
+			return k, nil
+		}
+		*c = cli{}
+	}
+	k, err := parser.Parse(args)
+	if err != nil {
+		hint := ""
+		if text := err.Error(); !strings.Contains(text, "; try ") && !strings.Contains(text, "did you mean") {
+			hint = "; try lunserve --help"
+		}
+		return nil, misuse("%w%s", err, hint)
+	}
+	return k, nil
+}
+
+// meant is the subcommand of which a word is likely to be a misspelling: none
+// if it is one, or an image.
+func meant(word string, app *kong.Application) (name string) {
+	if _, err := os.Lstat(word); !errors.Is(err, fs.ErrNotExist) {
+		return ""
+	}
+	nearest := 1 + min(2, len(word)/3)
+	for _, c := range app.Leaves(true) {
+		d := distance(word, c.Name)
+		if d == 0 {
+			return ""
+		}
+		if d < nearest {
+			name, nearest = c.Name, d
+		}
+	}
+	return name
+}
+
+// distance counts the letters to add, drop, change, or swap with the next that
+// make b of a.
+func distance(a, b string) int {
+	d := make([][]int, len(a)+1)
+	for i := range d {
+		d[i] = make([]int, len(b)+1)
+		for j := range d[i] {
+			if i == 0 || j == 0 {
+				d[i][j] = i + j
+				continue
+			}
+			change := 1
+			if a[i-1] == b[j-1] {
+				change = 0
+			}
+			d[i][j] = min(d[i-1][j]+1, d[i][j-1]+1, d[i-1][j-1]+change)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				d[i][j] = min(d[i][j], d[i-2][j-2]+1)
+			}
+		}
+	}
+	return d[len(a)][len(b)]
+}
