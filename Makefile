@@ -25,11 +25,13 @@ vm: build ## a root shell on a kernel that has TCM-USER, lunserve on its PATH
 test: check unit e2e ## all of what has to pass: check, unit, e2e
 
 check: go ## format, vet, staticcheck, shellcheck; and does it compile for arm64?
-	@$(INSTALL) shellcheck
+	@$(INSTALL) mandoc shellcheck
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "try: gofmt -w" $$unformatted; exit 1; }
 	$(GO) vet ./...
 	CGO_ENABLED=0 $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 	shellcheck $(SCRIPTS)
+	@# That it refers to manuals which are not installed here is no fault of the manual's.
+	! mandoc -T lint man/lunserve.8 2>/dev/null | grep -v 'referenced manual not found'
 	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -o /dev/null .
 
 unit: go ## the tests that need no kernel of their own, with the race detector

@@ -8,6 +8,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/lunserve/lunserve/completions"
+	"github.com/lunserve/lunserve/man"
 )
 
 var update = flag.Bool("update", false, "write the files that are made from the grammar")
@@ -32,6 +33,19 @@ func TestFilesAreThoseOfTheGrammar(t *testing.T) {
 		}
 		same(t, "completions/"+name, script)
 	}
+}
+
+func TestManualHasTheFlagsOfTheGrammar(t *testing.T) {
+	const name = "man/lunserve.8"
+	page, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	filled, err := man.Fill(string(page), grammar(t))
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	same(t, name, filled)
 }
 
 // same compares a file with what it should hold, which -update makes it hold.
