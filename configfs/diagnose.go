@@ -25,13 +25,13 @@ type Finding struct {
 func Diagnose() []Finding { return here.diagnose() }
 
 func (m machine) diagnose() []Finding {
-	all := []Finding{m.isRoot(), m.isConfigfsUsable(), m.isThere(targetCore), m.isThere(targetUser)}
+	all := []Finding{m.isRoot(), m.isConfigfsUsable(), m.lookFor(targetCore), m.lookFor(targetUser)}
 	for _, f := range fabrics["loopback"] {
-		all = append(all, m.isThere(f))
+		all = append(all, m.lookFor(f))
 	}
 	for _, name := range []string{"iscsi", "vhost"} {
 		for _, f := range fabrics[name] {
-			found := m.isThere(f)
+			found := m.lookFor(f)
 			found.Minor = true
 			all = append(all, found)
 		}
@@ -55,7 +55,7 @@ func (m machine) isConfigfsUsable() Finding {
 	dir := m.configfs()
 	f := Finding{About: "configfs", Is: "mounted on " + dir}
 	if !m.isConfigfs(dir) {
-		f = m.isThere(configFS)
+		f = m.lookFor(configFS)
 		f.Is += "; to be mounted on " + dir
 		if f.Err == nil && m.euid() == 0 && !m.capable(unix.CAP_SYS_ADMIN) {
 			f.Err = fmt.Errorf("this root may not mount it on %s (CAP_SYS_ADMIN); try outside of the container", dir)
@@ -68,8 +68,8 @@ func (m machine) isConfigfsUsable() Finding {
 	return f
 }
 
-// isThere looks for a feature of the kernel's.
-func (m machine) isThere(f feature) Finding {
+// lookFor looks for a feature of the kernel's.
+func (m machine) lookFor(f feature) Finding {
 	found := Finding{About: f.module, Is: "loaded"}
 	switch {
 	case m.builtin(f.module):
