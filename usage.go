@@ -21,7 +21,7 @@ func misuse(format string, a ...any) error { return usageError{fmt.Errorf(format
 // before it serves images.
 func parse(c *cli, args []string, options ...kong.Option) (*kong.Context, error) {
 	parser := kong.Must(c, options...)
-	if len(args) > 0 {
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		if name := meant(args[0], parser.Model); name != "" {
 			return nil, misuse("%s: no such file or subcommand; did you mean lunserve %s?", args[0], name)
 		}
@@ -44,21 +44,26 @@ func parse(c *cli, args []string, options ...kong.Option) (*kong.Context, error)
 	return k, nil
 }
 
-// meant is the subcommand of which a word is likely to be a misspelling: none
-// if it is one, or an image.
+// meant is the subcommand of which a word is likely to be a misspelling, or
+// --help or --version: none if it is a subcommand, or an image.
 func meant(word string, app *kong.Application) (name string) {
 	if _, err := os.Lstat(word); !errors.Is(err, fs.ErrNotExist) {
 		return ""
 	}
 	nearest := 1 + min(2, len(word)/3)
+	consider := func(other, typed string) {
+		if d := distance(word, other); d < nearest {
+			name, nearest = typed, d
+		}
+	}
 	for _, c := range app.Leaves(true) {
-		d := distance(word, c.Name)
-		if d == 0 {
+		if c.Name == word {
 			return ""
 		}
-		if d < nearest {
-			name, nearest = c.Name, d
-		}
+		consider(c.Name, c.Name)
+	}
+	for _, f := range app.Flags {
+		consider(f.Name, "--"+f.Name)
 	}
 	return name
 }

@@ -98,6 +98,7 @@ var lines = []line{
 	{line: "lunserve pack --format z", want: "zstd"},
 	{line: "lunserve pack --format zstd disk.img te", want: "texts"},
 	{line: "lunserve pack -- ", want: "disk.img images texts"},
+	{line: "lunserve serve d", want: "disk.img"},
 	{line: "lunserve texts/", want: "texts/a.txt texts/b"},
 	{line: "lunserve pack disk.img texts/", want: "texts/a.txt texts/b"},
 	{line: "lunserve completion ", want: "bash zsh fish"},
