@@ -89,8 +89,9 @@ package: ## make deb, and install that where there is nothing else
 	e2e/package lunserve_*.deb
 
 bench: build ## the ring and the backstores by themselves, then lunserve beside its peers
-	@$(INSTALL) fio util-linux
+	@$(INSTALL) e2fsprogs fio tar util-linux zstd
 	$(GO) test -run '^$$' -bench . -benchmem $$($(GO) list ./... | grep -v '/e2e$$')
+	PATH="$(CURDIR):$$PATH" $(GO) run ./e2e/packbench
 	CGO_ENABLED=0 $(GO) build -o $(BENCH) ./e2e/bench
 	e2e/vm -t 3600 $(BENCH)
 	e2e/vm -1 -t 3600 $(BENCH) -icount

@@ -46,6 +46,7 @@ func TestArrows(t *testing.T) {
 		"/backstores":           {"/backstores/seekable"},
 		"/tcmu/scsi":            {"/backstores"},
 		"/backstores/storetest": {"/backstores"},
+		"/e2e/packbench":        {"/backstores"},
 	}
 	for _, fields := range list(t, `{{.ImportPath}} {{join .Imports " "}}`) {
 		pkg := strings.TrimPrefix(fields[0], module)

@@ -15,23 +15,27 @@ import (
 	"github.com/lunserve/lunserve/backstores/seekable"
 )
 
-// The default of --frame-size is a choice between size and the time a small
-// read takes where nothing is cached. 300 MiB of programs and libraries, level
-// 3, 2 cores of a busy AMD EPYC virtual machine, November 2026; zstd -3 makes
-// one frame of ratio 3.16:
+// The default of --frame-size is the smallest frame that costs at most 5 % of
+// the ratio that zstd has, 3.08 here. A small read where nothing is cached pays
+// for that; who has many gives a smaller frame. 1.5 GiB of the files of /usr,
+// level 3, 2 CPUs of a busy AMD EPYC virtual machine, November 2026, medians
+// (go run ./e2e/packbench -frames):
 //
-//	frame    ratio   4 KiB at random, median and CPU time
-//	 64 KiB  2.78    0.10 ms   0.10 ms
-//	128 KiB  2.84    0.21 ms   0.26 ms
-//	256 KiB  2.91    0.36 ms   0.42 ms
-//	512 KiB  2.96    0.67 ms   0.69 ms
-//	  1 MiB  3.01    1.08 ms   1.23 ms, less than it is: some reads were of cached frames
-//	  2 MiB  3.05
+//	frame    ratio   4 KiB at random
+//	 64 KiB  2.70    0.10 ms
+//	128 KiB  2.77    0.19 ms
+//	256 KiB  2.84    0.34 ms
+//	512 KiB  2.90    0.67 ms
+//	  1 MiB  2.95    1.39 ms
+//	  2 MiB  2.99    2.19 ms
+//
+// Others chose 128 KiB (crosvm) and 2 MiB (zeekstd). A better level does not do
+// instead: "better" gains 2 % and takes half as long again.
 type packCmd struct {
 	In        string `arg:"" complete:"image" help:"The image to pack: a file of any format that is served, or a block device."`
 	Out       string `arg:"" optional:"" complete:"file" help:"The file to make. Without it, the name of the image and .zst."`
 	Force     bool   `short:"f" help:"Replace the file if it exists."`
-	FrameSize size   `default:"128K" help:"Bytes that are compressed by themselves, and so must be decompressed together: more makes the file smaller and reading here and there slower."`
+	FrameSize size   `default:"1M" help:"Bytes that are compressed by themselves, and so must be decompressed together: more makes the file smaller and reading here and there slower."`
 
 	packLevel `embed:""`
 	readFlags `embed:""`

@@ -1,0 +1,174 @@
+// Command packbench measures packed images beside zstd and pzstd, without a
+// kernel of its own: what packing costs, how soon the first byte can be read
+// and how fast all of them, and how long small reads take. It needs lunserve,
+// zstd, pzstd, tar and mke2fs on the PATH, and 8 GiB in $TMPDIR.
+//
+// Each figure is of a process that does one thing, and those that are compared
+// take turns, so that what else happens on the machine happens to all. Where
+// others use the CPUs too, the CPU time is the firmer figure.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+var (
+	rounds = flag.Int("rounds", 5, "how often each thing is done; the median counts")
+	frames = flag.Bool("frames", false, "compare sizes of frames instead: what the default of pack --frame-size is chosen by")
+)
+
+func main() {
+	flag.Parse()
+	var err error
+	if flag.NArg() == 2 { // one of our own children
+		err = child(flag.Arg(0), flag.Arg(1))
+	} else {
+		err = run()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "packbench:", err)
+		os.Exit(1)
+	}
+}
+
+func run() (err error) {
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, unix.SIGINT, unix.SIGTERM) // the children get it, too: the one that runs fails
+	dir, err := os.MkdirTemp("", "packbench")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	if err := os.Chdir(dir); err != nil {
+		return err
+	}
+	if err := makeImages("/usr"); err != nil {
+		return err
+	}
+	fmt.Printf("%s, %d CPUs; medians of %d rounds, then the CPU time\n\n", time.Now().Format(time.DateOnly), runtime.NumCPU(), *rounds)
+	if *frames {
+		return compareFrames(self)
+	}
+	for _, file := range []string{image, data} {
+		if err := comparePacking(file); err != nil {
+			return err
+		}
+	}
+	if err := compareReading(self); err != nil {
+		return err
+	}
+	if err := compareStart(self); err != nil {
+		return err
+	}
+	return small(self, image+".lunserve")
+}
+
+// comparePacking makes packed files that the rest goes on with.
+func comparePacking(file string) error {
+	list := []command{
+		{"lunserve pack", []string{"lunserve", "pack", "-f", file, file + ".lunserve"}},
+		{"zstd -T0", []string{"zstd", "-q", "-f", "-T0", file, "-o", file + ".zstd"}},
+		{"pzstd", []string{"pzstd", "-q", "-f", file, "-o", file + ".pzstd"}},
+	}
+	costs, err := turns(list)
+	if err != nil {
+		return err
+	}
+	size, err := sizeOf(file)
+	if err != nil {
+		return err
+	}
+	for i, c := range list {
+		packed, err := sizeOf(c.args[len(c.args)-1])
+		if err != nil {
+			return err
+		}
+		fmt.Printf("%-44s %v  ratio %.2f\n", "pack "+file+": "+c.name, costs[i], float64(size)/float64(packed))
+	}
+	return nil
+}
+
+// compareReading reads from end to end.
+func compareReading(self string) error {
+	list := []command{
+		{"lunserve", []string{self, "all", data + ".lunserve"}},
+		{"zstd -d", []string{"zstd", "-q", "-d", "-c", data + ".zstd"}},
+		{"zstd -d --no-asyncio", []string{"zstd", "-q", "-d", "-c", "--no-asyncio", data + ".zstd"}},
+		{"pzstd -d", []string{"pzstd", "-q", "-d", "-c", data + ".pzstd"}},
+	}
+	costs, err := turns(list)
+	if err != nil {
+		return err
+	}
+	size, err := sizeOf(data)
+	if err != nil {
+		return err
+	}
+	for i, c := range list {
+		fmt.Printf("%-44s %v  %4.0f MB/s, %d MiB of memory\n", "all of "+data+": "+c.name,
+			costs[i], float64(size)/1e6/costs[i].wall.Seconds(), costs[i].memory>>20)
+	}
+	return nil
+}
+
+// compareStart is about the wait for the first byte.
+func compareStart(self string) error {
+	list := []command{
+		{"lunserve", []string{self, "first", image + ".lunserve"}},
+		{"zstd -d before", []string{"zstd", "-q", "-f", "-d", image + ".zstd", "-o", "unpacked"}},
+	}
+	costs, err := turns(list)
+	if err != nil {
+		return err
+	}
+	for i, c := range list {
+		fmt.Printf("%-44s %v\n", "first byte of "+image+": "+c.name, costs[i])
+	}
+	return nil
+}
+
+// compareFrames is about data alone: a hole costs nothing in any frame.
+func compareFrames(self string) error {
+	size, err := sizeOf(data)
+	if err != nil {
+		return err
+	}
+	const packed = data + ".lunserve"
+	for _, frame := range []string{"64K", "128K", "256K", "512K", "1M", "2M"} {
+		c, err := (command{args: []string{"lunserve", "pack", "-f", "--frame-size", frame, data, packed}}).run()
+		if err != nil {
+			return err
+		}
+		n, err := sizeOf(packed)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("%-44s %v  ratio %.2f\n", frame, c, float64(size)/float64(n))
+		if err := small(self, packed); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// small has a child print what small reads take.
+func small(self, file string) error {
+	cmd := command{args: []string{self, "small", file}}
+	c, err := cmd.run()
+	if err == nil {
+		fmt.Printf("%-44s %d MiB\n", "memory for that", c.memory>>20)
+	}
+	return err
+}
