@@ -113,9 +113,9 @@ func (a *about) print(more bool) {
 		}
 		row("random access", "cheap, by %s%s", a.Index, sums)
 	case a.Frames == 1:
-		row("random access", "none: it is unpacked to a temporary file first; try %s", a.Pack)
+		row("random access", "none: it is unpacked to a temporary file first")
 	default:
-		row("random access", "after decompressing it once; try %s", a.Pack)
+		row("random access", "after decompressing it once")
 	}
 	for i, v := range a.Contents {
 		name := ""
@@ -125,4 +125,7 @@ func (a *about) print(more bool) {
 		row(name, "%s", v)
 	}
 	row("serve", "%s", a.Serve)
+	if a.Pack != "" {
+		row("serve at once", "%s", a.Pack)
+	}
 }

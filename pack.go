@@ -134,7 +134,7 @@ func (f *readFlags) options(ctx context.Context, b *bar) backstores.Options {
 		CacheSize: int64(f.CacheSize),
 		MaxWindow: int64(f.ZstdWindow),
 		TempDir:   f.TmpDir,
-		Notice:    func(line string) { say("%s", line) },
+		Notice:    func(line string) { b.clear(); say("%s", line) },
 		Progress:  b.progress(ctx),
 	}
 }

@@ -61,10 +61,17 @@ func (b *bar) line(done, total int64, d time.Duration) string {
 	}
 	percent := 100 * float64(done) / float64(max(total, 1))
 	tail := fmt.Sprintf(" %3.0f%% of %s, %s/s, %s left", percent, humanize.IBytes(uint64(total)), humanize.IBytes(uint64(rate)), left)
+	least := 14 // of the width is the bar's
+	if b.width < 60 {
+		tail, least = fmt.Sprintf(" %3.0f%%, %s left", percent, left), 6
+	}
 	what := []rune(b.what)
-	if room := b.width - 1 - len(tail) - 14; len(what) > room {
+	switch room := b.width - 1 - len(tail) - least; {
+	case room < 2:
+		what = nil
+	case len(what) > room:
 		// The end of a path is what tells it from others.
-		what = append([]rune("…"), what[max(0, len(what)-max(room-1, 0)):]...)
+		what = append([]rune("…"), what[len(what)-room+1:]...)
 	}
 	head := string(what) + " "
 	if n := b.width - 1 - len(tail) - len(what) - 1 - 2; n >= 3 {
@@ -75,7 +82,7 @@ func (b *bar) line(done, total int64, d time.Duration) string {
 		}
 		head += "]"
 	}
-	line := []rune(head + tail)
+	line := []rune(strings.TrimLeft(head+tail, " "))
 	return string(line[:min(len(line), b.width-1)])
 }
 

@@ -171,10 +171,10 @@ func (c *serveCmd) open(ctx context.Context, path string, down *undo) (*export, 
 		x.created = true
 	}
 	b := newBar()
-	defer b.clear()
 	options := c.options(ctx, b)
 	options.ReadOnly, options.Create = c.ReadOnly || c.over(), int64(c.Size)
 	store, err := backstores.Open(path, options)
+	b.clear()
 	if err != nil {
 		return nil, err
 	}

@@ -12,12 +12,17 @@ func Inspect(path string, o Options) (Facts, Backstore, error) {
 	f, s, err := inspect(path, o)
 	f.Serve = "lunserve " + quote(path)
 	if !f.Random {
-		f.Pack = "lunserve pack " + quote(path) + " " + quote(rawName(path)+".zst")
-		if rawName(path)+".zst" == path {
-			f.Pack = "lunserve pack -f " + quote(path) + " " + quote(path)
-		}
+		f.Pack = packLine(path)
 	}
 	return f, s, err
+}
+
+// packLine is the command that makes a file with random access of one without.
+func packLine(path string) string {
+	if out := rawName(path) + ".zst"; out != path {
+		return "lunserve pack " + quote(path) + " " + quote(out)
+	}
+	return "lunserve pack -f " + quote(path) + " " + quote(path)
 }
 
 func inspect(path string, o Options) (Facts, Backstore, error) {

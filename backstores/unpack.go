@@ -23,7 +23,7 @@ func Unpack(path string, w io.WriterAt, o Options) (int64, error) {
 			return 0, err
 		}
 		defer f.Close()
-		return f.unpack(w, o, path)
+		return f.unpack(w, o)
 	}
 	if s == nil {
 		if s, err = Open(path, o); err != nil {
@@ -31,7 +31,7 @@ func Unpack(path string, w io.WriterAt, o Options) (int64, error) {
 		}
 	}
 	defer s.Close()
-	return s.Size(), copyOut(w, s, max(1<<20, facts.FrameSize), o.progress(path))
+	return s.Size(), copyOut(w, s, max(1<<20, facts.FrameSize), o.progress(path+": unpacking"))
 }
 
 // copyOut copies s to w on all cores, in pieces of so many bytes.

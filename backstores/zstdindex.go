@@ -26,8 +26,8 @@ func (f *zstdFile) size(o Options) error {
 		}
 	}
 	if !f.scan.Sized {
-		o.notice("%s: its frames do not tell their sizes; decompressing %s once to know them. Try lunserve pack to make a file that needs none of this",
-			f.Name(), humanize.IBytes(uint64(f.stat.Size)))
+		o.notice("%s: its frames do not tell their sizes; decompressing %s once to know them. Try %s to make a file that needs none of this",
+			f.Name(), humanize.IBytes(uint64(f.stat.Size)), packLine(f.Name()))
 		err := f.scan.Decode(f, f.limit, o.progress(f.Name()+": finding frames"))
 		debug.FreeOSMemory() // its buffers may have been large, and are of no more use
 		if errors.Is(err, seekable.ErrFrames) {

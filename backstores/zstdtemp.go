@@ -36,14 +36,14 @@ func unpackTemp(f *zstdFile, o Options) (_ Backstore, err error) {
 	if f.facts.Size > 0 {
 		size = humanize.IBytes(uint64(f.facts.Size))
 	}
-	o.notice("%s: is %s, which has no random access; unpacking %s to %s first. Try lunserve pack %s to make a file that is served at once",
-		f.Name(), what, size, o.TempDir, quote(f.Name()))
+	o.notice("%s: is %s, which has no random access; unpacking %s to %s first. Try %s to make a file that is served at once",
+		f.Name(), what, size, o.TempDir, packLine(f.Name()))
 	d, err := newDraft(o.TempDir, true)
 	if err != nil {
 		return nil, fmt.Errorf("%w; try --tmpdir DIR", err)
 	}
 	d.forget()
-	n, err := f.unpack(fdWriter(d.fd), o, f.Name()+": unpacking")
+	n, err := f.unpack(fdWriter(d.fd), o)
 	if err == nil && n == 0 {
 		err = fmt.Errorf("%s: is empty once decompressed", f.Name())
 	}
@@ -65,7 +65,7 @@ func unpackTemp(f *zstdFile, o Options) (_ Backstore, err error) {
 
 // unpack decompresses all of f to w, from end to end, and returns the size. Of
 // zeros nothing is written.
-func (f *zstdFile) unpack(w io.WriterAt, o Options, what string) (int64, error) {
+func (f *zstdFile) unpack(w io.WriterAt, o Options) (int64, error) {
 	if f.scan.Window > uint64(o.MaxWindow) {
 		return 0, fmt.Errorf("%s: takes a window of %s of memory to decompress; try --zstd-window %d",
 			f.Name(), humanize.IBytes(f.scan.Window), f.scan.Window)
@@ -76,7 +76,7 @@ func (f *zstdFile) unpack(w io.WriterAt, o Options, what string) (int64, error) 
 		return 0, fmt.Errorf("%s: %w", f.Name(), err)
 	}
 	defer dec.Close()
-	progress := o.progress(what)
+	progress := o.progress(f.Name() + ": unpacking")
 	buf := make([]byte, 1<<20)
 	for size := int64(0); ; {
 		var n int
