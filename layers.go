@@ -37,7 +37,7 @@ func (f *layerFlags) over() bool { return f.Snapshot || f.Overlay != "" }
 
 // lay puts the layers over an image, and tells what becomes of writes. If it
 // fails the image stays open.
-func (f *layerFlags) lay(image backstores.Backstore, path, format, tmp string, readOnly bool) (s backstores.Backstore, mode string, err error) {
+func (f *layerFlags) lay(image backstores.Backstore, path string, r readFlags, readOnly bool) (s backstores.Backstore, mode string, err error) {
 	_, writable := image.(io.WriterAt)
 	s = image
 	switch {
@@ -53,12 +53,16 @@ func (f *layerFlags) lay(image backstores.Backstore, path, format, tmp string, r
 	case readOnly:
 		mode = "read-only"
 	case f.Snapshot || !writable:
-		if s, err = backstores.Snapshot(image, tmp); err != nil {
+		if s, err = backstores.Snapshot(image, r.TmpDir); err != nil {
 			return nil, "", err
 		}
-		mode = fmt.Sprintf("writes are temporary, in %s, and dropped at exit", tmp)
+		mode = fmt.Sprintf("writes are temporary, in %s, and dropped at exit", r.TmpDir)
 	default:
 		mode = "writable"
+	}
+	format := r.Format
+	if format == backstores.Auto && s == image {
+		format = backstores.RawFormat(image)
 	}
 	if f.Discard == "ignore" || format == backstores.Raw {
 		s = backstores.FullyProvisioned(s)

@@ -186,7 +186,7 @@ func (c *serveCmd) open(ctx context.Context, path string, down *undo) (*export, 
 		}
 		return err
 	})
-	x.store, x.mode, err = c.lay(store, path, c.Format, c.TmpDir, c.ReadOnly)
+	x.store, x.mode, err = c.lay(store, path, c.readFlags, c.ReadOnly)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package backstores_test
 import (
 	"bytes"
 	"io"
+	"path/filepath"
 	"testing"
 
 	"github.com/lunserve/lunserve/backstores"
@@ -118,5 +119,25 @@ func BenchmarkDetectZeroes(b *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+// A file with holes is told from one without, which has all the space that it
+// can take.
+func TestRawFormat(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "disk.img")
+	run(t, "truncate", "-s", "1M", path)
+	for _, want := range []string{backstores.Sparse, backstores.Raw} {
+		for _, readOnly := range []bool{true, false} {
+			s := open(t, path, readOnly)
+			if got := backstores.RawFormat(s); got != want {
+				t.Errorf("RawFormat() = %q, want %q", got, want)
+			}
+			if got := backstores.RawFormat(backstores.FullyProvisioned(s)); got != "" {
+				t.Errorf("RawFormat() of another store = %q", got)
+			}
+			s.Close()
+		}
+		run(t, "dd", "if=/dev/urandom", "of="+path, "bs=64K", "count=16", "conv=notrunc", "status=none")
 	}
 }

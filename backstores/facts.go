@@ -1,6 +1,7 @@
 package backstores
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/dustin/go-humanize"
@@ -36,7 +37,7 @@ func Describe(b Backstore) string {
 	if d, ok := b.(Describer); ok {
 		return d.Describe()
 	}
-	return Raw
+	return cmp.Or(RawFormat(b), Raw)
 }
 
 func (f Facts) String() string {

@@ -47,6 +47,9 @@ func inspect(path string, o Options) (Facts, Backstore, error) {
 		if d, ok := s.(Describer); ok {
 			return d.Facts(), s, nil
 		}
+		if o.Format == Auto || o.Format == "" {
+			format = Describe(s)
+		}
 		f := Facts{Format: format, Size: s.Size(), Stored: st.Blocks * 512, Random: true}
 		if isBlock(st.Mode) {
 			f.Stored = f.Size

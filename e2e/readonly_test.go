@@ -19,7 +19,7 @@ func TestReadOnlyDiskStaysAsItIs(t *testing.T) {
 	}
 	s := start(t, "-r", image)
 	disk := s.disks[0]
-	s.stderr.await(t, `(?m)^lunserve: `+image+`: raw, 16 MiB, read-only$`)
+	s.stderr.await(t, `(?m)^lunserve: `+image+`: sparse, 16 MiB, read-only$`)
 
 	// Linux heeds the WP bit.
 	if _, err := os.OpenFile(disk, os.O_WRONLY, 0); err == nil {

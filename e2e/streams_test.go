@@ -28,7 +28,7 @@ func TestClosedStdoutIsNotTheImage(t *testing.T) {
 	needTarget(t)
 	image := newImage(t, tmpfsDir(t), 1<<20)
 	s := launch(t, exec.Command("sh", "-c", `exec "$0" "$1" >&- <&-`, binary, image))
-	s.stderr.await(t, `raw, 1.0 MiB`)
+	s.stderr.await(t, `sparse, 1.0 MiB`)
 	s.stop(syscall.SIGTERM)
 	holds(t, image, 0, make([]byte, 1<<20))
 }

@@ -104,3 +104,26 @@ func TestDiscardReachesABlockDevice(t *testing.T) {
 		t.Error("discarded blocks are not zeros")
 	}
 }
+
+// A file without holes has all its space and keeps it, unless it is served as
+// sparse.
+func TestImageWithoutHolesIsFullyProvisioned(t *testing.T) {
+	needTarget(t)
+	image := newImage(t, tmpfsDir(t), 1<<20)
+	for _, tt := range []struct {
+		name, flag string
+		thin       bool
+	}{
+		{"holes", "--format=auto", true},
+		{"holes", "--format=raw", false},
+		{"none", "--format=auto", false},
+		{"none", "--format=sparse", true},
+	} {
+		if tt.name == "none" {
+			write(t, image, 0, noise(1<<20, 1))
+		}
+		s := start(t, tt.flag, image)
+		says(t, "sg_readcap", "--16", s.disks[0]).has(`lbpme=%d`, flag(tt.thin))
+		s.ends()
+	}
+}
