@@ -30,6 +30,7 @@ type container struct {
 }
 
 var containers = []container{
+	{"an overlay", isOverlay, overItsBase},
 	{"a qcow2 image", begins("QFI\xfb"), convert},
 	{"a QED image", begins("QED\x00"), convert},
 	{"a VMDK image", begins("KDMV"), convert},
@@ -140,6 +141,32 @@ func isZstd(r io.ReaderAt, size int64) bool {
 		}
 	}
 	return false
+}
+
+// isOverlay tells a QCOW2 image that we made by what comes after its header.
+func isOverlay(head, tail []byte) bool {
+	return begins("QFI\xfb")(head, tail) && len(head) > qcowHeaderSize+4 &&
+		binary.BigEndian.Uint32(head[qcowHeaderSize:]) == recordType
+}
+
+// overItsBase is the command that serves an overlay.
+func overItsBase(path string) string {
+	base := "BASE"
+	if b, err := readStart(path, 16<<10); err == nil {
+		if h, err := parseHeader(b); err == nil {
+			base = h.base
+		}
+	}
+	return "lunserve " + quote(base) + " --overlay " + quote(path)
+}
+
+func readStart(path string, n int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, n))
 }
 
 // convert is the command that makes a raw image of one that QEMU knows.

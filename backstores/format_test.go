@@ -34,3 +34,18 @@ func TestContainersAreRefused(t *testing.T) {
 		})
 	}
 }
+
+// An overlay is no image by itself, and knows what it belongs to.
+func TestOverlayIsServedOverItsBase(t *testing.T) {
+	dir := t.TempDir()
+	base, path := newBase(t, dir, oddSize), filepath.Join(dir, "changes")
+	s, _, err := backstores.OpenOverlay(path, open(t, base, true), base, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, err = backstores.Open(path, backstores.Options{})
+	wantError(t, err, path, "PATH: is an overlay; try lunserve "+base+" --overlay PATH")
+}
