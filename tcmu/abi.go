@@ -32,7 +32,6 @@ const (
 	flagUnknownOp   = 1 // TCMU_UFLAG_UNKNOWN_OP
 	flagReadLen     = 2 // TCMU_UFLAG_READ_LEN
 	checkCondition  = 2 // the one SCSI status that comes with sense data
-	taskAborted     = 0x40
 	senseBufferSize = 96
 )
 

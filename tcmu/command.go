@@ -1,7 +1,6 @@
 package tcmu
 
 import (
-	"slices"
 	"sync"
 	"time"
 )
@@ -17,10 +16,6 @@ type command struct {
 
 	watcher *Watcher  // who watched when it was taken, or nil
 	taken   time.Time // from the ring, if somebody watched
-
-	// aborted is set while it waits for a worker, if the initiator has given
-	// it up. It is to be answered, but no more to be executed.
-	aborted bool
 }
 
 // A queue holds the commands that wait for a worker, and those that wait to be
@@ -48,7 +43,7 @@ func (q *queue) blank() *command {
 	if c == nil {
 		return new(command)
 	}
-	q.free, c.next, c.aborted = c.next, nil, false
+	q.free, c.next = c.next, nil
 	return c
 }
 
@@ -94,15 +89,6 @@ func (q *queue) take() *command {
 		q.last = nil
 	}
 	return c
-}
-
-// abort marks the commands with these ids that no worker has taken yet.
-func (q *queue) abort(ids []uint16) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for c := q.first; c != nil; c = c.next {
-		c.aborted = c.aborted || slices.Contains(ids, c.id)
-	}
 }
 
 // close ends every take once the queue is empty.

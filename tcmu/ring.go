@@ -26,9 +26,8 @@ type ring struct {
 	count uint32   // how many there are
 
 	// What the task management entries passed over by the last take tell.
-	managed bool     // there are any
-	reset   bool     // of the whole unit
-	aborted []uint16 // ids of commands
+	managed bool // there are any
+	reset   bool // of the whole unit
 }
 
 // newRing checks the mailbox at the start of mem. Commands that an earlier
@@ -61,7 +60,7 @@ func newRing(mem []byte) (*ring, error) {
 func (r *ring) take(c *command) (bool, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.managed, r.reset, r.aborted = false, false, r.aborted[:0]
+	r.managed, r.reset = false, false
 	for {
 		head := r.mb.head.Load()
 		if head == r.next {
@@ -94,7 +93,8 @@ func (r *ring) take(c *command) (bool, error) {
 			}
 			h.uflags |= flagUnknownOp
 		case opTaskManagement:
-			r.readTaskManagement(off, n)
+			t := at[taskManagement](r.mem[:r.base+uint64(off)+uint64(n)], r.base+uint64(off))
+			r.managed, r.reset = true, r.reset || t != nil && t.kind == unitReset
 		case opPad:
 		default:
 			h.uflags |= flagUnknownOp
@@ -136,21 +136,6 @@ func (r *ring) read(c *command, off, n uint32) bool {
 		}
 	}
 	return true
-}
-
-// readTaskManagement notes what the entry of n bytes at off is about.
-func (r *ring) readTaskManagement(off, n uint32) {
-	const fixed = 32
-	entry := r.mem[:r.base+uint64(off)+uint64(n)]
-	start := r.base + uint64(off)
-	t := at[taskManagement](entry, start)
-	if t == nil {
-		return
-	}
-	r.managed, r.reset = true, r.reset || t.kind == unitReset
-	for i := range min(uint64(t.count), (uint64(n)-fixed)/2) {
-		r.aborted = append(r.aborted, *at[uint16](entry, start+fixed+2*i))
-	}
 }
 
 // settle moves the tail over what wants no answer.

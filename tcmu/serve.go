@@ -62,6 +62,11 @@ type server struct {
 // ring. It starts no goroutine that outlives it: when Serve returns, nothing
 // uses the mapping. Only one Serve may run at a time.
 //
+// Commands that were aborted are executed like others. The kernel does not
+// answer the abort before they are; and its loopback tells their initiator
+// that they have succeeded (tcm_loop_release_cmd of Linux 6.1 completes them
+// with a result of zero), so they had better.
+//
 // Take the LUN out of its fabric before ctx is done: the kernel waits there
 // for commands in flight, and only Serve can answer them.
 func (d *Device) Serve(ctx context.Context, h Handler) (err error) {
@@ -99,11 +104,8 @@ func (s *server) drain() error {
 	defer func() { s.queue.recycle(c) }()
 	for commands, bytes := 0, 0; ; {
 		taken, err := s.ring.take(c)
-		if s.ring.managed {
-			s.queue.abort(s.ring.aborted)
-			if m, ok := s.handler.(TaskManager); ok {
-				m.TaskManagement(s.ring.reset)
-			}
+		if m, ok := s.handler.(TaskManager); ok && s.ring.managed {
+			m.TaskManagement(s.ring.reset)
 		}
 		if err != nil || !taken {
 			return errors.Join(err, s.show())
@@ -162,11 +164,7 @@ func (s *server) handOver(c *command) {
 	s.started++
 	s.workers.Go(func() {
 		for c := s.queue.take(); c != nil; c = s.queue.take() {
-			if c.aborted {
-				s.answer(c, taskAborted, 0, nil)
-			} else {
-				s.execute(c, true)
-			}
+			s.execute(c, true)
 			s.queue.recycle(c)
 			// A ring that cannot be kicked is gone; the ring's goroutine
 			// meets the same error and reports it.

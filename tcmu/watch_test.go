@@ -76,43 +76,6 @@ func TestWatcherIsToldOfTheWaitForAWorker(t *testing.T) {
 	}
 }
 
-func TestWatcherIsToldOfAbortedCommands(t *testing.T) {
-	k, d := newKernel(t, 65536)
-	release := make(chan struct{})
-	var aborted atomic.Int32
-	d.SetWatcher(watcherFunc(func(w watched) {
-		if w.status == taskAborted {
-			aborted.Add(1)
-		}
-	}))
-	serve(t, d, handlerFunc(func(cdb []byte, _ [][]byte, wait bool) (byte, int, []byte, bool) {
-		if cdb[0] == 0x35 && wait {
-			<-release
-		}
-		return 0, 0, nil, wait || cdb[0] == 0
-	}))
-	ids := make([]uint16, maxWorkers+8)
-	for i := range ids {
-		ids[i] = uint16(i + 1)
-		k.command(ids[i], []byte{0x35, 9: 0})
-	}
-	k.aborted(ids...)
-	k.command(1000, []byte{0, 5: 0})
-	k.show(true)
-	k.wait(t, 1) // the one behind the abort, so that this was seen
-	close(release)
-	k.wait(t, len(ids)+1)
-	want := 0
-	for _, id := range ids {
-		if k.answers[id].status == taskAborted {
-			want++
-		}
-	}
-	if got := int(aborted.Load()); got != want || got < 8 {
-		t.Errorf("told of %d aborted commands, of %d", got, want)
-	}
-}
-
 // A watcher hears of all commands that were taken while it watched, and of no
 // others, whoever comes and goes meanwhile.
 func TestWatchersComeAndGoWhileServing(t *testing.T) {

@@ -70,7 +70,7 @@ var commands = []command{
 	{0x42, none, "UNMAP", "42 00 00000000 00 ffff 00", fields{extentList}, write | slow | thin, (*Disk).unmap},
 	{0x48, 0x01, "SANITIZE, OVERWRITE", "48 a1 0000000000 ffff 00", fields{immed, ause, overwriteList}, write | slow | mends, (*Disk).overwrite},
 	{0x48, 0x02, "SANITIZE, BLOCK ERASE", "48 a2 0000000000 ffff 00", fields{immed, ause, option("length", 0)}, write | slow | mends | thin, (*Disk).blockErase},
-	{0x48, 0x1f, "SANITIZE, EXIT FAILURE MODE", "48 1f 0000000000 0000 00", nil, media | slow | mends, (*Disk).exitFailureMode},
+	{0x48, 0x1f, "SANITIZE, EXIT FAILURE MODE", "48 9f 0000000000 0000 00", fields{immed}, media | slow | mends, (*Disk).exitFailureMode},
 	{0x4d, none, "LOG SENSE", "4d 00 ffff 00 ffff ffff 00", fields{logControl, logCode, option("pointer", 0), allocation}, slow, (*Disk).logSense},
 	{0x55, none, "MODE SELECT(10)", "55 10 00 00 00 00 00 ffff 00", fields{pf, modeList}, dataOut | slow, (*Disk).modeSelect},
 	{0x5a, none, "MODE SENSE(10)", "5a 18 ffff 000000 ffff 00", fields{flag("llbaa"), dbd, modeControl, modeCode, allocation}, 0, (*Disk).modeSense},

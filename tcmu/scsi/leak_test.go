@@ -39,7 +39,7 @@ func TestNothingOfOtherCommandsLeaks(t *testing.T) {
 		{"LOG SENSE 00", "4d 00 40 00 00 0000 %04x 00", 30},
 		{"LOG SENSE 00/FF", "4d 00 40 ff 00 0000 %04x 00", 30},
 		{"LOG SENSE 0C", "4d 00 4c 00 00 0000 %04x 00", 40},
-		{"LOG SENSE 19", "4d 00 59 00 00 0000 %04x 00", 100},
+		{"LOG SENSE 19", "4d 00 59 00 00 0000 %04x 00", 120},
 		{"READ DEFECT DATA(10)", "37 00 18 00000000 %04x 00", 20},
 		{"READ DEFECT DATA(12)", "b7 18 00000000 %08x 00 00", 20},
 		{"RECEIVE DIAGNOSTIC RESULTS", "1c 01 00 %04x 00", 20},

@@ -3,6 +3,7 @@ package scsi
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 
 	"github.com/lunserve/lunserve/backstores"
 )
@@ -107,7 +108,10 @@ func (d *Disk) statisticsLog() ([]byte, error) {
 	} {
 		value = binary.BigEndian.AppendUint64(value, n)
 	}
-	return parameter(0x0001, value), nil
+	// Two more that belong to the page, of which nothing is measured: the idle
+	// time, and how long an interval is.
+	none := make([]byte, 8)
+	return slices.Concat(parameter(0x0001, value), parameter(0x0002, none), parameter(0x0003, none)), nil
 }
 
 // sendDiagnostic is SPC-5, SEND DIAGNOSTIC command. The self-test reads a

@@ -87,7 +87,7 @@ func TestSupportedOperationCodes(t *testing.T) {
 		{0x42, none, raw("42 00 00000000 00 ffff 00")},
 		{0x48, 0x01, raw("48 a1 0000000000 ffff 00")},
 		{0x48, 0x02, raw("48 a2 0000000000 ffff 00")},
-		{0x48, 0x1f, raw("48 1f 0000000000 0000 00")},
+		{0x48, 0x1f, raw("48 9f 0000000000 0000 00")},
 		{0x4d, none, raw("4d 00 ff ff 00 ffff ffff 00")},
 		{0x55, none, raw("55 10 00 00 00 00 00 ffff 00")},
 		{0x5a, none, raw("5a 18 ff ff 000000 ffff 00")},

@@ -223,7 +223,7 @@ func TestFailedSanitizeLeavesNothingReadable(t *testing.T) {
 		{name: "INQUIRY", cdb: "12 00 00 0005 00", want: "00 00 06 12 5b"},
 		{name: "BLOCK ERASE again, AUSE", cdb: "48 22 0000000000 0000 00", fail: failed},
 		{name: "READ(10), still", cdb: "28 00 00000000 00 0001 00", fail: failed},
-		{name: "EXIT FAILURE MODE", cdb: "48 1f 0000000000 0000 00"},
+		{name: "EXIT FAILURE MODE, IMMED", cdb: "48 9f 0000000000 0000 00"},
 		{name: "READ(10), at last", cdb: "28 00 00000000 00 0000 00"},
 	})
 	if len(u.reports) != 2 {

@@ -261,7 +261,8 @@ func TestReadDefectData(t *testing.T) {
 }
 
 func TestLogSense(t *testing.T) {
-	const stat = "19 00 0044  0001 03 40 %016x%016x%016x%016x 0000000000000000 0000000000000000 0000000000000000 0000000000000000"
+	const stat = "19 00 005c  0001 03 40 %016x%016x%016x%016x 0000000000000000 0000000000000000 0000000000000000 0000000000000000" +
+		"0002 03 08 0000000000000000 0003 03 08 00000000 00000000"
 	cases := func(pages, subpages string, thin bool) []exchange {
 		all := []exchange{
 			{name: "supported pages", cdb: "4d 00 00 00 00 0000 00ff 00", want: pages},
