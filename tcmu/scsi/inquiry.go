@@ -126,6 +126,7 @@ func (d *Disk) extendedInquiry() []byte {
 // blockLimits is SBC-4, Block Limits VPD page. Lengths are in blocks.
 func (d *Disk) blockLimits() []byte {
 	b := make([]byte, 0x3c)
+	b[0] = 1 // WSNZ: WRITE SAME wants a number of blocks
 	blocks := func(bytes int64) uint32 { return uint32(min(bytes/int64(d.BlockSize), math.MaxUint32)) }
 	if d.has&writable != 0 {
 		b[1] = maxCompareAndWrite

@@ -178,7 +178,7 @@ func TestBlockLimits(t *testing.T) {
 					name      string
 					got, want uint32
 				}{
-					{"WSNZ", uint32(b[4]), 0},
+					{"WSNZ", uint32(b[4]), 1},
 					{"MAXIMUM COMPARE AND WRITE LENGTH", uint32(b[5]), when(writes, 255)},
 					{"OPTIMAL TRANSFER LENGTH GRANULARITY", uint32(u16(b[6:])), 4096 / blockSize},
 					{"MAXIMUM TRANSFER LENGTH", u32(b[8:]), 32 << 20 / blockSize},

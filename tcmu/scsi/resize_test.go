@@ -104,8 +104,8 @@ func TestCommandsInFlightSeeOneSize(t *testing.T) {
 					finish(d, raw(cdb), make([]byte, 4096))
 				}
 				// To the end of a disk, whichever it is by then: all or nothing.
-				if status, sense := finish(d, raw("41 00 00000000 00 0000 00"), make([]byte, 512)); status != good && brief(t, sense) != "6/2a/09" {
-					t.Errorf("WRITE SAME(10): sense data % x", sense)
+				if status, sense := finish(d, raw("34 00 00000000 00 0000 00"), nil); status != good && brief(t, sense) != "6/2a/09" {
+					t.Errorf("PRE-FETCH(10): sense data % x", sense)
 				}
 			}
 		})

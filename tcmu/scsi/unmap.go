@@ -72,17 +72,11 @@ func (d *Disk) trim(off, n int64) error {
 // instead, as unmapped blocks read as zeros and only if that is what is asked.
 func (d *Disk) writeSame(r request) (int, error) {
 	lba, blocks := r.blocks()
-	if all := d.blocks.Load(); blocks == 0 && lba <= all {
-		blocks = all - lba // all there are, as WSNZ is zero
-	}
 	off, n, err := d.extent(lba, blocks)
 	if err != nil {
 		return 0, err
 	}
-	if n == 0 {
-		return 0, nil
-	}
-	if n > maxWriteSameBytes {
+	if n == 0 || n > maxWriteSameBytes { // no blocks would be all there are, if WSNZ were zero
 		return 0, badField(r.lengthAt(), -1)
 	}
 	unmap := r.flag(0x08)

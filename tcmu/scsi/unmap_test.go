@@ -209,54 +209,23 @@ func TestWriteSame(t *testing.T) {
 	}
 }
 
-// TestWriteSameOfNoBlocksGoesToTheEnd, as WSNZ in the Block Limits VPD page
-// allows.
-func TestWriteSameOfNoBlocksGoesToTheEnd(t *testing.T) {
-	zeros, block := make([]byte, 512), filled(512)
-	for _, tt := range []struct {
-		cdb   string
-		out   []byte
-		lba   int
-		calls []string
-		fail  string
-	}{
-		{"41 00 00000000 00 0000 00", zeros, 0, []string{"zero 1048576 at 0"}, ""},
-		{"41 08 00000005 00 0000 00", zeros, 5, []string{"trim 1046016 at 2560"}, ""},
-		{"41 00 000007fe 00 0000 00", block, 2046, []string{"write 1024 at 1047552"}, ""},
-		{"93 00 00000000000007ff 00000000 00 00", block, 2047, []string{"write 512 at 1048064"}, ""},
-		{"93 01 0000000000000005 00000000 00 00", nil, 5, []string{"zero 1046016 at 2560"}, ""},
-		{"93 09 0000000000000000 00000000 00 00", nil, 0, []string{"trim 1048576 at 0"}, ""},
-		{"93 09 0000000000000800 00000000 00 00", nil, 2048, nil, ""},
-		{"41 00 00000801 00 0000 00", zeros, 2048, nil, "5/21/00 info 2049"},
-		{"93 01 0000000000000801 00000000 00 00", nil, 2048, nil, "5/21/00 info 2049"},
-		{"93 00 ffffffffffffffff 00000000 00 00", zeros, 2048, nil, "5/21/00"},
-	} {
-		u := newUnit("sparse", 512)
-		if b := ask(t, u.Disk, "12 01 b0 00ff 00"); b[4]&1 != 0 {
-			t.Errorf("WSNZ is %d", b[4]&1)
-		}
-		want := slices.Clone(u.bytes)
-		for off := tt.lba * 512; off < len(want); off += 512 {
-			copy(want[off:], slices.Concat(tt.out, zeros)[:512])
-		}
-		if _, why := must(t, u.Disk, raw(tt.cdb), split(slices.Clone(tt.out), 100)...); why != tt.fail {
-			t.Errorf("%s: sense data %q, want %q", tt.cdb, why, tt.fail)
-		}
-		if !slices.Equal(u.calls, tt.calls) || !bytes.Equal(u.bytes, want) {
-			t.Errorf("%s: the store did %q, want %q", tt.cdb, u.calls, tt.calls)
-		}
+// TestWriteSameOfNoBlocksIsRefused, as WSNZ in the Block Limits VPD page says:
+// it would be all to the end.
+func TestWriteSameOfNoBlocksIsRefused(t *testing.T) {
+	u := newUnit("sparse", 512)
+	if b := ask(t, u.Disk, "12 01 b0 00ff 00"); b[4] != 1 {
+		t.Errorf("WSNZ is %d", b[4])
 	}
-}
-
-// TestWriteSameToTheEndKeepsItsLimit, and points at the field of its form.
-func TestWriteSameToTheEndKeepsItsLimit(t *testing.T) {
-	d, v := newVastUnit(1<<40, 512)
-	for cdb, fail := range map[string]string{
-		"41 00 00000000 00 0000 00": "5/24/00 cdb 7", "93 01 0000000000000000 00000000 00 00": "5/24/00 cdb 10",
-	} {
-		if _, why := must(t, d, raw(cdb), make([]byte, 512)); why != fail || len(*v.calls) > 0 {
-			t.Errorf("%s: sense data %q, want %q; the store did %q", cdb, why, fail, *v.calls)
-		}
+	zeros := strings.Repeat("00", 512)
+	converse(t, u.Disk, []exchange{
+		{name: "(10)", cdb: "41 00 00000000 00 0000 00", out: zeros, fail: "5/24/00 cdb 7"},
+		{name: "(10) UNMAP", cdb: "41 08 00000005 00 0000 00", out: zeros, fail: "5/24/00 cdb 7"},
+		{name: "(16) NDOB", cdb: "93 01 0000000000000005 00000000 00 00", fail: "5/24/00 cdb 10"},
+		{name: "(16) UNMAP, NDOB, at the end", cdb: "93 09 0000000000000800 00000000 00 00", fail: "5/24/00 cdb 10"},
+		{name: "(16) past the end", cdb: "93 01 0000000000000801 00000000 00 00", fail: "5/21/00 info 2049"},
+	})
+	if len(u.calls) > 0 {
+		t.Errorf("the store did %q", u.calls)
 	}
 }
 
