@@ -23,6 +23,7 @@ type export struct {
 	created   bool   // by us, and not yet shown to anybody
 	blockSize int
 	removable bool
+	format    string               // in words, as it was found
 	mode      string               // what becomes of writes
 	image     backstores.Backstore // as it was opened
 	store     backstores.Backstore // with what is laid over it

@@ -178,7 +178,7 @@ func (c *serveCmd) open(ctx context.Context, path string, down *undo) (*export, 
 	if err != nil {
 		return nil, err
 	}
-	x.image, x.store = store, store
+	x.image, x.store, x.format = store, store, backstores.Describe(store)
 	down.push(func() error {
 		err := errors.Join(backstores.Flush(x.store), x.store.Close())
 		if x.created {
@@ -194,7 +194,7 @@ func (c *serveCmd) open(ctx context.Context, path string, down *undo) (*export, 
 	if whole == 0 {
 		return nil, fmt.Errorf("%s: less than one block of %d bytes; try truncate -s 1M %[1]s", path, c.SectorSize)
 	}
-	say("%s: %s, %s, %s", path, backstores.Describe(store), humanize.IBytes(uint64(whole)), x.mode)
+	say("%s: %s, %s, %s", path, x.format, humanize.IBytes(uint64(whole)), x.mode)
 	if rest := store.Size() - whole; rest > 0 {
 		say("%s: the last %d bytes are not part of the disk: they fill no block of %d", path, rest, c.SectorSize)
 	}

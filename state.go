@@ -4,7 +4,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/tcmu/scsi"
 )
 
@@ -33,7 +32,7 @@ func (x *export) state() state {
 	return state{
 		Name:      x.device.Name(),
 		Image:     x.real,
-		Format:    backstores.Describe(x.image),
+		Format:    x.format,
 		Writes:    x.mode,
 		Size:      x.disk.Size(),
 		BlockSize: x.blockSize,
