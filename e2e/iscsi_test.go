@@ -208,6 +208,11 @@ func TestReadOnlyForEveryInitiator(t *testing.T) {
 			s, urls := startISCSI(t, append(args, "-r", image)...)
 			n := i.node(itsName, urls[0])
 			disk := n.login()
+			// By a program that opens the disk: until the partitions have been
+			// looked for, Linux has the disk writable while it asks whether it is.
+			if ro := strings.TrimSpace(run(t, "blockdev", "--getro", disk)); ro != "1" {
+				t.Errorf("--getro is %s", ro)
+			}
 			out := fails(t, "sg_raw", "--send=512", "--infile="+image, generic(t, disk), "2a", "00", "00", "00", "00", "00", "00", "00", "01", "00")
 			if !strings.Contains(out, "Write protected") {
 				t.Errorf("WRITE(10): %s", out)
