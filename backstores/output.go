@@ -11,7 +11,6 @@ import (
 // An Output is a new file that has no name until it is complete.
 type Output struct {
 	draft
-	fdWriter
 	path    string
 	replace bool
 	size    int64 // written by Write
@@ -35,13 +34,19 @@ func NewOutput(path string, replace bool) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Output{draft: d, fdWriter: fdWriter(d.fd), path: path, replace: replace}, nil
+	return &Output{draft: d, path: path, replace: replace}, nil
 }
 
 // Write appends.
 func (o *Output) Write(p []byte) (int, error) {
 	n, err := o.WriteAt(p, o.size)
 	o.size += int64(n)
+	return n, err
+}
+
+// WriteAt is that of [io.WriterAt].
+func (o *Output) WriteAt(p []byte, off int64) (int, error) {
+	n, err := fdWriter(o.fd).WriteAt(p, off)
 	if err != nil {
 		err = fmt.Errorf("%s: write: %w", o.path, err)
 	}

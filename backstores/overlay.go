@@ -58,6 +58,9 @@ func OpenOverlay(path string, base Backstore, basePath string, readOnly bool) (b
 		}
 	}
 	o, err := openOverlay(path, readOnly)
+	if errors.Is(err, errNotOurs) {
+		err = fmt.Errorf("%w; give the name of a file that does not exist, to make one", err)
+	}
 	if err != nil {
 		return nil, 0, err
 	}
@@ -166,11 +169,7 @@ func openOverlay(path string, readOnly bool) (_ *overlay, err error) {
 	file.open(path, fd, st.Size, 1)
 	o := &overlay{path: path}
 	if o.header, err = readHeader(file); err != nil {
-		hint := ""
-		if errors.Is(err, errNotOurs) {
-			hint = "; give the name of a file that does not exist, to make one"
-		}
-		return nil, fmt.Errorf("%s: %w%s", path, err, hint)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if st.Size < o.header.fileBytes() && !readOnly {
 		// Nothing but marks, and a copy may have come without them.

@@ -1,7 +1,6 @@
 package backstores
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -80,7 +79,9 @@ func copyOut(w io.WriterAt, s Backstore, piece int64, progress func(done, total 
 				if err == nil && progress != nil {
 					err = progress(done, size)
 				}
-				fails = errors.Join(fails, err)
+				if fails == nil {
+					fails = err // the others' are of the same cause
+				}
 				mu.Unlock()
 			}
 		})

@@ -116,7 +116,11 @@ func scanZstd(path string, o Options) (_ *zstdFile, err error) {
 
 // bad is the error of a file that is not what it should be.
 func (f *zstdFile) bad(err error) error {
-	return fmt.Errorf("%s: %w; try zstd -t %s", f.Name(), err, quote(f.Name()))
+	try := "zstd -t " + quote(f.Name())
+	if errors.Is(err, seekable.ErrDictionary) {
+		try = "zstd -d -D DICTIONARY " + quote(f.Name()) + " -o " + quote(rawName(f.Name()))
+	}
+	return fmt.Errorf("%s: %w; try %s", f.Name(), err, try)
 }
 
 // changed is an error if the file is not what it was when it was indexed.

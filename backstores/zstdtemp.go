@@ -28,15 +28,15 @@ func (t *tempImage) Resize(int64) error { return cannot("resize") }
 
 // unpackTemp unpacks a file that can be read only from end to end.
 func unpackTemp(f *zstdFile, o Options) (_ Backstore, err error) {
-	what := "frames as large as these"
+	what := "has frames of more than " + humanize.IBytes(uint64(f.limit)) + ", a quarter of --cache-size"
 	if f.facts.Frames == 1 {
-		what = "a single frame"
+		what = "is a single frame"
 	}
 	size := "all of it"
 	if f.facts.Size > 0 {
 		size = humanize.IBytes(uint64(f.facts.Size))
 	}
-	o.notice("%s: is %s, which has no random access; unpacking %s to %s first. Try %s to make a file that is served at once",
+	o.notice("%s: %s, and so has no random access; unpacking %s to %s first. Try %s to make a file that is served at once",
 		f.Name(), what, size, o.TempDir, packLine(f.Name()))
 	d, err := newDraft(o.TempDir, true)
 	if err != nil {

@@ -228,6 +228,9 @@ func (r *Reader) decode(i int, buf []byte) (zeros bool, err error) {
 		return false, err
 	}
 	out, err := r.dec.DecodeAll(src, buf[:0:want+slack])
+	if errors.Is(err, zstd.ErrDecoderSizeExceeded) {
+		err = fmt.Errorf("decodes to more than %d bytes, which the index says", want)
+	}
 	if err != nil {
 		return false, err
 	}

@@ -1,6 +1,7 @@
 package seekable
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -18,6 +19,9 @@ const (
 // A block decodes to no more than this (RFC 8878 §3.1.1.2.4,
 // Block_Maximum_Size), nor more than the frame's window.
 const maxBlock = 128 << 10
+
+// ErrDictionary is the error of a file that cannot be decoded by itself.
+var ErrDictionary = errors.New("is compressed with dictionary")
 
 // A found is a frame as its headers tell.
 type found struct {
@@ -70,7 +74,7 @@ func (w *walker) next() (f found, err error) {
 		return f, nil
 	}
 	if h.DictionaryID != 0 {
-		return f, fmt.Errorf("is compressed with dictionary %d, which is not in the file", h.DictionaryID)
+		return f, fmt.Errorf("%w %d, which is not in the file", ErrDictionary, h.DictionaryID)
 	}
 	f.dsize, f.window = -1, h.WindowSize
 	if h.HasFCS || h.SingleSegment {
