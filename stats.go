@@ -21,7 +21,7 @@ type statsCmd struct {
 // Run measures the disks for a second, or again and again.
 func (c *statsCmd) Run(ctx context.Context) error {
 	if c.Interval < 0 {
-		return fmt.Errorf("--interval is a time, such as 5s, not %v", c.Interval)
+		return misuse("--interval is a time, such as 5s, not %v", c.Interval)
 	}
 	all, found, err := find(c.Disks)
 	if err != nil {

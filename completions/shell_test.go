@@ -81,12 +81,12 @@ type line struct {
 }
 
 var lines = []line{
-	{line: "lunserve ", want: "commit completion disk.img doctor images info pack serve texts unpack"},
+	{line: "lunserve ", want: "commit completion detach disk.img doctor images info list pack resize serve stats texts unpack"},
 	{line: "lunserve --si", want: "--size"},
 	{line: "lunserve --sector-size ", want: "512 4096"},
 	{line: "lunserve --sector-size=4", want: "--sector-size=4096"},
 	{line: "lunserve --size ", want: ""},
-	{line: "lunserve d", want: "disk.img doctor"},
+	{line: "lunserve d", want: "detach disk.img doctor"},
 	{line: "lunserve images/", want: "images/a.img images/b.IMG images/c.img.zst images/d.raw images/more",
 		fish: "images/a.img images/b.IMG images/c.img.zst images/d.raw images/more images/notes.txt"},
 	{line: "lunserve -r disk.img --for", want: "--fork --format"},
@@ -99,6 +99,9 @@ var lines = []line{
 	{line: "lunserve pack --format zstd disk.img te", want: "texts"},
 	{line: "lunserve pack -- ", want: "disk.img images texts"},
 	{line: "lunserve serve d", want: "disk.img"},
+	{line: "lunserve detach ", want: "disk.img root.img"},
+	{line: "lunserve stats --json r", want: "root.img"},
+	{line: "lunserve resize d", want: "disk.img"},
 	{line: "lunserve texts/", want: "texts/a.txt texts/b"},
 	{line: "lunserve pack disk.img texts/", want: "texts/a.txt texts/b"},
 	{line: "lunserve completion ", want: "bash zsh fish"},
