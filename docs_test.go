@@ -12,6 +12,7 @@ import (
 
 // Flags that documents name and other programs have.
 var others = map[string][]string{
+	"README.md":      {"--no-asyncio"},             // of zstd
 	"man/lunserve.8": {"--op", "--login", "--now"}, // of iscsiadm and systemctl
 }
 
