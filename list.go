@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -31,31 +32,43 @@ func (c *listCmd) Run() error {
 		}
 		return nil
 	}
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	if !c.Names && len(all) > 0 {
-		fmt.Fprintln(w, "NAME\tDEVICE\tSIZE\tPID\tAGE\tREAD\tWRITTEN\tFORMAT\tIMAGE\tIN USE")
-	}
-	for _, k := range all {
-		if c.Names {
-			fmt.Fprintln(w, k.Name)
-			continue
+	if c.Names {
+		for _, k := range all {
+			fmt.Println(k.Name)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.Name, k.ways(), humanize.IBytes(uint64(k.Size)),
-			k.process(), k.age(), humanize.IBytes(k.Done.ReadBytes), humanize.IBytes(k.Done.WrittenBytes),
-			or(strings.SplitN(k.Format, ",", 2)[0]), k.Image, strings.Join(k.uses(), ", "))
+		return nil
 	}
-	return w.Flush()
+	return table(all)
 }
 
-// ways are by what the disk is used.
-func (k *known) ways() string {
-	var all []string
-	for _, way := range []string{k.Device, k.URI, k.WWPN} {
-		if way != "" {
-			all = append(all, way)
+// table prints a row for each disk and, below it, what may be long: the image,
+// by what else the disk is used, and who uses it.
+func table(all []known) error {
+	if len(all) == 0 {
+		return nil
+	}
+	var rows bytes.Buffer
+	w := tabwriter.NewWriter(&rows, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "NAME\tDEVICE\tSIZE\tFORMAT\tPID\tAGE\tREAD\tWRITTEN")
+	for _, k := range all {
+		format, _, _ := strings.Cut(k.Format, ",")
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.Name, or(k.Device), humanize.IBytes(uint64(k.Size)),
+			or(format), k.process(), k.age(), humanize.IBytes(k.Done.ReadBytes), humanize.IBytes(k.Done.WrittenBytes))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	lines := strings.Split(rows.String(), "\n")
+	fmt.Println(lines[0])
+	for i, k := range all {
+		fmt.Println(lines[1+i])
+		for _, line := range append([]string{k.Image, k.URI, k.WWPN}, k.uses()...) {
+			if line != "" {
+				fmt.Println(" ", line)
+			}
 		}
 	}
-	return or(strings.Join(all, " "))
+	return nil
 }
 
 // process is the process id; a killed one's says so.

@@ -83,10 +83,10 @@ func measure(peers map[int]*peer) (map[string]state, error) {
 }
 
 func (c *statsCmd) print(disks []known, states map[string]state) error {
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 1, ' ', tabwriter.AlignRight)
 	e := json.NewEncoder(os.Stdout)
 	if !c.JSON {
-		fmt.Fprintln(w, "READS/s\tREAD/s\tWRITES/s\tWRITTEN/s\tDEPTH\tP50\tP99\tCACHE\t  NAME")
+		fmt.Fprintln(w, "READS/s\tREAD/s\tWRITES/s\tWRITTEN/s\tDEPTH\tP50\tP99\tCACHE\t NAME")
 	}
 	var errs []error
 	for _, k := range disks {
@@ -101,10 +101,10 @@ func (c *statsCmd) print(disks []known, states map[string]state) error {
 		r := s.Rates
 		hits := "-"
 		if r.Hits != nil {
-			hits = fmt.Sprintf("%.0f %%", 100**r.Hits)
+			hits = fmt.Sprintf("%.0f%%", 100**r.Hits)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%.1f\t%s\t%s\t%s\t  %s\n", count(r.Reads), humanize.IBytes(uint64(r.ReadBytes)),
-			count(r.Writes), humanize.IBytes(uint64(r.WrittenBytes)), r.Depth, duration(r.P50), duration(r.P99), hits, s.Name)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t %s\n", count(r.Reads), humanize.IBytes(uint64(r.ReadBytes)),
+			count(r.Writes), humanize.IBytes(uint64(r.WrittenBytes)), depth(r.Depth), duration(r.P50), duration(r.P99), hits, s.Name)
 	}
 	return errors.Join(append(errs, w.Flush())...)
 }
