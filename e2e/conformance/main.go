@@ -13,9 +13,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -43,8 +45,8 @@ func run(names []string) (ok bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if len(names) > 0 {
-		all = names
+	if len(names) == 0 {
+		names = slices.Sorted(maps.Keys(all))
 	}
 	// As any program that makes targets would.
 	for _, module := range []string{"target_core_user", "target_core_file", "iscsi_target_mod"} {
@@ -67,10 +69,19 @@ func run(names []string) (ok bool, err error) {
 		if err := os.MkdirAll(logs, 0o755); err != nil {
 			return false, err
 		}
-		for _, family := range all {
-			results, took, err := runFamily(p, dir, logs, family)
-			if err != nil {
-				return false, fmt.Errorf("%s, %s: %w", p.name(), family, err)
+		for _, family := range names {
+			var results results
+			var log []byte
+			var took time.Duration
+			for _, tests := range runs(family, all[family]) {
+				part, text, t, err := runFamily(p, dir, family, tests)
+				if err != nil {
+					return false, fmt.Errorf("%s, %s: %w", p.name(), family, err)
+				}
+				results, log, took = append(results, part...), append(log, text...), took+t
+			}
+			if err := os.WriteFile(filepath.Join(logs, family+".log"), log, 0o644); err != nil {
+				return false, err
 			}
 			r.add(p.name(), family, results)
 			pass, skip, fail := results.count()

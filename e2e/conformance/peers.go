@@ -114,7 +114,7 @@ func (fileio) serve(image string, k kind) (urls []string, stop func() error, err
 	}
 	mkdir(hba)
 	mkdir(disk)
-	set(disk+"/control", fmt.Sprintf("fd_dev_name=%s,fd_dev_size=%d,fd_buffered_io=1", image, 64<<20))
+	set(disk+"/control", fmt.Sprintf("fd_dev_name=%s,fd_dev_size=%d,fd_buffered_io=1", image, megabytes<<20))
 	set(disk+"/enable", "1")
 	set(disk+"/wwn/vpd_unit_serial", "conformance")
 	if k == bigBlocks {

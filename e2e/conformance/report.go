@@ -40,8 +40,11 @@ const preface = `# Conformance
 
 Written by ` + "`make conformance`" + `: %s against lunserve's disks, and against LIO fileio, the kernel's own,
 on Linux %s in the same boot. A test that says it skipped itself counts as SKIP. Every family has a new disk of 64 MiB:
-ReadOnly one that is write protected, PreventAllow one that lunserve calls removable (LIO has none), GetLBAStatus
-one of 4096-byte blocks (the family takes the next block for the next physical one), MultipathIO one with two portals.
+ReadOnly one that is write protected, PreventAllow and StartStopUnit one that lunserve calls removable (LIO has none),
+MultipathIO one with two portals, GetLBAStatus one of 4096-byte blocks (it asks for the block after the first of those
+unmapped and wants to be told of the first after the last of them, which are the same only where a physical block is one
+logical block). Each test of Sanitize has a disk, on a device that takes 8 MB a second (Reset wants to find an overwrite
+still running after some seconds, and one before it leaves a reservation that the kernel keeps for a moment).
 `
 
 // write writes the report in Markdown, and returns the tests that lunserve did

@@ -5,47 +5,54 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 )
 
-// families are the names of all families of tests, in order.
-func families() (names []string, err error) {
+// families are all families of tests, with the names of their tests.
+func families() (tests map[string][]string, err error) {
 	list, err := exec.Command("iscsi-test-cu", "--list").Output()
 	if err != nil {
 		return nil, fmt.Errorf("iscsi-test-cu --list: %w; try apt-get install libiscsi-bin", err)
 	}
+	tests = make(map[string][]string)
 	for line := range strings.Lines(string(list)) {
-		name, ok := strings.CutPrefix(strings.TrimSpace(line), "ALL.")
-		if name, _, _ = strings.Cut(name, "."); ok && !slices.Contains(names, name) {
-			names = append(names, name)
+		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "ALL."); ok {
+			if family, test, ok := strings.Cut(name, "."); ok {
+				tests[family] = append(tests[family], test)
+			}
 		}
 	}
-	slices.Sort(names)
-	if len(names) < 40 {
-		return nil, fmt.Errorf("iscsi-test-cu --list names %d families", len(names))
+	if len(tests) < 40 {
+		return nil, fmt.Errorf("iscsi-test-cu --list names %d families", len(tests))
 	}
-	return names, nil
+	return tests, nil
 }
 
-// runFamily runs one family against a target of its own, so that what one does
-// to a disk does not show in another.
-func runFamily(p peer, dir, logs, family string) (r results, took time.Duration, err error) {
-	image := filepath.Join(dir, "disk.img")
-	if err := os.WriteFile(image, nil, 0o600); err != nil {
-		return nil, 0, err
+// runs are the parts in which a family is run: all at once, mostly. The kernel
+// keeps a reservation for a moment after the session that had it, and a test
+// of SANITIZE leaves one to the next.
+func runs(family string, tests []string) []string {
+	if family == "Sanitize" {
+		return tests
 	}
-	if err := os.Truncate(image, 64<<20); err != nil {
-		return nil, 0, err
-	}
-	urls, stop, err := p.serve(image, kindFor(family))
+	return []string{"*"}
+}
+
+// runFamily runs tests of one family against a target of their own, so that what
+// they do to a disk does not show in others.
+func runFamily(p peer, dir, family, tests string) (r results, text []byte, took time.Duration, err error) {
+	k := kindFor(family)
+	image, remove, err := newImage(dir, k)
 	if err != nil {
-		return nil, 0, errors.Join(err, stop())
+		return nil, nil, 0, err
+	}
+	defer func() { err = errors.Join(err, remove()) }()
+	urls, stop, err := p.serve(image, k)
+	if err != nil {
+		return nil, nil, 0, errors.Join(err, stop())
 	}
 	if family != "MultipathIO" {
 		urls = urls[:1]
@@ -53,13 +60,13 @@ func runFamily(p peer, dir, logs, family string) (r results, took time.Duration,
 	ctx, cancel := context.WithTimeout(context.Background(), *limit)
 	defer cancel()
 	// Allowed to destroy data, and to sanitize; verbose.
-	cmd := exec.CommandContext(ctx, "iscsi-test-cu", append([]string{"-d", "-S", "-v", "-t", "ALL." + family}, urls...)...)
+	cmd := exec.CommandContext(ctx, "iscsi-test-cu", append([]string{"-d", "-S", "-v", "-t", "ALL." + family + "." + tests}, urls...)...)
 	said := new(bounded)
 	cmd.Stdout, cmd.Stderr = said, said
 	began := time.Now()
 	err = cmd.Run()
 	took = time.Since(began)
-	text := said.text
+	text = said.text
 	if _, failed := errors.AsType[*exec.ExitError](err); failed || err == errTooMuch {
 		err = nil // it is in the text
 	}
@@ -69,8 +76,7 @@ func runFamily(p peer, dir, logs, family string) (r results, took time.Duration,
 	case ctx.Err() != nil:
 		text = append(text, fmt.Sprintf("\nconformance: killed after %v\n", *limit)...)
 	}
-	err = errors.Join(err, stop(), os.WriteFile(filepath.Join(logs, family+".log"), text, 0o644))
-	return parse(text), took, err
+	return parse(text), text, took, errors.Join(err, stop())
 }
 
 // A bounded is a text that refuses to grow beyond what any family says that
@@ -98,6 +104,7 @@ const (
 	readOnly
 	removable
 	bigBlocks // of 4096 bytes, so that a physical block is one logical block
+	slow      // as disks are that turn
 )
 
 // kindFor is the kind of disk that a family is about: on others it skips itself.
@@ -105,10 +112,12 @@ func kindFor(family string) kind {
 	switch family {
 	case "ReadOnly":
 		return readOnly
-	case "PreventAllow":
+	case "PreventAllow", "StartStopUnit":
 		return removable
-	case "GetLBAStatus": // it takes the next block for the next physical one
+	case "GetLBAStatus": // it asks for the next block and wants the next physical one
 		return bigBlocks
+	case "Sanitize": // it wants to find an overwrite still running after seconds
+		return slow
 	}
 	return ordinary
 }
