@@ -43,8 +43,9 @@ on Linux %s in the same boot. A test that says it skipped itself counts as SKIP.
 ReadOnly one that is write protected, PreventAllow and StartStopUnit one that lunserve calls removable (LIO has none),
 MultipathIO one with two portals, GetLBAStatus one of 4096-byte blocks (it asks for the block after the first of those
 unmapped and wants to be told of the first after the last of them, which are the same only where a physical block is one
-logical block). Each test of Sanitize has a disk, on a device that takes 8 MB a second (Reset wants to find an overwrite
-still running after some seconds, and one before it leaves a reservation that the kernel keeps for a moment).
+logical block), Sanitize one on a device that takes 8 MB a second (it wants to find an overwrite still running after some
+seconds). Each test of Sanitize and Reserve6 has its own: the kernel keeps a reservation for a moment after the session
+that had it, which some of them leave to the next.
 `
 
 // write writes the report in Markdown, and returns the tests that lunserve did

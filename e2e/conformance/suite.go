@@ -32,10 +32,11 @@ func families() (tests map[string][]string, err error) {
 }
 
 // runs are the parts in which a family is run: all at once, mostly. The kernel
-// keeps a reservation for a moment after the session that had it, and a test
-// of SANITIZE leaves one to the next.
+// keeps a reservation for a moment after the session that had it, which some
+// tests leave to the next.
 func runs(family string, tests []string) []string {
-	if family == "Sanitize" {
+	switch family {
+	case "Reserve6", "Sanitize":
 		return tests
 	}
 	return []string{"*"}
