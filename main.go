@@ -42,6 +42,7 @@ func main() {
 	// not in death.
 	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), endings...)
+	context.AfterFunc(ctx, stop) // who does not heed the first is killed by the second
 
 	var c cli
 	k, err := parse(&c, os.Args[1:], options(ctx)...)

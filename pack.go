@@ -59,7 +59,7 @@ func (c *packCmd) Run(ctx context.Context) (err error) {
 	start := time.Now()
 	o := c.options(ctx, b)
 	o.ReadOnly = true
-	in, err := backstores.Open(c.In, o)
+	in, err := open(ctx, c.In, o)
 	if err != nil {
 		return err
 	}
@@ -117,24 +117,3 @@ func rate(n int64, d time.Duration) string {
 
 // closing closes c and adds its error to err.
 func closing(c interface{ Close() error }, err *error) { *err = errors.Join(*err, c.Close()) }
-
-// readFlags say how images are read, whichever format they have.
-type readFlags struct {
-	Format     string `enum:"auto,raw,sparse,zstd,simg" default:"auto" help:"Format of the image: ${enum}; auto goes by its contents."`
-	CacheSize  size   `default:"256M" placeholder:"SIZE" help:"Memory for what is decompressed."`
-	ZstdWindow size   `default:"128M" placeholder:"SIZE" help:"Memory that a zstd file without random access may ask for, to be decompressed."`
-	TmpDir     string `name:"tmpdir" default:"/var/tmp" placeholder:"DIR" complete:"dir" help:"Folder for temporary files, as large as an image."`
-}
-
-// options are those of [backstores.Open]. What takes long is shown by b and
-// ends with ctx.
-func (f *readFlags) options(ctx context.Context, b *bar) backstores.Options {
-	return backstores.Options{
-		Format:    f.Format,
-		CacheSize: int64(f.CacheSize),
-		MaxWindow: int64(f.ZstdWindow),
-		TempDir:   f.TmpDir,
-		Notice:    func(line string) { b.clear(); say("%s", line) },
-		Progress:  b.progress(ctx),
-	}
-}

@@ -4,16 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"syscall"
 
-	"github.com/dustin/go-humanize"
-
-	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/configfs"
 )
 
@@ -158,45 +153,4 @@ func (c *serveCmd) bringUp(ctx context.Context, s *service, down *undo) (err err
 		}
 	}
 	return nil
-}
-
-// open opens and locks an image, and says what it is.
-func (c *serveCmd) open(ctx context.Context, path string, down *undo) (*export, error) {
-	real, err := filepath.Abs(path)
-	if err != nil {
-		return nil, err
-	}
-	x := &export{path: path, real: real, blockSize: c.SectorSize, removable: c.Removable}
-	if _, err := os.Stat(path); c.Size > 0 && errors.Is(err, fs.ErrNotExist) {
-		x.created = true
-	}
-	b := newBar()
-	options := c.options(ctx, b)
-	options.ReadOnly, options.Create = c.ReadOnly || c.over(), int64(c.Size)
-	store, err := backstores.Open(path, options)
-	b.clear()
-	if err != nil {
-		return nil, err
-	}
-	x.image, x.store, x.format = store, store, backstores.Describe(store)
-	down.push(func() error {
-		err := errors.Join(backstores.Flush(x.store), x.store.Close())
-		if x.created {
-			err = errors.Join(err, os.Remove(path))
-		}
-		return err
-	})
-	x.store, x.mode, err = c.lay(store, path, c.readFlags, c.ReadOnly)
-	if err != nil {
-		return nil, err
-	}
-	whole := store.Size() / int64(c.SectorSize) * int64(c.SectorSize)
-	if whole == 0 {
-		return nil, fmt.Errorf("%s: less than one block of %d bytes; try truncate -s 1M %[1]s", path, c.SectorSize)
-	}
-	say("%s: %s, %s, %s", path, x.format, humanize.IBytes(uint64(whole)), x.mode)
-	if rest := store.Size() - whole; rest > 0 {
-		say("%s: the last %d bytes are not part of the disk: they fill no block of %d", path, rest, c.SectorSize)
-	}
-	return x, nil
 }
