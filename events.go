@@ -27,9 +27,6 @@ type event struct {
 
 func (l *eventLog) open(w io.Writer) { l.to = json.NewEncoder(w) }
 
-// wanted tells whether anybody reads them.
-func (l *eventLog) wanted() bool { return l.to != nil }
-
 // emit writes an event. It is safe for concurrent use.
 func (l *eventLog) emit(e event) error {
 	if l.to == nil {
