@@ -104,8 +104,10 @@ func (s *server) drain() error {
 	defer func() { s.queue.recycle(c) }()
 	for commands, bytes := 0, 0; ; {
 		taken, err := s.ring.take(c)
-		if m, ok := s.handler.(TaskManager); ok && s.ring.managed {
-			m.TaskManagement(s.ring.reset)
+		if s.ring.managed {
+			if m, ok := s.handler.(TaskManager); ok {
+				m.TaskManagement(s.ring.reset)
+			}
 		}
 		if err != nil || !taken {
 			return errors.Join(err, s.show())
