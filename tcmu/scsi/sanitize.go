@@ -138,8 +138,8 @@ func (d *Disk) sanitize(r request, passes int, erase func(pass int, off, n int64
 		s.running.Store(false)
 		d.medium.settle(s)
 		if err != nil {
-			if err = sanitizeFailed.because(err); d.Report != nil {
-				d.Report(err)
+			if d.Report != nil {
+				d.Report(sanitizeFailed.because(err))
 			}
 			err = sanitizeFailed
 		}
