@@ -98,7 +98,7 @@ bench: build ## the ring and the backstores by themselves, then lunserve beside 
 	@rm $(BENCH)
 
 conformance: build ## libiscsi's test suite on lunserve and on LIO fileio, into e2e/CONFORMANCE.md
-	@$(INSTALL) libiscsi-bin
+	@$(INSTALL) e2fsprogs kmod libiscsi-bin mount
 	CGO_ENABLED=0 $(GO) build -o $(CONFORMANCE)/run ./e2e/conformance
 	@rm -f $(CONFORMANCE)/CONFORMANCE.md
 	e2e/vm -t 3600 -o $(CONFORMANCE) -- $(CONFORMANCE)/run; status=$$?; \
