@@ -34,12 +34,12 @@ type Target struct {
 	LUN     uint64   // the number
 	Portals []string // where it listens, such as "127.0.0.1:3260"; of iSCSI alone
 
-	link string // loopback/naa.…/tpgt_1/lun/lun_0/…
+	lun  string // loopback/naa.…/tpgt_1/lun/lun_0
 	scsi string // the folder of loopback's disk in sysfs
 }
 
 // tpg is loopback/naa.…/tpgt_1.
-func (t Target) tpg() string { return path.Dir(path.Dir(path.Dir(t.link))) }
+func (t Target) tpg() string { return path.Dir(path.Dir(t.lun)) }
 
 // Exports are all that lunserve has made on this machine, whichever process it
 // was, in the order of their HBAs.
@@ -108,17 +108,23 @@ func ringName(hba int, device, config string) string {
 	return fmt.Sprintf("tcm-user/%d/%s/%s", hba, device, config)
 }
 
-// targets are those that have a LUN linked to the device.
+// targets are those that have the device as a LUN. They are found by the
+// number that the kernel gives to a device, and not by the link in the folder
+// of the LUN: as long as that link goes, and nobody answers what the kernel
+// asks of the disk meanwhile, nobody can look into the folder.
 func (m machine) targets(device string) (list []Target) {
 	root := filepath.Join(m.configfs(), "target")
-	for _, link := range m.glob(root, "*/*/*/lun/lun_*/*") {
-		// The kernel shows a relative path, of which the end is certain.
-		if to, err := os.Readlink(link); err != nil || !strings.HasSuffix(to, "/"+device) {
+	index, err := attribute(root, device, "statistics/scsi_dev/indx")
+	if err != nil {
+		return nil
+	}
+	for _, dir := range m.glob(root, "*/*/*/lun/lun_*") {
+		if m.deviceOf(dir) != index {
 			continue
 		}
-		t := Target{link: strings.TrimPrefix(link, root+"/")}
+		t := Target{lun: strings.TrimPrefix(dir, root+"/")}
 		t.Fabric, t.Name, _ = strings.Cut(path.Dir(t.tpg()), "/")
-		t.LUN, _ = strconv.ParseUint(strings.TrimPrefix(path.Base(path.Dir(t.link)), "lun_"), 0, 64)
+		t.LUN, _ = strconv.ParseUint(strings.TrimPrefix(path.Base(t.lun), "lun_"), 0, 64)
 		t.Portals = children(filepath.Join(root, t.tpg(), "np"))
 		if address, err := attribute(root, t.tpg(), "address"); err == nil {
 			t.scsi = filepath.Join(m.sys, "bus/scsi/devices", fmt.Sprintf("%s:%d", address, t.LUN))
@@ -126,6 +132,12 @@ func (m machine) targets(device string) (list []Target) {
 		list = append(list, t)
 	}
 	return list
+}
+
+// deviceOf is the number of the device that a LUN is; empty if it is none.
+func (m machine) deviceOf(lun string) string {
+	index, _ := attribute(lun, "statistics/scsi_port/dev")
+	return index
 }
 
 // children are the names of the folders in a folder, if that is there.

@@ -57,7 +57,7 @@ func TestExportsTellAllOfAnImage(t *testing.T) {
 	e := one(t, k)
 	targets := slices.Clone(e.Targets)
 	for i := range targets {
-		targets[i].link, targets[i].scsi = "", ""
+		targets[i].lun, targets[i].scsi = "", ""
 	}
 	slices.SortFunc(targets, func(a, b Target) int { return len(a.Fabric) - len(b.Fabric) })
 	if want := []Target{

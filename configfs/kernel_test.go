@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,6 +22,8 @@ type kernel struct {
 	ops  []string        // what was done, as a user would type it
 	made map[string]bool // by mkdir and link, and not removed yet
 
+	groups map[string]int // of folders
+
 	failAt   int                          // the operation that fails, counted from 1
 	refuse   func(verb, name string) bool // and those that do besides
 	n        int
@@ -34,7 +37,7 @@ type kernel struct {
 
 // newKernel returns a machine with a target, on which nothing is made yet.
 func newKernel(t testing.TB) *kernel {
-	k := &kernel{root: t.TempDir(), made: make(map[string]bool)}
+	k := &kernel{root: t.TempDir(), made: make(map[string]bool), groups: make(map[string]int)}
 	k.machine = machine{
 		sys:     k.root + "/sys",
 		proc:    k.root + "/proc",
@@ -50,6 +53,8 @@ func newKernel(t testing.TB) *kernel {
 		modprobe:    func(string) error { return nil },
 		hasModprobe: func() bool { return true },
 		listen:      func() (listener, error) { return k, nil },
+		setGroup:    func(path string, id int) error { k.groups[path] = id; return nil },
+		group:       func(path string) int { return k.groups[path] },
 
 		before: k.before,
 		after:  k.after,
@@ -112,7 +117,7 @@ func (k *kernel) before(verb, name string) error {
 func (k *kernel) after(verb, name string) {
 	base := "sys/kernel/config/target/" + name + "/"
 	switch verb {
-	case "read", "chmod":
+	case "read", "chmod", "chown":
 		return
 	case "write":
 		value := k.read("sys/kernel/config/target/" + name)
@@ -134,19 +139,32 @@ func (k *kernel) after(verb, name string) {
 			attrib/hw_block_size attrib/hw_max_sectors`) {
 			k.file(base+a, "")
 		}
+		k.file(base+"statistics/scsi_dev/indx", strings.TrimPrefix(path.Base(path.Dir(name)), "user_")+"\n")
 	case verb == "mkdir" && strings.HasPrefix(name, "loopback/") && depth == 2:
 		k.file(base+"nexus", "")
 		k.file(base+"transport_status", "")
 		k.file(base+"address", "2:0:1\n")
 		os.Mkdir(filepath.Join(k.root, base+"lun"), 0o755)
-	case verb == "link" && !k.noDisk:
-		k.disk(name)
+	case verb == "link":
+		if hba, _, ok := strings.Cut(k.linked(name), "/lunserve-"); ok {
+			k.file(path.Dir(base[:len(base)-1])+"/statistics/scsi_port/dev", strings.TrimPrefix(path.Base(hba), "user_")+"\n")
+		}
+		if !k.noDisk {
+			k.disk(name)
+		}
 	case verb == "unlink":
+		k.gone("sys/kernel/config/target/" + path.Dir(name) + "/statistics")
 		k.gone("sys/bus/scsi/devices/" + addressOf(name))
 	case verb == "rmdir" && strings.HasPrefix(name, "core/") && depth == 2:
 		k.gone("sys/class/uio/uio7")
 		k.gone("dev/uio7")
 	}
+}
+
+// linked is where a link leads to.
+func (k *kernel) linked(name string) string {
+	to, _ := os.Readlink(filepath.Join(k.configfs(), "target", name))
+	return to
 }
 
 // wrote is what the kernel makes of a value.

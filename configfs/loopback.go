@@ -100,9 +100,14 @@ func (l *Loopback) AddLUN(ctx context.Context, n int, dev *Device) (disk string,
 // is scsi, or of all disks of its target while it is not there.
 func (t *tree) offline(tpg, scsi string) error {
 	if !exists(scsi) { // still being looked at, or it was found wanting
-		return t.op("write", tpg+"/transport_status", func(path string) error { return write(path, "offline") })
+		return t.disconnect(tpg)
 	}
 	return tell(scsi+"/state", "offline\n")
+}
+
+// disconnect has the target refuse what the kernel asks of its disks.
+func (t *tree) disconnect(tpg string) error {
+	return t.op("write", tpg+"/transport_status", func(path string) error { return write(path, "offline") })
 }
 
 // uncache has the kernel think that a disk has no cache of its own. When the

@@ -29,6 +29,8 @@ type machine struct {
 	mount       func(dir string) error
 	modprobe    func(module string) error
 	hasModprobe func() bool
+	setGroup    func(path string, id int) error
+	group       func(path string) (id int)
 	listen      func() (listener, error)
 
 	// before and after surround each operation on configfs; nil but in tests.
@@ -52,6 +54,8 @@ var here = machine{
 	mount:       mountConfigfs,
 	modprobe:    modprobe,
 	hasModprobe: func() bool { return exists(modprobePath()) },
+	setGroup:    func(path string, id int) error { return unix.Chown(path, -1, id) },
+	group:       group,
 	listen:      func() (listener, error) { return listenUevents() },
 }
 
@@ -62,6 +66,15 @@ func release() string {
 		return ""
 	}
 	return unix.ByteSliceToString(u.Release[:])
+}
+
+// group is the id of a file's group; 0 if there is no such file.
+func group(path string) int {
+	var st unix.Stat_t
+	if unix.Stat(path, &st) != nil {
+		return 0
+	}
+	return int(st.Gid)
 }
 
 // configfs is where it is mounted. The folder is there if the kernel has it.

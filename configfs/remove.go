@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -35,21 +36,26 @@ func (m machine) remove(e Export) error {
 	case !m.isDying(e.server):
 		return fmt.Errorf("%s: served by lunserve (pid %d); try kill %[2]d", e.Name, e.PID)
 	}
-	r := removal{tree: tree{machine: m}, device: e.device}
+	r := removal{tree: tree{machine: m}, export: e}
 	targets := m.targets(e.device)
-	// As in Device.Reset, and for the same reason in this order.
-	for _, target := range targets {
-		if target.Fabric == "loopback" {
-			r.note(r.offline(target.tpg(), target.scsi))
+	// As in Device.Reset, and for the same reason in this order. A disk that is
+	// on its way out can be taken offline no more, but its target can.
+	for _, t := range targets {
+		if t.Fabric == "loopback" {
+			r.note(r.disconnect(t.tpg()))
+			if err := r.offline(t.tpg(), t.scsi); !errors.Is(err, unix.EINVAL) {
+				r.note(err)
+			}
 		}
 	}
 	if e.UIO != "" {
 		r.note(r.reset(e.device))
 	}
 	serial, _ := attribute(r.path(e.device), "wwn/vpd_unit_serial")
-	for _, target := range targets {
-		r.target(target)
+	for _, t := range targets {
+		r.lun(t)
 	}
+	r.targets()
 	r.rmdir(e.device)
 	r.note(r.leave(path.Dir(e.device)))
 	r.reservations(serial)
@@ -59,7 +65,7 @@ func (m machine) remove(e Export) error {
 // A removal undoes what another process has done.
 type removal struct {
 	tree
-	device string
+	export Export
 	errs   []error
 }
 
@@ -70,90 +76,104 @@ func (r *removal) note(err error) {
 	}
 }
 
-func (r *removal) rmdir(name string)  { r.note(r.op("rmdir", name, unix.Rmdir)) }
-func (r *removal) unlink(name string) { r.note(r.op("unlink", name, unix.Unlink)) }
+func (r *removal) rmdir(name string) { r.note(r.op("rmdir", name, unix.Rmdir)) }
 
-// target takes the device's LUN out of a target, and the target away if it has
-// no other. A link that has not the name that lunserve gives it is somebody
-// else's, and so is all that it is in.
-func (r *removal) target(t Target) {
-	tpg, lun := t.tpg(), path.Dir(t.link)
-	ours := path.Base(t.link) == path.Base(r.device)
-	last := ours && len(r.linked(tpg)) == 1
+// unlink removes the links in a folder that lead to where ends in to.
+func (r *removal) unlink(dir, to string) (found bool) {
+	entries, _ := os.ReadDir(r.path(dir))
+	for _, e := range entries {
+		link := path.Join(dir, e.Name())
+		if at, err := os.Readlink(r.path(link)); err == nil && strings.HasSuffix(at, to) {
+			r.note(r.op("unlink", link, unix.Unlink))
+			found = true
+		}
+	}
+	return found
+}
 
+// lun takes the device out of a target, and the LUN that it was if the target
+// is of lunserve.
+func (r *removal) lun(t Target) {
 	if t.scsi != "" {
 		r.note(r.uncache(t.scsi))
 	}
-	if enable := tpg + "/enable"; last && exists(r.path(enable)) { // of iSCSI alone
-		r.note(r.op("write", enable, func(path string) error { return write(path, "0") }))
-	}
-	for _, acl := range children(r.path(tpg + "/acls")) {
-		acl = path.Join(tpg, "acls", acl)
-		r.unmap(acl, lun, last)
-		if last {
-			r.rmdir(acl)
-		}
-	}
-	r.unlink(t.link)
-	switch {
-	case last:
-		for _, name := range children(r.path(tpg + "/lun")) {
-			r.rmdir(path.Join(tpg, "lun", name))
-		}
-	case ours:
-		r.rmdir(lun)
-		return
-	default:
+	if r.signer(path.Dir(t.tpg())) != r.export.PID {
+		r.unlink(t.lun, "/"+r.export.device)
 		return
 	}
-	for _, portal := range t.Portals {
-		r.rmdir(path.Join(tpg, "np", portal))
-	}
-	switch err := r.op("rmdir", tpg, unix.Rmdir); {
-	case errors.Is(err, unix.EBUSY) && t.Fabric == "vhost":
-		r.note(held(t.Name, tpg, r.path("")))
-		return
-	default:
-		r.note(err)
-	}
-	r.rmdir(path.Dir(tpg))
-	if r.isShared(t.Fabric) {
-		r.note(r.leave(t.Fabric))
-	}
-}
-
-// linked are the LUNs of a target that have a device.
-func (r *removal) linked(tpg string) (luns []string) {
-	for _, name := range children(r.path(tpg + "/lun")) {
-		entries, _ := os.ReadDir(r.path(path.Join(tpg, "lun", name)))
-		for _, e := range entries {
-			if e.Type() == fs.ModeSymlink {
-				luns = append(luns, name)
+	for _, acl := range r.list(t.tpg() + "/acls") {
+		for _, mapped := range r.list(acl) {
+			if r.unlink(mapped, "/"+t.lun) {
+				r.rmdir(mapped)
 			}
 		}
 	}
-	return luns
+	r.unlink(t.lun, "/"+r.export.device)
+	r.rmdir(t.lun)
 }
 
-// unmap takes what an initiator sees a LUN by out of its ACL, or all of them.
-func (r *removal) unmap(acl, lun string, all bool) {
-	for _, name := range children(r.path(acl)) {
-		if !strings.HasPrefix(name, "lun_") {
+// list are the folders in a folder, which one can make.
+func (r *removal) list(dir string) (folders []string) {
+	for _, name := range children(r.path(dir)) {
+		folders = append(folders, path.Join(dir, name))
+	}
+	return folders
+}
+
+// targets takes away those that the process has left without a LUN. It may have
+// come no further when it was killed, or as far as that again.
+func (r *removal) targets() {
+	exports, _ := r.exports()
+	for _, e := range exports {
+		if e.Alive && e.PID == r.export.PID {
+			return // another, of the same id; it is yet to be sorted out which are its
+		}
+	}
+	for _, fabric := range r.list("") {
+		if !r.isShared(fabric) {
 			continue
 		}
-		mapped, found := path.Join(acl, name), all
-		entries, _ := os.ReadDir(r.path(mapped))
-		for _, e := range entries {
-			link := path.Join(mapped, e.Name())
-			if to, err := os.Readlink(r.path(link)); err == nil && (all || strings.HasSuffix(to, "/"+lun)) {
-				r.unlink(link)
-				found = true
+		for _, target := range r.list(fabric) {
+			if r.signer(target) == r.export.PID {
+				r.target(target)
 			}
 		}
-		if found {
-			r.rmdir(mapped)
-		}
+		r.note(r.leave(fabric))
 	}
+}
+
+// target takes a target away, unless there are other devices in it.
+func (r *removal) target(target string) {
+	for _, tpg := range r.list(target) {
+		if !strings.HasPrefix(path.Base(tpg), "tpgt_") {
+			continue
+		}
+		luns := r.list(tpg + "/lun")
+		if slices.ContainsFunc(luns, func(lun string) bool { return r.deviceOf(r.path(lun)) != "" }) {
+			return
+		}
+		if enable := tpg + "/enable"; exists(r.path(enable)) { // of iSCSI alone
+			r.note(r.op("write", enable, func(path string) error { return write(path, "0") }))
+		}
+		for _, acl := range r.list(tpg + "/acls") {
+			for _, mapped := range r.list(acl) {
+				if strings.HasPrefix(path.Base(mapped), "lun_") {
+					r.rmdir(mapped)
+				}
+			}
+			r.rmdir(acl)
+		}
+		for _, name := range append(luns, r.list(tpg+"/np")...) {
+			r.rmdir(name)
+		}
+		err := r.op("rmdir", tpg, unix.Rmdir)
+		if errors.Is(err, unix.EBUSY) && strings.HasPrefix(target, "vhost/") {
+			r.note(held(path.Base(target), tpg, r.path("")))
+			return
+		}
+		r.note(err)
+	}
+	r.rmdir(target)
 }
 
 // reservations takes away the place of the device's, unless another lunserve

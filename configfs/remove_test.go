@@ -1,9 +1,11 @@
 package configfs
 
 import (
+	"cmp"
 	"errors"
 	"net/netip"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -34,28 +36,28 @@ func TestRemoveTakesAllThatWasLeft(t *testing.T) {
 	}
 	const dev, link = "core/user_0/lunserve-my_disk_1.img-0000000a", "lunserve-my_disk_1.img-0000000a"
 	same(t, k.ops, []string{
+		`echo -n "offline" > loopback/` + wwn + "/tpgt_1/transport_status",
 		`echo -n "1" > ` + dev + "/action/block_dev",
 		`echo -n "2" > ` + dev + "/action/reset_ring",
 
-		`echo -n "0" > iscsi/` + iqn + "/tpgt_1/enable",
 		"unlink iscsi/" + iqn + "/tpgt_1/acls/iqn.2001-04.com.example:me/lun_0/lun",
 		"rmdir iscsi/" + iqn + "/tpgt_1/acls/iqn.2001-04.com.example:me/lun_0",
-		"rmdir iscsi/" + iqn + "/tpgt_1/acls/iqn.2001-04.com.example:me",
 		"unlink iscsi/" + iqn + "/tpgt_1/lun/lun_0/" + link,
 		"rmdir iscsi/" + iqn + "/tpgt_1/lun/lun_0",
+		"unlink loopback/" + wwn + "/tpgt_1/lun/lun_1/" + link,
+		"rmdir loopback/" + wwn + "/tpgt_1/lun/lun_1",
+		"unlink vhost/" + wwn + "/tpgt_1/lun/lun_0/" + link,
+		"rmdir vhost/" + wwn + "/tpgt_1/lun/lun_0",
+
+		`echo -n "0" > iscsi/` + iqn + "/tpgt_1/enable",
+		"rmdir iscsi/" + iqn + "/tpgt_1/acls/iqn.2001-04.com.example:me",
 		"rmdir iscsi/" + iqn + "/tpgt_1/np/" + portal.String(),
 		"rmdir iscsi/" + iqn + "/tpgt_1",
 		"rmdir iscsi/" + iqn,
 		"rmdir iscsi",
-
-		"unlink loopback/" + wwn + "/tpgt_1/lun/lun_1/" + link,
-		"rmdir loopback/" + wwn + "/tpgt_1/lun/lun_1",
 		"rmdir loopback/" + wwn + "/tpgt_1",
 		"rmdir loopback/" + wwn,
 		"rmdir loopback",
-
-		"unlink vhost/" + wwn + "/tpgt_1/lun/lun_0/" + link,
-		"rmdir vhost/" + wwn + "/tpgt_1/lun/lun_0",
 		"rmdir vhost/" + wwn + "/tpgt_1",
 		"rmdir vhost/" + wwn,
 		"rmdir vhost",
@@ -73,14 +75,20 @@ func TestRemoveTakesAllThatWasLeft(t *testing.T) {
 	same(t, k.ops, nil)
 }
 
-// Wherever it was killed on its way up or down, nothing of the device stays. A
-// target that has no LUN yet, or none any more, is nobody's.
-func TestRemoveTakesTheDeviceOfWhoeverWasKilled(t *testing.T) {
+// Wherever it was killed on its way up or down, nothing stays, except where it
+// had just made a folder and had not yet said whose that is.
+func TestRemoveTakesWhatIsHalfMade(t *testing.T) {
 	for n, ended := 1, false; !ended; n++ {
 		k := iscsiKernel(t)
+		empty := k.snapshot(t)
+		var at, unsigned string
 		before := k.machine.before
 		k.machine.before = func(verb, name string) error {
-			if k.n == n {
+			if k.n+1 == n {
+				at = verb + " " + name
+				if verb == "chmod" || verb == "chown" {
+					unsigned = name
+				}
 				panic("killed")
 			}
 			return before(verb, name)
@@ -98,18 +106,19 @@ func TestRemoveTakesTheDeviceOfWhoeverWasKilled(t *testing.T) {
 		k.gone("proc")
 		list, err := k.exports()
 		if err != nil || len(list) > 1 {
-			t.Fatalf("killed at step %d: exports() = %+v, %v", n, list, err)
+			t.Fatalf("killed at %s: exports() = %+v, %v", at, list, err)
 		}
 		for _, e := range list {
 			if err := k.remove(e); err != nil {
-				t.Errorf("killed at step %d: remove() = %v", n, err)
+				t.Errorf("killed at %s: remove() = %v", at, err)
 			}
 		}
-		if left := k.glob(k.configfs(), "target/core/user_*/*"); len(left) > 0 {
-			t.Errorf("killed at step %d: left %q", n, left)
+		os.Remove(filepath.Join(k.configfs(), "target", cmp.Or(unsigned, "core/user_0")))
+		if fabric := path.Dir(unsigned); unsigned != "" && fabric != "." {
+			os.Remove(filepath.Join(k.configfs(), "target", fabric))
 		}
-		if left := k.glob(k.configfs(), "target/*/*/*/lun/*/lunserve-*"); len(left) > 0 {
-			t.Errorf("killed at step %d: left %q", n, left)
+		if after := k.snapshot(t); after != empty && !ended {
+			t.Errorf("killed at %s, left:\n%s", at, after)
 		}
 	}
 }
@@ -210,6 +219,24 @@ func TestRemoveLeavesOthersTargets(t *testing.T) {
 	}
 	if exists(root, "core/user_0") {
 		t.Error("the device is still there")
+	}
+}
+
+// A target without a LUN may be another lunserve's, which is not done with it.
+func TestRemoveLeavesTheTargetsOfOtherProcesses(t *testing.T) {
+	k := iscsiKernel(t)
+	serving(t, k)
+	const other = "naa.5001405000000000"
+	if _, err := k.newLoopback(other); err != nil {
+		t.Fatal(err)
+	}
+	k.groups[k.configfs()+"/target/loopback/"+other]++
+	k.gone("proc")
+	if err := k.remove(one(t, k)); err != nil {
+		t.Error(err)
+	}
+	if left := children(k.configfs() + "/target/loopback"); !slices.Equal(left, []string{other}) {
+		t.Errorf("left are %q", left)
 	}
 }
 

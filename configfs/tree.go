@@ -75,11 +75,23 @@ func (t *tree) share(name, child string) {
 		t.enter(name)
 		t.mkdir(child)
 		if !errors.Is(t.err, fs.ErrNotExist) || exists(t.path(name)) || tries == 10 {
+			t.sign(child)
 			return
 		}
 		t.err, t.undo = nil, t.undo[:mark]
 	}
 }
+
+// sign says whose a folder is: its group is the process that made it, which is
+// the one thing that the kernel keeps there and has no use for itself.
+func (t *tree) sign(name string) {
+	if t.err == nil {
+		t.err = t.op("chown", name, func(path string) error { return t.setGroup(path, os.Getpid()) })
+	}
+}
+
+// signer is the process that made a folder.
+func (t *tree) signer(name string) (pid int) { return t.group(t.path(name)) }
 
 // enter is the first half of share.
 func (t *tree) enter(name string) {
