@@ -41,6 +41,7 @@ var witnesses = map[string]string{
 	"strace":             "strace",
 	"sync":               "coreutils",
 	"umount":             "mount",
+	"unshare":            "util-linux",
 	"xfs_repair":         "xfsprogs",
 	"zstd":               "zstd",
 }

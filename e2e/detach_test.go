@@ -1,0 +1,163 @@
+package e2e
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A listed is a disk as lunserve list --json has it.
+type listed struct {
+	Name, Image, Device string
+	PID                 int
+	Dead                bool
+	Users               []string
+}
+
+// list is the disks of all lunserves.
+func list(t *testing.T) (disks []listed) {
+	t.Helper()
+	d := json.NewDecoder(strings.NewReader(run(t, binary, "list", "--json")))
+	for d.More() {
+		var disk listed
+		if err := d.Decode(&disk); err != nil {
+			t.Fatal(err)
+		}
+		disks = append(disks, disk)
+	}
+	return disks
+}
+
+// died is the one disk there is, whose lunserve was killed.
+func died(t *testing.T) listed {
+	t.Helper()
+	disks := list(t)
+	if len(disks) != 1 || !disks[0].Dead {
+		t.Fatalf("listed are %+v, want one dead", disks)
+	}
+	return disks[0]
+}
+
+// detaches takes away what a killed lunserve left, for which nothing is waited
+// that nobody answers.
+func detaches(t *testing.T, disk listed) {
+	t.Helper()
+	began := time.Now()
+	run(t, binary, "detach", "--force", disk.Name)
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("it took %v to take away %s", took, disk.Name)
+	}
+}
+
+// What is left of a lunserve that was killed in the middle of writes can be
+// taken away, and whoever waits for the disk gets an error.
+func TestDetachTakesWhatAKilledServerLeft(t *testing.T) {
+	needTarget(t)
+	image, mnt := newImage(t, tmpfsDir(t), 64<<20), t.TempDir()
+	before := traces(t)
+	s := start(t, image)
+	run(t, "mkfs.ext4", "-q", s.disks[0])
+	mount(t, s.disks[0], mnt)
+	if err := os.WriteFile(filepath.Join(mnt, "flushed"), noise(3<<20, 1), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "sync", "--file-system", mnt)
+	load := exec.Command("fio", "--name=load", "--directory="+mnt, "--size=16m", "--rw=randwrite", "--bs=4k",
+		"--fsync=16", "--time_based", "--runtime=600")
+	if err := load.Start(); err != nil {
+		t.Fatal(err)
+	}
+	waited := make(chan error, 1)
+	go func() { waited <- load.Wait() }()
+	if err := os.WriteFile(filepath.Join(mnt, "dirty"), noise(8<<20, 2), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.stop(syscall.SIGKILL)
+
+	disk := died(t)
+	if disk.Device != s.disks[0] || disk.PID != s.cmd.Process.Pid || len(disk.Users) == 0 {
+		t.Errorf("listed is %+v, want %s of process %d, in use", disk, s.disks[0], s.cmd.Process.Pid)
+	}
+	if out := fails(t, binary, "detach", image); !strings.Contains(out, "mounted on "+mnt) {
+		t.Errorf("detach says: %s", out)
+	}
+	detaches(t, disk)
+	select {
+	case err := <-waited:
+		if err == nil {
+			t.Error("fio has seen no error")
+		}
+	case <-time.After(patience):
+		t.Errorf("fio still waits for the disk, %v after it has gone", patience)
+		load.Process.Kill()
+	}
+	run(t, "umount", mnt)
+	sameTraces(t, before)
+
+	// All that was flushed is there.
+	s = start(t, image)
+	mount(t, s.disks[0], mnt)
+	holds(t, filepath.Join(mnt, "flushed"), 0, noise(3<<20, 1))
+	run(t, "umount", mnt)
+	run(t, "e2fsck", "-fn", s.disks[0])
+	s.ends()
+}
+
+// Targets of all fabrics go, with the initiators that they have.
+func TestDetachTakesTheTargetsOfAKilledServer(t *testing.T) {
+	needTarget(t)
+	dir := tmpfsDir(t)
+	i := newInitiator(t)
+	s := launch(t, exec.Command(binary, "--loopback", "--iscsi", "--vhost", "--allow="+itsName,
+		newImage(t, dir, 16<<20), newImage(t, dir, 16<<20)))
+	var lines []string
+	for range 5 { // two paths, two URLs, a WWPN
+		lines = append(lines, s.line())
+	}
+	n := i.node(itsName, lines[2])
+	disk := n.login()
+	load := exec.Command("fio", "--name=load", "--filename="+disk, "--rw=randwrite", "--bs=4k", "--direct=1",
+		"--ioengine=libaio", "--iodepth=16", "--time_based", "--runtime=600")
+	if err := load.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		load.Process.Kill()
+		load.Wait()
+	}()
+	i.eventually(func() bool {
+		stat := strings.Fields(sys(t, disk, "stat"))
+		return len(stat) > 4 && len(stat[4]) > 2 // writes
+	})
+	s.stop(syscall.SIGKILL)
+	for left, d := range list(t) {
+		detaches(t, d)
+		targets := glob(t, configfs+"/*/*/tpgt_1")
+		if want := 3 * (1 - left); len(targets) != want { // they go with the last
+			t.Errorf("%d targets after %d disks: %q", len(targets), left+1, targets)
+		}
+	}
+	load.Process.Kill()
+	n.logout()
+}
+
+// The ids of processes are others in every container.
+func TestDetachLeavesWhatIsServedInAnotherContainer(t *testing.T) {
+	needTarget(t)
+	need(t, "unshare")
+	image := newImage(t, tmpfsDir(t), 1<<20)
+	// unshare does not pass a signal on, but has lunserve get one when it is killed.
+	s := launch(t, exec.Command("unshare", "--pid", "--fork", "--mount-proc", "--kill-child=SIGTERM", binary, image))
+	disk := s.line()
+	if out := fails(t, binary, "detach", "--force", image); !strings.Contains(out, "served by a process that cannot be seen from here") {
+		t.Errorf("detach says: %s", out)
+	}
+	write(t, disk, 0, noise(1<<20, 1))
+	s.stop(syscall.SIGKILL)
+	holds(t, image, 0, noise(1<<20, 1))
+}
