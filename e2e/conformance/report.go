@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,13 +18,26 @@ import (
 // A report is what came of all tests, by peer and family.
 type report map[string]map[string]results
 
-func newReport() report { return make(report) }
-
-func (r report) add(peer, family string, x results) {
-	if r[peer] == nil {
-		r[peer] = make(map[string]results)
+// read makes a report of the logs in dir, each in a folder of the peer's name
+// by the family's.
+func read(dir string) (report, error) {
+	logs, err := filepath.Glob(filepath.Join(dir, "*/*.log"))
+	if err != nil {
+		return nil, err
 	}
-	r[peer][family] = x
+	r := make(report)
+	for _, log := range logs {
+		text, err := os.ReadFile(log)
+		if err != nil {
+			return nil, err
+		}
+		peer := filepath.Base(filepath.Dir(log))
+		if r[peer] == nil {
+			r[peer] = make(map[string]results)
+		}
+		r[peer][strings.TrimSuffix(filepath.Base(log), ".log")] = parse(text)
+	}
+	return r, nil
 }
 
 // kernels tells whether the kernel answers the commands that a family is about:
@@ -40,7 +55,7 @@ const preface = `# Conformance
 
 Written by ` + "`make conformance`" + `: %s against lunserve's disks, and against LIO fileio, the kernel's own,
 on Linux %s in the same boot. A test that says it skipped itself counts as SKIP. Every family has a new disk of 64 MiB:
-ReadOnly one that is write protected, PreventAllow and StartStopUnit one that lunserve calls removable (LIO has none),
+ReadOnly one that is write protected, PreventAllow one that lunserve calls removable (LIO has none),
 MultipathIO one with two portals, GetLBAStatus one of 4096-byte blocks (it asks for the block after the first of those
 unmapped and wants to be told of the first after the last of them, which are the same only where a physical block is one
 logical block), Sanitize one on a device that takes 8 MB a second (it wants to find an overwrite still running after some

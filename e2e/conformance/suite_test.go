@@ -1,7 +1,9 @@
 package main
 
 import (
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -89,11 +91,24 @@ func TestReasonsAreFound(t *testing.T) {
 }
 
 func TestEachRowIsExplainedOrReported(t *testing.T) {
-	r := newReport()
-	r.add("lunserve", "Family", results{{"A", passed, ""}, {"B", failed, "[FAILED] x|y"}})
-	r.add("LIO fileio", "Family", results{{"A", passed, ""}, {"B", passed, ""}})
-	r.add("lunserve", "ProutClear", results{{"A", passed, ""}})
-	r.add("LIO fileio", "ProutClear", results{{"A", skipped, "x"}})
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"lunserve/Family.log":       "  Test: A ...passed\nRun Summary:\n\n  Test: B ...    [FAILED] x|y\nFAILED\n", // of two runs
+		"LIO fileio/Family.log":     "  Test: A ...passed\n  Test: B ...passed\n",
+		"lunserve/ProutClear.log":   "  Test: A ...passed\n",
+		"LIO fileio/ProutClear.log": "  Test: A ...    [SKIPPED] x\npassed\n",
+	} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := read(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
 	var b strings.Builder
 	unexplained, err := r.write(&b)
 	if err != nil {
