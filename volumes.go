@@ -41,8 +41,7 @@ func volumes(r io.ReaderAt, size int64) ([]volume, error) {
 	if whole.Kind != "" && p.err == nil && !strings.HasPrefix(whole.Kind, "iso") {
 		return []volume{whole}, nil
 	}
-	parts := p.gpt()
-	table := "GPT"
+	parts, table := p.gpt(), "GPT"
 	if parts == nil {
 		parts, table = p.mbr(), "MBR"
 	}
