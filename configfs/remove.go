@@ -42,7 +42,9 @@ func (m machine) remove(e Export) error {
 	// on its way out can be taken offline no more, but its target can.
 	for _, t := range targets {
 		if t.Fabric == "loopback" {
-			r.note(r.disconnect(t.tpg()))
+			if r.isOurs(t) {
+				r.note(r.disconnect(t.tpg()))
+			}
 			if err := r.offline(t.tpg(), t.scsi); !errors.Is(err, unix.EINVAL) {
 				r.note(err)
 			}
@@ -91,13 +93,16 @@ func (r *removal) unlink(dir, to string) (found bool) {
 	return found
 }
 
-// lun takes the device out of a target, and the LUN that it was if the target
-// is of lunserve.
+// isOurs tells whether the process made the target.
+func (r *removal) isOurs(t Target) bool { return r.signer(path.Dir(t.tpg())) == r.export.PID }
+
+// lun takes the device out of a target, and the LUN that it was if the process
+// made that.
 func (r *removal) lun(t Target) {
 	if t.scsi != "" {
 		r.note(r.uncache(t.scsi))
 	}
-	if r.signer(path.Dir(t.tpg())) != r.export.PID {
+	if !r.isOurs(t) {
 		r.unlink(t.lun, "/"+r.export.device)
 		return
 	}
