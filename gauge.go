@@ -8,7 +8,7 @@ import (
 	"github.com/lunserve/lunserve/tcmu/scsi"
 )
 
-// Rates are what a disk does in a second, measured over some time.
+// rates are what a disk does in a second, measured over some time.
 type rates struct {
 	Reads        float64 `json:"reads"`
 	Writes       float64 `json:"writes"`

@@ -111,6 +111,26 @@ func (s *service) tell() {
 	}
 }
 
+// resize gives each disk the size that its image has now, and says so.
+func (s *service) resize() {
+	for _, x := range s.exports {
+		before, after, err := x.resize(0)
+		switch {
+		case err != nil:
+			warn("%v", oneLine(err))
+		case after == before:
+			say("%s: is as long as it was, %s", x.title(), humanize.IBytes(uint64(after)))
+		default:
+			say("%s: is %s now, was %s", x.title(), humanize.IBytes(uint64(after)), humanize.IBytes(uint64(before)))
+		}
+		if after < before {
+			for _, user := range x.users() {
+				warn("%s, and what it had after the first %s bytes is gone", user, humanize.Comma(after))
+			}
+		}
+	}
+}
+
 // leave is the end, from which disks in use are not spared.
 func (s *service) leave() error {
 	if users := s.users(); users != "" {
