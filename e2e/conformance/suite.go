@@ -159,10 +159,8 @@ func parse(text []byte) (r results) {
 		end := len(text)
 		if i+1 < len(marks) {
 			end = marks[i+1][0]
-		} else if n := bytes.Index(text, []byte("Run Summary:")); n > m[1] {
-			end = n
 		}
-		body := text[m[0]:end]
+		body, _, _ := bytes.Cut(text[m[0]:end], []byte("Run Summary:")) // after which another run may begin
 		x := result{test: string(text[m[2]:m[3]])}
 		v := verdict.FindSubmatch(body)
 		switch {

@@ -93,7 +93,7 @@ func TestReasonsAreFound(t *testing.T) {
 func TestEachRowIsExplainedOrReported(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{
-		"lunserve/Family.log":       "  Test: A ...passed\nRun Summary:\n\n  Test: B ...    [FAILED] x|y\nFAILED\n", // of two runs
+		"lunserve/Family.log":       "  Test: A ...passed\nRun Summary:\n\n    [SKIPPED] x\n  Test: B ...    [FAILED] x|y\nFAILED\n", // of two runs
 		"LIO fileio/Family.log":     "  Test: A ...passed\n  Test: B ...passed\n",
 		"lunserve/ProutClear.log":   "  Test: A ...passed\n",
 		"LIO fileio/ProutClear.log": "  Test: A ...    [SKIPPED] x\npassed\n",
