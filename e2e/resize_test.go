@@ -104,7 +104,7 @@ func TestSnapshotSaysThatItIsNotResized(t *testing.T) {
 	s := start(t, "-s", "--tmpdir="+filepath.Dir(image), image)
 	truncate(t, image, 32<<20)
 	s.signal(syscall.SIGHUP)
-	s.stderr.await(t, `(?m)^lunserve: `+image+`: stays as long as it is; only raw images without --snapshot and --overlay can be resized$`)
+	s.stderr.await(t, `(?m)^lunserve: warning: `+image+`: stays as long as it is; only raw images without --snapshot and --overlay can be resized$`)
 	hasBytes(t, s.disks[0], 16<<20)
 	s.ends()
 }
