@@ -47,9 +47,6 @@ func parse(c *cli, args []string, options ...kong.Option) (*kong.Context, error)
 // meant is the subcommand of which a word is likely to be a misspelling, or
 // --help or --version: none if it is a subcommand, or an image.
 func meant(word string, app *kong.Application) (name string) {
-	if _, err := os.Lstat(word); !errors.Is(err, fs.ErrNotExist) {
-		return ""
-	}
 	nearest := 1 + min(2, len(word)/3)
 	consider := func(other, typed string) {
 		if d := distance(word, other); d < nearest {
@@ -64,6 +61,12 @@ func meant(word string, app *kong.Application) (name string) {
 	}
 	for _, f := range app.Flags {
 		consider(f.Name, "--"+f.Name)
+	}
+	// Only now: its storage may not answer.
+	if name != "" {
+		if _, err := os.Lstat(word); !errors.Is(err, fs.ErrNotExist) {
+			return ""
+		}
 	}
 	return name
 }
