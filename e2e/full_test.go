@@ -35,7 +35,7 @@ func TestStorageIsFull(t *testing.T) {
 				t.Errorf("writing more than there is space for: %v", err)
 			}
 			f.Close()
-			s.stderr.await(t, `(?m)^lunserve: `+image+`: write \d+ bytes at \d+: no space left on device`)
+			s.stderr.await(t, `(?m)^lunserve: warning: `+image+`: write \d+ bytes at \d+: no space left on device`)
 			holds(t, disk, 0, noise(8<<20, 1))
 
 			run(t, "blkdiscard", "--offset=16MiB", disk)
