@@ -334,7 +334,6 @@ func TestBadTargetsAreRefused(t *testing.T) {
 	const taken = "iqn.2001-04.com.example:taken"
 	s, _ := startISCSI(t, "--iqn="+taken, newImage(t, tmpfsDir(t), 1<<20))
 	for _, tt := range []struct{ want, flag string }{
-		{"0.0.0.0:3260: whoever reaches this address could read and write the disk; try --chap-file FILE, --allow IQN, or --open if that is meant", "--portal=0.0.0.0"},
 		{"192.0.2.1:3260: not an address of this machine: cannot assign requested address; try ip address", "--portal=192.0.2.1 --open"},
 		{taken + ": the kernel has a target of this name: file already exists; try another --iqn, or targetcli ls /iscsi", "--iqn=" + taken},
 		{"disk: not an iSCSI name; try one like iqn.2001-04.com.example:disk", "--iqn=disk"},
@@ -346,6 +345,8 @@ func TestBadTargetsAreRefused(t *testing.T) {
 	} {
 		refused(t, "lunserve: "+tt.want, append(strings.Fields(tt.flag), "--iscsi", image)...)
 	}
-	refused(t, "lunserve: --open says nothing without --iscsi; try adding that", "--open", image)
+	misused(t, "lunserve: --open says nothing without --iscsi; try adding that", "--open", image)
+	misused(t, "lunserve: 0.0.0.0:3260: whoever reaches this address could read and write the disk; "+
+		"try --chap-file FILE, --allow IQN, or --open if that is meant", "--iscsi", "--portal=0.0.0.0", image)
 	s.ends()
 }

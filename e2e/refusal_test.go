@@ -14,17 +14,29 @@ func refused(t *testing.T, want string, args ...string) {
 	refusedAs(t, regexp.QuoteMeta(want), exec.Command(binary, args...))
 }
 
+// misused is refused for a command line that makes no sense, which shows in the
+// exit status.
+func misused(t *testing.T, want string, args ...string) {
+	t.Helper()
+	endsWith(t, 2, regexp.QuoteMeta(want), exec.Command(binary, args...))
+}
+
 // refusedAs is refused for a command that becomes lunserve, and a pattern.
 func refusedAs(t *testing.T, want string, cmd *exec.Cmd) {
 	t.Helper()
+	endsWith(t, 1, want, cmd)
+}
+
+func endsWith(t *testing.T, want int, pattern string, cmd *exec.Cmd) {
+	t.Helper()
 	before := traces(t)
 	s := launch(t, cmd)
-	if status := s.wait(); status != 1 {
-		t.Errorf("%v: exit status %d, want 1", cmd.Args, status)
+	if status := s.wait(); status != want {
+		t.Errorf("%v: exit status %d, want %d", cmd.Args, status, want)
 	}
 	lines := strings.Split(strings.TrimSpace(s.stderr.String()), "\n")
-	if last := lines[len(lines)-1]; !regexp.MustCompile("^(?:" + want + ")$").MatchString(last) {
-		t.Errorf("%v:\nsaid %s\nwant %s", cmd.Args, last, want)
+	if last := lines[len(lines)-1]; !regexp.MustCompile("^(?:" + pattern + ")$").MatchString(last) {
+		t.Errorf("%v:\nsaid %s\nwant %s", cmd.Args, last, pattern)
 	}
 	sameTraces(t, before)
 }
