@@ -16,8 +16,17 @@ type process struct {
 	started uint64 // as /proc/PID/stat has it; 0 is not known
 }
 
-// self is this one.
-func (m machine) self() process { return process{os.Getpid(), m.started(os.Getpid())} }
+// self is this one, by the id that those have for it who see the same /proc: in
+// a container that can be another than its own.
+func (m machine) self() process {
+	pid := os.Getpid()
+	if link, err := os.Readlink(filepath.Join(m.proc, "self")); err == nil {
+		if n, err := strconv.Atoi(link); err == nil {
+			pid = n
+		}
+	}
+	return process{pid, m.started(pid)}
+}
 
 // String is how a Device says who serves it, and parseProcess the way back.
 func (p process) String() string { return fmt.Sprintf("lunserve pid %d since %d", p.pid, p.started) }
