@@ -21,15 +21,10 @@ type mover struct {
 	pace  pace
 }
 
-const (
-	// Preadv2 and Pwritev2 allocate when they are given more.
-	atOnce = 8
-
-	// NoWait moves no more than this. The copy of a longer vector is a wait
-	// for those behind it too. Not yet measured; 1 MiB is the longest command
-	// that is usual.
-	longest = 1 << 20
-)
+// NoWait moves no more than this. The copy of a longer vector is a wait for
+// those behind it too. Not yet measured; 1 MiB is the longest command that is
+// usual.
+const longest = 1 << 20
 
 // move moves the n bytes of bufs. Durable is not its business.
 func (m *mover) move(bufs [][]byte, off, n int64, f Flag) error {
@@ -80,7 +75,7 @@ func (m *mover) run(bufs [][]byte, off int64, flags int, now bool) error {
 		case len(bufs) == 1 && flags == 0:
 			n, err = m.one(m.fd, bufs[0], off) // has no vector to copy in
 		default:
-			n, err = m.many(m.fd, bufs[:min(len(bufs), atOnce)], off, flags)
+			n, err = m.many(m.fd, bufs[:min(len(bufs), manyAtOnce)], off, flags)
 		}
 		switch {
 		case err == unix.EINTR:

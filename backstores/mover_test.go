@@ -31,7 +31,7 @@ func (f *fakeFile) mover() *mover {
 			return f.call([][]byte{p}, off, -1)
 		},
 		many: func(_ int, bufs [][]byte, off int64, flags int) (int, error) {
-			if len(bufs) > atOnce {
+			if len(bufs) > manyAtOnce {
 				f.t.Errorf("%d buffers in one call", len(bufs))
 			}
 			return f.call(bufs, off, flags)

@@ -24,7 +24,7 @@ type raw struct {
 func (r *raw) open(path string, fd int, size, block int64) {
 	r.path, r.fd, r.block = path, fd, block
 	r.size.Store(size)
-	r.reads.fd, r.reads.one, r.reads.many, r.reads.now = fd, unix.Pread, unix.Preadv2, preadv2.now
+	r.reads.fd, r.reads.one, r.reads.many, r.reads.now = fd, unix.Pread, preadv2.wait, preadv2.now
 	r.reads.pace.expect(copyTime(fd))
 }
 

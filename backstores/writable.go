@@ -13,7 +13,7 @@ type writableRaw struct {
 
 func (w *writableRaw) open(path string, fd int, size, block int64) {
 	w.raw.open(path, fd, size, block)
-	w.writes.fd, w.writes.one, w.writes.many, w.writes.now = fd, unix.Pwrite, unix.Pwritev2, pwritev2.now
+	w.writes.fd, w.writes.one, w.writes.many, w.writes.now = fd, unix.Pwrite, pwritev2.wait, pwritev2.now
 	w.writes.pace.expect(copyTime(fd))
 }
 
@@ -55,7 +55,7 @@ func (w *writableRaw) WriteVec(bufs [][]byte, off int64, f Flag) error {
 func (w *writableRaw) writeDurable(bufs [][]byte, off int64) error {
 	w.syncs.begin()
 	var sync error = unix.EOPNOTSUPP
-	if len(bufs) <= atOnce {
+	if len(bufs) <= manyAtOnce {
 		if sync = w.writes.run(bufs, off, unix.RWF_DSYNC, false); sync == nil {
 			return w.syncs.end(nil)
 		}
