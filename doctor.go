@@ -49,6 +49,7 @@ func (c *doctorCmd) Run(ctx context.Context) error {
 		}
 	}
 	found = append(found, c.room(need))
+	found = append(found, leftovers()...)
 
 	all := []symptom{}
 	failed := 0
@@ -89,6 +90,18 @@ func (c *doctorCmd) room(need int64) configfs.Finding {
 		f.Is += ", which may take " + humanize.IBytes(uint64(need))
 	}
 	return f
+}
+
+// leftovers are the disks of lunserves that were killed.
+func leftovers() (all []configfs.Finding) {
+	exports, _ := configfs.Exports() // what is wrong with configfs is found elsewhere
+	for _, e := range exports {
+		if !e.Alive {
+			why := fmt.Errorf("its lunserve was killed; try lunserve detach %s", e.Name)
+			all = append(all, configfs.Finding{About: e.Name, Err: why, Minor: true})
+		}
+	}
+	return all
 }
 
 func newSymptom(f configfs.Finding) symptom {

@@ -83,6 +83,9 @@ func TestDetachTakesWhatAKilledServerLeft(t *testing.T) {
 	if disk.Device != s.disks[0] || disk.PID != s.cmd.Process.Pid || len(disk.Users) == 0 {
 		t.Errorf("listed is %+v, want %s of process %d, in use", disk, s.disks[0], s.cmd.Process.Pid)
 	}
+	if said := run(t, binary, "doctor"); !strings.Contains(said, "its lunserve was killed; try lunserve detach "+disk.Name+"\n") {
+		t.Errorf("doctor says\n%s", said)
+	}
 	if out := fails(t, binary, "detach", image); !strings.Contains(out, "mounted on "+mnt) {
 		t.Errorf("detach says: %s", out)
 	}
