@@ -23,9 +23,15 @@ func (c *detachCmd) Run(ctx context.Context) error {
 	named := func(k known) bool {
 		return slices.ContainsFunc(found, func(f known) bool { return f.Name == k.Name })
 	}
-	var ends []known // one disk of each process
+	var ends []known // a disk of each process, and all dead ones
+	ended := make(map[string]bool)
 	for _, k := range found {
-		if k.Dead || !slices.ContainsFunc(ends, func(e known) bool { return e.PID == k.PID && e.Name != k.Name }) {
+		what := k.Name
+		if !k.Dead {
+			what = fmt.Sprint(k.PID)
+		}
+		if !ended[what] {
+			ended[what] = true
 			ends = append(ends, k)
 		}
 		for _, other := range all {

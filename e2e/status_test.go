@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 )
 
@@ -28,4 +29,28 @@ func TestStatusLine(t *testing.T) {
 		t.Errorf("exit status %d", status)
 	}
 	screen.await(t, `\r\x1b\[K\rlunserve: `+disk+` removed; `)
+}
+
+// Who asked for quiet is shown none, nor is a file or pipe.
+func TestNoStatusLine(t *testing.T) {
+	needTarget(t)
+	program, person := terminal(t)
+	cmd := exec.Command(binary, "-q", newImage(t, tmpfsDir(t), 16<<20))
+	cmd.Stderr = program
+	quiet := launch(t, cmd)
+	quiet.line()
+	program.Close()
+	piped := start(t, newImage(t, tmpfsDir(t), 16<<20))
+
+	// Each takes a second, in which a line would be drawn.
+	run(t, binary, "stats")
+	run(t, binary, "stats")
+	quiet.ends()
+	piped.ends()
+	if said, _ := io.ReadAll(person); len(said) > 0 {
+		t.Errorf("with -q: %q", said)
+	}
+	if said := piped.stderr.String(); strings.ContainsAny(said, "\r\x1b") {
+		t.Errorf("to a pipe: %q", said)
+	}
 }
