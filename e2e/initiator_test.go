@@ -134,7 +134,17 @@ func (n *node) login() string {
 				disks = append(disks, "/dev/"+filepath.Base(d))
 			}
 		}
-		return len(disks) > 0 && exists(disks[0])
+		if len(disks) == 0 {
+			return false
+		}
+		// The node is made a moment before the kernel lets anybody open it
+		// (block/genhd.c, device_add_disk).
+		f, err := os.Open(disks[0])
+		if err != nil {
+			return false
+		}
+		f.Close()
+		return true
 	})
 	return disks[0]
 }
