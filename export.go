@@ -135,6 +135,7 @@ func (x *export) attach(s *service, down *undo) error {
 		Serial:    serial,
 		NAA:       strings.TrimPrefix(wwn, "naa."),
 		Removable: x.removable,
+		Nexuses:   s.nexuses,
 		Report:    s.report,
 	})
 	x.device, err = configfs.NewDevice(configfs.Spec{

@@ -19,6 +19,10 @@ type fabric interface {
 	up(ctx context.Context, exports []*export) error
 	// users are phrases that say who uses the disks, and which.
 	users() []string
+	// nexuses looks at who reaches the disks now. What it returns tells whether
+	// one of them still does. Both are safe for concurrent use, once check has
+	// returned.
+	nexuses() (left func() bool)
 	// down takes the target away. The rings must still be served.
 	down() error
 }

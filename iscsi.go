@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -137,6 +138,17 @@ func (f *iscsi) users() (phrases []string) {
 		phrases = append(phrases, f.spec.IQN+" is used by "+name)
 	}
 	return phrases
+}
+
+// nexuses are the connections: a session has one, unless its initiator asks for
+// more. Where they cannot be seen, they are taken to be left.
+func (f *iscsi) nexuses() (left func() bool) {
+	then, err := configfs.Connections(f.spec.Portals)
+	return func() bool {
+		now, err2 := configfs.Connections(f.spec.Portals)
+		return err != nil || err2 != nil ||
+			slices.ContainsFunc(then, func(c netip.AddrPort) bool { return slices.Contains(now, c) })
+	}
 }
 
 func (f *iscsi) down() error {

@@ -45,6 +45,9 @@ func (f *loopback) users() (phrases []string) {
 	return phrases
 }
 
+// nexuses: the one there is stays as long as the target.
+func (f *loopback) nexuses() (left func() bool) { return func() bool { return true } }
+
 func (f *loopback) down() error {
 	if f.target == nil {
 		return nil

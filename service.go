@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -146,6 +147,16 @@ func (s *service) users() string {
 		phrases = append(phrases, f.users()...)
 	}
 	return strings.Join(phrases, ", ")
+}
+
+// nexuses looks at who reaches the disks now. What it returns tells whether one
+// of them still does.
+func (s *service) nexuses() (left func() bool) {
+	var each []func() bool
+	for _, f := range s.fabrics {
+		each = append(each, f.nexuses())
+	}
+	return func() bool { return slices.ContainsFunc(each, func(left func() bool) bool { return left() }) }
 }
 
 // pending is the error of a ring that has failed, if any has.

@@ -223,6 +223,21 @@ func TestReadOnlyForEveryInitiator(t *testing.T) {
 	}
 }
 
+// Who has the medium kept in its drive does so until it goes, with or without a
+// word, or the disk is reset. Linux's initiator is no witness: it allows removal
+// whenever it has looked at a disk, for whoever else prevented it.
+func TestMediumIsKeptInUntilTheSessionEnds(t *testing.T) {
+	needTarget(t)
+	s, urls := startISCSI(t, "--removable", newImage(t, tmpfsDir(t), 8<<20))
+	for _, name := range []string{"Simple", "Eject", "ITNexusLoss", "Logout", "LUNReset", "2ITNexuses"} {
+		out := run(t, "iscsi-test-cu", "-d", "-v", "-t", "ALL.PreventAllow."+name, urls[0])
+		if !strings.Contains(out, "Test: "+name+" ...") || strings.Contains(out, "[SKIPPED]") || strings.Contains(out, "Failed to login") {
+			t.Errorf("%s:\n%s", name, out)
+		}
+	}
+	s.stop(syscall.SIGTERM) // some leave sessions behind
+}
+
 // A session does not keep the server, however much is under way.
 func TestSessionEndsWithTheServer(t *testing.T) {
 	for _, allow := range []bool{false, true} {

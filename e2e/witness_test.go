@@ -24,6 +24,7 @@ var witnesses = map[string]string{
 	"fio":                "fio",
 	"fstrim":             "util-linux",
 	"iscsi-inq":          "libiscsi-bin",
+	"iscsi-test-cu":      "libiscsi-bin",
 	"iscsiadm":           "open-iscsi",
 	"iscsid":             "open-iscsi",
 	"losetup":            "mount",

@@ -57,7 +57,7 @@ var commands = []command{
 	{0x1b, none, "START STOP UNIT", "1b 01 00 0f f7 00", starting, slow, (*Disk).startStop},
 	{0x1c, none, "RECEIVE DIAGNOSTIC RESULTS", "1c 01 ff ffff 00", fields{flag("pcv"), option("page", 0), allocation}, 0, (*Disk).receiveDiagnostic},
 	{0x1d, none, "SEND DIAGNOSTIC", "1d 17 00 ffff 00", fields{pf, flag("selftest"), flag("devoffl"), flag("unitoffl"), length}, dataOut, (*Disk).sendDiagnostic},
-	{0x1e, none, "PREVENT ALLOW MEDIUM REMOVAL", "1e 00 00 00 01 00", fields{choice("allow", "prevent")}, removable, (*Disk).preventAllow},
+	{0x1e, none, "PREVENT ALLOW MEDIUM REMOVAL", "1e 00 00 00 01 00", fields{choice("allow", "prevent")}, slow | removable, (*Disk).preventAllow},
 	{0x25, none, "READ CAPACITY(10)", "25 00 00000000 00 00 00 00", nil, media, (*Disk).readCapacity10},
 	{0x28, none, "READ(10)", "28 18 ffffffff 00 ffff 00", transfer, media, (*Disk).read},
 	{0x2a, none, "WRITE(10)", "2a 18 ffffffff 00 ffff 00", transfer, write, (*Disk).write},

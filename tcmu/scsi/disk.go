@@ -18,6 +18,11 @@ type Options struct {
 	NAA       string // the designator of the unit: 16 or 32 hex digits
 	Removable bool   // the medium can be taken out, and put in again, by command
 
+	// Nexuses looks at who reaches the disk now. What it returns tells, at any
+	// later time, whether one of them still does. They may be called by several
+	// goroutines at once. If it is nil, all who do go on to.
+	Nexuses func() (left func() bool)
+
 	// Report is told of every error of the store. It may be called by several
 	// goroutines at once. Nil is allowed.
 	Report func(error)

@@ -12,11 +12,11 @@ type medium struct {
 	// that most commands need not look further. It may be true for longer.
 	odd atomic.Bool
 
-	mu        sync.Mutex
-	stopped   bool
-	ejected   bool
-	prevented bool  // its removal
-	pending   error // a unit attention condition
+	mu      sync.Mutex
+	stopped bool
+	ejected bool
+	keepers func() bool // whether one is left of those who may have prevented its removal; nil if nobody has
+	pending error       // a unit attention condition
 }
 
 // settle ends a change of m or s.
@@ -58,20 +58,30 @@ func (m *medium) raise(s Sense) {
 }
 
 // allow ends the prevention of removal.
-func (m *medium) allow() {
+func (m *medium) allow() { m.prevent(nil) }
+
+func (m *medium) prevent(keepers func() bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.prevented = false
+	m.keepers = keepers
 }
 
+// prevented tells whether removal is. The lock is held.
+func (m *medium) prevented() bool { return m.keepers != nil && m.keepers() }
+
 // preventAllow is SPC-5, PREVENT ALLOW MEDIUM REMOVAL command. There is one
-// state for all initiators, as they cannot be told apart; nor is it known when
-// one of them is gone.
+// state for all initiators, as the ring does not tell them apart. It ends with
+// the nexus that asked for it, so at the latest when all have gone that there
+// were then.
 func (d *Disk) preventAllow(r request) (int, error) {
-	m := &d.medium
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.prevented = r.cdb[4]&1 != 0
+	switch {
+	case r.cdb[4]&1 == 0:
+		d.medium.allow()
+	case d.Nexuses == nil:
+		d.medium.prevent(func() bool { return true })
+	default:
+		d.medium.prevent(d.Nexuses())
+	}
 	return 0, nil
 }
 
@@ -96,7 +106,7 @@ func (d *Disk) startStop(r request) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
-	case eject && m.prevented && (!start || m.ejected): // in or out
+	case eject && (!start || m.ejected) && m.prevented(): // in or out
 		return 0, removalPrevented
 	case eject:
 		// What comes in is what went out, and whoever sent the command knows

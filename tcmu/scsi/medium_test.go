@@ -106,6 +106,42 @@ func TestPreventedRemoval(t *testing.T) {
 	})
 }
 
+// TestPreventionEndsWithWhoAskedForIt, of whom it is known that they were there
+// then. Who comes later has asked for nothing.
+func TestPreventionEndsWithWhoAskedForIt(t *testing.T) {
+	u := newUnit("removable", 512)
+	var here []string
+	u.Nexuses = func() func() bool {
+		then := slices.Clone(here)
+		return func() bool {
+			return slices.ContainsFunc(then, func(name string) bool { return slices.Contains(here, name) })
+		}
+	}
+	for _, x := range []struct {
+		here []string
+		cdb  string
+		fail string
+	}{
+		{[]string{"one", "two"}, prevent, ""},
+		{[]string{"one", "two"}, eject, "5/53/02"},
+		{[]string{"two", "three"}, eject, "5/53/02"},
+		{[]string{"three"}, eject, ""},
+		{[]string{"three"}, prevent, ""}, // while it is out
+		{[]string{"three"}, load, "5/53/02"},
+		{[]string{"four"}, load, ""},
+		{[]string{"four"}, prevent, ""},
+		{[]string{"four", "five"}, prevent, ""}, // by either of them
+		{[]string{"five"}, eject, "5/53/02"},
+		{[]string{"five"}, allow, ""},
+		{[]string{"five"}, eject, ""},
+	} {
+		here = x.here
+		if _, why := must(t, u.Disk, raw(x.cdb)); why != x.fail {
+			t.Errorf("CDB %s with nexuses %v: sense data %q, want %q", x.cdb, x.here, why, x.fail)
+		}
+	}
+}
+
 // TestAFailedFlushKeepsTheMediumIn, as what was written would be lost.
 func TestAFailedFlushKeepsTheMediumIn(t *testing.T) {
 	u := newUnit("removable", 512)

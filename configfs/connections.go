@@ -1,0 +1,79 @@
+package configfs
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Connections are the other ends of the TCP connections to portals. The kernel
+// says nothing of the sessions of an iSCSI target that would tell two of one
+// initiator apart; but each begins with a connection of its own, and ends with
+// it. Those to other targets at the same portals are among them.
+func Connections(portals []netip.AddrPort) (peers []netip.AddrPort, err error) {
+	return here.connections(portals)
+}
+
+func (m machine) connections(portals []netip.AddrPort) (peers []netip.AddrPort, err error) {
+	for _, table := range []string{"tcp", "tcp6"} {
+		name := filepath.Join(m.proc, "net", table)
+		text, err := os.ReadFile(name)
+		if errors.Is(err, fs.ErrNotExist) && table == "tcp6" {
+			continue // a kernel without IPv6
+		}
+		if err != nil {
+			return nil, err
+		}
+		n := 0
+		for line := range strings.Lines(string(text)) {
+			if n++; n == 1 {
+				continue // names of columns
+			}
+			// "0: LOCAL REMOTE STATE …" (Documentation/networking/proc_net_tcp.rst)
+			const established = "01" // TCP_ESTABLISHED of include/net/tcp_states.h
+			f := strings.Fields(line)
+			if len(f) < 4 {
+				return nil, fmt.Errorf("%s: line %d: %q", name, n, line)
+			}
+			if f[3] != established {
+				continue
+			}
+			local, err := socketAddress(f[1])
+			remote, err2 := socketAddress(f[2])
+			if err := errors.Join(err, err2); err != nil {
+				return nil, fmt.Errorf("%s: line %d: %w", name, n, err)
+			}
+			if slices.ContainsFunc(portals, func(p netip.AddrPort) bool {
+				return p.Port() == local.Port() && (p.Addr().IsUnspecified() || p.Addr().WithZone("") == local.Addr())
+			}) {
+				peers = append(peers, remote)
+			}
+		}
+	}
+	return peers, nil
+}
+
+// socketAddress reads an address as /proc/net/tcp has it: the words of an IP
+// address as numbers of the machine, which is a little-endian one.
+func socketAddress(s string) (netip.AddrPort, error) {
+	host, port, _ := strings.Cut(s, ":")
+	b, err := hex.DecodeString(host)
+	n, err2 := strconv.ParseUint(port, 16, 16)
+	if len(b)%4 == 0 {
+		for word := range slices.Chunk(b, 4) {
+			slices.Reverse(word)
+		}
+	}
+	ip, ok := netip.AddrFromSlice(b)
+	if err != nil || err2 != nil || !ok {
+		return netip.AddrPort{}, fmt.Errorf("%q is no address of a socket", s)
+	}
+	return netip.AddrPortFrom(ip.Unmap(), uint16(n)), nil
+}
