@@ -70,7 +70,7 @@ func (c *packCmd) Run(ctx context.Context) (err error) {
 	}
 	defer closing(file, &err)
 
-	w := bufio.NewWriterSize(file, 1<<20)
+	w := bufio.NewWriterSize(file, 64<<10) // holes are a few bytes; what is larger than this is not copied
 	packed, err := seekable.Pack(w, in, in.Size(), seekable.PackOptions{
 		Level:     zstd.EncoderLevelFromZstd(level),
 		FrameSize: int64(c.FrameSize),

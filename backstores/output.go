@@ -14,6 +14,7 @@ type Output struct {
 	path    string
 	replace bool
 	size    int64 // written by Write
+	ahead   syncer
 }
 
 // NewOutput begins the file that is to be at path. If there is one it is an
@@ -34,7 +35,7 @@ func NewOutput(path string, replace bool) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Output{draft: d, path: path, replace: replace}, nil
+	return &Output{draft: d, path: path, replace: replace, ahead: syncer{fd: d.fd}}, nil
 }
 
 // Write appends.
@@ -47,6 +48,7 @@ func (o *Output) Write(p []byte) (int, error) {
 // WriteAt is that of [io.WriterAt].
 func (o *Output) WriteAt(p []byte, off int64) (int, error) {
 	n, err := fdWriter(o.fd).WriteAt(p, off)
+	o.ahead.wrote(n)
 	if err != nil {
 		err = fmt.Errorf("%s: write: %w", o.path, err)
 	}
@@ -64,6 +66,9 @@ func (o *Output) Truncate(size int64) error {
 // Complete gives the file its name, and returns when a power cut cannot take
 // it away again.
 func (o *Output) Complete() error {
+	if err := o.ahead.wait(); err != nil {
+		return fmt.Errorf("%s: sync: %w", o.path, err)
+	}
 	if !o.replace {
 		return o.publish(o.path)
 	}
@@ -82,6 +87,7 @@ func (o *Output) Complete() error {
 // Close ends an Output. One that is not complete is gone.
 func (o *Output) Close() error {
 	o.forget()
+	o.ahead.wait() // nobody wants to know any more
 	if err := unix.Close(o.fd); err != nil {
 		return fmt.Errorf("%s: close: %w", o.path, err)
 	}
