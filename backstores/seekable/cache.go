@@ -12,8 +12,10 @@ import (
 // goes on where it stopped, moves to the queue of frequent ones, of which the
 // longest unused goes. Recent frames are the first to go as long as they hold
 // more than a quarter of the slots: reading a disk from end to end costs the
-// frequent ones at most that quarter.
+// frequent ones at most that quarter, and takes no more memory, if there is not
+// enough for all of it.
 type cache struct {
+	index  *Index
 	mu     sync.Mutex
 	freed  sync.Cond // a slot that was in use is no longer
 	where  []int32   // by frame: its slot, or absent or zero
@@ -61,7 +63,7 @@ type queue struct {
 // newCache makes one of n slots for frames of an index. Slot i's buffer is
 // buf(i).
 func newCache(x *Index, n int, buf func(i int) []byte) *cache {
-	c := &cache{where: make([]int32, len(x.frames)), slots: make([]slot, n)}
+	c := &cache{index: x, where: make([]int32, len(x.frames)), slots: make([]slot, n)}
 	c.freed.L = &c.mu
 	for i := range c.where {
 		c.where[i] = absent
@@ -102,13 +104,13 @@ func (c *cache) room() int32 {
 		c.free = c.free[:n-1]
 		return s
 	}
-	if c.made < len(c.slots) {
-		c.made++
-		return int32(c.made - 1)
-	}
 	first, second := recent, frequent
 	if c.queues[recent].n <= len(c.slots)/4 {
 		first, second = frequent, recent
+	}
+	if c.made < len(c.slots) && !(first == recent && c.passed(c.queues[recent].head)) {
+		c.made++
+		return int32(c.made - 1)
 	}
 	for _, q := range [...]int{first, second} {
 		for s := c.queues[q].head; s != absent; s = c.slots[s].succ {
@@ -120,6 +122,13 @@ func (c *cache) room() int32 {
 		}
 	}
 	return absent
+}
+
+// passed tells whether the frame in slot s, one of too many to keep, was read to
+// its end, where a reader that goes on leaves it.
+func (c *cache) passed(s int32) bool {
+	t := &c.slots[s]
+	return t.users == 0 && t.next == c.index.end(int(t.frame)) && len(c.slots) < len(c.where)
 }
 
 // filled ends the filling of a slot. All zeros need none.

@@ -107,6 +107,42 @@ func TestScanLeavesWhatIsInUse(t *testing.T) {
 	})
 }
 
+// A file that is larger than the cache is read from end to end in a quarter of
+// it, and a bit for what is under way. One that fits is kept.
+func TestReadingFromEndToEndTakesAQuarter(t *testing.T) {
+	for _, size := range []int{8 << 20, 900 << 10} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const frame = 4 << 10
+				img := noise(size)
+				r, src := counted(t, img, frame, 1<<20)
+				p := make([]byte, 3*frame)
+				for range 2 {
+					for off := 0; off < size; off += len(p) {
+						q := p[:min(len(p), size-off)]
+						if _, err := r.ReadAt(q, int64(off)); err != nil || !bytes.Equal(q, img[off:off+len(q)]) {
+							t.Fatalf("read at %d: other bytes, or %v", off, err)
+						}
+						synctest.Wait() // for what reads ahead
+					}
+				}
+				slots, frames := len(r.cache.slots), len(r.index.frames)
+				if slots < frames {
+					if most := slots/4 + r.ahead.most + 3; r.cache.made > most {
+						t.Errorf("took %d of %d slots, and wanted %d at most", r.cache.made, slots, most)
+					}
+					return
+				}
+				for off, n := range src.reads {
+					if n != 1 {
+						t.Errorf("what is at %d in the file was read %d times", off, n)
+					}
+				}
+			})
+		})
+	}
+}
+
 // Frames of zeros are told by their headers. They are not read, and take no
 // place from others.
 func TestZerosCostNothing(t *testing.T) {
