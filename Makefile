@@ -101,7 +101,7 @@ conformance: build ## libiscsi's test suite on lunserve and on LIO fileio, into 
 	@$(INSTALL) e2fsprogs kmod libiscsi-bin mount
 	CGO_ENABLED=0 $(GO) build -o $(CONFORMANCE)/run ./e2e/conformance
 	@rm -f $(CONFORMANCE)/CONFORMANCE.md
-	e2e/vm -t 3600 -o $(CONFORMANCE) -- $(CONFORMANCE)/run; status=$$?; \
+	e2e/vm -s -t 3600 -o $(CONFORMANCE) -- $(CONFORMANCE)/run; status=$$?; \
 		cp $(CONFORMANCE)/CONFORMANCE.md e2e/ && echo "the logs are in $(CONFORMANCE)/conformance" && exit $$status
 
 fuzz: go ## each fuzz target for FUZZTIME (20s)

@@ -1,12 +1,13 @@
 // Command conformance holds lunserve's disks to iscsi-test-cu, the test suite of
-// libiscsi, and LIO fileio, the kernel's own disks, beside them in one boot. It
-// writes a table, CONFORMANCE.md, and everything that the suite printed.
+// libiscsi, and LIO's, the kernel's own, beside them in one boot. It writes a
+// table, CONFORMANCE.md, and everything that the suite printed.
 //
 // Each family of tests is run by itself, so that one that hangs costs no other.
 // A test that says that it skipped itself counts as skipped, though the suite
 // calls it passed. The reasons for what is skipped or fails stand in
 // reasons.txt. It needs root, a kernel that has TCM-USER, Debian's package
-// libiscsi-bin, and lunserve on the PATH: e2e/vm has them.
+// libiscsi-bin, lunserve on the PATH, and a SCSI disk of QEMU's: e2e/vm -s has
+// them.
 package main
 
 import (
@@ -49,11 +50,11 @@ func run(names []string) (ok bool, err error) {
 		names = slices.Sorted(maps.Keys(all))
 	}
 	// As any program that makes targets would.
-	for _, module := range []string{"target_core_user", "target_core_file", "iscsi_target_mod"} {
+	for _, module := range []string{"target_core_user", "target_core_file", "target_core_pscsi", "iscsi_target_mod", "virtio_scsi"} {
 		exec.Command("modprobe", module).Run() // what it cannot load may be built in
 	}
-	if _, err := os.Stat(target); err != nil {
-		if err := exec.Command("mount", "-t", "configfs", "configfs", filepath.Dir(target)).Run(); err != nil {
+	if _, err := os.Stat(root); err != nil {
+		if err := exec.Command("mount", "-t", "configfs", "configfs", filepath.Dir(root)).Run(); err != nil {
 			return false, fmt.Errorf("mount configfs: %w", err)
 		}
 	}
@@ -63,12 +64,15 @@ func run(names []string) (ok bool, err error) {
 	}
 	defer os.RemoveAll(dir)
 
-	for _, p := range []peer{lunserve{}, fileio{}} {
+	for _, p := range []peer{lunserve{}, fileio{}, pscsi{}} {
 		logs := filepath.Join(*out, "conformance", p.name())
 		if err := os.MkdirAll(logs, 0o755); err != nil {
 			return false, err
 		}
 		for _, family := range names {
+			if !p.tries(family) {
+				continue
+			}
 			var log []byte
 			start := time.Now()
 			for _, tests := range runs(family, all[family]) {

@@ -13,13 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// target is where the kernel shows its targets.
-const target = "/sys/kernel/config/target"
-
 // A peer is a program that makes an iSCSI target of an image. There are two
 // ways to it. What serve has made is taken down by stop, also when serve fails.
 type peer interface {
 	name() string
+	tries(family string) bool // whether it is of interest how that does
 	serve(image string, k kind) (urls []string, stop func() error, err error)
 }
 
@@ -36,7 +34,8 @@ func paths(iqn string) (urls []string) {
 
 type lunserve struct{}
 
-func (lunserve) name() string { return "lunserve" }
+func (lunserve) name() string        { return "lunserve" }
+func (lunserve) tries(_ string) bool { return true }
 
 func (lunserve) serve(image string, k kind) (urls []string, stop func() error, err error) {
 	args := []string{"--iscsi", "--portal=" + portals[0], "--portal=" + portals[1], image}
@@ -80,72 +79,64 @@ func (lunserve) serve(image string, k kind) (urls []string, stop func() error, e
 // can do switched on.
 type fileio struct{}
 
-func (fileio) name() string { return "LIO fileio" }
+func (fileio) name() string        { return "LIO fileio" }
+func (fileio) tries(_ string) bool { return true }
 
 func (fileio) serve(image string, k kind) (urls []string, stop func() error, err error) {
-	const iqn = "iqn.2001-04.com.example:fileio"
-	tpg := target + "/iscsi/" + iqn + "/tpgt_1"
-	hba := target + "/core/fileio_0"
-	disk := hba + "/disk"
-	var undo []func() error
-	stop = func() (err error) {
-		for n := len(undo); n > 0; n-- {
-			err = errors.Join(err, undo[n-1]())
-		}
-		return err
-	}
-	mkdir := func(path string) {
-		if err == nil {
-			if err = os.Mkdir(path, 0o755); err == nil {
-				undo = append(undo, func() error { return unix.Rmdir(path) })
-			}
-		}
-	}
-	set := func(path, value string) {
-		if err == nil {
-			err = os.WriteFile(path, []byte(value), 0)
-		}
-	}
-	// The target core's database, without which persistent reservations fail.
-	for _, dir := range []string{"/var/target", "/var/target/pr"} {
-		if os.Mkdir(dir, 0o755) == nil {
-			undo = append(undo, func() error { return os.RemoveAll(dir) })
-		}
-	}
-	mkdir(hba)
-	mkdir(disk)
-	set(disk+"/control", fmt.Sprintf("fd_dev_name=%s,fd_dev_size=%d,fd_buffered_io=1", image, megabytes<<20))
-	set(disk+"/enable", "1")
-	set(disk+"/wwn/vpd_unit_serial", "conformance")
+	var t tree
+	disk := t.backstore("fileio")
+	t.set(disk+"/control", fmt.Sprintf("fd_dev_name=%s,fd_dev_size=%d,fd_buffered_io=1", image, megabytes<<20))
+	t.set(disk+"/enable", "1")
+	t.set(disk+"/wwn/vpd_unit_serial", "conformance")
 	if k == bigBlocks {
-		set(disk+"/attrib/block_size", "4096")
+		t.set(disk+"/attrib/block_size", "4096")
 	}
 	for _, ability := range []string{"emulate_tpu", "emulate_tpws", "emulate_caw"} {
-		set(disk+"/attrib/"+ability, "1")
+		t.set(disk+"/attrib/"+ability, "1")
 	}
-	if _, err := os.Stat(target + "/iscsi"); err != nil {
-		mkdir(target + "/iscsi")
+	urls = t.target(disk, k)
+	return urls, t.remove, t.err
+}
+
+// pscsi is the backstore by which LIO passes commands on to a disk of the
+// machine's, here one of QEMU's. The kernel does as little with them as with
+// those for lunserve: what fails here, too, and not with fileio, fails because
+// of that.
+type pscsi struct{}
+
+func (pscsi) name() string             { return "LIO pscsi" }
+func (pscsi) tries(family string) bool { return strings.HasPrefix(family, "iSCSI") }
+
+func (pscsi) serve(_ string, k kind) (urls []string, stop func() error, err error) {
+	address, node, err := virtualDisk()
+	if err != nil {
+		return nil, func() error { return nil }, err
 	}
-	mkdir(filepath.Dir(tpg))
-	mkdir(tpg)
-	for attribute, value := range map[string]string{"authentication": "0", "generate_node_acls": "1", "demo_mode_write_protect": "0"} {
-		if k == readOnly && attribute == "demo_mode_write_protect" {
-			value = "1"
+	var t tree
+	disk := t.backstore("pscsi")
+	t.set(disk+"/control", fmt.Sprintf("scsi_host_id=%s,scsi_channel_id=%s,scsi_target_id=%s,scsi_lun_id=%s",
+		address[0], address[1], address[2], address[3]))
+	t.set(disk+"/udev_path", node)
+	t.set(disk+"/enable", "1")
+	urls = t.target(disk, k)
+	return urls, t.remove, t.err
+}
+
+// virtualDisk is the SCSI disk of the virtual machine: host, channel, target and
+// LUN, and its node.
+func virtualDisk() (address []string, node string, err error) {
+	models, err := filepath.Glob("/sys/bus/scsi/devices/*/model")
+	if err != nil {
+		return nil, "", err
+	}
+	for _, file := range models {
+		model, err := os.ReadFile(file)
+		if err != nil || strings.TrimSpace(string(model)) != "QEMU HARDDISK" {
+			continue
 		}
-		set(tpg+"/attrib/"+attribute, value)
-	}
-	mkdir(tpg + "/lun/lun_0")
-	if err == nil {
-		if err = os.Symlink(disk, tpg+"/lun/lun_0/disk"); err == nil {
-			undo = append(undo, func() error { return os.Remove(tpg + "/lun/lun_0/disk") })
+		if blocks, _ := filepath.Glob(filepath.Dir(file) + "/block/*"); len(blocks) == 1 {
+			return strings.Split(filepath.Base(filepath.Dir(file)), ":"), "/dev/" + filepath.Base(blocks[0]), nil
 		}
 	}
-	for _, p := range portals {
-		mkdir(tpg + "/np/" + p)
-	}
-	set(tpg+"/enable", "1")
-	if err == nil {
-		undo = append(undo, func() error { return os.WriteFile(tpg+"/enable", []byte("0"), 0) })
-	}
-	return paths(iqn), stop, err
+	return nil, "", errors.New("no SCSI disk of QEMU's to pass commands to; try e2e/vm -s")
 }

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"regexp"
 	"strings"
+	"time"
 )
 
 // families are all families of tests, with the names of their tests.
@@ -32,10 +33,10 @@ func families() (tests map[string][]string, err error) {
 
 // runs are the parts in which a family is run: all at once, mostly. The kernel
 // keeps a reservation for a moment after the session that had it, which some
-// tests leave to the next.
+// tests leave to the next; and there are those that do not end with LIO pscsi.
 func runs(family string, tests []string) []string {
 	switch family {
-	case "Reserve6", "Sanitize":
+	case "Reserve6", "Sanitize", "iSCSIResiduals":
 		return tests
 	}
 	return []string{"*"}
@@ -57,7 +58,8 @@ func runFamily(p peer, dir, family, tests string) (text []byte, err error) {
 	if family != "MultipathIO" {
 		urls = urls[:1]
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), *limit)
+	limit := limitFor(family)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	// Allowed to destroy data, and to sanitize; verbose.
 	cmd := exec.CommandContext(ctx, "iscsi-test-cu", append([]string{"-d", "-S", "-v", "-t", "ALL." + family + "." + tests}, urls...)...)
@@ -72,9 +74,18 @@ func runFamily(p peer, dir, family, tests string) (text []byte, err error) {
 	case said.full:
 		text = append(text, "\nconformance: it would not stop\n"...)
 	case ctx.Err() != nil:
-		text = append(text, fmt.Sprintf("\nconformance: killed after %v\n", *limit)...)
+		text = append(text, fmt.Sprintf("\nconformance: killed after %v\n", limit)...)
 	}
 	return text, errors.Join(err, stop())
+}
+
+// limitFor is how long a run of tests of a family may take. Those that may have
+// to be killed take half a second otherwise.
+func limitFor(family string) time.Duration {
+	if family == "iSCSIResiduals" {
+		return 10 * time.Second
+	}
+	return *limit
 }
 
 // A bounded is a text that refuses to grow beyond what any family says that

@@ -95,6 +95,7 @@ func TestEachRowIsExplainedOrReported(t *testing.T) {
 	for name, text := range map[string]string{
 		"lunserve/Family.log":       "  Test: A ...passed\nRun Summary:\n\n    [SKIPPED] x\n  Test: B ...    [FAILED] x|y\nFAILED\n", // of two runs
 		"LIO fileio/Family.log":     "  Test: A ...passed\n  Test: B ...passed\n",
+		"LIO pscsi/Family.log":      "  Test: B ...FAILED\n",
 		"lunserve/ProutClear.log":   "  Test: A ...passed\n",
 		"LIO fileio/ProutClear.log": "  Test: A ...    [SKIPPED] x\npassed\n",
 	} {
@@ -117,7 +118,8 @@ func TestEachRowIsExplainedOrReported(t *testing.T) {
 	if !slices.Equal(unexplained, []string{"Family.B"}) {
 		t.Errorf("unexplained: %q", unexplained)
 	}
-	for _, want := range []string{"| Family | 1 | 0 | **1** | 2 | 0 | 0 |", "| ProutClear | 1 | 0 | 0 | 0 | 1 | 0 |"} {
+	for _, want := range []string{"| Family | 1 | 0 | **1** | 2 | 0 | 0 |", "| ProutClear | 1 | 0 | 0 | 0 | 1 | 0 |",
+		"| Family.B | fail | pass | fail | ? |"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in:\n%s", want, b.String())
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -18,7 +19,11 @@ func child(what, path string) error {
 	defer store.Close()
 	switch what {
 	case "first":
-		return backstores.ReadVec(store, [][]byte{make([]byte, 1)}, store.Size()/2, 0)
+		off := store.Size() / 4
+		if _, data, err := backstores.Extent(store, off); err != nil || !data {
+			return errors.Join(err, fmt.Errorf("no data at %d", off))
+		}
+		return backstores.ReadVec(store, [][]byte{make([]byte, 1)}, off, 0)
 	case "all":
 		return readAll(store)
 	case "small":
