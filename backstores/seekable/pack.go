@@ -75,8 +75,9 @@ func Pack(w io.Writer, r io.ReaderAt, size int64, o PackOptions) (Packed, error)
 	var wg sync.WaitGroup
 	for range cores {
 		wg.Go(func() {
+			in := make([]byte, min(o.FrameSize, size)) // used again at once, while a cache has it
 			for j := range work {
-				p.pack(j)
+				p.pack(j, in)
 				j.done <- struct{}{}
 			}
 		})
@@ -133,32 +134,29 @@ type packer struct {
 
 // A job is a frame on its way.
 type job struct {
-	off, n  int64
-	in, out []byte
-	sum     uint32
-	zero    bool
-	err     error
-	done    chan struct{}
+	off, n int64
+	out    []byte
+	sum    uint32
+	zero   bool
+	err    error
+	done   chan struct{}
 }
 
-// pack reads and encodes one frame.
-func (p *packer) pack(j *job) {
+// pack reads one frame into a buffer, which has room for it, and encodes it.
+func (p *packer) pack(j *job, in []byte) {
 	j.out, j.err, j.zero = j.out[:0], nil, false
 	hole, err := p.inHole(j.off, j.n)
 	if err != nil {
 		j.err = err
 		return
 	}
+	in = in[:j.n]
 	if !hole {
-		if int64(cap(j.in)) < j.n {
-			j.in = make([]byte, j.n)
-		}
-		j.in = j.in[:j.n]
-		if j.err = readFull(p.r, j.in, j.off); j.err != nil {
+		if j.err = readFull(p.r, in, j.off); j.err != nil {
 			return
 		}
 	}
-	if hole || IsZero(j.in) {
+	if hole || IsZero(in) {
 		j.zero = true
 		if j.n == p.FrameSize {
 			j.out = append(j.out, p.zeros...)
@@ -166,7 +164,7 @@ func (p *packer) pack(j *job) {
 			j.out = appendZeroFrame(j.out, j.n)
 		}
 	} else {
-		j.out = p.enc.EncodeAll(j.in, j.out)
+		j.out = p.enc.EncodeAll(in, j.out)
 	}
 	// The checksum of a frame and that of the table are the same.
 	j.sum = binary.LittleEndian.Uint32(j.out[len(j.out)-4:])
