@@ -19,6 +19,7 @@ type cache struct {
 	mu     sync.Mutex
 	freed  sync.Cond // a slot that was in use is no longer
 	where  []int32   // by frame: its slot, or absent or zero
+	data   int       // frames that were not known to be zeros at the start
 	slots  []slot
 	made   int    // slots handed out so far; the others' memory is untouched
 	hits   uint64 // frames read that were decoded already
@@ -66,9 +67,11 @@ func newCache(x *Index, n int, buf func(i int) []byte) *cache {
 	c := &cache{index: x, where: make([]int32, len(x.frames)), slots: make([]slot, n)}
 	c.freed.L = &c.mu
 	for i := range c.where {
-		c.where[i] = absent
 		if x.isZero(i) {
 			c.where[i] = zero
+		} else {
+			c.where[i] = absent
+			c.data++
 		}
 	}
 	for i := range c.slots {
@@ -128,7 +131,7 @@ func (c *cache) room() int32 {
 // its end, where a reader that goes on leaves it.
 func (c *cache) passed(s int32) bool {
 	t := &c.slots[s]
-	return t.users == 0 && t.next == c.index.end(int(t.frame)) && len(c.slots) < len(c.where)
+	return t.users == 0 && t.next == c.index.end(int(t.frame)) && len(c.slots) < c.data
 }
 
 // filled ends the filling of a slot. All zeros need none.
