@@ -72,7 +72,8 @@ func (m machine) needConfigfs() error {
 	if err := m.need(configFS); err != nil {
 		return err
 	}
-	if err := m.mount(dir); err != nil {
+	// That it is busy says that another lunserve was first.
+	if err := m.mount(dir); err != nil && !m.isConfigfs(dir) {
 		return fmt.Errorf("%s: mount: %w; try mount -t configfs configfs %s", dir, err, dir)
 	}
 	if !m.isConfigfs(dir) {

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // ready returns a kernel that has all that loopback needs, but for missing.
@@ -123,5 +125,16 @@ func TestReadyMountsConfigfs(t *testing.T) {
 	k.mount = func(string) error { mounted = true; return nil }
 	if err := k.ready("loopback"); err != nil || !mounted {
 		t.Error(mounted, err)
+	}
+}
+
+// Two that start at once both find it missing, and one is first.
+func TestConfigfsThatAnotherHasMountedMeanwhile(t *testing.T) {
+	k := ready(t)
+	mounted := false
+	k.isConfigfs = func(string) bool { return mounted }
+	k.mount = func(string) error { mounted = true; return unix.EBUSY }
+	if err := k.ready("loopback"); err != nil {
+		t.Error(err)
 	}
 }
