@@ -12,8 +12,8 @@ import (
 
 // Flags that documents name and other programs have.
 var others = map[string][]string{
-	"README.md":      {"--no-asyncio"},             // of zstd
-	"man/lunserve.8": {"--op", "--login", "--now"}, // of iscsiadm and systemctl
+	"README.md":      {"--no-asyncio"},                                // of zstd
+	"man/lunserve.8": {"--op", "--login", "--now", "--preempt-abort"}, // of iscsiadm, systemctl and sg_persist
 }
 
 // TestDocumentsAndFlagsAreInStep finds no flag in a document that does not
