@@ -15,19 +15,17 @@ import (
 	"github.com/lunserve/lunserve/backstores/seekable"
 )
 
-// The default of --frame-size is the smallest frame that costs at most 5 % of
-// the ratio that zstd has, 3.08 here. A small read where nothing is cached pays
-// for that; who has many gives a smaller frame. 1.5 GiB of the files of /usr,
-// level 3, 2 CPUs of a busy AMD EPYC virtual machine, November 2026, medians
-// (go run ./e2e/packbench -frames):
+// The default of --frame-size is the smallest frame with which an image is packed
+// at 0.8 of the speed of zstd -T0, and to 0.95 of its ratio, 2.81 here. A small
+// read where nothing is cached pays for that; who has many gives a smaller frame.
+// 1.5 GiB of the files of /usr, level 3, 2 CPUs of a busy AMD EPYC virtual
+// machine, November 2026, medians of 4 in turn (go run ./e2e/packbench -frames):
 //
-//	frame    ratio   4 KiB at random
-//	 64 KiB  2.70    0.10 ms
-//	128 KiB  2.77    0.19 ms
-//	256 KiB  2.84    0.34 ms
-//	512 KiB  2.90    0.67 ms
-//	  1 MiB  2.95    1.39 ms
-//	  2 MiB  2.99    2.19 ms
+//	frame    ratio   packing   4 KiB at random
+//	128 KiB  2.58    6.25 s    0.12 ms
+//	256 KiB  2.63    6.14 s    0.24 ms
+//	  1 MiB  2.71    5.24 s    0.98 ms
+//	  2 MiB  2.74    4.80 s    1.91 ms
 //
 // Others chose 128 KiB (crosvm) and 2 MiB (zeekstd). A better level does not do
 // instead: "better" gains 2 % and takes half as long again.
@@ -35,7 +33,7 @@ type packCmd struct {
 	In        string `arg:"" complete:"image" help:"The image to pack: a file of any format that is served, or a block device."`
 	Out       string `arg:"" optional:"" complete:"file" help:"The file to make. Without it, the name of the image and .zst."`
 	Force     bool   `short:"f" help:"Replace the file if it exists."`
-	FrameSize size   `default:"1M" help:"Bytes that are compressed by themselves, and so must be decompressed together: more makes the file smaller and reading here and there slower."`
+	FrameSize size   `default:"2M" help:"Bytes that are compressed by themselves, and so must be decompressed together: more makes the file smaller and reading here and there slower."`
 
 	packLevel `embed:""`
 	readFlags `embed:""`
