@@ -67,7 +67,7 @@ func (o *Output) Truncate(size int64) error {
 // it away again.
 func (o *Output) Complete() error {
 	if err := o.ahead.wait(); err != nil {
-		return fmt.Errorf("%s: sync: %w", o.path, err)
+		return fmt.Errorf("%s: %w", o.path, err)
 	}
 	if !o.replace {
 		return o.publish(o.path)
@@ -87,7 +87,7 @@ func (o *Output) Complete() error {
 // Close ends an Output. One that is not complete is gone.
 func (o *Output) Close() error {
 	o.forget()
-	o.ahead.wait() // nobody wants to know any more
+	_ = o.ahead.wait() // of what is not complete nobody wants to know
 	if err := unix.Close(o.fd); err != nil {
 		return fmt.Errorf("%s: close: %w", o.path, err)
 	}

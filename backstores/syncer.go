@@ -19,11 +19,11 @@ import (
 //
 // Its methods are safe for concurrent use, but for wait.
 type syncer struct {
+	syncs
 	fd      int
 	written atomic.Int64 // bytes, since a sync began
 	busy    atomic.Bool
 	work    sync.WaitGroup
-	first   atomic.Pointer[error]
 }
 
 // syncEvery is how many bytes are worth a sync.
@@ -37,18 +37,14 @@ func (s *syncer) wrote(n int) {
 	s.written.Store(0)
 	s.work.Go(func() {
 		defer s.busy.Store(false)
-		if err := unix.Fdatasync(s.fd); err != nil {
-			s.first.CompareAndSwap(nil, &err)
-		}
+		s.begin()
+		_ = s.end(unix.Fdatasync(s.fd)) // which remembers it
 	})
 }
 
-// wait returns when no sync runs any more, with the error of the first that
-// failed: of what is lost, the kernel tells one sync and not the next.
+// wait returns when no sync runs any more, with the error if one has failed.
 func (s *syncer) wait() error {
 	s.work.Wait()
-	if err := s.first.Load(); err != nil {
-		return *err
-	}
-	return nil
+	s.begin()
+	return s.end(nil)
 }
