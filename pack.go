@@ -19,7 +19,8 @@ import (
 // at 0.8 of the speed of zstd -T0, and to 0.95 of its ratio, 2.81 here. A small
 // read where nothing is cached pays for that; who has many gives a smaller frame.
 // 1.5 GiB of the files of /usr, level 3, 2 CPUs of a busy AMD EPYC virtual
-// machine, November 2026, medians of 4 in turn (go run ./e2e/packbench -frames):
+// machine, November 2026, medians of 4 in turn (go run ./e2e/packbench -frames
+// measures the same, once):
 //
 //	frame    ratio   packing   4 KiB at random
 //	128 KiB  2.58    6.25 s    0.12 ms

@@ -66,8 +66,8 @@ after the session that had it, which some of them leave to the next, and some ne
 const aside = `
 Fileio is a backstore whose commands the kernel executes itself. Where lunserve fails in what the kernel does before it
 passes a command on, LIO pscsi is beside it below: the kernel's own backstore that passes all on, to a disk of QEMU's.
-Of iSCSIResiduals it fails the same tests, in writing by the same comparisons; of a READ that is longer than what the
-initiator expects it gives no answer at all.
+Of iSCSIResiduals it fails the same tests: those of writing by nearly all of the same comparisons, those of reading since
+it gives no answer at all to a READ for which the initiator expects no data.
 `
 
 // others are the peers beside lunserve in the list of what it does not pass.
