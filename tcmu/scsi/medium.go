@@ -66,8 +66,14 @@ func (m *medium) prevent(keepers func() bool) {
 	m.keepers = keepers
 }
 
-// prevented tells whether removal is. The lock is held.
-func (m *medium) prevented() bool { return m.keepers != nil && m.keepers() }
+// prevented tells whether removal is. To ask the keepers may take a moment, for
+// which nobody else has to wait.
+func (m *medium) prevented() bool {
+	m.mu.Lock()
+	keepers := m.keepers
+	m.mu.Unlock()
+	return keepers != nil && keepers()
+}
 
 // preventAllow is SPC-5, PREVENT ALLOW MEDIUM REMOVAL command. There is one
 // state for all initiators, as the ring does not tell them apart. It ends with
@@ -102,11 +108,12 @@ func (d *Disk) startStop(r request) (int, error) {
 		}
 	}
 	m := &d.medium
+	prevented := eject && m.prevented()
 	defer m.settle(&d.sanitizing)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
-	case eject && (!start || m.ejected) && m.prevented(): // in or out
+	case prevented && (!start || m.ejected): // in or out
 		return 0, removalPrevented
 	case eject:
 		// What comes in is what went out, and whoever sent the command knows

@@ -142,6 +142,23 @@ func TestPreventionEndsWithWhoAskedForIt(t *testing.T) {
 	}
 }
 
+// TestAskingTheKeepersHoldsUpNobody, least of all a reset, which the ring's
+// goroutine tells of.
+func TestAskingTheKeepersHoldsUpNobody(t *testing.T) {
+	u := newUnit("removable", 512)
+	u.Nexuses = func() func() bool {
+		return func() bool {
+			u.TaskManagement(true) // would wait for ever
+			return true
+		}
+	}
+	converse(t, u.Disk, []exchange{
+		{name: "prevent", cdb: prevent},
+		{name: "eject", cdb: eject, fail: "5/53/02"},
+		{name: "eject, after the reset", cdb: eject},
+	})
+}
+
 // TestAFailedFlushKeepsTheMediumIn, as what was written would be lost.
 func TestAFailedFlushKeepsTheMediumIn(t *testing.T) {
 	u := newUnit("removable", 512)
