@@ -69,6 +69,8 @@ func TestSGUtils(t *testing.T) {
 		{"sg_opcodes --rctd DISK", good, `Read\(10\)`},
 		{"sg_opcodes --opcode=0x28 DISK", good, `Usage data: 28 18 ff ff ff ff 00 ff ff 00`},
 		{"sg_opcodes --opcode=0x9e,0x12 DISK", good, `Usage data: 9e 12 `},
+		{"sg_opcodes --opcode=0xa0 DISK", good, `Usage data: a0 00 ff `}, // the kernel answers these two
+		{"sg_opcodes --opcode=0x5f,0x06 DISK", good, `Usage data: 5f 06 ff `},
 		{"sg_opcodes --opcode=0x83 DISK", good, `NOT supported`},
 		{"sg_opcodes --tmf DISK", good, `(?s)Abort task\n.*Logical unit reset`},
 		{"sg_rtpg DISK", good, `(?s)target port group id : 0x0.*access state : 0x00.*0x01`},

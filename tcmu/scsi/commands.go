@@ -103,8 +103,8 @@ type row struct {
 	parts []part
 }
 
-// rows are the commands for a disk with the abilities in has.
-func rows(has kind) (all []row) {
+// rows are those of the commands that are for a disk with the abilities in has.
+func rows(commands []command, has kind) (all []row) {
 	for _, c := range commands {
 		if need := c.kind & (thin | writable | removable); need&^has != 0 {
 			continue

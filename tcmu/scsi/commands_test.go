@@ -9,6 +9,13 @@ import (
 )
 
 func TestTable(t *testing.T) {
+	testTable(t, commands, true)
+	testTable(t, kernels, false)
+}
+
+// testTable looks at a table of commands, which are ours to run or not.
+func testTable(t *testing.T, commands []command, ours bool) {
+	t.Helper()
 	lengths := map[byte]int{0: 6, 1: 10, 2: 10, 4: 16, 5: 12} // by group code (SPC-5, OPERATION CODE field)
 	names := map[string]bool{}
 	for i, c := range commands {
@@ -36,8 +43,8 @@ func TestTable(t *testing.T) {
 			t.Errorf("name %q is not unique", c.name)
 		}
 		names[c.name] = true
-		if c.run == nil {
-			t.Errorf("%s: no function", c.name)
+		if (c.run != nil) != ours {
+			t.Errorf("%s: has a function: %v, want %v", c.name, !ours, ours)
 		}
 		if c.kind&changes != 0 && c.kind&(dataOut|media) != dataOut|media {
 			t.Errorf("%s changes the medium, but is no medium command with data-out", c.name)

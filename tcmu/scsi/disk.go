@@ -36,6 +36,7 @@ type Disk struct {
 	has    kind
 	rows   []row
 	lookup [256][]row // rows by opcode
+	told   []row      // what REPORT SUPPORTED OPERATION CODES tells of
 
 	medium     medium
 	sanitizing sanitizing
@@ -61,7 +62,8 @@ func NewDisk(store backstores.Backstore, o Options) *Disk {
 	if o.Removable {
 		d.has |= removable
 	}
-	d.rows = rows(d.has)
+	d.rows = rows(commands, d.has)
+	d.told = withKernels(d.rows)
 	for i, r := range d.rows {
 		if n := len(d.lookup[r.op]); n > 0 {
 			d.lookup[r.op] = d.rows[i-n : i+1]

@@ -23,9 +23,10 @@ var (
 
 	defectFormat = option("format", 3)
 
-	transfer = fields{dpo, flag("fua"), lba, blocks}
-	verified = fields{dpo, option("bytchk", 0), lba, blocks}
-	starting = fields{immed, option("modifier", 0), option("power", 4), flag("no_flush"), choice("stop", "start", "eject", "load")}
+	transfer  = fields{dpo, flag("fua"), lba, blocks}
+	verified  = fields{dpo, option("bytchk", 0), lba, blocks}
+	reserving = fields{option("scope", 4), option("type", 4), length}
+	starting  = fields{immed, option("modifier", 0), option("power", 4), flag("no_flush"), choice("stop", "start", "eject", "load")}
 
 	// extent speaks for both fields that name blocks, where a number of zero
 	// does not mean none; second is the other.
@@ -143,7 +144,7 @@ var (
 		if options > 1 || sa != 0 {
 			figure += fmt.Sprintf("/%02xh", sa)
 		}
-		for _, row := range d.lookup[op] {
+		for _, row := range d.toldOf(op) {
 			if row.sa == none || row.sa == sa && options > 1 {
 				word = inParentheses(row.name)
 			}

@@ -1,9 +1,51 @@
 package scsi
 
 import (
+	"cmp"
 	"encoding/binary"
 	"math"
+	"slices"
 )
+
+// kernels are the commands that the target core answers for each of its disks
+// (passthrough_parse_cdb), and leaves to us to tell of. That somebody has turned
+// reservations off (emulate_pr) it does not tell us.
+var kernels = []command{
+	{0x16, none, "RESERVE(6)", "16 00 00 00 00 00", nil, 0, nil},
+	{0x17, none, "RELEASE(6)", "17 00 00 00 00 00", nil, 0, nil},
+	{0x56, none, "RESERVE(10)", "56 00 00 00 00 00 00 ffff 00", fields{length}, 0, nil},
+	{0x57, none, "RELEASE(10)", "57 00 00 00 00 00 00 ffff 00", fields{length}, 0, nil},
+	{0x5e, 0x00, "PERSISTENT RESERVE IN, READ KEYS", "5e 00 0000000000 ffff 00", fields{allocation}, 0, nil},
+	{0x5e, 0x01, "PERSISTENT RESERVE IN, READ RESERVATION", "5e 01 0000000000 ffff 00", fields{allocation}, 0, nil},
+	{0x5e, 0x02, "PERSISTENT RESERVE IN, REPORT CAPABILITIES", "5e 02 0000000000 ffff 00", fields{allocation}, 0, nil},
+	{0x5e, 0x03, "PERSISTENT RESERVE IN, READ FULL STATUS", "5e 03 0000000000 ffff 00", fields{allocation}, 0, nil},
+	{0x5f, 0x00, "PERSISTENT RESERVE OUT, REGISTER", "5f 00 ff 0000 ffffffff 00", reserving, 0, nil},
+	{0x5f, 0x01, "PERSISTENT RESERVE OUT, RESERVE", "5f 01 ff 0000 ffffffff 00", reserving, 0, nil},
+	{0x5f, 0x02, "PERSISTENT RESERVE OUT, RELEASE", "5f 02 ff 0000 ffffffff 00", reserving, 0, nil},
+	{0x5f, 0x03, "PERSISTENT RESERVE OUT, CLEAR", "5f 03 ff 0000 ffffffff 00", reserving, 0, nil},
+	{0x5f, 0x04, "PERSISTENT RESERVE OUT, PREEMPT", "5f 04 ff 0000 ffffffff 00", reserving, 0, nil},
+	{0x5f, 0x05, "PERSISTENT RESERVE OUT, PREEMPT AND ABORT", "5f 05 ff 0000 ffffffff 00", reserving, 0, nil},
+	{0x5f, 0x06, "PERSISTENT RESERVE OUT, REGISTER AND IGNORE EXISTING KEY", "5f 06 ff 0000 ffffffff 00", reserving, 0, nil},
+	{0x5f, 0x07, "PERSISTENT RESERVE OUT, REGISTER AND MOVE", "5f 07 ff 0000 ffffffff 00", reserving, 0, nil},
+	{0xa0, none, "REPORT LUNS", "a0 00 ff 000000 ffffffff 00 00", fields{option("select", 0), allocation}, 0, nil},
+}
+
+// withKernels are all commands of a disk in the order of opcodes.
+func withKernels(ours []row) []row {
+	all := slices.Concat(ours, rows(kernels, 0))
+	slices.SortStableFunc(all, func(a, b row) int { return cmp.Compare(a.op, b.op) })
+	return all
+}
+
+// toldOf are those of one opcode.
+func (d *Disk) toldOf(op byte) (rows []row) {
+	for _, r := range d.told {
+		if r.op == op {
+			rows = append(rows, r)
+		}
+	}
+	return rows
+}
 
 // reportOpcodes is SPC-5, REPORT SUPPORTED OPERATION CODES command: the table
 // of commands, as the initiator sees it.
@@ -11,30 +53,30 @@ func (d *Disk) reportOpcodes(r request) (int, error) {
 	allocation := int(min(binary.BigEndian.Uint32(r.cdb[6:]), math.MaxInt32))
 	timeouts := r.cdb[2]&0x80 != 0 // RCTD
 	op, sa := r.cdb[3], int(binary.BigEndian.Uint16(r.cdb[4:]))
+	rows := d.toldOf(op)
+	plain := len(rows) > 0 && rows[0].sa == none // no service actions
 	switch r.cdb[2] & 7 {
 	case 0:
-		return r.reply(allOpcodes(d.rows, timeouts), allocation)
+		return r.reply(allOpcodes(d.told, timeouts), allocation)
 	case 1: // an operation code that has no service actions
-		for _, row := range d.lookup[op] {
-			if row.sa != none {
-				return 0, badField(2, 2)
-			}
+		if len(rows) > 0 && !plain {
+			return 0, badField(2, 2)
 		}
 		sa = none
 	case 2: // one that has
-		if rows := d.lookup[op]; len(rows) > 0 && rows[0].sa == none {
+		if plain {
 			return 0, badField(2, 2)
 		}
 	case 3: // whichever it has
-		if rows := d.lookup[op]; sa == 0 && len(rows) > 0 && rows[0].sa == none {
+		if plain && sa == 0 {
 			sa = none
 		}
 	default:
 		return 0, badField(2, 2)
 	}
-	for i := range d.lookup[op] {
-		if row := &d.lookup[op][i]; row.sa == sa {
-			return r.reply(oneOpcode(row, timeouts), allocation)
+	for i := range rows {
+		if rows[i].sa == sa {
+			return r.reply(oneOpcode(&rows[i], timeouts), allocation)
 		}
 	}
 	return r.reply(oneOpcode(nil, false), allocation)

@@ -71,6 +71,8 @@ func TestSupportedOperationCodes(t *testing.T) {
 		{0x0a, none, raw("0a 1f ffff ff 00")},
 		{0x12, none, raw("12 01 ff ffff 00")},
 		{0x15, none, raw("15 10 00 00 ff 00")},
+		{0x16, none, raw("16 00 00 00 00 00")},
+		{0x17, none, raw("17 00 00 00 00 00")},
 		{0x1a, none, raw("1a 08 ff ff ff 00")},
 		{0x1b, none, raw("1b 01 00 0f f7 00")},
 		{0x1c, none, raw("1c 01 ff ffff 00")},
@@ -90,7 +92,21 @@ func TestSupportedOperationCodes(t *testing.T) {
 		{0x48, 0x1f, raw("48 9f 0000000000 0000 00")},
 		{0x4d, none, raw("4d 00 ff ff 00 ffff ffff 00")},
 		{0x55, none, raw("55 10 00 00 00 00 00 ffff 00")},
+		{0x56, none, raw("56 00 00 00 00 00 00 ffff 00")},
+		{0x57, none, raw("57 00 00 00 00 00 00 ffff 00")},
 		{0x5a, none, raw("5a 18 ff ff 000000 ffff 00")},
+		{0x5e, 0x00, raw("5e 00 0000000000 ffff 00")},
+		{0x5e, 0x01, raw("5e 01 0000000000 ffff 00")},
+		{0x5e, 0x02, raw("5e 02 0000000000 ffff 00")},
+		{0x5e, 0x03, raw("5e 03 0000000000 ffff 00")},
+		{0x5f, 0x00, raw("5f 00 ff 0000 ffffffff 00")},
+		{0x5f, 0x01, raw("5f 01 ff 0000 ffffffff 00")},
+		{0x5f, 0x02, raw("5f 02 ff 0000 ffffffff 00")},
+		{0x5f, 0x03, raw("5f 03 ff 0000 ffffffff 00")},
+		{0x5f, 0x04, raw("5f 04 ff 0000 ffffffff 00")},
+		{0x5f, 0x05, raw("5f 05 ff 0000 ffffffff 00")},
+		{0x5f, 0x06, raw("5f 06 ff 0000 ffffffff 00")},
+		{0x5f, 0x07, raw("5f 07 ff 0000 ffffffff 00")},
 		{0x88, none, raw("88 18 ffffffffffffffff ffffffff 00 00")},
 		{0x89, none, raw("89 18 ffffffffffffffff 000000 ff 00 00")},
 		{0x8a, none, raw("8a 18 ffffffffffffffff ffffffff 00 00")},
@@ -102,6 +118,7 @@ func TestSupportedOperationCodes(t *testing.T) {
 		{0x93, none, raw("93 09 ffffffffffffffff ffffffff 00 00")},
 		{0x9e, 0x10, raw("9e 10 0000000000000000 ffffffff 00 00")},
 		{0x9e, 0x12, raw("9e 12 ffffffffffffffff ffffffff 00 00")},
+		{0xa0, none, raw("a0 00 ff 000000 ffffffff 00 00")},
 		{0xa3, 0x0a, raw("a3 0a 00 00 0000 ffffffff 00 00")},
 		{0xa3, 0x0c, raw("a3 0c 87 ff ffff ffffffff 00 00")},
 		{0xa3, 0x0d, raw("a3 0d 80 00 0000 ffffffff 00 00")},
@@ -131,11 +148,11 @@ func TestReportingOptionsAgree(t *testing.T) {
 		u := newUnit(ability, 512)
 		plain, sizes := all(t, u.Disk, false)
 		timed, timedSizes := all(t, u.Disk, true)
-		if len(plain) != len(u.rows) || len(timed) != len(u.rows) {
-			t.Fatalf("%s: %d and, with timeouts, %d commands told of %d", ability, len(plain), len(timed), len(u.rows))
+		if len(plain) != len(u.told) || len(timed) != len(u.told) {
+			t.Fatalf("%s: %d and, with timeouts, %d commands told of %d", ability, len(plain), len(timed), len(u.told))
 		}
 		for i, c := range plain {
-			row := u.rows[i]
+			row := u.told[i]
 			if c.op != row.op || c.sa != row.sa || sizes[i] != len(row.usage) {
 				t.Errorf("%s: %s is told as %02x/%x of %d bytes", ability, row.name, c.op, c.sa, sizes[i])
 			}
@@ -180,11 +197,22 @@ func TestReportSupportedOperationCodesFields(t *testing.T) {
 		{name: "service action where there is none, 010b", cdb: "a3 0c 02 28 0000 00000100 00 00", fail: "5/24/00 cdb 2.2"},
 		{name: "option 100b", cdb: "a3 0c 04 00 0000 00000100 00 00", fail: "5/24/00 cdb 2.2"},
 		{name: "option 111b", cdb: "a3 0c 07 00 0000 00000100 00 00", fail: "5/24/00 cdb 2.2"},
-		{name: "all, clipped to the length", cdb: "a3 0c 00 00 0000 00000004 00 00", want: "00000168"},
-		{name: "all with timeouts, clipped to the length", cdb: "a3 0c 80 00 0000 00000004 00 00", want: "00000384"},
+		{name: "all, clipped to the length", cdb: "a3 0c 00 00 0000 00000004 00 00", want: "000001f0"},
+		{name: "all with timeouts, clipped to the length", cdb: "a3 0c 80 00 0000 00000004 00 00", want: "000004d8"},
 		{name: "allocation length that is negative in 32 bits", cdb: "a3 0c 01 00 0000 ffffffff 00 00", want: "00 03 0006 00 00 00 00 00 00"},
 		{name: "nothing", cdb: "a3 0c 00 00 0000 00000000 00 00"},
 	})
+}
+
+// What the kernel is to answer, but does not, is none of ours.
+func TestKernelsCommandsAreNotAnswered(t *testing.T) {
+	for _, c := range kernels {
+		cdb := make([]byte, 16)
+		cdb[0], cdb[1] = c.op, byte(max(c.sa, 0))
+		if _, why := must(t, newUnit("sparse", 512).Disk, cdb, filled(64)); why != "5/20/00" {
+			t.Errorf("%s: sense data %q", c.name, why)
+		}
+	}
 }
 
 func TestCommandsThatNeedAnAbilityAreToldOnlyWithIt(t *testing.T) {
