@@ -64,7 +64,7 @@ func (c *detachCmd) end(ctx context.Context, k known) (err error) {
 		if len(k.Users) > 0 && !c.Force {
 			return fmt.Errorf("%s: %s; try --force, since its lunserve was killed and nobody answers", k.Name, strings.Join(k.Users, ", "))
 		}
-		if err := k.kernel.Remove(); err != nil {
+		if err := insist(nil, k.kernel.Remove); err != nil {
 			return err
 		}
 		say("%s: what a killed lunserve left of it is gone", k.Name)

@@ -58,7 +58,7 @@ func (c *serveCmd) Run(ctx context.Context) (err error) {
 			err = s.wait()
 		}
 	}
-	err = errors.Join(err, down.run())
+	err = errors.Join(err, insist(s.signals, down.run))
 	s.tell()
 	end := event{Event: "exit"}
 	if !s.started.IsZero() {

@@ -134,7 +134,10 @@ func (m machine) flush(disk string) error {
 	var errs []error
 	for _, dev := range m.users(filepath.Base(disk)) {
 		path := filepath.Join(m.dev, dev.name)
-		if err := flush(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		done := m.busy.begin("flush " + path)
+		err := flush(path)
+		done()
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, fmt.Errorf("%s: flush: %w", path, err))
 		}
 	}

@@ -56,6 +56,7 @@ func newKernel(t testing.TB) *kernel {
 		setGroup:    func(path string, id int) error { k.groups[path] = id; return nil },
 		group:       func(path string) int { return k.groups[path] },
 
+		busy:   new(busy),
 		before: k.before,
 		after:  k.after,
 	}

@@ -33,6 +33,8 @@ type machine struct {
 	group       func(path string) (id int)
 	listen      func() (listener, error)
 
+	busy *busy
+
 	// before and after surround each operation on configfs; nil but in tests.
 	// An error from before is the operation's own.
 	before func(verb, path string) error
@@ -57,6 +59,8 @@ var here = machine{
 	setGroup:    func(path string, id int) error { return unix.Chown(path, -1, id) },
 	group:       group,
 	listen:      func() (listener, error) { return listenUevents() },
+
+	busy: new(busy),
 }
 
 // release is the version of the running kernel, which names its modules' folder.

@@ -30,6 +30,7 @@ func (t *tree) path(name string) string {
 
 // op does one thing to name, and says so if it cannot.
 func (t *tree) op(verb, name string, do func(path string) error) error {
+	defer t.busy.begin(verb + " " + t.path(name))()
 	var err error
 	if t.before != nil {
 		err = t.before(verb, name)

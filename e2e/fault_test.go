@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -51,6 +53,22 @@ func TestFaultsLeaveNothing(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// An end that takes the kernel long says what it waits for, and again when it is
+// asked for again.
+func TestSlowEndIsExplained(t *testing.T) {
+	needTarget(t)
+	image := newImage(t, tmpfsDir(t), 1<<20)
+	s := launch(t, straced(t, "fsync:delay_enter=8s:when=1", nil, image))
+	disk := s.line()
+	s.signal(syscall.SIGTERM)
+	said := s.stderr.await(t, `(?m)^lunserve: warning: the kernel has taken [56]s so far to flush `+disk+`; dmesg \| tail may tell why\n`)
+	s.signal(os.Interrupt)
+	s.stderr.await(t, `(?s)`+regexp.QuoteMeta(said[0])+`.*warning: the kernel has taken \ds so far to flush `+disk+`; `)
+	if status := s.wait(); status != 0 {
+		t.Errorf("exit status %d", status)
 	}
 }
 
