@@ -104,13 +104,16 @@ conformance: build ## libiscsi's test suite on lunserve and on LIO fileio, into 
 	e2e/vm -s -t 3600 -o $(CONFORMANCE) -- $(CONFORMANCE)/run; status=$$?; \
 		cp $(CONFORMANCE)/CONFORMANCE.md e2e/ && echo "the logs are in $(CONFORMANCE)/conformance" && exit $$status
 
-fuzz: go ## each fuzz target for FUZZTIME (20s)
+fuzz: build ## each fuzz target, and commands at random on a real kernel, for FUZZTIME (20s)
 	@for dir in $$($(GO) list -f '{{.Dir}}' ./...); do \
 		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$dir/*_test.go 2>/dev/null); do \
 			echo "$$target, $(FUZZTIME)"; \
 			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$dir || exit 1; \
 		done; \
 	done
+	@$(INSTALL) $(WITNESSES)
+	@echo "commands at random, $(FUZZTIME)"
+	CI=true CGO_ENABLED=0 $(GO) test -count=1 -timeout 0 -exec "$(CURDIR)/e2e/vm -t 0 --" ./e2e -v -args -test.run AtRandom -random $(FUZZTIME)
 
 clean: ## remove what was built; the kernel is in ~/.cache/lunserve-vm
 	rm -f lunserve lunserve_*.deb
