@@ -34,21 +34,13 @@ func (d *Disk) compareAndWrite(r request) (int, error) {
 // orWrite is SBC-4, ORWRITE (16) command: the data-out is or'ed into the
 // blocks.
 func (d *Disk) orWrite(r request) (int, error) {
-	lba, blocks := r.blocks()
-	off, n, err := d.extent(lba, blocks)
-	if err != nil || n == 0 {
+	list, off, err := d.blockList(r)
+	if err != nil || len(list) == 0 {
 		return 0, err
 	}
-	if n > MaxTransfer {
-		return 0, badField(r.lengthAt(), -1)
-	}
-	list, err := r.list(int(n))
-	if err != nil {
-		return 0, listTooShort
-	}
-	have := make([]byte, n)
+	have := make([]byte, len(list))
 	if err := backstores.ReadVec(d.store, [][]byte{have}, off, 0); err != nil {
-		return 0, ioError(unrecoveredRead.at(lba), err)
+		return 0, ioError(unrecoveredRead.at(uint64(off)/uint64(d.BlockSize)), err)
 	}
 	for i, b := range list {
 		have[i] |= b
@@ -60,22 +52,30 @@ func (d *Disk) orWrite(r request) (int, error) {
 // was written is made durable and read again, with BYTCHK and without, as a
 // read that is not compared verifies less and costs the same.
 func (d *Disk) writeVerify(r request) (int, error) {
-	lba, blocks := r.blocks()
-	off, n, err := d.extent(lba, blocks)
-	if err != nil || n == 0 {
+	list, off, err := d.blockList(r)
+	if err != nil || len(list) == 0 {
 		return 0, err
-	}
-	if n > MaxTransfer {
-		return 0, badField(r.lengthAt(), -1)
-	}
-	list, err := r.list(int(n))
-	if err != nil {
-		return 0, listTooShort
 	}
 	if err := d.put(request{cdb: []byte{6: 0, 1: fua}}, list, off); err != nil {
 		return 0, err
 	}
-	return 0, d.compare(off, n, list)
+	return 0, d.compare(off, int64(len(list)), list)
+}
+
+// blockList is the data-out of a command for each of the blocks that it names, and
+// where these are. It is empty if there are none.
+func (d *Disk) blockList(r request) (list []byte, off int64, err error) {
+	off, n, err := d.extent(r.blocks())
+	if err != nil || n == 0 {
+		return nil, 0, err
+	}
+	if n > MaxTransfer {
+		return nil, 0, badField(r.lengthAt(), -1)
+	}
+	if list, err = r.list(int(n)); err != nil {
+		return nil, 0, listTooShort
+	}
+	return list, off, nil
 }
 
 // put writes p at off as the FUA bit of r and the mode ask.
