@@ -28,13 +28,15 @@ func newDraft(dir string, private bool) (draft, error) {
 	case nil:
 		return draft{fd: fd}, nil
 	case unix.EOPNOTSUPP, unix.EISDIR, unix.EINVAL:
-		name := filepath.Join(dir, ".lunserve-"+rand.Text())
+		name := hiddenName(dir)
 		if fd, err = openMode(name, unix.O_CREAT|unix.O_EXCL|unix.O_RDWR|unix.O_CLOEXEC, mode); err == nil {
 			return draft{fd, name}, nil
 		}
 	}
 	return draft{}, fmt.Errorf("%s: make a file: %w", dir, err)
 }
+
+func hiddenName(dir string) string { return filepath.Join(dir, ".lunserve-"+rand.Text()) }
 
 func openMode(path string, flags int, mode uint32) (int, error) {
 	for {
@@ -44,22 +46,77 @@ func openMode(path string, flags int, mode uint32) (int, error) {
 	}
 }
 
-// publish gives the draft its name, at which there must be nothing, and returns
-// when a power cut cannot take it away again. What is in the file is synced by
-// then too.
-func (d *draft) publish(path string) error {
+// publish gives the draft its name, and returns when a power cut cannot take it
+// away again. What is in the file is synced by then too. A file that is at path
+// already is an error, or is replaced.
+func (d *draft) publish(path string, replace bool) error {
 	err := unix.Fsync(d.fd)
-	if err == nil && d.name == "" {
-		// Another way, AT_EMPTY_PATH, is for processes with more rights.
-		err = unix.Linkat(unix.AT_FDCWD, fmt.Sprint("/proc/self/fd/", d.fd), unix.AT_FDCWD, path, unix.AT_SYMLINK_FOLLOW)
-	} else if err == nil {
-		err = unix.Renameat2(unix.AT_FDCWD, d.name, unix.AT_FDCWD, path, unix.RENAME_NOREPLACE)
+	switch {
+	case err != nil:
+	case replace:
+		err = d.replace(path)
+	case d.name == "":
+		err = d.link(path)
+	default:
+		err = renameNew(d.name, path)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	d.name = ""
 	return syncDir(filepath.Dir(path))
+}
+
+// replace takes over a name, which cannot be done but by renaming a file that
+// has one.
+func (d *draft) replace(path string) error {
+	if d.name == "" {
+		hidden := hiddenName(filepath.Dir(path))
+		if err := d.link(hidden); err != nil {
+			return err
+		}
+		d.name = hidden
+	}
+	return unix.Rename(d.name, path)
+}
+
+// link gives a name to a file without. Another way, AT_EMPTY_PATH, is for
+// processes with more rights.
+func (d *draft) link(path string) error {
+	return unix.Linkat(unix.AT_FDCWD, fmt.Sprint("/proc/self/fd/", d.fd), unix.AT_FDCWD, path, unix.AT_SYMLINK_FOLLOW)
+}
+
+// The calls that not all file systems have. Tests put in what others answer.
+var (
+	renameat2 = unix.Renameat2
+	link      = unix.Link
+)
+
+// renameNew renames a file to a name that nobody has. NFS, 9p, CephFS and most
+// of FUSE do not know RENAME_NOREPLACE. A link does not replace either; where
+// there are no links it is looked first, and whoever makes the name in between
+// loses it.
+func renameNew(from, to string) error {
+	switch err := renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE); err {
+	case unix.EINVAL, unix.ENOSYS:
+	default:
+		return err
+	}
+	switch err := link(from, to); err {
+	case unix.EPERM, unix.EOPNOTSUPP, unix.EMLINK, unix.ENOSYS:
+	case nil:
+		return unix.Unlink(from)
+	default:
+		return err
+	}
+	switch err := unix.Lstat(to, new(unix.Stat_t)); err {
+	case unix.ENOENT:
+		return unix.Rename(from, to)
+	case nil:
+		return unix.EEXIST
+	default:
+		return err
+	}
 }
 
 // forget removes the hidden name. The file stays open.

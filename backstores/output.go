@@ -1,7 +1,6 @@
 package backstores
 
 import (
-	"crypto/rand"
 	"fmt"
 	"path/filepath"
 
@@ -69,19 +68,7 @@ func (o *Output) Complete() error {
 	if err := o.ahead.wait(); err != nil {
 		return fmt.Errorf("%s: %w", o.path, err)
 	}
-	if !o.replace {
-		return o.publish(o.path)
-	}
-	// A name cannot be taken over but by renaming a file that has one.
-	hidden := filepath.Join(filepath.Dir(o.path), ".lunserve-"+rand.Text())
-	if err := o.publish(hidden); err != nil {
-		return err
-	}
-	if err := unix.Rename(hidden, o.path); err != nil {
-		unix.Unlink(hidden)
-		return fmt.Errorf("%s: %w", o.path, err)
-	}
-	return syncDir(filepath.Dir(o.path))
+	return o.publish(o.path, o.replace)
 }
 
 // Close ends an Output. One that is not complete is gone.

@@ -116,7 +116,7 @@ func createOverlay(path string, base Backstore, basePath string) error {
 	if err := h.writeTo(file); err != nil {
 		return err
 	}
-	return d.publish(path)
+	return d.publish(path, false)
 }
 
 // writeTo makes an overlay without changes of a file of zeros.
