@@ -56,7 +56,7 @@ func TestSGUtils(t *testing.T) {
 		{"sg_vpd --page=sv DISK", good, `(?s)\[sn\].*\[di\].*\[ei\].*\[bl\].*\[bdc\].*\[lbpv\]`},
 		{"sg_vpd --page=sn DISK", good, `Unit serial number: [0-9a-f]{16}`},
 		{"sg_vpd --page=di DISK", good, `(?s)0x5001405[0-9a-f]{9}.*LUNSERVE.*naa\.5001405[0-9a-f]{9}.*Relative target port: 0x1.*Target port group: 0x0`},
-		{"sg_vpd --page=ei DISK", good, `(?s)HEADSUP=1 ORDSUP=1 SIMPSUP=1.*V_SUP=1`},
+		{"sg_vpd --page=ei DISK", good, `(?s)HEADSUP=0 ORDSUP=0 SIMPSUP=1.*V_SUP=1`},
 		{"sg_vpd --page=bl DISK", good, `(?s)compare and write length: 255 blocks.*Maximum transfer length: 65536.*Maximum prefetch.*: 65536 ` +
 			`.*unmap LBA count: 1048576.*descriptor count: 64.*granularity: 8 .*alignment valid: true.*write same length: 0x200000`},
 		{"sg_vpd --page=bdc DISK", good, `(?s)Non-rotating.*WABEREQ=1`},

@@ -116,7 +116,9 @@ func (d *Disk) identification() (b []byte) {
 // extendedInquiry is SPC-5, Extended INQUIRY Data VPD page.
 func (d *Disk) extendedInquiry() []byte {
 	b := make([]byte, 0x3c)
-	b[1] = 0x07 // HEADSUP, ORDSUP, SIMPSUP: task attributes are the kernel's
+	// SIMPSUP alone: the target core leaves task attributes to the disks that it
+	// passes commands through to (transport_check_alloc_task_attr), and tells them of none.
+	b[1] = 0x01
 	if d.has&writable != 0 {
 		b[2] = 0x01 // V_SUP: a volatile cache
 	}

@@ -92,7 +92,7 @@ func TestVPDPages(t *testing.T) {
 			"03 08 00 18 6e61612e353030313430353031323334353637380000 0000" + // UTF-8, SCSI name string, NUL and up to a multiple of four
 			"01 14 00 04 0000 0001" + // binary, of the port, relative target port
 			"01 15 00 04 0000 0000" // binary, of the port, target port group
-		page86 = "00 86 003c 00 07 %02x"   // HEADSUP, ORDSUP, SIMPSUP; V_SUP
+		page86 = "00 86 003c 00 01 %02x"   // SIMPSUP; V_SUP
 		b1     = "00 b1 003c 0001 00 %02x" // non-rotating; WABEREQ
 	)
 	pad := func(s string, n int) string { return s + fmt.Sprintf("%0*x", 2*(n-len(raw(s))), 0) }
