@@ -227,8 +227,8 @@ func (g *gated) ReadVec(bufs [][]byte, off int64, f backstores.Flag) error {
 	return g.sparse.ReadVec(bufs, off, f)
 }
 
-// TestCommandsThatMayNotWaitAreLeftWhileOneIsAlone, and those that need no
-// medium are answered.
+// TestCommandsThatMayNotWaitAreLeftWhileOneIsAlone, and those that use no
+// blocks are answered.
 func TestCommandsThatMayNotWaitAreLeftWhileOneIsAlone(t *testing.T) {
 	for _, alone := range []struct{ name, cdb string }{
 		{"COMPARE AND WRITE", "89 00 0000000000000005 000000 01 00 00"},
@@ -252,14 +252,14 @@ func TestCommandsThatMayNotWaitAreLeftWhileOneIsAlone(t *testing.T) {
 			}
 			calls := len(s.calls)
 			for _, cdb := range []string{"28 00 00000005 00 0001 00", "88 00 0000000000000100 00000001 00 00",
-				"2a 00 00000005 00 0001 00", "2a 08 00000400 00 0001 00", "00 00 00 00 00 00"} {
+				"2a 00 00000005 00 0001 00", "2a 08 00000400 00 0001 00"} {
 				for range 2 {
 					if status, n, sense, ok := d.Execute(raw(cdb), [][]byte{filled(512)}, false); ok {
 						t.Errorf("%s: done, with status %02x, %d bytes, sense data % x", cdb, status, n, sense)
 					}
 				}
 			}
-			for _, cdb := range []string{"12 00 00 00ff 00", "03 00 00 00 12 00", "1a 00 3f 00 ff 00", "a3 0c 00 00 0000 00000100 00 00"} {
+			for _, cdb := range []string{"00 00 00 00 00 00", "25 00 00000000 00 00 00 00", "12 00 00 00ff 00", "03 00 00 00 12 00", "1a 00 3f 00 ff 00", "a3 0c 00 00 0000 00000100 00 00"} {
 				if status, _, sense, ok := d.Execute(raw(cdb), [][]byte{filled(512)}, false); !ok || status != 0 {
 					t.Errorf("%s: status %02x, sense data % x, ok %v", cdb, status, sense, ok)
 				}

@@ -26,9 +26,10 @@ type kind uint
 const (
 	dataOut kind = 1 << iota // its buffers hold data from the initiator
 	media                    // needs the medium: refused while the unit is stopped
+	locks                    // uses the blocks of the medium, as others may at the same time
 	changes                  // changes the medium: refused if write protected
 	slow                     // always waits
-	alone                    // reads, then writes what follows from it: no other medium command meanwhile
+	alone                    // reads, then writes what follows from it: no other uses the blocks meanwhile
 	mends                    // answered even after a SANITIZE that failed; what it does to the medium outlives it
 	always                   // answered whatever state the unit is in
 
@@ -36,9 +37,14 @@ const (
 	thin      // its blocks can be unmapped
 	writable  // its blocks can be written
 	removable // its medium can be taken out
+
+	unmaps // has an UNMAP bit, of no use to a disk that is not thin
 )
 
-const write = dataOut | media | changes
+const (
+	read  = media | locks
+	write = dataOut | read | changes
+)
 
 // commands is everything a disk may answer, in the order of opcodes. A command
 // that is not here, or not for this disk, ends in INVALID COMMAND OPERATION
@@ -49,7 +55,7 @@ const write = dataOut | media | changes
 var commands = []command{
 	{0x00, none, "TEST UNIT READY", "00 00 00 00 00 00", nil, media, (*Disk).testUnitReady},
 	{0x03, none, "REQUEST SENSE", "03 01 00 00 ff 00", fields{flag("desc"), allocation}, always, (*Disk).requestSense},
-	{0x08, none, "READ(6)", "08 1fffff ff 00", fields{extent, second}, media, (*Disk).read},
+	{0x08, none, "READ(6)", "08 1fffff ff 00", fields{extent, second}, read, (*Disk).read},
 	{0x0a, none, "WRITE(6)", "0a 1fffff ff 00", fields{extent, second}, write, (*Disk).write},
 	{0x12, none, "INQUIRY", "12 01ff ffff 00", fields{vital, allocation}, always, (*Disk).inquiry},
 	{0x15, none, "MODE SELECT(6)", "15 10 00 00 ff 00", fields{pf, modeList}, dataOut | slow, (*Disk).modeSelect},
@@ -59,14 +65,14 @@ var commands = []command{
 	{0x1d, none, "SEND DIAGNOSTIC", "1d 17 00 ffff 00", fields{pf, flag("selftest"), flag("devoffl"), flag("unitoffl"), length}, dataOut, (*Disk).sendDiagnostic},
 	{0x1e, none, "PREVENT ALLOW MEDIUM REMOVAL", "1e 00 00 00 01 00", fields{choice("allow", "prevent")}, slow | removable, (*Disk).preventAllow},
 	{0x25, none, "READ CAPACITY(10)", "25 00 00000000 00 00 00 00", nil, media, (*Disk).readCapacity10},
-	{0x28, none, "READ(10)", "28 18 ffffffff 00 ffff 00", transfer, media, (*Disk).read},
+	{0x28, none, "READ(10)", "28 18 ffffffff 00 ffff 00", transfer, read, (*Disk).read},
 	{0x2a, none, "WRITE(10)", "2a 18 ffffffff 00 ffff 00", transfer, write, (*Disk).write},
 	{0x2e, none, "WRITE AND VERIFY(10)", "2e 12 ffffffff 00 ffff 00", verified, write | slow | alone, (*Disk).writeVerify},
-	{0x2f, none, "VERIFY(10)", "2f 16 ffffffff 00 ffff 00", verified, dataOut | media | slow, (*Disk).verify},
-	{0x34, none, "PRE-FETCH(10)", "34 02 ffffffff 3f ffff 00", fields{immed, extent, group, second}, media | slow, (*Disk).prefetch},
+	{0x2f, none, "VERIFY(10)", "2f 16 ffffffff 00 ffff 00", verified, dataOut | read | slow, (*Disk).verify},
+	{0x34, none, "PRE-FETCH(10)", "34 02 ffffffff 3f ffff 00", fields{immed, extent, group, second}, read | slow, (*Disk).prefetch},
 	{0x35, none, "SYNCHRONIZE CACHE(10)", "35 02 ffffffff 00 ffff 00", fields{immed, extent, second}, media | slow, (*Disk).synchronizeCache},
 	{0x37, none, "READ DEFECT DATA(10)", "37 00 1f 00000000 ffff 00", fields{plist, glist, defectFormat, allocation}, media, (*Disk).readDefects},
-	{0x41, none, "WRITE SAME(10)", "41 08 ffffffff 00 ffff 00", fields{flag("unmap"), extent, second}, write | slow, (*Disk).writeSame},
+	{0x41, none, "WRITE SAME(10)", "41 08 ffffffff 00 ffff 00", fields{flag("unmap"), extent, second}, write | slow | unmaps, (*Disk).writeSame},
 	{0x42, none, "UNMAP", "42 00 00000000 00 ffff 00", fields{extentList}, write | slow | thin, (*Disk).unmap},
 	{0x48, 0x01, "SANITIZE, OVERWRITE", "48 a1 0000000000 ffff 00", fields{immed, ause, overwriteList}, write | slow | mends, (*Disk).overwrite},
 	{0x48, 0x02, "SANITIZE, BLOCK ERASE", "48 a2 0000000000 ffff 00", fields{immed, ause, option("length", 0)}, write | slow | mends | thin, (*Disk).blockErase},
@@ -74,24 +80,24 @@ var commands = []command{
 	{0x4d, none, "LOG SENSE", "4d 00 ffff 00 ffff ffff 00", fields{logControl, logCode, option("pointer", 0), allocation}, slow, (*Disk).logSense},
 	{0x55, none, "MODE SELECT(10)", "55 10 00 00 00 00 00 ffff 00", fields{pf, modeList}, dataOut | slow, (*Disk).modeSelect},
 	{0x5a, none, "MODE SENSE(10)", "5a 18 ffff 000000 ffff 00", fields{flag("llbaa"), dbd, modeControl, modeCode, allocation}, 0, (*Disk).modeSense},
-	{0x88, none, "READ(16)", "88 18 ffffffffffffffff ffffffff 00 00", transfer, media, (*Disk).read},
+	{0x88, none, "READ(16)", "88 18 ffffffffffffffff ffffffff 00 00", transfer, read, (*Disk).read},
 	{0x89, none, "COMPARE AND WRITE", "89 18 ffffffffffffffff 000000 ff 00 00", transfer, write | slow | alone, (*Disk).compareAndWrite},
 	{0x8a, none, "WRITE(16)", "8a 18 ffffffffffffffff ffffffff 00 00", transfer, write, (*Disk).write},
 	{0x8b, none, "ORWRITE(16)", "8b 18 ffffffffffffffff ffffffff 00 00", transfer, write | slow | alone, (*Disk).orWrite},
 	{0x8e, none, "WRITE AND VERIFY(16)", "8e 12 ffffffffffffffff ffffffff 00 00", verified, write | slow | alone, (*Disk).writeVerify},
-	{0x8f, none, "VERIFY(16)", "8f 16 ffffffffffffffff ffffffff 00 00", verified, dataOut | media | slow, (*Disk).verify},
-	{0x90, none, "PRE-FETCH(16)", "90 02 ffffffffffffffff ffffffff 3f 00", fields{immed, extent, second, group}, media | slow, (*Disk).prefetch},
+	{0x8f, none, "VERIFY(16)", "8f 16 ffffffffffffffff ffffffff 00 00", verified, dataOut | read | slow, (*Disk).verify},
+	{0x90, none, "PRE-FETCH(16)", "90 02 ffffffffffffffff ffffffff 3f 00", fields{immed, extent, second, group}, read | slow, (*Disk).prefetch},
 	{0x91, none, "SYNCHRONIZE CACHE(16)", "91 02 ffffffffffffffff ffffffff 00 00", fields{immed, extent, second}, media | slow, (*Disk).synchronizeCache},
-	{0x93, none, "WRITE SAME(16)", "93 09 ffffffffffffffff ffffffff 00 00", fields{flag("unmap"), flag("ndob"), extent, second}, write | slow, (*Disk).writeSame},
+	{0x93, none, "WRITE SAME(16)", "93 09 ffffffffffffffff ffffffff 00 00", fields{flag("unmap"), flag("ndob"), extent, second}, write | slow | unmaps, (*Disk).writeSame},
 	{0x9e, 0x10, "READ CAPACITY(16)", "9e 10 0000000000000000 ffffffff 00 00", fields{allocation}, media, (*Disk).readCapacity16},
-	{0x9e, 0x12, "GET LBA STATUS", "9e 12 ffffffffffffffff ffffffff 00 00", fields{lba, allocation}, media | slow, (*Disk).lbaStatus},
+	{0x9e, 0x12, "GET LBA STATUS", "9e 12 ffffffffffffffff ffffffff 00 00", fields{lba, allocation}, read | slow, (*Disk).lbaStatus},
 	{0xa3, 0x0a, "REPORT TARGET PORT GROUPS", "a3 0a 00 00 0000 ffffffff 00 00", fields{allocation}, 0, (*Disk).reportPortGroups},
 	{0xa3, 0x0c, "REPORT SUPPORTED OPERATION CODES", "a3 0c 87ffffff ffffffff 00 00", fields{flag("rctd"), asked, allocation}, 0, (*Disk).reportOpcodes},
 	{0xa3, 0x0d, "REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS", "a3 0d 80 00 0000 ffffffff 00 00", fields{flag("repd"), allocation}, 0, (*Disk).reportTaskManagement},
-	{0xa8, none, "READ(12)", "a8 18 ffffffff ffffffff 00 00", transfer, media, (*Disk).read},
+	{0xa8, none, "READ(12)", "a8 18 ffffffff ffffffff 00 00", transfer, read, (*Disk).read},
 	{0xaa, none, "WRITE(12)", "aa 18 ffffffff ffffffff 00 00", transfer, write, (*Disk).write},
 	{0xae, none, "WRITE AND VERIFY(12)", "ae 12 ffffffff ffffffff 00 00", verified, write | slow | alone, (*Disk).writeVerify},
-	{0xaf, none, "VERIFY(12)", "af 16 ffffffff ffffffff 00 00", verified, dataOut | media | slow, (*Disk).verify},
+	{0xaf, none, "VERIFY(12)", "af 16 ffffffff ffffffff 00 00", verified, dataOut | read | slow, (*Disk).verify},
 	{0xb7, none, "READ DEFECT DATA(12)", "b7 1f ffffffff ffffffff 00 00", fields{plist, glist, defectFormat, option("index", 0), allocation}, media, (*Disk).readDefects},
 }
 
@@ -113,6 +119,9 @@ func rows(commands []command, has kind) (all []row) {
 		parts, err2 := c.parts()
 		if err := errors.Join(err, err2); err != nil {
 			panic("scsi: usage data of " + c.name + ": " + err.Error()) // TestTable sees it first
+		}
+		if c.kind&unmaps != 0 && has&thin == 0 {
+			usage[1] &^= unmapBit
 		}
 		all = append(all, row{c, usage, parts})
 	}

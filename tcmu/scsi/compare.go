@@ -35,12 +35,15 @@ func (d *Disk) compareAndWrite(r request) (int, error) {
 // blocks.
 func (d *Disk) orWrite(r request) (int, error) {
 	list, off, err := d.blockList(r)
-	if err != nil || len(list) == 0 {
+	if err != nil {
 		return 0, err
+	}
+	if len(list) == 0 {
+		return r.unused()
 	}
 	have := make([]byte, len(list))
 	if err := backstores.ReadVec(d.store, [][]byte{have}, off, 0); err != nil {
-		return 0, ioError(unrecoveredRead.at(uint64(off)/uint64(d.BlockSize)), err)
+		return 0, d.unread(off, int64(len(have)), err)
 	}
 	for i, b := range list {
 		have[i] |= b
@@ -53,8 +56,11 @@ func (d *Disk) orWrite(r request) (int, error) {
 // read that is not compared verifies less and costs the same.
 func (d *Disk) writeVerify(r request) (int, error) {
 	list, off, err := d.blockList(r)
-	if err != nil || len(list) == 0 {
+	if err != nil {
 		return 0, err
+	}
+	if len(list) == 0 {
+		return r.unused()
 	}
 	if err := d.put(request{cdb: []byte{6: 0, 1: fua}}, list, off); err != nil {
 		return 0, err
@@ -85,7 +91,12 @@ func (d *Disk) put(r request, p []byte, off int64) error {
 		flags = backstores.Durable
 	}
 	if err := backstores.WriteVec(d.store, [][]byte{p}, off, flags); err != nil {
-		return ioError(writeError.at(uint64(off)/uint64(d.BlockSize)), err)
+		return d.unwritten(off, int64(len(p)), err)
+	}
+	if flags&backstores.Durable == 0 {
+		if err := d.settle(); err != nil {
+			return err
+		}
 	}
 	d.count.writes.Add(1)
 	d.count.writtenBytes.Add(uint64(len(p)))

@@ -264,8 +264,8 @@ func TestErrorsOfTheStoreInCommandsOfTwoParts(t *testing.T) {
 		{"COMPARE AND WRITE", "89 00 0000000000000005 000000 01 00 00", "write", unix.EIO, "3/0c/00 info 5"},
 		{"COMPARE AND WRITE", "89 00 0000000000000005 000000 01 00 00", "write", unix.ENOSPC, "7/27/07"},
 		{"ORWRITE(16)", "8b 00 0000000000000005 00000002 00 00", "read", unix.EIO, "3/11/00 info 5"},
-		{"ORWRITE(16)", "8b 00 0000000000000005 00000002 00 00", "write", unix.EIO, "3/0c/00 info 5"},
-		{"WRITE AND VERIFY(10)", "2e 02 00000005 00 0002 00", "write", unix.EIO, "3/0c/00 info 5"},
+		{"ORWRITE(16)", "8b 00 0000000000000005 00000002 00 00", "write", unix.EIO, "3/0c/00"},
+		{"WRITE AND VERIFY(10)", "2e 02 00000005 00 0002 00", "write", unix.EIO, "3/0c/00"},
 		{"WRITE AND VERIFY(12)", "ae 02 00000005 00000002 00 00", "write", unix.ENOSPC, "7/27/07"},
 		{"WRITE AND VERIFY(16)", "8e 00 0000000000000005 00000002 00 00", "read", unix.EIO, "3/11/00 info 5"},
 	} {

@@ -43,8 +43,10 @@ type Disk struct {
 	mode       mode
 	count      counters
 
-	// media commands hold it shared, those that must be alone exclusively, and
-	// so does what a SANITIZE does. A command that may not wait only tries.
+	// Commands that use blocks hold it shared, those that must be alone
+	// exclusively, and so does what a SANITIZE does. A command that may not wait
+	// only tries. A flush does without: it may take minutes, in which one that
+	// must be alone would stop all that come after it.
 	lock sync.RWMutex
 }
 
@@ -125,7 +127,7 @@ func (d *Disk) run(r request) (int, error) {
 			return 0, err
 		}
 	}
-	if row.kind&media != 0 && row.kind&mends == 0 {
+	if row.kind&(locks|mends) == locks {
 		switch {
 		case row.kind&alone != 0:
 			d.lock.Lock()

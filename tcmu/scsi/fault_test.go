@@ -46,10 +46,10 @@ func TestErrorsOfTheStoreBecomeSenseData(t *testing.T) {
 		{"START STOP UNIT", "1b 00 00 00 00 00", "", "flush", unix.EIO, "3/0c/00…"},
 		{"UNMAP", "42 00 00000000 00 0018 00", list, "trim", unix.EIO, "3/0c/00 info 5"},
 		{"UNMAP, no space", "42 00 00000000 00 0018 00", list, "trim", unix.ENOSPC, "7/27/07"},
-		{"WRITE SAME(10)", "41 00 00000005 00 0003 00", block, "write", unix.EIO, "3/0c/00 info 5"},
-		{"WRITE SAME(10), zeros", "41 00 00000005 00 0003 00", zeros, "zero", unix.EIO, "3/0c/00 info 5"},
+		{"WRITE SAME(10)", "41 00 00000005 00 0003 00", block, "write", unix.EIO, "3/0c/00"},
+		{"WRITE SAME(10), zeros", "41 00 00000005 00 0003 00", zeros, "zero", unix.EIO, "3/0c/00"},
 		{"WRITE SAME(16), no space", "93 01 0000000000000005 00000003 00 00", "", "zero", unix.ENOSPC, "7/27/07"},
-		{"WRITE SAME(16) UNMAP", "93 09 0000000000000005 00000003 00 00", "", "trim", unix.EIO, "3/0c/00 info 5"},
+		{"WRITE SAME(16) UNMAP", "93 09 0000000000000005 00000003 00 00", "", "trim", unix.EIO, "3/0c/00"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			u := newUnit("sparse", 512)
@@ -77,12 +77,39 @@ func TestErrorsOfTheStoreBecomeSenseData(t *testing.T) {
 func TestErrorsAreReportedWithoutWaitToo(t *testing.T) {
 	u := newUnit("sparse", 512)
 	u.fails["read"] = unix.EIO
-	status, n, sense, ok := u.Execute(raw("28 00 00000005 00 0002 00"), [][]byte{filled(1024)}, false)
-	if !ok || verdict(t, status, n, 1024, sense) != "3/11/00 info 5" {
+	status, n, sense, ok := u.Execute(raw("28 00 00000005 00 0001 00"), [][]byte{filled(512)}, false)
+	if !ok || verdict(t, status, n, 512, sense) != "3/11/00 info 5" {
 		t.Errorf("status %02x, sense data % x, ok %v", status, sense, ok)
 	}
 	if len(u.reports) != 1 {
 		t.Errorf("reported %q", u.reports)
+	}
+}
+
+// The block that cannot be read is named, wherever it is among those asked for.
+// Which one cannot be written is not known, unless it was the only one.
+func TestBadBlockIsNamed(t *testing.T) {
+	for _, tt := range []struct{ name, cdb, out, fail string }{
+		{"READ(10)", "28 00 00000008 00 0010 00", "", "3/11/00 info 13"},
+		{"READ(16)", "88 00 0000000000000000 00000200 00 00", "", "3/11/00 info 13"},
+		{"READ(10), that block", "28 00 0000000d 00 0001 00", "", "3/11/00 info 13"},
+		{"READ(10), before it", "28 00 00000008 00 0005 00", "", ""},
+		{"VERIFY(10)", "2f 00 00000008 00 0010 00", "", "3/11/00 info 13"},
+		{"ORWRITE(16)", "8b 00 0000000000000008 00000010 00 00", strings.Repeat("x", 8192), "3/11/00 info 13"},
+		{"WRITE(10)", "2a 00 00000008 00 0010 00", strings.Repeat("x", 8192), "3/0c/00"},
+		{"WRITE(10), that block", "2a 00 0000000d 00 0001 00", strings.Repeat("x", 512), "3/0c/00 info 13"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			u := newUnit("sparse", 512)
+			u.bad = 13 * 512
+			buf := []byte(tt.out)
+			if tt.out == "" {
+				buf = filled(1 << 20)
+			}
+			if _, why := must(t, u.Disk, raw(tt.cdb), buf); why != tt.fail {
+				t.Errorf("sense data %q, want %q", why, tt.fail)
+			}
+		})
 	}
 }
 

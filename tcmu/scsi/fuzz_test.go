@@ -138,7 +138,7 @@ func FuzzDisk(f *testing.F) {
 				out *= 2
 				fallthrough
 			case "write", "or":
-				if out > uint64(room) || n != 0 || !bytes.Equal(sent, buf) {
+				if out > uint64(room) || n != 0 || out > 0 && !bytes.Equal(sent, buf) {
 					t.Fatalf("%x: %d bytes of data-in; %d of data-out", cdb, n, room)
 				}
 				if d.verb == "swap" && !bytes.Equal(before[off:off+length], sent[:length]) {
@@ -161,7 +161,7 @@ func FuzzDisk(f *testing.F) {
 			}
 			switch row, _ := u.find(cdb); {
 			case row.kind&dataOut != 0:
-				if n != 0 || !bytes.Equal(sent, buf) {
+				if n != 0 || !bytes.Equal(sent, buf) && len(bytes.Trim(buf, "\x00")) > 0 {
 					t.Fatalf("%x: %d bytes of data-in, or data-out that has changed", cdb, n)
 				}
 			case n > 0:

@@ -50,6 +50,11 @@ func TestNothingOfOtherCommandsLeaks(t *testing.T) {
 		{"SYNCHRONIZE CACHE(10)", "35 00 00000000 00 0000 00", 0},
 		{"SYNCHRONIZE CACHE(16)", "91 00 0000000000000000 00000000 00 00", 0},
 		{"START STOP UNIT", "1b 00 00 00 01 00", 0},
+		{"VERIFY(10)", "2f 00 00000000 00 0001 00", 0},
+		{"VERIFY(16) no blocks", "8f 02 0000000000000000 00000000 00 00", 0},
+		{"WRITE SAME(16), no data-out", "93 01 0000000000000000 00000001 00 00", 0},
+		{"SEND DIAGNOSTIC", "1d 04 00 0000 00", 0},
+		{"SANITIZE, BLOCK ERASE", "48 02 0000000000 0000 00", 0},
 		{"READ(6)", "08 00 0000 01 00", 0},
 		{"READ(10)", "28 00 00000000 00 0001 00", 0},
 		{"READ(10) no blocks", "28 00 00000000 00 0000 00", 0},
@@ -102,9 +107,6 @@ func TestAnswersAreTheSameInBuffersOfAnySize(t *testing.T) {
 func TestNoCommandOfTheTableLeaks(t *testing.T) {
 	u := newUnit("removable", 512)
 	for _, row := range u.rows {
-		if row.kind&dataOut != 0 {
-			continue
-		}
 		cdb := make([]byte, len(row.usage))
 		cdb[0] = row.op
 		if row.sa != none {
@@ -112,6 +114,9 @@ func TestNoCommandOfTheTableLeaks(t *testing.T) {
 		}
 		for _, room := range []int{1, 36, 600} {
 			for _, allocation := range []byte{0, 1, 0xff} {
+				if row.kind&dataOut != 0 && allocation != 0 {
+					continue // what a write takes is on the medium now, too
+				}
 				// The low byte of an allocation length stands at one of these.
 				for _, i := range []int{4, len(cdb) - 2, len(cdb) - 3} {
 					some := bytes.Clone(cdb)

@@ -121,11 +121,12 @@ func (d *Disk) sendDiagnostic(r request) (int, error) {
 		return 0, badField(3, -1)
 	}
 	if r.cdb[1]&0x04 == 0 { // SELFTEST
-		return 0, nil
+		return r.unused()
 	}
 	if !r.wait {
 		return 0, backstores.ErrWouldBlock
 	}
+	r.unused()
 	return 0, d.compare(0, int64(d.BlockSize), nil)
 }
 

@@ -16,7 +16,7 @@ func (d *Disk) modeSelect(r request) (int, error) {
 		length, header, descriptorAt = int(binary.BigEndian.Uint16(r.cdb[7:])), 8, 6
 	}
 	if length == 0 {
-		return 0, nil
+		return r.unused()
 	}
 	list, err := r.list(length)
 	if err != nil {

@@ -1,6 +1,10 @@
 package scsi
 
-import "github.com/lunserve/lunserve/backstores"
+import (
+	"errors"
+
+	"github.com/lunserve/lunserve/backstores"
+)
 
 // MaxTransfer is the most that one command moves, in bytes: 65536 blocks of 512,
 // the longest transfer that test suites ask for.
@@ -32,7 +36,6 @@ func (d *Disk) transfer(r request) (bufs [][]byte, off, n int64, err error) {
 
 // read is SBC-4, READ (10) command, and its brothers.
 func (d *Disk) read(r request) (int, error) {
-	lba, _ := r.blocks()
 	bufs, off, n, err := d.transfer(r)
 	if err != nil || n == 0 {
 		return 0, err
@@ -51,7 +54,10 @@ func (d *Disk) read(r request) (int, error) {
 		}
 	}
 	if err := backstores.ReadVec(d.store, bufs, off, flags); err != nil {
-		return 0, ioError(unrecoveredRead.at(lba), err)
+		if !r.wait && n > int64(d.BlockSize) {
+			return 0, backstores.ErrWouldBlock // to find the block
+		}
+		return 0, d.unread(off, n, err)
 	}
 	d.count.reads.Add(1)
 	d.count.readBytes.Add(uint64(n))
@@ -60,10 +66,13 @@ func (d *Disk) read(r request) (int, error) {
 
 // write is SBC-4, WRITE (10) command, and its brothers.
 func (d *Disk) write(r request) (int, error) {
-	lba, blocks := r.blocks()
+	_, blocks := r.blocks()
 	bufs, off, n, err := d.transfer(r)
-	if err != nil || n == 0 && blocks == 0 {
+	switch {
+	case err != nil:
 		return 0, err
+	case blocks == 0:
+		return r.unused()
 	}
 	if n != int64(blocks)*int64(d.BlockSize) {
 		return 0, listTooShort
@@ -76,11 +85,46 @@ func (d *Disk) write(r request) (int, error) {
 		flags |= backstores.Durable
 	}
 	if err := backstores.WriteVec(d.store, bufs, off, flags); err != nil {
-		return 0, ioError(writeError.at(lba), err)
+		return 0, d.unwritten(off, n, err)
+	}
+	if flags&backstores.Durable == 0 && d.mode.writeThrough.Load() {
+		// The cache was turned off meanwhile, and what was written before flushed.
+		if !r.wait {
+			return 0, backstores.ErrWouldBlock
+		}
+		if err := d.flush(); err != nil {
+			return 0, err
+		}
 	}
 	d.count.writes.Add(1)
 	d.count.writtenBytes.Add(uint64(n))
 	return 0, nil
+}
+
+// unread is the error of a read of n bytes at off. Its INFORMATION is the first
+// block that cannot be read, for which they are read again one by one, as the
+// store does not name it.
+func (d *Disk) unread(off, n int64, err error) error {
+	size := int64(d.BlockSize)
+	if n <= size || errors.Is(err, backstores.ErrWouldBlock) {
+		return ioError(unrecoveredRead.at(uint64(off/size)), err)
+	}
+	block := [][]byte{make([]byte, size)}
+	for end := off + n; off < end; off += size {
+		if err := backstores.ReadVec(d.store, block, off, 0); err != nil {
+			return ioError(unrecoveredRead.at(uint64(off/size)), err)
+		}
+	}
+	return ioError(unrecoveredRead, err)
+}
+
+// unwritten is the error of a write of n bytes at off. It names the block if there
+// is but one.
+func (d *Disk) unwritten(off, n int64, err error) error {
+	if size := int64(d.BlockSize); n <= size {
+		return ioError(writeError.at(uint64(off/size)), err)
+	}
+	return ioError(writeError, err)
 }
 
 // flush makes what is written durable.

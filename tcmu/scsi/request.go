@@ -71,6 +71,13 @@ func (r request) head(n int) (p []byte) {
 	return p
 }
 
+// unused is the end of a command with data-out of which it took none. Who sent it
+// as one with data-in gets what is in the buffers, which is others'.
+func (r request) unused() (int, error) {
+	r.erase()
+	return 0, nil
+}
+
 // erase clears the buffers.
 func (r request) erase() {
 	for _, b := range r.data {

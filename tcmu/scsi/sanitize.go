@@ -67,6 +67,7 @@ func (d *Disk) blockErase(r request) (int, error) {
 	if binary.BigEndian.Uint16(r.cdb[7:]) != 0 {
 		return 0, badField(7, -1)
 	}
+	r.unused()
 	return 0, d.sanitize(r, 1, func(_ int, off, n int64) error {
 		return backstores.Trim(d.store, off, n)
 	})

@@ -19,9 +19,13 @@ type image struct {
 	calls []string         // "read 512 at 0", …
 	fails map[string]error // by the first word of the call
 	busy  bool             // what may not wait would have to
+	bad   int64            // a byte that can be neither read nor written; 0 is none
 }
 
-var errPast = errors.New("past the end")
+var (
+	errPast = errors.New("past the end")
+	errBad  = errors.New("bad sector")
+)
 
 // begin records a call and says how it ends, if that is certain.
 func (m *image) begin(call string, off, n int64, f backstores.Flag) error {
@@ -40,6 +44,8 @@ func (m *image) begin(call string, off, n int64, f backstores.Flag) error {
 		return m.fails[call]
 	case off < 0 || n < 0 || off+n > int64(len(m.bytes)):
 		return errPast
+	case m.bad > 0 && off <= m.bad && m.bad < off+n:
+		return errBad
 	}
 	return nil
 }

@@ -13,13 +13,15 @@ const (
 	maxUnmapDescriptors = 64
 	maxWriteSameBytes   = 1 << 30
 	unmapGranularity    = 4096 // bytes: what file systems allocate
+
+	unmapBit = 0x08 // in the second byte of a CDB
 )
 
 // unmap is SBC-4, UNMAP command. All ranges are checked before the first goes.
 func (d *Disk) unmap(r request) (int, error) {
 	length := int(binary.BigEndian.Uint16(r.cdb[7:]))
 	if length == 0 {
-		return 0, nil
+		return r.unused()
 	}
 	if length < 8 {
 		return 0, listLengthError
@@ -62,7 +64,7 @@ func (d *Disk) trim(off, n int64) error {
 		return nil
 	}
 	if err := backstores.Trim(d.store, off, n); err != nil {
-		return ioError(writeError.at(uint64(off)/uint64(d.BlockSize)), err)
+		return d.unwritten(off, n, err)
 	}
 	return nil
 }
@@ -71,20 +73,18 @@ func (d *Disk) trim(off, n int64) error {
 // zeros with NDOB, goes into each block. With UNMAP the blocks may be unmapped
 // instead, as unmapped blocks read as zeros and only if that is what is asked.
 func (d *Disk) writeSame(r request) (int, error) {
-	lba, blocks := r.blocks()
-	off, n, err := d.extent(lba, blocks)
+	off, n, err := d.extent(r.blocks())
 	if err != nil {
 		return 0, err
 	}
 	if n == 0 || n > maxWriteSameBytes { // no blocks would be all there are, if WSNZ were zero
 		return 0, badField(r.lengthAt(), -1)
 	}
-	unmap := r.flag(0x08)
-	if unmap && d.has&thin == 0 {
-		return 0, badField(1, 3)
-	}
+	unmap := r.flag(unmapBit)
 	block := make([]byte, d.BlockSize)
-	if ndob := len(r.cdb) == 16 && r.flag(0x01); !ndob {
+	if ndob := len(r.cdb) == 16 && r.flag(0x01); ndob {
+		r.unused()
+	} else {
 		if r.room() != d.BlockSize {
 			return 0, listTooShort
 		}
@@ -106,7 +106,7 @@ func (d *Disk) writeSame(r request) (int, error) {
 		err = d.repeat(block, off, n)
 	}
 	if err != nil {
-		return 0, ioError(writeError.at(lba), err)
+		return 0, d.unwritten(off, n, err)
 	}
 	d.count.writes.Add(1)
 	d.count.writtenBytes.Add(uint64(n))

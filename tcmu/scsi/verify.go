@@ -13,16 +13,19 @@ const chunk = 256 << 10
 // readable, with 01b to equal the data-out, with 11b each to equal its one
 // block.
 func (d *Disk) verify(r request) (int, error) {
-	lba, blocks := r.blocks()
-	off, n, err := d.extent(lba, blocks)
-	if err != nil || n == 0 {
+	off, n, err := d.extent(r.blocks())
+	switch {
+	case err != nil:
 		return 0, err
-	}
-	if n > MaxTransfer {
+	case n == 0:
+		return r.unused()
+	case n > MaxTransfer:
 		return 0, badField(r.lengthAt(), -1)
 	}
 	var want []byte
 	switch r.cdb[1] >> 1 & 3 {
+	case 0:
+		r.unused()
 	case 1:
 		want, err = r.list(int(n))
 	case 2:
@@ -44,7 +47,7 @@ func (d *Disk) compare(off, n int64, want []byte) error {
 	for done := int64(0); done < n; {
 		have := buf[:min(n-done, int64(len(buf)))]
 		if err := backstores.ReadVec(d.store, [][]byte{have}, off+done, 0); err != nil {
-			return ioError(unrecoveredRead.at(uint64(off+done)/uint64(d.BlockSize)), err)
+			return d.unread(off+done, int64(len(have)), err)
 		}
 		for i := 0; want != nil && i < len(have); {
 			rest := want[(done+int64(i))%int64(len(want)):]

@@ -1,0 +1,96 @@
+package scsi
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/lunserve/lunserve/backstores"
+)
+
+// A slowly is a store that makes one kind of call wait.
+type slowly struct {
+	*sparse
+	call          string
+	reached, open chan struct{}
+}
+
+func newSlowly(call string) *slowly {
+	return &slowly{&sparse{ram{image{bytes: noise(1 << 20)}}}, call, make(chan struct{}), make(chan struct{})}
+}
+
+// pass waits in the first call, until it may go on.
+func (s *slowly) pass(call string) {
+	if call == s.call {
+		s.call = ""
+		close(s.reached)
+		<-s.open
+	}
+}
+
+func (s *slowly) WriteVec(bufs [][]byte, off int64, f backstores.Flag) error {
+	if f&backstores.NoWait != 0 {
+		return backstores.ErrWouldBlock
+	}
+	s.pass("write")
+	return s.sparse.WriteVec(bufs, off, f)
+}
+
+func (s *slowly) Flush() error {
+	s.pass("flush")
+	return s.sparse.Flush()
+}
+
+// A write that is under way when the cache is turned off is durable when it is
+// answered, as those are that come later.
+func TestWriteUnderWayIsDurableOnceThereIsNoCache(t *testing.T) {
+	for _, cdb := range []string{"2a 00 00000005 00 0001 00", "8b 00 0000000000000005 00000001 00 00"} {
+		s := newSlowly("write")
+		d := NewDisk(s, Options{BlockSize: 512})
+		done := make(chan byte)
+		go func() {
+			status, _, _, _ := d.Execute(raw(cdb), [][]byte{filled(512)}, true)
+			done <- status
+		}()
+		<-s.reached
+		list := raw(header6 + cachingOff)
+		if _, why := must(t, d, at("15 10 0000 %02x 00", len(list)), list); why != "" {
+			t.Fatalf("MODE SELECT: sense data %q", why)
+		}
+		close(s.open)
+		status := <-done
+		write := slices.IndexFunc(s.calls, func(call string) bool { return strings.HasPrefix(call, "write") })
+		if status != 0 || write < 0 || !slices.ContainsFunc(s.calls[write:], func(call string) bool { return strings.HasPrefix(call, "flush") }) {
+			t.Errorf("%s: status %02x, calls %q", cdb, status, s.calls)
+		}
+	}
+}
+
+// While one flush takes long, a command that has to be alone does not wait for
+// it, nor do those that come after that.
+func TestFlushDoesNotHoldUpOthers(t *testing.T) {
+	s := newSlowly("flush")
+	d := NewDisk(s, Options{BlockSize: 512})
+	done := make(chan byte)
+	go func() {
+		status, _, _, _ := d.Execute(raw("35 00 00000000 00 0000 00"), nil, true)
+		done <- status
+	}()
+	<-s.reached
+	for _, cdb := range []string{
+		"89 00 0000000000000007 000000 01 00 00", "28 00 00000100 00 0001 00", "00 00 00 00 00 00", "25 00 00000000 00 00 00 00",
+	} {
+		status := make(chan byte)
+		go func() {
+			got, _, _, _ := d.Execute(raw(cdb), [][]byte{slices.Concat(s.bytes[7*512:8*512], filled(512))}, true)
+			status <- got
+		}()
+		if got := <-status; got != 0 {
+			t.Errorf("%s: status %02x", cdb, got)
+		}
+	}
+	close(s.open)
+	if status := <-done; status != 0 {
+		t.Errorf("the flush: status %02x", status)
+	}
+}
