@@ -25,13 +25,18 @@ type Merge struct {
 // It may be interrupted at any point and is then to be done again: the overlay
 // says that its base is being changed, and only commit will have it, until all
 // of it is in the base and durable. The base counts as the one it was as long
-// as what the overlay does not change is as it was.
+// as what the overlay does not change is as it was. From then on the base may
+// change: an overlay that is still there, by another name or because it could
+// not be removed, says that it is done, and nobody will have it.
 func (m Merge) Commit(path string) (err error) {
 	o, err := openOverlay(path, false)
 	if err != nil {
 		return err
 	}
 	defer o.file.Close()
+	if o.header.record.done {
+		return removeDone(path)
+	}
 	name := m.name(o)
 	if o.header.format != Raw {
 		return fmt.Errorf("%s: is no raw image, and cannot be written; try lunserve commit %s -o disk.img", name, quote(path))
@@ -67,10 +72,28 @@ func (m Merge) Commit(path string) (err error) {
 	if err := Flush(base); err != nil {
 		return err
 	}
-	if err := unix.Unlink(path); err != nil {
+	if err := o.end(); err != nil {
+		return err
+	}
+	return removeDone(path)
+}
+
+// removeDone removes an overlay that is in its base, and the link if it is
+// found by one.
+func removeDone(path string) error {
+	real, err := filepath.EvalSymlinks(path)
+	if err == nil {
+		err = unix.Unlink(real)
+	}
+	if err == nil {
+		if err = unix.Unlink(path); err == unix.ENOENT {
+			err = nil
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("%s: is in its base, and cannot be removed: %w", path, err)
 	}
-	return syncDir(filepath.Dir(path))
+	return errors.Join(syncDir(filepath.Dir(real)), syncDir(filepath.Dir(path)))
 }
 
 // Export writes what the overlay at path and its base hold together into a new
@@ -177,6 +200,14 @@ func (o *overlay) begin() (err error) {
 	}
 	r.committing = true
 	if _, err := o.file.WriteAt(r.commitBytes(), o.header.recordAt+commitAt); err != nil {
+		return err
+	}
+	return o.file.Flush()
+}
+
+// end has the overlay say that all of it is in its base.
+func (o *overlay) end() error {
+	if _, err := o.file.WriteAt(doneBytes, o.header.recordAt+doneAt); err != nil {
 		return err
 	}
 	return o.file.Flush()

@@ -19,7 +19,7 @@ type header struct {
 	recordAt int64 // where in the file
 }
 
-// A record is what QCOW2 has no place for. It comes in three parts that are
+// A record is what QCOW2 has no place for. It comes in four parts that are
 // written at different times. The sums are CRC-32C.
 //
 //	0    4  sum of 4-64
@@ -30,12 +30,13 @@ type header struct {
 //	32  32  SHA-256 of some of the base, see identify
 //	64  16  the host's boot in which the marks were made
 //	80   4  sum of 88-120, once the base is being changed, for good
-//	84   4  zeros
+//	84   4  1 once all is in the base
 //	88  32  SHA-256 of some of the base that is not changed
 type record struct {
 	id         identity
 	boot       [16]byte
 	committing bool
+	done       bool
 	rest       [32]byte
 }
 
@@ -45,6 +46,7 @@ const (
 	recordFirst = 1
 	bootAt      = 64
 	commitAt    = 80
+	doneAt      = 84
 
 	qcowMagic      = 0x514649fb // "QFI\xfb"
 	qcowHeaderSize = 104
@@ -71,6 +73,9 @@ func (r *record) bytes(size int64) []byte {
 	if r.committing {
 		copy(p[commitAt:], r.commitBytes())
 	}
+	if r.done {
+		copy(p[doneAt:], doneBytes)
+	}
 	return p
 }
 
@@ -80,6 +85,8 @@ func (r *record) commitBytes() []byte {
 	p := binary.BigEndian.AppendUint32(nil, crc32.Checksum(r.rest[:], castagnoli))
 	return append(append(p, 0, 0, 0, 0), r.rest[:]...)
 }
+
+var doneBytes = []byte{0, 0, 0, 1}
 
 func (r *record) parse(p []byte) (size int64, err error) {
 	b := binary.BigEndian
@@ -97,6 +104,7 @@ func (r *record) parse(p []byte) (size int64, err error) {
 	copy(r.boot[:], p[bootAt:])
 	copy(r.rest[:], p[commitAt+8:])
 	r.committing = b.Uint32(p[commitAt:]) == crc32.Checksum(r.rest[:], castagnoli) && r.rest != [32]byte{}
+	r.done = r.committing && b.Uint32(p[doneAt:]) != 0
 	return int64(b.Uint64(p[8:])), nil
 }
 

@@ -15,7 +15,8 @@ func TestHeaderIsReadBack(t *testing.T) {
 	for _, size := range []int64{1, 511, clusterBytes, regionBytes + 1, 10 << 40, mostBytes} {
 		h := testHeader(size)
 		h.record.boot = [16]byte{7}
-		for _, h.record.committing = range []bool{false, true} {
+		for state := range 3 {
+			h.record.committing, h.record.done = state > 0, state > 1
 			h.record.rest = [32]byte{}
 			if h.record.committing {
 				h.record.rest[3] = 4

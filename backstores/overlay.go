@@ -64,7 +64,7 @@ func OpenOverlay(path string, base Backstore, basePath string, readOnly bool) (b
 	if err != nil {
 		return nil, 0, err
 	}
-	if o.header.record.committing {
+	if r := &o.header.record; r.committing && !r.done {
 		err = fmt.Errorf("%s: is half in its base; try lunserve commit %s", path, quote(path))
 	} else {
 		err = o.over(base, basePath)
@@ -251,6 +251,9 @@ func (o *overlay) read(file changeable, session [16]byte, readOnly bool) error {
 // over puts the overlay over its base, which must be the one it was made over.
 // If the base is half changed, that is told by what is not to be changed.
 func (o *overlay) over(base Backstore, path string) error {
+	if o.header.record.done {
+		return fmt.Errorf("%s: is all in its base already; try rm %s", o.path, quote(o.path))
+	}
 	if base.Size() != o.size {
 		return fmt.Errorf("%s: is a disk of %d bytes, and %s was made over one of %d", path, base.Size(), o.path, o.size)
 	}
