@@ -53,6 +53,11 @@ func (c *packCmd) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	file, err := backstores.NewOutput(out, c.Force, c.In)
+	if err != nil {
+		return err
+	}
+	defer closing(file, &err)
 	b := newBar()
 	defer b.clear()
 	start := time.Now()
@@ -63,11 +68,6 @@ func (c *packCmd) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer closing(in, &err)
-	file, err := backstores.NewOutput(out, c.Force)
-	if err != nil {
-		return err
-	}
-	defer closing(file, &err)
 
 	w := bufio.NewWriterSize(file, 64<<10) // holes are a few bytes; what is larger than this is not copied
 	packed, err := seekable.Pack(w, in, in.Size(), seekable.PackOptions{

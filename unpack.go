@@ -24,7 +24,7 @@ func (c *unpackCmd) Run(ctx context.Context) (err error) {
 	b := newBar()
 	defer b.clear()
 	start := time.Now()
-	out, err := backstores.NewOutput(c.Out, c.Force)
+	out, err := backstores.NewOutput(c.Out, c.Force, c.In)
 	if err != nil {
 		return err
 	}

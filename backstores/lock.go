@@ -40,14 +40,19 @@ var (
 // nobody else could lock there either, and the image would otherwise be of no
 // use.
 func lock(path string, fd int, st *unix.Stat_t, writable bool) error {
-	c := reader
 	if writable {
-		c = writer
+		return writer.lock(path, fd, st, true)
 	}
+	return reader.lock(path, fd, st, false)
+}
+
+// lock takes the locks of c. If orRead, who may not have them is told when he
+// could read.
+func (c claim) lock(path string, fd int, st *unix.Stat_t, orRead bool) error {
 	at, err := c.take(fd)
 	if err == nil {
 		if at, err = c.conflict(fd); err == nil && at >= 0 {
-			return locked(path, fd, st, at, writable)
+			return locked(path, fd, st, at, orRead)
 		}
 	}
 	switch err {
@@ -56,9 +61,18 @@ func lock(path string, fd int, st *unix.Stat_t, writable bool) error {
 	case unix.EAGAIN, unix.EACCES:
 		// Somebody who does not follow the protocol has the file, or these
 		// bytes, for himself.
-		return locked(path, fd, st, at, writable)
+		return locked(path, fd, st, at, orRead)
 	}
 	return fmt.Errorf("%s: lock: %w", path, err)
+}
+
+// onlyRead leaves of a writer's locks on an open file those of a reader. What
+// cannot be unlocked was not locked either.
+func onlyRead(fd int) {
+	for _, i := range []int64{write, resize} {
+		l := unix.Flock_t{Type: unix.F_UNLCK, Start: used + i, Len: 1}
+		unix.FcntlFlock(uintptr(fd), unix.F_OFD_SETLK, &l)
+	}
 }
 
 // take returns the byte whose lock it did not get, if there is an error.
@@ -103,9 +117,9 @@ func isLocked(fd int, at int64) (bool, error) {
 }
 
 // locked is the error of an image of which another has locked the byte at.
-func locked(path string, fd int, st *unix.Stat_t, at int64, writable bool) error {
+func locked(path string, fd int, st *unix.Stat_t, at int64, orRead bool) error {
 	hint := ""
-	if writable {
+	if orRead {
 		// We could read if nobody else writes or refuses readers.
 		if at, err := reader.conflict(fd); err == nil && at < 0 {
 			hint = "; try lunserve -r " + quote(path)

@@ -12,14 +12,20 @@ type Output struct {
 	draft
 	path    string
 	replace bool
+	old     int   // the open file that is replaced, or -1
 	size    int64 // written by Write
 	ahead   syncer
 }
 
 // NewOutput begins the file that is to be at path. If there is one it is an
-// error, unless it is to be replaced: then it stays until the new one is
-// complete.
-func NewOutput(path string, replace bool) (*Output, error) {
+// error, unless it is to be replaced: then it stays, locked as by a writer,
+// until the new one is complete. What is served, or is a virtual machine's disk,
+// is not replaced: they would go on with a file that has no name.
+//
+// From are the images that the file is made of. One of them may be what is
+// replaced, and is to be opened after this.
+func NewOutput(path string, replace bool, from ...string) (_ *Output, err error) {
+	o := &Output{path: path, replace: replace, old: -1}
 	var st unix.Stat_t
 	switch err := unix.Lstat(path, &st); {
 	case err == unix.ENOENT:
@@ -29,12 +35,49 @@ func NewOutput(path string, replace bool) (*Output, error) {
 		return nil, fmt.Errorf("%s: exists and is no regular file", path)
 	case !replace:
 		return nil, fmt.Errorf("%s: exists; try -f to replace it", path)
+	default:
+		if err := o.claim(from); err != nil {
+			return nil, err
+		}
 	}
-	d, err := newDraft(filepath.Dir(path), false)
-	if err != nil {
+	if o.draft, err = newDraft(filepath.Dir(path), false); err != nil {
+		o.unclaim()
 		return nil, err
 	}
-	return &Output{draft: d, path: path, replace: replace, ahead: syncer{fd: d.fd}}, nil
+	o.ahead.fd = o.fd
+	return o, nil
+}
+
+// claim opens and locks what is to be replaced.
+func (o *Output) claim(from []string) (err error) {
+	if o.old, err = openMode(o.path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0); err != nil {
+		return fmt.Errorf("%s: %w", o.path, err)
+	}
+	defer func() {
+		if err != nil {
+			o.unclaim()
+		}
+	}()
+	var st, in unix.Stat_t
+	if err := unix.Fstat(o.old, &st); err != nil {
+		return fmt.Errorf("%s: %w", o.path, err)
+	}
+	if err := writer.lock(o.path, o.old, &st, false); err != nil {
+		return err
+	}
+	for _, path := range from {
+		if unix.Stat(path, &in) == nil && in.Dev == st.Dev && in.Ino == st.Ino {
+			onlyRead(o.old)
+		}
+	}
+	return nil
+}
+
+func (o *Output) unclaim() {
+	if o.old >= 0 {
+		unix.Close(o.old)
+		o.old = -1
+	}
 }
 
 // Write appends.
@@ -74,6 +117,7 @@ func (o *Output) Complete() error {
 // Close ends an Output. One that is not complete is gone.
 func (o *Output) Close() error {
 	o.forget()
+	o.unclaim()
 	_ = o.ahead.wait() // of what is not complete nobody wants to know
 	if err := unix.Close(o.fd); err != nil {
 		return fmt.Errorf("%s: close: %w", o.path, err)
