@@ -113,7 +113,7 @@ func (m Merge) Export(path, out string, replace bool) (err error) {
 	if err := o.over(base, name); err != nil {
 		return err
 	}
-	to, err := NewOutput(out, replace)
+	to, err := NewOutput(out, replace, path, name)
 	if err != nil {
 		return err
 	}

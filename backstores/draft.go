@@ -16,13 +16,11 @@ type draft struct {
 	name string // hidden; empty if there is none
 }
 
-// newDraft makes an empty file in dir, with the permissions of a new file or,
-// if it is private, for nobody else.
-func newDraft(dir string, private bool) (draft, error) {
-	mode := uint32(0o666)
-	if private {
-		mode = 0o600
-	}
+// private is the mode of a file for nobody else.
+const private = 0o600
+
+// newDraft makes an empty file in dir, with a mode less the umask.
+func newDraft(dir string, mode uint32) (draft, error) {
 	fd, err := openMode(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, mode)
 	switch err {
 	case nil:
@@ -34,6 +32,30 @@ func newDraft(dir string, private bool) (draft, error) {
 		}
 	}
 	return draft{}, fmt.Errorf("%s: make a file: %w", dir, err)
+}
+
+// modeOf is the mode of what is made of these images: none gives others more.
+func modeOf(images ...string) uint32 {
+	mode := uint32(0o666)
+	for _, path := range images {
+		var st unix.Stat_t
+		if unix.Stat(path, &st) == nil { // if not, it cannot be opened either
+			mode &= st.Mode
+		}
+	}
+	return mode | private
+}
+
+// succeed gives the draft, which is private, the owner and mode of the file
+// that it is to replace. What is not ours to give it does without: it is for
+// nobody whom that was not for.
+func (d *draft) succeed(st *unix.Stat_t) {
+	mode := st.Mode & 0o777
+	unix.Fchown(d.fd, int(st.Uid), -1)
+	if unix.Fchown(d.fd, -1, int(st.Gid)) != nil {
+		mode = mode&^0o070 | mode&0o007<<3 // our group are others
+	}
+	unix.Fchmod(d.fd, mode)
 }
 
 func hiddenName(dir string) string { return filepath.Join(dir, ".lunserve-"+rand.Text()) }

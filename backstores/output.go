@@ -23,12 +23,15 @@ type Output struct {
 // is not replaced: they would go on with a file that has no name.
 //
 // From are the images that the file is made of. One of them may be what is
-// replaced, and is to be opened after this.
+// replaced, if it is opened after this. Nobody may do more to the file than
+// to them or, if there is one, to that which is replaced.
 func NewOutput(path string, replace bool, from ...string) (_ *Output, err error) {
 	o := &Output{path: path, replace: replace, old: -1}
 	var st unix.Stat_t
+	mode := uint32(private)
 	switch err := unix.Lstat(path, &st); {
 	case err == unix.ENOENT:
+		mode = modeOf(from...)
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", path, err)
 	case st.Mode&unix.S_IFMT != unix.S_IFREG:
@@ -36,20 +39,23 @@ func NewOutput(path string, replace bool, from ...string) (_ *Output, err error)
 	case !replace:
 		return nil, fmt.Errorf("%s: exists; try -f to replace it", path)
 	default:
-		if err := o.claim(from); err != nil {
+		if err := o.claim(&st, from); err != nil {
 			return nil, err
 		}
 	}
-	if o.draft, err = newDraft(filepath.Dir(path), false); err != nil {
+	if o.draft, err = newDraft(filepath.Dir(path), mode); err != nil {
 		o.unclaim()
 		return nil, err
+	}
+	if o.old >= 0 {
+		o.succeed(&st)
 	}
 	o.ahead.fd = o.fd
 	return o, nil
 }
 
-// claim opens and locks what is to be replaced.
-func (o *Output) claim(from []string) (err error) {
+// claim opens and locks what is to be replaced, and says in st what it is.
+func (o *Output) claim(st *unix.Stat_t, from []string) (err error) {
 	if o.old, err = openMode(o.path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0); err != nil {
 		return fmt.Errorf("%s: %w", o.path, err)
 	}
@@ -58,14 +64,14 @@ func (o *Output) claim(from []string) (err error) {
 			o.unclaim()
 		}
 	}()
-	var st, in unix.Stat_t
-	if err := unix.Fstat(o.old, &st); err != nil {
+	if err := unix.Fstat(o.old, st); err != nil {
 		return fmt.Errorf("%s: %w", o.path, err)
 	}
-	if err := writer.lock(o.path, o.old, &st, false); err != nil {
+	if err := writer.lock(o.path, o.old, st, false); err != nil {
 		return err
 	}
 	for _, path := range from {
+		var in unix.Stat_t
 		if unix.Stat(path, &in) == nil && in.Dev == st.Dev && in.Ino == st.Ino {
 			onlyRead(o.old)
 		}

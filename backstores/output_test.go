@@ -1,9 +1,13 @@
 package backstores_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/lunserve/lunserve/backstores"
 )
@@ -67,5 +71,60 @@ func TestOutputReplacesItsInput(t *testing.T) {
 	}
 	if in.Size() != 4096 {
 		t.Errorf("its input has %d bytes", in.Size())
+	}
+}
+
+// What one may not read does not become readable by being packed, unpacked, or
+// laid under an overlay.
+func TestNewFileGivesNoMoreThanItsInput(t *testing.T) {
+	defer unix.Umask(unix.Umask(0o022))
+	dir := t.TempDir()
+	base := newFile(t, dir, 4096)
+	for _, tt := range []struct{ in, out os.FileMode }{
+		{0o600, 0o600}, {0o640, 0o640}, {0o660, 0o640}, {0o644, 0o644}, {0o444, 0o644}, {0o400, 0o600}, {0o755, 0o644},
+	} {
+		if err := os.Chmod(base, tt.in); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, "new")
+		o, err := backstores.NewOutput(path, false, base)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(o.Complete(), o.Close()); err != nil {
+			t.Fatal(err)
+		}
+		over := filepath.Join(dir, "overlay")
+		overlay(t, over, base).Close()
+		for _, name := range []string{path, over} {
+			if st, err := os.Stat(name); err != nil || st.Mode() != tt.out {
+				t.Errorf("made of %v: %s: %v, want %v (%v)", tt.in, filepath.Base(name), st.Mode(), tt.out, err)
+			}
+			os.Remove(name)
+		}
+	}
+}
+
+// Whom the old file was for, the one in its place is.
+func TestOutputKeepsOwnerAndMode(t *testing.T) {
+	needRoot(t)
+	dir := t.TempDir()
+	path, base := filepath.Join(dir, "out"), newFile(t, dir, 4096)
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Chown(path, 1234, 4321), os.Chmod(path, 0o460)); err != nil {
+		t.Fatal(err)
+	}
+	o := output(t, path, base)
+	if err := o.Complete(); err != nil {
+		t.Fatal(err)
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		t.Fatal(err)
+	}
+	if st.Uid != 1234 || st.Gid != 4321 || st.Mode&0o7777 != 0o460 {
+		t.Errorf("of %d:%d, mode %o", st.Uid, st.Gid, st.Mode&0o7777)
 	}
 }

@@ -100,7 +100,7 @@ func createOverlay(path string, base Backstore, basePath string) error {
 	if h.record.id, err = identify(basePath); err != nil {
 		return err
 	}
-	d, err := newDraft(filepath.Dir(path), false)
+	d, err := newDraft(filepath.Dir(path), modeOf(basePath))
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ import (
 // A write for which dir has no space fails with ENOSPC, and what it was to
 // replace is still there.
 func Snapshot(base Backstore, dir string) (Backstore, error) {
-	d, err := newDraft(dir, true)
+	d, err := newDraft(dir, private)
 	if err != nil {
 		return nil, fmt.Errorf("%w; try --tmpdir DIR to keep temporary writes elsewhere", err)
 	}

@@ -38,7 +38,7 @@ func unpackTemp(f *zstdFile, o Options) (_ Backstore, err error) {
 	}
 	o.notice("%s: %s, and so has no random access; unpacking %s to %s first. Try %s to make a file that is served at once",
 		f.Name(), what, size, o.TempDir, packLine(f.Name()))
-	d, err := newDraft(o.TempDir, true)
+	d, err := newDraft(o.TempDir, private)
 	if err != nil {
 		return nil, fmt.Errorf("%w; try --tmpdir DIR", err)
 	}
