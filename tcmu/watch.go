@@ -6,11 +6,10 @@ import "time"
 // kernel sees that. It is called by several goroutines at once, and the ring
 // waits for it.
 type Watcher interface {
-	// Watch is given a command as Handler.Execute was, and what came of it; a
-	// command that its initiator gave up before it was executed ends in TASK
-	// ABORTED. took is how long it was with this program: from the ring to its
-	// answer, the wait for a worker included. Neither cdb nor data nor sense
-	// may be used after Watch returns.
+	// Watch is given a command as Handler.Execute was, and what came of it. took
+	// is how long it was with this program: from the ring to its answer, the
+	// wait for a worker included. Neither cdb nor data nor sense may be used
+	// after Watch returns.
 	Watch(cdb []byte, data [][]byte, status byte, n int, sense []byte, took time.Duration)
 }
 
