@@ -33,10 +33,10 @@ func (c *cow) prepare(off, n int64, f Flag) (hold, error) {
 
 // publish has readers find the changed blocks in the file from now on.
 func (c *cow) publish(off, n int64, f Flag) error {
-	c.changed.add(off, n)
 	if c.keeps != nil {
-		return c.keeps.note(off, n, f)
+		return c.keeps.publish(off, n, f)
 	}
+	c.changed.add(off, n)
 	return nil
 }
 

@@ -25,8 +25,11 @@ type keeper struct {
 	syncs sync.Mutex // while a flush runs
 	lost  error      // of the flush that failed first, under syncs
 
-	// A bit for each part of a region's table that is not in the file.
+	// A bit for each part of a region's table that is not in the file. It and
+	// the map change together while adding is held for reading, and are taken
+	// down together while it is held for writing.
 	behind []atomic.Uint32
+	adding sync.RWMutex
 	// While set, what is no longer behind may not be in the file yet.
 	flushing atomic.Bool
 	batch    []part
@@ -101,26 +104,28 @@ func (k *keeper) makeRegion(i int64) error {
 
 var marks = bytes.Repeat([]byte{1}, 4096)
 
-// note marks blocks that have become present. The marks are bytes, so that
-// nobody need read what is next to his own. They are never synced.
-func (k *keeper) note(off, n int64, f Flag) error {
-	for at := off / partSpan; at <= (off+n-1)/partSpan; at++ {
-		k.behind[at/partsPerRegion].Or(1 << (at % partsPerRegion))
-	}
+// publish marks blocks that are in the file and makes them present. Whoever
+// finds a block present writes to it without a lock, and that is acknowledged:
+// so by then it has its mark, for what comes after a kill, and is behind, or
+// taken down, for a flush. The marks are bytes, so that nobody need read what is
+// next to his own. They are never synced.
+func (k *keeper) publish(off, n int64, f Flag) error {
 	b, end := off/blockBytes, roundUp(off+n, blockBytes)/blockBytes
 	for b < end {
 		v := single(marks[:min(end-b, int64(len(marks)))])
 		err := k.file.WriteVec(v.bufs, k.layout.marks+b, f)
-		if err == ErrWouldBlock {
-			// The blocks are present, and nobody would come back for this.
-			err = k.file.WriteVec(v.bufs, k.layout.marks+b, 0)
-		}
 		b += length(v.bufs)
 		v.free()
 		if err != nil {
 			return err
 		}
 	}
+	k.adding.RLock()
+	defer k.adding.RUnlock()
+	for at := off / partSpan; at <= (off+n-1)/partSpan; at++ {
+		k.behind[at/partsPerRegion].Or(1 << (at % partsPerRegion))
+	}
+	k.changed.add(off, n)
 	return nil
 }
 
@@ -169,16 +174,22 @@ func (k *keeper) take() {
 			if len(k.batch) == batchParts {
 				return
 			}
-			old := k.behind[i].Load()
-			bit := old & -old
-			k.behind[i].And(^bit)
-			k.batch = append(k.batch, part{region: int64(i), index: int64(bits.TrailingZeros32(bit))})
-			p := &k.batch[len(k.batch)-1]
-			r := k.changed[i].Load()
-			for c := range p.bits {
-				p.bits[c] = r[p.index*clustersPerPart+int64(c)].Load()
-			}
+			k.takePart(i)
 		}
+	}
+}
+
+func (k *keeper) takePart(i int) {
+	k.adding.Lock()
+	defer k.adding.Unlock()
+	old := k.behind[i].Load()
+	bit := old & -old
+	k.behind[i].And(^bit)
+	k.batch = append(k.batch, part{region: int64(i), index: int64(bits.TrailingZeros32(bit))})
+	p := &k.batch[len(k.batch)-1]
+	r := k.changed[i].Load()
+	for c := range p.bits {
+		p.bits[c] = r[p.index*clustersPerPart+int64(c)].Load()
 	}
 }
 
