@@ -58,11 +58,13 @@ func (c *serveCmd) ready(s *service, waiting *os.File, down *undo) error {
 	if err := c.commandFlags.start(s, down); err != nil {
 		return err
 	}
-	c.reportFlags.start(s, down)
-	if waiting == nil {
-		return nil
+	if waiting != nil {
+		if err := release(waiting); err != nil {
+			return err
+		}
 	}
-	return release(waiting)
+	c.reportFlags.start(s, down) // to a terminal only if that is still ours
+	return nil
 }
 
 // announce tells whoever waits that the disks can be used.

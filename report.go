@@ -20,7 +20,9 @@ func (f *reportFlags) start(s *service, down *undo) {
 		g := newGauge(s.exports...)
 		down.push(func() error { g.close(); console.below(""); return nil })
 		every(time.Second, down, func() {
-			console.below(statusLine(s.title(), g.read(), terminalWidth(os.Stderr)-1))
+			if width := terminalWidth(os.Stderr) - 1; width > 0 { // it may have hung up
+				console.below(statusLine(s.title(), g.read(), width))
+			}
 		})
 	}
 	if f.Interval > 0 {

@@ -31,7 +31,7 @@ func statusLine(title string, r rates, width int) string {
 		}
 	}
 	runes := []rune(line)
-	return string(runes[:min(len(runes), width)])
+	return string(runes[:min(len(runes), max(0, width))])
 }
 
 // count is a number in three digits or so: 981, 12.3k, 1.2M.

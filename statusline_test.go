@@ -17,13 +17,15 @@ func TestStatusLineFitsTheTerminal(t *testing.T) {
 		{79, busy, "/dev/sdb: read 12.3k/s 48 MiB/s, write 981/s 1.5 MiB/s, p50 120µs p99 1.4ms"},
 		{40, busy, "/dev/sdb: read 12.3k/s 48 MiB/s"},
 		{20, busy, "/dev/sdb: read 12.3k"},
+		{0, busy, ""},
+		{-1, busy, ""}, // of a terminal that has gone
 		{79, rates{}, "/dev/sdb: read 0/s 0 B/s, write 0/s 0 B/s, depth 0"},
 	} {
 		got := statusLine("/dev/sdb", tt.r, tt.width)
 		if got != tt.want {
 			t.Errorf("%d columns:\n got %q\nwant %q", tt.width, got, tt.want)
 		}
-		if n := utf8.RuneCountInString(got); n > tt.width {
+		if n := utf8.RuneCountInString(got); n > max(0, tt.width) {
 			t.Errorf("%d columns hold %d", tt.width, n)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -29,6 +30,52 @@ func TestStatusLine(t *testing.T) {
 		t.Errorf("exit status %d", status)
 	}
 	screen.await(t, `\r\x1b\[K\rlunserve: `+disk+` removed; `)
+}
+
+// In the background there is none, whatever the terminal that it was started
+// from, and the disk lives on.
+func TestNoStatusLineInTheBackground(t *testing.T) {
+	needTarget(t)
+	image := newImage(t, tmpfsDir(t), 16<<20)
+	program, person := terminal(t)
+	cmd := exec.Command(binary, "--fork", image)
+	cmd.Stderr = program
+	s := launch(t, cmd)
+	disk := s.line()
+	if status := s.wait(); status != 0 {
+		t.Errorf("exit status %d", status)
+	}
+	program.Close()
+	if said, _ := io.ReadAll(person); string(said) != "lunserve: "+image+": sparse, 16 MiB, writable\r\n" {
+		t.Errorf("on the terminal: %q", said)
+	}
+	run(t, binary, "stats") // takes a second, in which a line would be drawn
+	run(t, binary, "stats")
+	if disks := list(t); len(disks) != 1 || disks[0].Dead || disks[0].Device != disk {
+		t.Errorf("listed are %+v, want %s alive", disks, disk)
+	}
+	run(t, binary, "detach", "--force", image)
+}
+
+// Nor is there one once the terminal has gone: the disk is taken away as ever.
+func TestStatusLineOfATerminalThatHangsUp(t *testing.T) {
+	needTarget(t)
+	program, person := terminal(t)
+	cmd := exec.Command("sh", "-c", `trap "" HUP; exec "$0" "$1"`, binary, newImage(t, tmpfsDir(t), 16<<20))
+	cmd.Stdin, cmd.Stderr = program, program
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	s := launch(t, cmd)
+	disk := s.line()
+	program.Close()
+	person.Close()
+	run(t, binary, "stats")
+	run(t, binary, "stats")
+	if status := s.stop(syscall.SIGTERM); status != 0 {
+		t.Errorf("exit status %d", status)
+	}
+	if exists(disk) {
+		t.Errorf("%s is still there", disk)
+	}
 }
 
 // Who asked for quiet is shown none, nor is a file or pipe.
