@@ -76,7 +76,7 @@ func (x *Index) add(off, csize, dsize, limit int64, sum uint32) error {
 	switch {
 	case csize < smallest || dsize < 0:
 		return fmt.Errorf("frame at %d: %d bytes that decode to %d", off, csize, dsize)
-	case csize > limit || dsize > limit:
+	case csize > mostEncoded(limit) || dsize > limit:
 		return ErrFrames
 	case dsize == 0:
 		return nil
@@ -90,6 +90,10 @@ func (x *Index) add(off, csize, dsize, limit int64, sum uint32) error {
 	x.maxC, x.maxD = max(x.maxC, csize), max(x.maxD, dsize)
 	return nil
 }
+
+// mostEncoded is how large a frame of n bytes is that cannot be compressed, at
+// most (ZSTD_COMPRESSBOUND in zstd.h).
+func mostEncoded(n int64) int64 { return n + n>>8 + 64 }
 
 // markZero notes that frame i decodes to zeros.
 func (x *Index) markZero(i int) {

@@ -21,8 +21,8 @@ func (p Progress) tell(done, total int64) error {
 	return p(done, total)
 }
 
-// Scan finds the frames of the size bytes in r, none of more than limit bytes,
-// encoded or decoded. It takes the seek table if there is one that fits the
+// Scan finds the frames of the size bytes in r, none of which decodes to more
+// than limit bytes. It takes the seek table if there is one that fits the
 // file; else it goes from header to header.
 //
 // If the headers do not tell all sizes the index is not complete: Sized is
@@ -102,7 +102,7 @@ func (s *Scanned) add(f found, limit int64) error {
 	if f.dsize < 0 {
 		s.Sized = false
 	}
-	if s.large || f.most > limit || f.csize > limit {
+	if s.large || f.most > limit || f.csize > mostEncoded(limit) {
 		s.large, s.spans, s.Index = true, nil, &Index{}
 		return ErrFrames
 	}

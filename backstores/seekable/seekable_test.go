@@ -103,3 +103,25 @@ func TestReadWhatWasPacked(t *testing.T) {
 		wg.Wait()
 	}
 }
+
+// What cannot be compressed is a little larger than the frame that it fills,
+// and is read at once all the same.
+func TestLargestFramesThatCannotBeCompressed(t *testing.T) {
+	const frame = 1 << 20
+	img := make([]byte, 3*frame)
+	r := rand.New(rand.NewPCG(6, 6))
+	for i := range img {
+		img[i] = byte(r.Uint32())
+	}
+	file, p := packed(t, img, frame)
+	if p.Written <= int64(len(img)) {
+		t.Fatalf("packed to %d bytes", p.Written)
+	}
+	table := tableHeader + int(p.Frames)*12 + tableFooter
+	for name, file := range map[string][]byte{"table": file, "headers": file[:len(file)-table]} {
+		got := make([]byte, len(img))
+		if _, err := reader(t, file, 4*frame).ReadAt(got, 0); err != nil || !bytes.Equal(got, img) {
+			t.Errorf("by its %s: %v, or it differs", name, err)
+		}
+	}
+}
