@@ -44,6 +44,12 @@ func Pack(w io.Writer, r io.ReaderAt, size int64, o PackOptions) (Packed, error)
 	if o.FrameSize < MinFrame || o.FrameSize > MaxFrame {
 		return Packed{}, fmt.Errorf("frames of %d bytes: must be of %d to %d", o.FrameSize, MinFrame, MaxFrame)
 	}
+	if (size+o.FrameSize-1)/o.FrameSize > maxFrames {
+		const unit = 4 << 10 // frames of whole blocks
+		least := (size + maxFrames*unit - 1) / (maxFrames * unit) * unit
+		return Packed{}, fmt.Errorf("frames of %d bytes: %d bytes would be more than %d of them; try --frame-size %dK",
+			o.FrameSize, size, maxFrames, least>>10)
+	}
 	p := packer{w: w, r: r, size: size, PackOptions: o}
 	cores := runtime.GOMAXPROCS(0)
 	enc, err := zstd.NewWriter(nil,
@@ -206,12 +212,9 @@ func (p *packer) write(j *job) error {
 
 // end appends the seek table.
 func (p *packer) end() error {
-	b, err := p.table.bytes()
-	if err != nil {
-		return err
-	}
+	b := p.table.bytes()
 	p.Written += int64(len(b))
-	_, err = p.w.Write(b)
+	_, err := p.w.Write(b)
 	return err
 }
 

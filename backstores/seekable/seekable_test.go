@@ -2,7 +2,9 @@ package seekable
 
 import (
 	"bytes"
+	"io"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 
@@ -125,3 +127,25 @@ func TestLargestFramesThatCannotBeCompressed(t *testing.T) {
 		}
 	}
 }
+
+// More frames than a reader takes are refused before anything is read.
+func TestPackRefusesTooManyFrames(t *testing.T) {
+	for _, tt := range []struct {
+		size, frame int64
+		want        string
+	}{
+		{64 << 30, 4 << 10, "read"},
+		{64<<30 + 1, 4 << 10, "frames of 4096 bytes: 68719476737 bytes would be more than 16777216 of them; try --frame-size 8K"},
+		{10 << 40, 128 << 10, "frames of 131072 bytes: 10995116277760 bytes would be more than 16777216 of them; try --frame-size 640K"},
+		{10 << 40, 640 << 10, "read"},
+	} {
+		_, err := Pack(io.Discard, unreadable{}, tt.size, PackOptions{Level: zstd.SpeedFastest, FrameSize: tt.frame})
+		if err == nil || err.Error() != tt.want && !strings.HasPrefix(err.Error(), tt.want+" ") {
+			t.Errorf("%d bytes in frames of %d: %v, want %q", tt.size, tt.frame, err, tt.want)
+		}
+	}
+}
+
+type unreadable struct{}
+
+func (unreadable) ReadAt([]byte, int64) (int, error) { return 0, io.ErrUnexpectedEOF }

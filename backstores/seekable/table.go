@@ -108,10 +108,7 @@ func (t *table) add(csize, dsize, sum uint32) {
 	t.buf = binary.LittleEndian.AppendUint32(t.buf, sum)
 }
 
-func (t *table) bytes() ([]byte, error) {
-	if t.n > maxFrames {
-		return nil, fmt.Errorf("%d frames are more than a reader takes", t.n)
-	}
+func (t *table) bytes() []byte {
 	if t.n == 0 {
 		t.buf = make([]byte, tableHeader)
 	}
@@ -120,7 +117,7 @@ func (t *table) bytes() ([]byte, error) {
 	b = binary.LittleEndian.AppendUint32(b, tableMagic)
 	binary.LittleEndian.PutUint32(b, tableFrame)
 	binary.LittleEndian.PutUint32(b[4:], uint32(len(b)-tableHeader))
-	return b, nil
+	return b
 }
 
 // readFull fills p. A file that ends before is an error.
