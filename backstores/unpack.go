@@ -15,14 +15,15 @@ func Unpack(path string, w io.WriterAt, o Options) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if s == nil && facts.Format == Zstd && facts.Frames == 1 {
-		// Not by way of a temporary file.
+	if s == nil && facts.Format == Zstd {
 		f, err := scanZstd(path, o)
 		if err != nil {
 			return 0, err
 		}
 		defer f.Close()
-		return f.unpack(w, o)
+		if f.large != nil || facts.Frames == 1 {
+			return f.unpack(w, o) // not by way of a temporary file
+		}
 	}
 	if s == nil {
 		if s, err = Open(path, o); err != nil {

@@ -153,3 +153,29 @@ func TestZstd(t *testing.T) {
 		})
 	}
 }
+
+// What must be read from end to end is unpacked where it is to be, however many
+// frames it has.
+func TestUnpackNeedsNoTemporaryFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "disk.zst")
+	img := content(5 << 20)
+	for name, cuts := range map[string][]int{"one frame": {0, len(img)}, "three": {0, 2 << 20, 3 << 20, len(img)}} {
+		var file []byte
+		for i, end := range cuts[1:] {
+			file = append(file, encode(t, img[cuts[i]:end])...)
+		}
+		if err := os.WriteFile(path, file, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		var out sparseBuffer
+		n, err := backstores.Unpack(path, &out, backstores.Options{
+			CacheSize: 1 << 20,
+			TempDir:   filepath.Join(dir, "missing"),
+			Notice:    func(line string) { t.Errorf("%s: told %q", name, line) },
+		})
+		if err != nil || !bytes.Equal(out.bytes(n), img) {
+			t.Errorf("%s: %v, or it differs", name, err)
+		}
+	}
+}
