@@ -72,7 +72,7 @@ func openMode(path string, flags int, mode uint32) (int, error) {
 // away again. What is in the file is synced by then too. A file that is at path
 // already is an error, or is replaced.
 func (d *draft) publish(path string, replace bool) error {
-	err := unix.Fsync(d.fd)
+	err := fsync(d.fd)
 	switch {
 	case err != nil:
 	case replace:
@@ -156,7 +156,7 @@ func syncDir(dir string) error {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
 	defer unix.Close(fd)
-	if err := unix.Fsync(fd); err != nil && err != unix.EINVAL { // what some file systems say that have nothing to do
+	if err := fsync(fd); err != nil && err != unix.EINVAL { // what some file systems say that have nothing to do
 		return fmt.Errorf("%s: sync: %w", dir, err)
 	}
 	return nil

@@ -120,17 +120,24 @@ func Open(path string, o Options) (_ Backstore, err error) {
 		}
 	}()
 
-	if missing {
-		if err := unix.Ftruncate(fd, o.Create); err != nil {
-			return nil, fmt.Errorf("%s: make a file of %d bytes: %w", path, o.Create, err)
-		}
-	}
 	// What was opened may be another file than what was looked at.
 	if err := unix.Fstat(fd, &st); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if err := servable(path, st.Mode); err != nil {
 		return nil, err
+	}
+	if err := lock(path, fd, &st, !o.ReadOnly); err != nil {
+		return nil, err
+	}
+	if missing { // nobody had a new file as long as it was empty
+		if err := unix.Ftruncate(fd, o.Create); err != nil {
+			return nil, fmt.Errorf("%s: make a file of %d bytes: %w", path, o.Create, err)
+		}
+		if err := syncDir(filepath.Dir(path)); err != nil {
+			return nil, err
+		}
+		st.Size = o.Create
 	}
 	size, block := st.Size, int64(1)
 	if isBlock(st.Mode) {
@@ -139,9 +146,6 @@ func Open(path string, o Options) (_ Backstore, err error) {
 		}
 	}
 	if err := sized(path, size, st.Mode, o.Create); err != nil {
-		return nil, err
-	}
-	if err := lock(path, fd, &st, !o.ReadOnly); err != nil {
 		return nil, err
 	}
 

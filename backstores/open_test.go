@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -193,5 +194,29 @@ func TestOpenDoesNotLeakDescriptors(t *testing.T) {
 	}
 	if after := count(); after != before {
 		t.Errorf("%d open descriptors, were %d", after, before)
+	}
+}
+
+// Of two who make an image at once, one that fails does not take away the file
+// of the other.
+func TestTwoMakeAnImage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "new.img")
+	for range 2000 {
+		var made [2]backstores.Backstore
+		var wg sync.WaitGroup
+		for i := range made {
+			wg.Go(func() { made[i], _ = backstores.Open(path, backstores.Options{Create: 4096}) })
+		}
+		wg.Wait()
+		for _, s := range made {
+			if s == nil {
+				continue
+			}
+			if st, err := os.Stat(path); err != nil || st.Size() != 4096 {
+				t.Fatalf("the image that is open: %v", err)
+			}
+			s.Close()
+		}
+		os.Remove(path)
 	}
 }

@@ -3,8 +3,6 @@ package backstores
 import (
 	"sync"
 	"sync/atomic"
-
-	"golang.org/x/sys/unix"
 )
 
 // A syncer has the disk take what is written to a file while more is being
@@ -38,7 +36,7 @@ func (s *syncer) wrote(n int) {
 	s.work.Go(func() {
 		defer s.busy.Store(false)
 		s.begin()
-		_ = s.end(unix.Fdatasync(s.fd)) // which remembers it
+		_ = s.end(fdatasync(s.fd)) // which remembers it
 	})
 }
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+
+	"golang.org/x/sys/unix"
 )
 
 // syncs are the calls that make an image's writes durable. It remembers when
@@ -40,5 +42,17 @@ func (s *syncs) end(err error) error {
 		return fmt.Errorf("writes may be lost since a flush failed: %w", *first)
 	default:
 		return err
+	}
+}
+
+func fdatasync(fd int) error { return uninterrupted(unix.Fdatasync, fd) }
+func fsync(fd int) error     { return uninterrupted(unix.Fsync, fd) }
+
+// uninterrupted calls sync until it is not a signal that ended it.
+func uninterrupted(sync func(fd int) error, fd int) error {
+	for {
+		if err := sync(fd); err != unix.EINTR {
+			return err
+		}
 	}
 }

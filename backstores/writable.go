@@ -80,14 +80,6 @@ func (w *writableRaw) Flush() error {
 	return nil
 }
 
-func fdatasync(fd int) error {
-	for {
-		if err := unix.Fdatasync(fd); err != unix.EINTR {
-			return err
-		}
-	}
-}
-
 // Trim punches a hole. For a block device that means a discard after which the
 // device itself promises zeros (BLKDEV_ZERO_NOFALLBACK in the kernel's
 // blkdev_fallocate); BLKDISCARD makes no such promise. What the file system or
