@@ -57,7 +57,7 @@ func (m machine) remove(e Export) error {
 	for _, t := range targets {
 		r.lun(t)
 	}
-	r.targets()
+	r.targets(targets)
 	r.rmdir(e.device)
 	r.note(r.leave(path.Dir(e.device)))
 	r.reservations(serial)
@@ -127,19 +127,19 @@ func (r *removal) list(dir string) (folders []string) {
 
 // targets takes away those that the process has left without a LUN. It may have
 // come no further when it was killed, or as far as that again.
-func (r *removal) targets() {
+//
+// If another has its id by now, those of that look the same. Then only the
+// targets go that were emptied just now.
+func (r *removal) targets(emptied []Target) {
 	exports, _ := r.exports()
-	for _, e := range exports {
-		if e.Alive && e.PID == r.export.PID {
-			return // another, of the same id; it is yet to be sorted out which are its
-		}
-	}
+	reused := slices.ContainsFunc(exports, func(e Export) bool { return e.Alive && e.PID == r.export.PID })
 	for _, fabric := range r.list("") {
 		if !r.isShared(fabric) {
 			continue
 		}
 		for _, target := range r.list(fabric) {
-			if r.signer(target) == r.export.PID {
+			was := func(t Target) bool { return path.Dir(t.tpg()) == target }
+			if r.signer(target) == r.export.PID && (!reused || slices.ContainsFunc(emptied, was)) {
 				r.target(target)
 			}
 		}

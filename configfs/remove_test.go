@@ -240,6 +240,36 @@ func TestRemoveLeavesTheTargetsOfOtherProcesses(t *testing.T) {
 	}
 }
 
+// Process ids come again, in containers soon. One that has the id by now may
+// have a target that is not done, either; those of the dead one go.
+func TestRemoveTakesTheTargetsThoughTheIDIsAnothers(t *testing.T) {
+	k := iscsiKernel(t)
+	serving(t, k)
+	k.process(os.Getpid(), 4712, "")
+	const living = "naa.5001405000000000"
+	if _, err := k.newDevice(spec, "0000000b"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.newLoopback(living); err != nil {
+		t.Fatal(err)
+	}
+	list, err := k.exports()
+	if err != nil || len(list) != 2 || list[0].Alive || !list[1].Alive {
+		t.Fatalf("exports() = %+v, %v", list, err)
+	}
+	if err := k.remove(list[0]); err != nil {
+		t.Error(err)
+	}
+	for fabric, want := range map[string][]string{"loopback": {living}, "iscsi": nil, "vhost": nil} {
+		if left := children(k.configfs() + "/target/" + fabric); !slices.Equal(left, want) {
+			t.Errorf("%s: left are %q, want %q", fabric, left, want)
+		}
+	}
+	if e := one(t, k); e.Name != list[1].Name {
+		t.Errorf("what is left is %+v", e)
+	}
+}
+
 func TestRemoveTellsWhatAMachineHolds(t *testing.T) {
 	k := iscsiKernel(t)
 	serving(t, k)
