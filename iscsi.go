@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/lunserve/lunserve/configfs"
 )
@@ -123,18 +122,8 @@ func (f *iscsi) up(_ context.Context, exports []*export) (err error) {
 	return nil
 }
 
-// users waits a moment for sessions to go: the kernel tells an initiator that it
-// is logged out, or sees it gone, before it forgets the session, and announces
-// neither.
 func (f *iscsi) users() (phrases []string) {
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	names := f.target.Initiators()
-	for n := 0; len(names) > 0 && n < 20; n++ {
-		<-tick.C
-		names = f.target.Initiators()
-	}
-	for _, name := range names {
+	for _, name := range f.target.Initiators() {
 		phrases = append(phrases, f.spec.IQN+" is used by "+name)
 	}
 	return phrases

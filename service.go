@@ -79,15 +79,18 @@ func (s *service) wait() error {
 				s.resize()
 			}
 		case sig := <-s.signals:
-			switch {
-			case s.child != nil:
+			if s.child != nil {
 				s.child.pass(sig)
-			case sig == os.Interrupt && !asked && s.users() != "":
-				asked = true
-				say("%s; ^C again to take it away all the same", s.users())
-			default:
-				return s.leave()
+				continue
 			}
+			if sig == os.Interrupt && !asked {
+				if users := s.users(); users != "" {
+					asked = true
+					say("%s; ^C again to take it away all the same", users)
+					continue
+				}
+			}
+			return s.leave()
 		}
 	}
 }
@@ -140,13 +143,25 @@ func (s *service) leave() error {
 	return nil
 }
 
-// users says who uses the disks; nothing if nobody does.
+// users says who uses the disks; nothing if nobody does. Who may be about to go
+// is given a moment, as nobody announces that: udev looks at a disk when its
+// last writer has closed it, and the kernel tells an initiator that it is logged
+// out, or sees it gone, before it forgets the session.
 func (s *service) users() string {
-	var phrases []string
-	for _, f := range s.fabrics {
-		phrases = append(phrases, f.users()...)
+	stays := func(phrase string) bool {
+		return !strings.Contains(phrase, " is opened by ") && !strings.Contains(phrase, " is used by ")
 	}
-	return strings.Join(phrases, ", ")
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(2 * time.Second); ; <-tick.C {
+		var phrases []string
+		for _, f := range s.fabrics {
+			phrases = append(phrases, f.users()...)
+		}
+		if len(phrases) == 0 || slices.ContainsFunc(phrases, stays) || time.Now().After(end) {
+			return strings.Join(phrases, ", ")
+		}
+	}
 }
 
 // nexuses looks at who reaches the disks now. What it returns tells whether one

@@ -41,6 +41,7 @@ var witnesses = map[string]string{
 	"sh":                 "dash",
 	"strace":             "strace",
 	"sync":               "coreutils",
+	"udevadm":            "udev",
 	"umount":             "mount",
 	"unshare":            "util-linux",
 	"xfs_repair":         "xfsprogs",

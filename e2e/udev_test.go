@@ -1,0 +1,75 @@
+package e2e
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// udev has udevd run until t ends, as on most machines: it looks at each disk
+// that comes, and at each that was written to when that is closed.
+func udev(t *testing.T) {
+	t.Helper()
+	const daemon, control = "/lib/systemd/systemd-udevd", "/run/udev/control"
+	if exists(control) {
+		return // the machine's own
+	}
+	need(t, "udevadm") // which is in the same package
+	udevd := exec.Command(daemon)
+	if err := udevd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		udevd.Process.Signal(syscall.SIGTERM)
+		udevd.Wait()
+		os.Remove(control)
+	})
+	run(t, "udevadm", "control", "--ping")
+}
+
+// That udev looks at a disk which was written to, as the last thing that
+// anybody did with it, makes it not one in use.
+func TestUdevIsNoUser(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		use  func(t *testing.T, image string) error
+	}{
+		{"end of a command", func(t *testing.T, image string) error {
+			out, err := try(t, binary, "-q", "--run", "mkfs.ext4 -qF $dev", image)
+			t.Log(out)
+			return err
+		}},
+		{"^C", func(t *testing.T, image string) error {
+			s := start(t, "-q", image)
+			run(t, "mkfs.ext4", "-qF", s.disks[0])
+			s.signal(os.Interrupt)
+			select {
+			case <-s.exited:
+				return nil
+			case <-time.After(5 * time.Second):
+				return errors.New("the first ^C was not enough")
+			}
+		}},
+		{"detach", func(t *testing.T, image string) error {
+			s := start(t, "-q", image)
+			run(t, "mkfs.ext4", "-qF", s.disks[0])
+			out, err := try(t, binary, "detach", image)
+			t.Log(out)
+			return err
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			needTarget(t)
+			udev(t)
+			image := newImage(t, tmpfsDir(t), 64<<20)
+			for range 10 { // it is a race
+				if err := tt.use(t, image); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
