@@ -2,8 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
-	"sync"
 	"time"
 )
 
@@ -12,8 +12,7 @@ var events eventLog
 
 // An eventLog is a stream of objects, one a line.
 type eventLog struct {
-	mu sync.Mutex
-	to *json.Encoder // nil if nobody wants to know
+	to *outlet // nil if nobody wants to know
 }
 
 // An event is one of them.
@@ -25,15 +24,24 @@ type event struct {
 	Error   string    `json:"error,omitempty"`   // of an exit
 }
 
-func (l *eventLog) open(w io.Writer) { l.to = json.NewEncoder(w) }
+func (l *eventLog) open(w io.Writer) { l.to = newOutlet(w) }
 
 // emit writes an event. It is safe for concurrent use.
 func (l *eventLog) emit(e event) error {
 	if l.to == nil {
 		return nil
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	e.Time = time.Now()
-	return l.to.Encode(e)
+	return json.NewEncoder(l.to).Encode(e)
+}
+
+// close waits a moment for the events to be read.
+func (l *eventLog) close() error {
+	if l.to == nil {
+		return nil
+	}
+	if err := l.to.flush(); err != nil {
+		return fmt.Errorf("standard output: %w", err)
+	}
+	return nil
 }

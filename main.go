@@ -50,7 +50,9 @@ func main() {
 		err = k.Run()
 	}
 	stop()
-	os.Exit(int(outcome(err)))
+	status := outcome(err)
+	console.out.flush()
+	os.Exit(int(status))
 }
 
 // outcome is the exit status that tells of an error. If nothing else does, it

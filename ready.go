@@ -46,8 +46,9 @@ func (c *serveCmd) ready(s *service, waiting *os.File, down *undo) error {
 			return err
 		}
 	default:
+		stdout := newOutlet(os.Stdout)
 		for _, line := range lines(s.exports) {
-			if _, err := fmt.Println(line); err != nil {
+			if _, err := fmt.Fprintln(stdout, line); err != nil {
 				return err
 			}
 		}

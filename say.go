@@ -11,13 +11,13 @@ import (
 
 // console is where a person is told what happens: stderr, or the system's log
 // once that is somebody else's.
-var console = screen{out: os.Stderr, prefix: "lunserve: "}
+var console = screen{out: newOutlet(os.Stderr), prefix: "lunserve: "}
 
 // A screen is lines of text and, below them on a terminal, one that is drawn
 // again and again. What cannot be written is lost: there is nobody to tell.
 type screen struct {
 	mu     sync.Mutex
-	out    io.Writer
+	out    *outlet
 	prefix string // of a line
 	foot   string // what is drawn below
 	quiet  bool   // only warnings and errors are wanted
@@ -27,36 +27,37 @@ type screen struct {
 func (s *screen) print(line string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	foot := s.foot
-	s.draw("")
-	fmt.Fprintln(s.out, s.prefix+line)
-	s.draw(foot)
+	_ = s.write(s.prefix + line + "\n")
 }
 
-// below draws the line at the foot; an empty one removes it.
+// below draws the line at the foot; an empty one removes it. It is not drawn
+// for nobody to see.
 func (s *screen) below(line string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.draw(line)
+	if line != s.foot && (line == "" || !s.out.late.Load()) {
+		_, _ = io.WriteString(s.out, draw(line))
+		s.foot = line
+	}
 }
 
-func (s *screen) draw(foot string) {
-	if foot != s.foot {
-		fmt.Fprint(s.out, "\r"+foot+"\x1b[K")
-		if foot == "" {
-			fmt.Fprint(s.out, "\r")
-		}
+// draw is what draws the line at the foot over another.
+func draw(foot string) string {
+	if foot == "" {
+		return "\r\x1b[K\r"
 	}
-	s.foot = foot
+	return "\r" + foot + "\x1b[K"
 }
 
 // toLog has everything after this said in the system's log, if there is one.
 func (s *screen) toLog() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.out, s.prefix = io.Discard, ""
+	s.prefix = ""
 	if w, err := syslog.New(syslog.LOG_DAEMON|syslog.LOG_WARNING, "lunserve"); err == nil {
-		s.out = w
+		s.out = newOutlet(w)
+	} else {
+		s.out = newOutlet(io.Discard)
 	}
 }
 
@@ -64,11 +65,18 @@ func (s *screen) toLog() {
 func (s *screen) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	foot := s.foot
-	s.draw("")
-	n, err := s.out.Write(p)
-	s.draw(foot)
-	return n, err
+	if err := s.write(string(p)); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+func (s *screen) write(text string) error {
+	if s.foot != "" {
+		text = draw("") + text + draw(s.foot)
+	}
+	_, err := io.WriteString(s.out, text)
+	return err
 }
 
 // say tells what is good to know.

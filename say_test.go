@@ -8,7 +8,7 @@ import (
 // What is said appears above the line that is drawn again and again, whole.
 func TestLinesDoNotMixWithTheFoot(t *testing.T) {
 	var out strings.Builder
-	s := screen{out: &out, prefix: "lunserve: "}
+	s := screen{out: newOutlet(&out), prefix: "lunserve: "}
 	s.below("12 reads")
 	s.below("13 reads")
 	s.print("hello")

@@ -68,7 +68,7 @@ func (c *serveCmd) Run(ctx context.Context) (err error) {
 	if err != nil {
 		end.Error = oneLine(err)
 	}
-	err = errors.Join(err, events.emit(end))
+	err = errors.Join(err, events.emit(end), events.close())
 	if s.child != nil && s.child.status != nil {
 		if err != nil {
 			warn("%s", oneLine(err))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -50,8 +51,9 @@ func (f *traceFlag) open(exports []*export, down *undo) error {
 		if err != nil {
 			return err
 		}
-		down.push(file.Close)
-		t.to = file
+		out := newOutlet(file)
+		down.push(func() error { return errors.Join(out.flush(), file.Close()) })
+		t.to = out
 	} else {
 		t.to = &console
 	}

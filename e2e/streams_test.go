@@ -7,6 +7,9 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A path that cannot be printed helps nobody: the disk is taken down again, and
@@ -56,6 +59,64 @@ func TestStderrWithoutAReader(t *testing.T) {
 	b, err := os.ReadFile(image)
 	if err != nil || !bytes.Contains(b, noise(4096, 1)) {
 		t.Errorf("what was written is not in the image: %v", err)
+	}
+}
+
+// Nobody has to read what is told: the disk goes all the same, and so does who
+// asks for that. It is no success if a program was to read it.
+func TestDiskGoesThoughNobodyReads(t *testing.T) {
+	t.Run("events", func(t *testing.T) {
+		needTarget(t)
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		if _, err := unix.FcntlInt(w.Fd(), unix.F_SETPIPE_SZ, 4096); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(binary, "--json", "--stats-interval=10ms", newImage(t, tmpfsDir(t), 16<<20))
+		cmd.Stdout = w
+		s := launch(t, cmd)
+		w.Close()
+		for full := 0; full < 3000; { // and no event more
+			time.Sleep(100 * time.Millisecond)
+			if full, err = unix.IoctlGetInt(int(r.Fd()), unix.TIOCINQ); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Second)
+		if status := s.stop(syscall.SIGTERM); status != 1 {
+			t.Errorf("exit status %d", status)
+		}
+		s.stderr.await(t, `(?m)^lunserve: standard output: nobody reads what is written$`)
+	})
+	for _, how := range []string{"SIGTERM", "detach"} {
+		t.Run("stopped terminal, "+how, func(t *testing.T) {
+			needTarget(t)
+			image := newImage(t, tmpfsDir(t), 16<<20)
+			program, _ := terminal(t)
+			if err := unix.IoctlSetInt(int(program.Fd()), unix.TCXONC, unix.TCOOFF); err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.Command(binary, image)
+			cmd.Stderr = program
+			s := launch(t, cmd)
+			disk := s.line()
+			run(t, binary, "stats") // takes a second, in which a line would be drawn
+			run(t, binary, "stats")
+			if how == "detach" {
+				run(t, binary, "detach", image)
+			} else {
+				s.signal(syscall.SIGTERM)
+			}
+			if status := s.wait(); status != 0 {
+				t.Errorf("exit status %d", status)
+			}
+			if exists(disk) {
+				t.Errorf("%s is still there", disk)
+			}
+		})
 	}
 }
 
