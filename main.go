@@ -39,8 +39,8 @@ standard output when they can be used; ^C takes the disks away again.`
 
 func main() {
 	// A closed stdout or stderr must end in an error that is cleaned up after,
-	// not in death.
-	signal.Ignore(syscall.SIGPIPE)
+	// not in death. It is not ignored, which a command that we run would inherit.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), endings...)
 	context.AfterFunc(ctx, stop) // who does not heed the first is killed by the second
 
