@@ -52,7 +52,7 @@ func (s *service) wait() error {
 		case <-s.orphaned:
 			return s.leave()
 		case <-looked:
-			say("%s", statusLine(s.title(), look.read(), 1000))
+			console.print(statusLine(s.title(), look.read(), 1000)) // it was asked for
 			look.close()
 			look, looked = nil, nil
 		case d := <-s.detach:
@@ -86,7 +86,7 @@ func (s *service) wait() error {
 			if sig == os.Interrupt && !asked {
 				if users := s.users(); users != "" {
 					asked = true
-					say("%s; ^C again to take it away all the same", users)
+					console.print(users + "; ^C again to take it away all the same") // even with --quiet
 					continue
 				}
 			}

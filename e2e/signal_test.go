@@ -24,10 +24,11 @@ func TestNothingIsLeftAfterSignal(t *testing.T) {
 	}
 }
 
+// Who said --quiet is told why, too.
 func TestMountedDiskIsNotTakenAtFirstInterrupt(t *testing.T) {
 	needTarget(t)
 	image := newImage(t, tmpfsDir(t), 64<<20)
-	s := start(t, image)
+	s := start(t, "--quiet", image)
 	disk, dir := s.disks[0], t.TempDir()
 	run(t, "mkfs.ext4", "-q", disk)
 	mount(t, disk, dir)
