@@ -8,35 +8,60 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/lunserve/lunserve/configfs"
 )
 
 // A peer is another lunserve, at its socket.
 type peer struct {
+	pid  int
 	conn net.Conn
 	to   *json.Encoder
 	from *json.Decoder
 }
 
+// answerTime is how long another lunserve may take for an answer. To see who
+// uses its disks it takes up to 2 s.
+const answerTime = 5 * time.Second
+
+// A silent is the process id of a lunserve that does not answer, and the error
+// that says so: somebody has stopped it.
+type silent int
+
+func (pid silent) Error() string {
+	return fmt.Sprintf("lunserve with process id %d does not answer; try kill -CONT %[1]d", int(pid))
+}
+
 // dial finds the lunserve with this process id. The peer is to be closed.
 func dial(pid int) (*peer, error) {
-	conn, err := net.Dial("unix", socket(pid))
+	conn, err := net.DialTimeout("unix", socket(pid), answerTime)
 	if err != nil {
 		return nil, fmt.Errorf("lunserve with process id %d does not answer: %w", pid, err)
 	}
-	return &peer{conn, json.NewEncoder(conn), json.NewDecoder(conn)}, nil
+	return newPeer(pid, conn), nil
+}
+
+func newPeer(pid int, conn net.Conn) *peer {
+	return &peer{pid, conn, json.NewEncoder(conn), json.NewDecoder(conn)}
 }
 
 func (p *peer) close() error { return p.conn.Close() }
 
 // ask asks for something, and returns the disks that were told of.
 func (p *peer) ask(r request) ([]state, error) {
-	if err := p.to.Encode(r); err != nil {
-		return nil, err
-	}
 	var answer reply
-	if err := p.from.Decode(&answer); err != nil {
+	if r.Do != "resize" { // which the kernel may take long to hear of
+		p.conn.SetDeadline(time.Now().Add(answerTime))
+	}
+	err := p.to.Encode(r)
+	if err == nil {
+		err = p.from.Decode(&answer)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil, silent(p.pid)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("no answer: %w", err)
 	}
 	if answer.Error != "" {
@@ -49,6 +74,15 @@ func (p *peer) ask(r request) ([]state, error) {
 type known struct {
 	state
 	kernel configfs.Export
+	silent bool // its lunserve does not answer
+}
+
+// dial finds the lunserve of the disk, unless that is known not to answer.
+func (k *known) dial() (*peer, error) {
+	if k.silent {
+		return nil, silent(k.PID)
+	}
+	return dial(k.PID)
 }
 
 // running are all such disks, by name. The kernel knows of each; what their
@@ -63,16 +97,15 @@ func running() ([]known, error) {
 	}
 	var all []known
 	told := make(map[string]state)
-	asked := make(map[int]bool)
+	answers := make(map[int]error)
 	for _, e := range exports {
-		if e.Alive && !asked[e.PID] {
-			asked[e.PID] = true
-			if p, err := dial(e.PID); err == nil {
-				states, _ := p.ask(request{Do: "show"})
-				for _, s := range states {
-					told[s.Name] = s
-				}
-				p.close()
+		if _, asked := answers[e.PID]; e.Alive && !asked {
+			states, err := show(e.PID)
+			for _, s := range states {
+				told[s.Name] = s
+			}
+			if answers[e.PID] = err; err == silent(e.PID) {
+				warn("%v", err)
 			}
 		}
 		s, ok := told[e.Name]
@@ -83,10 +116,20 @@ func running() ([]known, error) {
 				s.Users = configfs.InUse(s.Device)
 			}
 		}
-		all = append(all, known{s, e})
+		all = append(all, known{s, e, answers[e.PID] == silent(e.PID)})
 	}
 	slices.SortFunc(all, func(a, b known) int { return strings.Compare(a.Name, b.Name) })
 	return all, nil
+}
+
+// show are the disks of a lunserve, as it tells itself.
+func show(pid int) ([]state, error) {
+	p, err := dial(pid)
+	if err != nil {
+		return nil, err
+	}
+	defer p.close()
+	return p.ask(request{Do: "show"})
 }
 
 // calls tells whether what a user typed means the disk.

@@ -70,7 +70,10 @@ func (c *detachCmd) end(ctx context.Context, k known) (err error) {
 		say("%s: what a killed lunserve left of it is gone", k.Name)
 		return nil
 	}
-	p, err := dial(k.PID)
+	p, err := k.dial()
+	if _, ok := errors.AsType[silent](err); ok {
+		return fmt.Errorf("%s: %w", k.Name, err)
+	}
 	if err != nil {
 		return fmt.Errorf("%w; try kill %d", err, k.PID)
 	}

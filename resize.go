@@ -18,7 +18,7 @@ func (c *resizeCmd) Run() error {
 		return err
 	}
 	k := found[0]
-	p, err := dial(k.PID)
+	p, err := k.dial()
 	if err != nil {
 		return err
 	}

@@ -32,10 +32,10 @@ func (c *statsCmd) Run(ctx context.Context) error {
 	}
 	peers := make(map[int]*peer)
 	for _, k := range found {
-		if peers[k.PID] != nil || k.Dead {
-			continue
+		if peers[k.PID] != nil || k.Dead || k.silent && len(c.Disks) == 0 {
+			continue // there is nothing to be asked
 		}
-		p, err := dial(k.PID)
+		p, err := k.dial()
 		if err != nil {
 			return err
 		}

@@ -164,3 +164,31 @@ func TestDetachLeavesWhatIsServedInAnotherContainer(t *testing.T) {
 	s.stop(syscall.SIGKILL)
 	holds(t, image, 0, noise(1<<20, 1))
 }
+
+// One lunserve that somebody has stopped keeps nobody from hearing of the
+// others, nor of what the kernel knows of it.
+func TestStoppedServerIsToldOf(t *testing.T) {
+	needTarget(t)
+	dir := tmpfsDir(t)
+	stopped, other := start(t, newImage(t, dir, 16<<20)), start(t, newImage(t, dir, 32<<20))
+	stopped.signal(syscall.SIGSTOP)
+	defer stopped.signal(syscall.SIGCONT)
+	began := time.Now()
+
+	const silent = `does not answer; try kill -CONT `
+	said := says(t, binary, "list").has(`(?m)^lunserve: warning: lunserve with process id %d %s%[1]d$`, stopped.cmd.Process.Pid, silent)
+	for _, s := range []*server{stopped, other} {
+		said.has(`(?m) %s .* %d `, s.disks[0], s.cmd.Process.Pid)
+	}
+	says(t, binary, "stats").has(`-[0-9a-f]{8}\n$`)
+	for _, command := range []string{"stats", "resize", "detach"} {
+		if out := fails(t, binary, command, stopped.disks[0]); !strings.Contains(out, silent) {
+			t.Errorf("%s says: %s", command, out)
+		}
+	}
+	run(t, binary, "detach", other.disks[0])
+	other.wait()
+	if took := time.Since(began); took > time.Minute {
+		t.Errorf("it took %v", took)
+	}
+}
