@@ -48,26 +48,25 @@ func newPeer(pid int, conn net.Conn) *peer {
 
 func (p *peer) close() error { return p.conn.Close() }
 
-// ask asks for something, and returns the disks that were told of.
-func (p *peer) ask(r request) ([]state, error) {
-	var answer reply
+// ask asks for something. What is against that is an error.
+func (p *peer) ask(r request) (answer reply, err error) {
 	if r.Do != "resize" { // which the kernel may take long to hear of
 		p.conn.SetDeadline(time.Now().Add(answerTime))
 	}
-	err := p.to.Encode(r)
+	err = p.to.Encode(r)
 	if err == nil {
 		err = p.from.Decode(&answer)
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return nil, silent(p.pid)
+		return answer, silent(p.pid)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("no answer: %w", err)
+		return answer, fmt.Errorf("no answer: %w", err)
 	}
 	if answer.Error != "" {
-		return answer.Disks, errors.New(answer.Error)
+		return answer, errors.New(answer.Error)
 	}
-	return answer.Disks, nil
+	return answer, nil
 }
 
 // A known is a disk that some lunserve of this machine has made.
@@ -129,7 +128,8 @@ func show(pid int) ([]state, error) {
 		return nil, err
 	}
 	defer p.close()
-	return p.ask(request{Do: "show"})
+	answer, err := p.ask(request{Do: "show"})
+	return answer.Disks, err
 }
 
 // calls tells whether what a user typed means the disk.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -115,6 +116,11 @@ func environment(exports []*export) (env []string) {
 	}
 	slices.Sort(env)
 	return env
+}
+
+// title is what a person knows the command by.
+func (c *child) title() string {
+	return fmt.Sprintf("%s (pid %d)", filepath.Base(c.cmd.Path), c.cmd.Process.Pid)
 }
 
 // pass gives a signal to the command. ^C at a terminal has gone to all of its

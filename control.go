@@ -30,6 +30,7 @@ type request struct {
 type reply struct {
 	Error string  `json:"error,omitempty"`
 	Disks []state `json:"disks,omitempty"`
+	Waits string  `json:"waits,omitempty"` // of a detach: for which command
 }
 
 // A control answers at the socket.
@@ -40,10 +41,11 @@ type control struct {
 	talks    sync.WaitGroup
 }
 
-// A detachment asks the service to end. It is answered by what is against that.
+// A detachment asks the service to end. It is answered by what is against that,
+// or what is waited for.
 type detachment struct {
 	force bool
-	reply chan<- error
+	reply chan<- reply
 }
 
 // newControl listens, until down is run.
@@ -102,31 +104,30 @@ func (c *control) talk(ctx context.Context, conn net.Conn) {
 		if from.Decode(&r) != nil {
 			return
 		}
-		var states []state
+		var answer reply
 		var err error
 		switch r.Do {
 		case "show":
-			states = c.show()
+			answer.Disks = c.show()
 		case "measure":
 			if gauges == nil {
 				for _, x := range c.exports {
 					gauges = append(gauges, newGauge(x))
 				}
 			}
-			states = c.show()
+			answer.Disks = c.show()
 			for i, g := range gauges {
 				r := g.read()
-				states[i].Rates = &r
+				answer.Disks[i].Rates = &r
 			}
 		case "resize":
 			err = c.resize(r.Disk, r.Size)
-			states = c.show()
+			answer.Disks = c.show()
 		case "detach":
-			err = c.end(ctx, r.Force)
+			answer = c.end(ctx, r.Force)
 		default:
 			err = fmt.Errorf("%q is nothing that this lunserve does; is it of another version?", r.Do)
 		}
-		answer := reply{Disks: states}
 		if err != nil {
 			answer.Error = oneLine(err)
 		}
@@ -157,12 +158,12 @@ func (c *control) resize(name string, size int64) error {
 }
 
 // end asks the service to end.
-func (c *control) end(ctx context.Context, force bool) error {
-	answer := make(chan error, 1)
+func (c *control) end(ctx context.Context, force bool) reply {
+	answer := make(chan reply, 1)
 	select {
 	case c.detach <- detachment{force, answer}:
 		return <-answer
 	case <-ctx.Done():
-		return nil // it is ending
+		return reply{} // it is ending
 	}
 }

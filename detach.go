@@ -84,8 +84,15 @@ func (c *detachCmd) end(ctx context.Context, k known) (err error) {
 	if err != nil {
 		return err
 	}
-	if _, err := p.ask(request{Do: "detach", Force: c.Force}); err != nil {
+	answer, err := p.ask(request{Do: "detach", Force: c.Force})
+	if answer.Error != "" {
 		return fmt.Errorf("%s: %w; try --force to take it away all the same", k.Name, err)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", k.Name, err)
+	}
+	if answer.Waits != "" {
+		say("%s: waits for %s, which was asked to end; --force does not wait", k.Name, answer.Waits)
 	}
 	select {
 	case <-ended:

@@ -23,11 +23,11 @@ func (c *resizeCmd) Run() error {
 		return err
 	}
 	defer p.close()
-	states, err := p.ask(request{Do: "resize", Disk: k.Name, Size: int64(c.Size)})
+	answer, err := p.ask(request{Do: "resize", Disk: k.Name, Size: int64(c.Size)})
 	if err != nil {
 		return err
 	}
-	for _, s := range states {
+	for _, s := range answer.Disks {
 		if s.Name == k.Name {
 			fmt.Printf("%s: %s, was %s\n", s.Name, humanize.IBytes(uint64(s.Size)), humanize.IBytes(uint64(k.Size)))
 		}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -57,14 +56,15 @@ func (s *service) wait() error {
 			look, looked = nil, nil
 		case d := <-s.detach:
 			if users := s.users(); users != "" && !d.force {
-				d.reply <- errors.New(users)
+				d.reply <- reply{Error: users}
 				continue
 			}
-			d.reply <- nil
-			if s.child == nil {
+			if s.child == nil || d.force {
+				d.reply <- reply{}
 				return s.leave()
 			}
 			s.child.pass(syscall.SIGTERM)
+			d.reply <- reply{Waits: s.child.title()}
 		case sig := <-s.wishes:
 			switch {
 			case sig == syscall.SIGUSR1:

@@ -71,11 +71,11 @@ func (c *statsCmd) Run(ctx context.Context) error {
 func measure(peers map[int]*peer) (map[string]state, error) {
 	all := make(map[string]state)
 	for _, p := range peers {
-		states, err := p.ask(request{Do: "measure"})
+		answer, err := p.ask(request{Do: "measure"})
 		if err != nil {
 			return nil, err
 		}
-		for _, s := range states {
+		for _, s := range answer.Disks {
 			all[s.Name] = s
 		}
 	}

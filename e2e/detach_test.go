@@ -165,6 +165,22 @@ func TestDetachLeavesWhatIsServedInAnotherContainer(t *testing.T) {
 	holds(t, image, 0, noise(1<<20, 1))
 }
 
+// A command that does not heed SIGTERM is waited for, and named, but not with
+// --force.
+func TestDetachEndsACommand(t *testing.T) {
+	needTarget(t)
+	image := newImage(t, tmpfsDir(t), 16<<20)
+	s := launch(t, exec.Command(binary, image, "--", "sh", "-c", `trap "" TERM; echo $$; while :; do sleep 1; done`))
+	pid := s.line()
+	if out := fails(t, "sh", "-c", `timeout 3 "$0" detach "$1"`, binary, image); !strings.Contains(out, ": waits for sh (pid "+pid+"), ") {
+		t.Errorf("detach says: %s", out)
+	}
+	run(t, binary, "detach", "--force", image)
+	if status := s.wait(); status != 0 {
+		t.Errorf("exit status %d\n%s", status, s.stderr)
+	}
+}
+
 // One lunserve that somebody has stopped keeps nobody from hearing of the
 // others, nor of what the kernel knows of it.
 func TestStoppedServerIsToldOf(t *testing.T) {
