@@ -36,6 +36,7 @@ type reply struct {
 // A control answers at the socket.
 type control struct {
 	exports  []*export
+	users    func(*export) []string // who uses a disk just now
 	listener net.Listener
 	detach   chan detachment
 	talks    sync.WaitGroup
@@ -49,7 +50,7 @@ type detachment struct {
 }
 
 // newControl listens, until down is run.
-func newControl(exports []*export, down *undo) (*control, error) {
+func newControl(s *service, down *undo) (*control, error) {
 	if err := os.MkdirAll(socketDir, 0o700); err != nil {
 		return nil, err
 	}
@@ -59,7 +60,7 @@ func newControl(exports []*export, down *undo) (*control, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &control{exports: exports, listener: listener, detach: make(chan detachment)}
+	c := &control{exports: s.exports, users: s.usersOf, listener: listener, detach: make(chan detachment)}
 	ctx, cancel := context.WithCancel(context.Background())
 	down.push(func() error {
 		err := c.listener.Close()
@@ -141,7 +142,7 @@ func (c *control) talk(ctx context.Context, conn net.Conn) {
 func (c *control) show() (all []state) {
 	for _, x := range c.exports {
 		s := x.state()
-		s.Users = x.users()
+		s.Users = c.users(x)
 		all = append(all, s)
 	}
 	return all

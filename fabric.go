@@ -17,8 +17,9 @@ type fabric interface {
 	// up makes the target, and tells each export by what it can be used now.
 	// The rings are served by then.
 	up(ctx context.Context, exports []*export) error
-	// users are phrases that say who uses the disks now, and which.
-	users() []string
+	// users are phrases that say who uses the disk x now, by what of its names.
+	// It is safe for concurrent use, once up has returned.
+	users(x *export) []string
 	// nexuses looks at who reaches the disks now. What it returns tells whether
 	// one of them still does. Both are safe for concurrent use, once check has
 	// returned.

@@ -122,7 +122,7 @@ func (f *iscsi) up(_ context.Context, exports []*export) (err error) {
 	return nil
 }
 
-func (f *iscsi) users() (phrases []string) {
+func (f *iscsi) users(*export) (phrases []string) {
 	for _, name := range f.target.Initiators() {
 		phrases = append(phrases, f.spec.IQN+" is used by "+name)
 	}

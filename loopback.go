@@ -11,7 +11,6 @@ import (
 type loopback struct {
 	image  string // the first
 	target *configfs.Loopback
-	disks  []*export
 }
 
 func (f *loopback) kind() string { return "loopback" }
@@ -29,7 +28,6 @@ func (f *loopback) up(ctx context.Context, exports []*export) error {
 	if err != nil {
 		return err
 	}
-	f.disks = exports
 	for n, x := range exports {
 		if x.node, err = f.target.AddLUN(ctx, n, x.device); err != nil {
 			return err
@@ -38,12 +36,7 @@ func (f *loopback) up(ctx context.Context, exports []*export) error {
 	return nil
 }
 
-func (f *loopback) users() (phrases []string) {
-	for _, x := range f.disks {
-		phrases = append(phrases, x.users()...)
-	}
-	return phrases
-}
+func (f *loopback) users(x *export) []string { return x.users() }
 
 // nexuses: the one there is stays as long as the target.
 func (f *loopback) nexuses() (left func() bool) { return func() bool { return true } }

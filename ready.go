@@ -28,7 +28,7 @@ func (c *serveCmd) ready(s *service, waiting *os.File, down *undo) error {
 	for _, x := range s.exports {
 		x.started = s.started
 	}
-	if ctl, err := newControl(s.exports, down); err != nil {
+	if ctl, err := newControl(s, down); err != nil {
 		warn("lunserve list, detach, resize and stats will not reach this one: %v", err)
 	} else {
 		s.detach = ctl.detach

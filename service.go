@@ -128,7 +128,7 @@ func (s *service) resize() {
 			say("%s: is %s now, was %s", x.title(), humanize.IBytes(uint64(after)), humanize.IBytes(uint64(before)))
 		}
 		if after < before {
-			for _, user := range x.users() {
+			for _, user := range s.usersOf(x) {
 				warn("%s, and what it had after the first %s bytes is gone", user, humanize.Comma(after))
 			}
 		}
@@ -155,13 +155,25 @@ func (s *service) users() string {
 	defer tick.Stop()
 	for end := time.Now().Add(2 * time.Second); ; <-tick.C {
 		var phrases []string
-		for _, f := range s.fabrics {
-			phrases = append(phrases, f.users()...)
+		for _, x := range s.exports {
+			for _, phrase := range s.usersOf(x) {
+				if !slices.Contains(phrases, phrase) { // who reaches a target reaches all its disks
+					phrases = append(phrases, phrase)
+				}
+			}
 		}
 		if len(phrases) == 0 || slices.ContainsFunc(phrases, stays) || time.Now().After(end) {
 			return strings.Join(phrases, ", ")
 		}
 	}
+}
+
+// usersOf are phrases that say who uses a disk just now.
+func (s *service) usersOf(x *export) (phrases []string) {
+	for _, f := range s.fabrics {
+		phrases = append(phrases, f.users(x)...)
+	}
+	return phrases
 }
 
 // nexuses looks at who reaches the disks now. What it returns tells whether one

@@ -39,7 +39,7 @@ func (f *vhost) up(_ context.Context, exports []*export) error {
 	return nil
 }
 
-func (f *vhost) users() (phrases []string) {
+func (f *vhost) users(*export) (phrases []string) {
 	for _, machine := range f.target.Machines() {
 		phrases = append(phrases, f.wwn+" is used by "+machine)
 	}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -31,6 +32,14 @@ func list(t *testing.T) (disks []listed) {
 		disks = append(disks, disk)
 	}
 	return disks
+}
+
+// uses expects one disk in the list, with this user.
+func uses(t *testing.T, user string) {
+	t.Helper()
+	if disks := list(t); len(disks) != 1 || !slices.Equal(disks[0].Users, []string{user}) {
+		t.Errorf("listed are %+v, want one disk that %s", disks, user)
+	}
 }
 
 // died is the one disk there is, whose lunserve was killed.

@@ -90,6 +90,7 @@ func TestDiskOfAnotherMachine(t *testing.T) {
 		"--ioengine=libaio", "--iodepth=16", "--verify=crc32c", "--verify_fatal=1")
 	write(t, disk, 40<<20, noise(1<<20, 3))
 
+	uses(t, iqn+" is used by "+itsName)
 	// In use, so the first ^C only says so.
 	s.signal(os.Interrupt)
 	s.stderr.await(t, `(?m)^lunserve: `+iqn+` is used by `+itsName+`; \^C again`)
