@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -61,7 +60,7 @@ func outcome(err error) exitStatus {
 	if status, ok := errors.AsType[exitStatus](err); ok || err == nil {
 		return status
 	}
-	fmt.Fprintf(os.Stderr, "lunserve: %v\n", oneLine(err))
+	console.print(oneLine(err))
 	if _, ok := errors.AsType[usageError](err); ok {
 		return 2
 	}
