@@ -88,7 +88,7 @@ func (k *known) dial() (*peer, error) {
 // processes tell is added as far as they answer.
 func running() ([]known, error) {
 	if os.Geteuid() != 0 {
-		return nil, fmt.Errorf("must be root to see the disks; try sudo %s", strings.Join(os.Args, " "))
+		return nil, fmt.Errorf("must be root to see the disks; try %s", sudo())
 	}
 	exports, err := configfs.Exports()
 	if err != nil {

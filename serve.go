@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/lunserve/lunserve/configfs"
@@ -98,7 +97,7 @@ func (c *serveCmd) check() error {
 		return err
 	}
 	if os.Geteuid() != 0 {
-		return fmt.Errorf("must be root to make a disk; try sudo %s", strings.Join(os.Args, " "))
+		return fmt.Errorf("must be root to make a disk; try %s", sudo())
 	}
 	return c.commandFlags.check()
 }
