@@ -66,7 +66,7 @@ func TestDiagnoseTellsWhatIsTheMatter(t *testing.T) {
 	}{
 		{"not root", func(k *kernel) { k.euid = func() int { return 1000 } },
 			"root: only root may change the kernel's targets; try sudo lunserve … (minor: false)\n"},
-		{"root of a user namespace", func(k *kernel) { k.file("proc/self/uid_map", "0 1000 1\n") },
+		{"root of a user namespace", func(k *kernel) { k.file("proc/self/uid_map", "0 1000 1\n1 100000 65536\n") },
 			"root: root of a user namespace only, for whom the kernel's targets are not; try outside of the container (minor: false)\n"},
 		{"not built", func(k *kernel) {
 			k.gone("sys/module/target_core_user")
