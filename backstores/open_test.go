@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -197,26 +198,31 @@ func TestOpenDoesNotLeakDescriptors(t *testing.T) {
 	}
 }
 
-// Of two who make an image at once, one that fails does not take away the file
-// of the other.
-func TestTwoMakeAnImage(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "new.img")
-	for range 2000 {
-		var made [2]backstores.Backstore
+// Whoever finds a new file that has its size is too late to lock it: the one that
+// makes it would fail, and take it away.
+func TestNewImageIsOfWhoMakesIt(t *testing.T) {
+	path := filepath.Join(tempDir(t, "/dev/shm"), "new.img") // where a sync takes no time
+	for range 1000 {
 		var wg sync.WaitGroup
-		for i := range made {
-			wg.Go(func() { made[i], _ = backstores.Open(path, backstores.Options{Create: 4096}) })
-		}
+		wg.Go(func() {
+			fd, err := -1, error(unix.ENOENT)
+			for err == unix.ENOENT {
+				fd, err = unix.Open(path, unix.O_RDONLY, 0)
+			}
+			defer unix.Close(fd)
+			var st unix.Stat_t
+			for end := time.Now().Add(time.Second); st.Size == 0 && time.Now().Before(end); {
+				unix.Fstat(fd, &st)
+			}
+			readers := unix.Flock_t{Type: unix.F_RDLCK, Start: 200, Len: 4}
+			unix.FcntlFlock(uintptr(fd), unix.F_OFD_SETLK, &readers)
+		})
+		s, err := backstores.Open(path, backstores.Options{Create: 4096})
 		wg.Wait()
-		for _, s := range made {
-			if s == nil {
-				continue
-			}
-			if st, err := os.Stat(path); err != nil || st.Size() != 4096 {
-				t.Fatalf("the image that is open: %v", err)
-			}
-			s.Close()
+		if err != nil {
+			t.Fatal(err)
 		}
+		s.Close()
 		os.Remove(path)
 	}
 }
