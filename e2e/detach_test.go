@@ -206,7 +206,7 @@ func TestStoppedServerIsToldOf(t *testing.T) {
 		said.has(`(?m) %s .* %d `, s.disks[0], s.cmd.Process.Pid)
 	}
 	says(t, binary, "stats").has(`-[0-9a-f]{8}\n$`)
-	for _, command := range []string{"stats", "resize", "detach"} {
+	for _, command := range []string{"resize", "detach"} {
 		if out := fails(t, binary, command, stopped.disks[0]); !strings.Contains(out, silent) {
 			t.Errorf("%s says: %s", command, out)
 		}

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"syscall"
@@ -27,7 +28,20 @@ func udev(t *testing.T) {
 		udevd.Wait()
 		os.Remove(control)
 	})
+	for began := time.Now(); !exists(control); time.Sleep(50 * time.Millisecond) {
+		if time.Since(began) > patience {
+			t.Fatalf("%s: not there after %v", control, patience)
+		}
+	}
 	run(t, "udevadm", "control", "--ping")
+}
+
+// tried is the error of a program, with what it printed.
+func tried(out string, err error) error {
+	if err != nil {
+		return fmt.Errorf("%w\n%s", err, out)
+	}
+	return nil
 }
 
 // That udev looks at a disk which was written to, as the last thing that
@@ -38,9 +52,7 @@ func TestUdevIsNoUser(t *testing.T) {
 		use  func(t *testing.T, image string) error
 	}{
 		{"end of a command", func(t *testing.T, image string) error {
-			out, err := try(t, binary, "-q", "--run", "mkfs.ext4 -qF $dev", image)
-			t.Log(out)
-			return err
+			return tried(try(t, binary, "-q", "--run", "mkfs.ext4 -qF $dev", image))
 		}},
 		{"^C", func(t *testing.T, image string) error {
 			s := start(t, "-q", image)
@@ -56,9 +68,7 @@ func TestUdevIsNoUser(t *testing.T) {
 		{"detach", func(t *testing.T, image string) error {
 			s := start(t, "-q", image)
 			run(t, "mkfs.ext4", "-qF", s.disks[0])
-			out, err := try(t, binary, "detach", image)
-			t.Log(out)
-			return err
+			return tried(try(t, binary, "detach", image))
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
