@@ -146,15 +146,23 @@ func TestMoverAsksTheKernelWhetherItWouldBlock(t *testing.T) {
 }
 
 func TestMoverLearnsOnceThatTheKernelCannotTell(t *testing.T) {
-	f := &fakeFile{t: t, data: testData(4096), steps: []step{{err: unix.EOPNOTSUPP}}}
-	m := f.mover()
-	for range 3 {
-		if err := m.move(vector(100), 0, 100, NoWait); err != nil {
+	for tries := 10; ; tries-- {
+		f := &fakeFile{t: t, data: testData(4096), steps: []step{{err: unix.EOPNOTSUPP}}}
+		m := f.mover()
+		var err error
+		for range 3 {
+			err = errors.Join(err, m.move(vector(100), 0, 100, NoWait))
+		}
+		if errors.Is(err, ErrWouldBlock) && tries > 0 {
+			continue // a call was slow by accident
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	if got, want := len(f.calls), 4; got != want || f.calls[0] != unix.RWF_NOWAIT || f.calls[1] != -1 {
-		t.Errorf("calls with flags %v; want one with RWF_NOWAIT, then 3 plain ones", f.calls)
+		if got, want := len(f.calls), 4; got != want || f.calls[0] != unix.RWF_NOWAIT || f.calls[1] != -1 {
+			t.Errorf("calls with flags %v; want one with RWF_NOWAIT, then 3 plain ones", f.calls)
+		}
+		return
 	}
 }
 

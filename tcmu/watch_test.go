@@ -139,7 +139,14 @@ func TestWatchingAllocatesNothing(t *testing.T) {
 		}
 		return n
 	}
-	if off, on := allocations(false), allocations(true); on != off {
-		t.Errorf("%v allocations a command, and %v when nobody watches", on, off)
+	// On a busy machine the fake kernel waits in other ways, which it allocates for.
+	for tries := 10; ; tries-- {
+		off, on := allocations(false), allocations(true)
+		if on <= off {
+			return
+		}
+		if tries == 0 {
+			t.Fatalf("%v allocations a command, and %v when nobody watches", on, off)
+		}
 	}
 }
