@@ -38,15 +38,20 @@ func (c *commandFlags) check() error {
 	if len(c.Command) == 0 {
 		return nil
 	}
-	_, err := exec.LookPath(c.Command[0])
-	if err != nil {
-		say("%v", err)
-		if errors.Is(err, exec.ErrNotFound) {
-			return exitStatus(127)
-		}
-		return exitStatus(126)
+	if _, err := exec.LookPath(c.Command[0]); err != nil {
+		return unrunnable(err)
 	}
 	return nil
+}
+
+// unrunnable tells why a command cannot be run, and is the status that a shell
+// has for that.
+func unrunnable(err error) error {
+	console.print(oneLine(err))
+	if errors.Is(err, exec.ErrNotFound) {
+		return exitStatus(127)
+	}
+	return exitStatus(126)
 }
 
 // A child is the command that runs while the disks are there.
@@ -77,7 +82,7 @@ func (c *commandFlags) start(s *service, down *undo) error {
 	cmd.WaitDelay = 5 * time.Second
 	if err := cmd.Start(); err != nil {
 		end()
-		return err
+		return unrunnable(err) // a script, of which no program can be found that reads it
 	}
 	s.child = &child{cmd: cmd, ended: make(chan error, 1)}
 	done := make(chan struct{})
