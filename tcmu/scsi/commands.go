@@ -120,7 +120,8 @@ func rows(commands []command, has kind) (all []row) {
 		if err := errors.Join(err, err2); err != nil {
 			panic("scsi: usage data of " + c.name + ": " + err.Error()) // TestTable sees it first
 		}
-		if c.kind&unmaps != 0 && has&thin == 0 {
+		// One that is write protected says so rather than refuse the bit.
+		if c.kind&unmaps != 0 && has&(thin|writable) == writable {
 			usage[1] &^= unmapBit
 		}
 		all = append(all, row{c, usage, parts})

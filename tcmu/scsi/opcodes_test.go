@@ -204,8 +204,8 @@ func TestReportSupportedOperationCodesFields(t *testing.T) {
 	})
 }
 
-func TestUnmapBitIsToldOfByThinDisksOnly(t *testing.T) {
-	for ability, want := range map[string][2]byte{"sparse": {0x08, 0x09}, "writable": {0x00, 0x01}, "read-only": {0x00, 0x01}} {
+func TestUnmapBitIsNotToldOfByDisksThatAreNotThin(t *testing.T) {
+	for ability, want := range map[string][2]byte{"sparse": {0x08, 0x09}, "writable": {0x00, 0x01}, "read-only": {0x08, 0x09}} {
 		d := newUnit(ability, 512).Disk
 		for i, op := range []byte{0x41, 0x93} {
 			if _, usage, _, _ := one(t, d, 1, op, 0); usage[1] != want[i] {
@@ -215,6 +215,9 @@ func TestUnmapBitIsToldOfByThinDisksOnly(t *testing.T) {
 	}
 	if _, why := must(t, newUnit("writable", 512).Disk, raw("93 08 0000000000000000 00000001 00 00"), filled(512)); why != "5/24/00 cdb 1.3" {
 		t.Errorf("sense data %q", why)
+	}
+	if _, why := must(t, newUnit("read-only", 512).Disk, raw("93 08 0000000000000000 00000001 00 00"), filled(512)); why != "7/27/00" {
+		t.Errorf("write protected: sense data %q", why)
 	}
 }
 
