@@ -14,6 +14,9 @@ func TestEndInTheBackgroundIsLogged(t *testing.T) {
 	needTarget(t)
 	const name = "/dev/log"
 	if exists(name) {
+		if os.Getenv("CI") != "" {
+			t.Fatal(name + ": there already")
+		}
 		t.Skip(name + ": this machine has a log of its own")
 	}
 	log, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
