@@ -14,7 +14,7 @@ import (
 // sg3-utils. All are installed by
 //
 //	e2e/install e2fsprogs fdisk fio kmod libiscsi-bin mount open-iscsi qemu-block-extra qemu-system-x86 \
-//		qemu-utils sg3-utils strace util-linux xfsprogs zstd
+//		qemu-utils sg3-utils strace udev util-linux xfsprogs zstd
 var witnesses = map[string]string{
 	"blkdiscard":         "util-linux",
 	"blockdev":           "util-linux",
