@@ -12,7 +12,35 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/storetest"
 )
+
+const oddSize = 3<<20 + 777
+
+func TestSnapshot(t *testing.T) {
+	for _, place := range places {
+		for _, readOnly := range []bool{true, false} {
+			t.Run(place.name, func(t *testing.T) {
+				dir := place.dir(t)
+				base := newBase(t, t.TempDir(), oddSize)
+				before := contents(t, base)
+				storetest.Run(t, func(t testing.TB) backstores.Backstore {
+					s, err := backstores.Snapshot(open(t, base, readOnly), dir)
+					if err != nil {
+						t.Fatal(err)
+					}
+					return s
+				})
+				if !bytes.Equal(contents(t, base), before) {
+					t.Error("the base was changed")
+				}
+				if left, _ := os.ReadDir(dir); len(left) > 0 {
+					t.Errorf("left behind: %v", left)
+				}
+			})
+		}
+	}
+}
 
 // Readers and writers of parts of the same blocks, none of which was written
 // before: a byte is the base's or the writer's, never another, and no writer
