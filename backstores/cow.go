@@ -1,6 +1,7 @@
 package backstores
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -55,20 +56,7 @@ type changeable interface {
 func (c *cow) Size() int64 { return c.size }
 
 func (c *cow) ReadAt(p []byte, off int64) (int, error) {
-	if err := within(c.size, off, 0); err != nil && off < 0 {
-		return 0, fmt.Errorf("read %d bytes at %d: %w", len(p), off, err)
-	}
-	there := p[:min(int64(len(p)), max(c.size-off, 0))]
-	v := single(there)
-	err := c.ReadVec(v.bufs, off, 0)
-	v.free()
-	switch {
-	case len(there) > 0 && err != nil:
-		return 0, err
-	case len(there) < len(p):
-		return len(there), io.EOF
-	}
-	return len(p), nil
+	return readAt(c, p, off)
 }
 
 func (c *cow) ReadVec(bufs [][]byte, off int64, f Flag) error {
@@ -212,9 +200,5 @@ func (c *cow) Extent(off int64) (int64, bool, error) {
 
 // Close closes the base too.
 func (c *cow) Close() error {
-	err := c.file.Close()
-	if e := c.base.Close(); err == nil {
-		err = e
-	}
-	return err
+	return errors.Join(c.file.Close(), c.base.Close())
 }

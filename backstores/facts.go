@@ -23,31 +23,36 @@ type Facts struct {
 
 	Serve string `json:"serve"`          // the line that serves it
 	Pack  string `json:"pack,omitempty"` // the one that makes Random true
+
+	unpacked string // the folder that it was unpacked to; empty if it was not
 }
 
-// A Describer knows facts of its image, and says what it is in a few words for
-// people, such as "zstd, 12,288 frames of 128 KiB".
+// A Describer is a store that knows facts of its image.
 type Describer interface {
-	Describe() string
 	Facts() Facts
 }
 
-// Describe says what b is.
+// Describe says what b is in a few words for people, such as "zstd, 12,288
+// frames of 128 KiB".
 func Describe(b Backstore) string {
 	if d, ok := b.(Describer); ok {
-		return d.Describe()
+		return d.Facts().String()
 	}
 	return cmp.Or(RawFormat(b), Raw)
 }
 
 func (f Facts) String() string {
+	text := f.Format
 	switch {
 	case f.Frames == 1:
-		return f.Format + ", one frame"
+		text += ", one frame"
 	case f.Frames > 1 && f.FrameSize > 0:
-		return fmt.Sprintf("%s, %s frames of %s", f.Format, humanize.Comma(int64(f.Frames)), humanize.IBytes(uint64(f.FrameSize)))
+		text += fmt.Sprintf(", %s frames of %s", humanize.Comma(int64(f.Frames)), humanize.IBytes(uint64(f.FrameSize)))
 	case f.Frames > 1:
-		return fmt.Sprintf("%s, %s frames", f.Format, humanize.Comma(int64(f.Frames)))
+		text += fmt.Sprintf(", %s frames", humanize.Comma(int64(f.Frames)))
 	}
-	return f.Format
+	if f.unpacked != "" {
+		text += ", unpacked to " + f.unpacked
+	}
+	return text
 }

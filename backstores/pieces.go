@@ -1,6 +1,10 @@
 package backstores
 
-import "sync"
+import (
+	"fmt"
+	"io"
+	"sync"
+)
 
 // Pieces are a list of buffers that is used up from its start, in parts. The
 // list itself is the caller's and stays as it is.
@@ -52,4 +56,26 @@ func (v *pieces) next(n int64) [][]byte {
 		v.bufs, v.done = v.bufs[1:], 0
 	}
 	return v.part
+}
+
+// readAt is the ReadAt of a store whose ReadVec does the work.
+func readAt(s interface {
+	Backstore
+	VectorReader
+}, p []byte, off int64) (int, error) {
+	if off < 0 {
+		return 0, fmt.Errorf("read %d bytes at %d: %w", len(p), off, within(s.Size(), off, 0))
+	}
+	there := p[:min(int64(len(p)), max(s.Size()-off, 0))]
+	if len(there) > 0 {
+		v := single(there)
+		defer v.free()
+		if err := s.ReadVec(v.bufs, off, 0); err != nil {
+			return 0, err
+		}
+	}
+	if len(there) < len(p) {
+		return len(there), io.EOF
+	}
+	return len(p), nil
 }

@@ -11,6 +11,9 @@ import (
 
 // Rehearse says of temporary files what Open and the writes to come may need.
 func TestRehearseTellsOfTemporaryFiles(t *testing.T) {
+	if _, err := exec.LookPath("img2simg"); err != nil {
+		lacks(t, "android-sdk-libsparse-utils", err)
+	}
 	raw := newFile(t, t.TempDir(), 4<<20)
 	// A frame of unknown size is larger than any cache, for all that is known.
 	unsized := filepath.Join(t.TempDir(), "unsized.zst")
@@ -21,12 +24,16 @@ func TestRehearseTellsOfTemporaryFiles(t *testing.T) {
 	if out, err := exec.Command("zstd", "-q", raw, "-o", sized).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
+	simg := filepath.Join(t.TempDir(), "image.simg")
+	run(t, "img2simg", raw, simg)
 	for _, tt := range []struct {
 		path string
 		o    backstores.Options
 		want int64
 	}{
 		{raw, writing, 0},
+		{simg, writing, 4 << 20},
+		{simg, reading, 0},
 		{sized, writing, 4 << 20},
 		{sized, reading, 0},
 		{sized, backstores.Options{ReadOnly: true, CacheSize: 1 << 20}, 4 << 20}, // is unpacked

@@ -137,21 +137,7 @@ func (s *simg) chunk(off int64) (c *simgChunk, start int64) {
 }
 
 func (s *simg) ReadAt(p []byte, off int64) (int, error) {
-	if off < 0 {
-		return 0, fmt.Errorf("read %d bytes at %d: %w", len(p), off, within(s.size, off, 0))
-	}
-	there := p[:min(int64(len(p)), max(s.size-off, 0))]
-	v := single(there)
-	defer v.free()
-	if len(there) > 0 {
-		if err := s.ReadVec(v.bufs, off, 0); err != nil {
-			return 0, err
-		}
-	}
-	if len(there) < len(p) {
-		return len(there), io.EOF
-	}
-	return len(p), nil
+	return readAt(s, p, off)
 }
 
 func (s *simg) ReadVec(bufs [][]byte, off int64, f Flag) error {
@@ -216,5 +202,7 @@ func openSimgFile(path string) (Backstore, error) {
 	return s, err
 }
 
-// Describe implements [Describer].
-func (s *simg) Describe() string { return Simg }
+// Facts implements [Describer].
+func (s *simg) Facts() Facts {
+	return Facts{Format: Simg, Size: s.size, Stored: s.file.Size(), Random: true}
+}

@@ -79,6 +79,20 @@ func TestSimg(t *testing.T) {
 	}
 }
 
+func TestSimgSaysWhatItIs(t *testing.T) {
+	p := encodeSimg(1, simgChunkSpec{simgDontCare, 1, nil})
+	s, err := newSimg(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := Describe(s); got != Simg {
+		t.Errorf("Describe() = %q", got)
+	}
+	if got, want := s.(Describer).Facts(), (Facts{Format: Simg, Size: 4096, Stored: int64(len(p)), Random: true}); got != want {
+		t.Errorf("Facts() = %+v, want %+v", got, want)
+	}
+}
+
 func TestSimgRefusesWhatDoesNotFit(t *testing.T) {
 	data := make([]byte, simgBlock)
 	good := encodeSimg(2, simgChunkSpec{simgRaw, 1, data}, simgChunkSpec{simgDontCare, 1, nil})

@@ -135,9 +135,8 @@ func (f *zstdFile) changed() error {
 	return nil
 }
 
-func (z *zstdImage) Size() int64      { return z.reader.Size() }
-func (z *zstdImage) Describe() string { return z.file.facts.String() }
-func (z *zstdImage) Facts() Facts     { return z.file.facts }
+func (z *zstdImage) Size() int64  { return z.reader.Size() }
+func (z *zstdImage) Facts() Facts { return z.file.facts }
 
 func (z *zstdImage) Hits() (hits, misses uint64) { return z.reader.Hits() }
 

@@ -17,11 +17,9 @@ import (
 type tempImage struct {
 	raw
 	facts Facts
-	dir   string
 }
 
-func (t *tempImage) Describe() string { return t.facts.String() + ", unpacked to " + t.dir }
-func (t *tempImage) Facts() Facts     { return t.facts }
+func (t *tempImage) Facts() Facts { return t.facts }
 
 // Resize: the file's length was never that of the disk.
 func (t *tempImage) Resize(int64) error { return cannot("resize") }
@@ -57,8 +55,8 @@ func unpackTemp(f *zstdFile, o Options) (_ Backstore, err error) {
 		}
 		return nil, err
 	}
-	t := &tempImage{facts: f.facts, dir: o.TempDir}
-	t.facts.Size = n
+	t := &tempImage{facts: f.facts}
+	t.facts.Size, t.facts.unpacked = n, o.TempDir
 	t.open(f.Name(), d.fd, n, 1)
 	return t, nil
 }
