@@ -55,7 +55,7 @@ func detect(path string, mode uint32, want string) (string, error) {
 	default:
 		return "", fmt.Errorf("%s: no format %q; try --format auto", path, want)
 	}
-	fd, err := openRetry(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK)
+	fd, err := openMode(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return Raw, nil
 	}

@@ -170,7 +170,7 @@ func openFile(path string, mode uint32, missing bool, o Options) (int, error) {
 	case isBlock(mode):
 		flags |= unix.O_EXCL // no other user of the device in the kernel or here
 	}
-	fd, err := openRetry(path, flags)
+	fd, err := openMode(path, flags, 0o666) // less the umask: what a shell would make
 	if err == nil {
 		return fd, nil
 	}
@@ -190,15 +190,6 @@ func openFile(path string, mode uint32, missing bool, o Options) (int, error) {
 		return -1, fmt.Errorf("%s: cannot be opened%s: %w%s", path, forWhat(o), err, hint)
 	}
 	return -1, fmt.Errorf("%s: %w", path, err)
-}
-
-func openRetry(path string, flags int) (int, error) {
-	for {
-		// 0666 less the umask: what a shell would make.
-		if fd, err := unix.Open(path, flags, 0o666); err != unix.EINTR {
-			return fd, err
-		}
-	}
 }
 
 func forWhat(o Options) string {

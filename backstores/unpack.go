@@ -5,6 +5,8 @@ import (
 	"io"
 	"runtime"
 	"sync"
+
+	"github.com/lunserve/lunserve/backstores/seekable"
 )
 
 // Unpack writes the disk in the image at path to w, except for its zeros, and
@@ -73,7 +75,7 @@ func copyOut(w io.WriterAt, s Backstore, piece int64, progress func(done, total 
 				}
 				err := ReadVec(s, [][]byte{buf[:n]}, off, 0)
 				if err == nil {
-					err = WriteSparse(w, buf[:n], off)
+					err = writeSparse(w, buf[:n], off)
 				}
 				mu.Lock()
 				done += n
@@ -105,3 +107,25 @@ func inHole(s Backstore, off, n int64) (bool, error) {
 	}
 	return true, nil
 }
+
+// writeSparse writes p to off, except for blocks of zeros.
+func writeSparse(w io.WriterAt, p []byte, off int64) error {
+	for len(p) > 0 {
+		data := 0
+		for data < len(p) && !seekable.IsZero(p[data:min(data+sparseBlock, len(p))]) {
+			data = min(data+sparseBlock, len(p))
+		}
+		if data > 0 {
+			if _, err := w.WriteAt(p[:data], off); err != nil {
+				return err
+			}
+			p, off = p[data:], off+int64(data)
+			continue
+		}
+		n := min(sparseBlock, len(p))
+		p, off = p[n:], off+int64(n)
+	}
+	return nil
+}
+
+const sparseBlock = 4096

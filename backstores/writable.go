@@ -106,12 +106,12 @@ func (w *writableRaw) clear(what string, off, n int64, ways ...uint32) error {
 	start := min((off+w.block-1)/w.block*w.block, end)
 	stop := max(end/w.block*w.block, start)
 
-	err := w.writeZeros(off, start-off)
+	err := writeZeros(fdWriter(w.fd), off, start-off)
 	if err == nil {
 		err = w.allocate(start, stop-start, ways)
 	}
 	if err == nil {
-		err = w.writeZeros(stop, end-stop)
+		err = writeZeros(fdWriter(w.fd), stop, end-stop)
 	}
 	if err != nil {
 		return w.failed(what, off, n, err)
@@ -135,17 +135,5 @@ func (w *writableRaw) allocate(off, n int64, ways []uint32) error {
 			return err
 		}
 	}
-	return w.writeZeros(off, n)
-}
-
-func (w *writableRaw) writeZeros(off, n int64) error {
-	for n > 0 {
-		m, err := w.writes.at(zeros[:min(n, int64(len(zeros)))], off)
-		if err != nil {
-			return err
-		}
-		off += int64(m)
-		n -= int64(m)
-	}
-	return nil
+	return writeZeros(fdWriter(w.fd), off, n)
 }

@@ -1,9 +1,9 @@
 package backstores
 
 import (
-	"bytes"
-	"encoding/binary"
 	"io"
+
+	"github.com/lunserve/lunserve/backstores/seekable"
 )
 
 // DetectZeroes returns b with each write that is all zeros made a Zero or, if
@@ -39,7 +39,7 @@ type thinDetecting struct {
 func (d thinDetecting) Extent(off int64) (int64, bool, error) { return Extent(d.Backstore, off) }
 
 func (d detecting) WriteAt(p []byte, off int64) (int, error) {
-	if !isZero(p) {
+	if !seekable.IsZero(p) {
 		return d.WriterAt.WriteAt(p, off)
 	}
 	if err := d.clear(d.Backstore, off, int64(len(p))); err != nil {
@@ -50,7 +50,7 @@ func (d detecting) WriteAt(p []byte, off int64) (int, error) {
 
 func (d detecting) WriteVec(bufs [][]byte, off int64, f Flag) error {
 	for _, p := range bufs {
-		if !isZero(p) {
+		if !seekable.IsZero(p) {
 			return WriteVec(d.Backstore, bufs, off, f)
 		}
 	}
@@ -64,18 +64,4 @@ func (d detecting) WriteVec(bufs [][]byte, off int64, f Flag) error {
 		return Flush(d.Backstore)
 	}
 	return nil
-}
-
-// isZero mostly knows after eight bytes. Else it compares as fast as memory is.
-func isZero(p []byte) bool {
-	if len(p) >= 8 && binary.NativeEndian.Uint64(p) != 0 {
-		return false
-	}
-	for len(p) > len(zeros) {
-		if !bytes.Equal(p[:len(zeros)], zeros[:]) {
-			return false
-		}
-		p = p[len(zeros):]
-	}
-	return bytes.Equal(p, zeros[:len(p)])
 }

@@ -8,8 +8,6 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sys/unix"
-
-	"github.com/lunserve/lunserve/backstores/seekable"
 )
 
 // A tempImage is a raw image, unpacked to a file without a name that goes with
@@ -84,7 +82,7 @@ func (f *zstdFile) unpack(w io.WriterAt, o Options) (int64, error) {
 			k, err = dec.Read(buf[n:])
 			n += k
 		}
-		if werr := WriteSparse(w, buf[:n], size); werr != nil {
+		if werr := writeSparse(w, buf[:n], size); werr != nil {
 			return 0, werr
 		}
 		size += int64(n)
@@ -112,28 +110,6 @@ func (f *zstdFile) unpack(w io.WriterAt, o Options) (int64, error) {
 // maxUnpacked is the longest file that ext4 can hold.
 const maxUnpacked = 16 << 40
 
-// WriteSparse writes p to off, except for blocks of zeros.
-func WriteSparse(w io.WriterAt, p []byte, off int64) error {
-	for len(p) > 0 {
-		data := 0
-		for data < len(p) && !seekable.IsZero(p[data:min(data+sparseBlock, len(p))]) {
-			data = min(data+sparseBlock, len(p))
-		}
-		if data > 0 {
-			if _, err := w.WriteAt(p[:data], off); err != nil {
-				return err
-			}
-			p, off = p[data:], off+int64(data)
-			continue
-		}
-		n := min(sparseBlock, len(p))
-		p, off = p[n:], off+int64(n)
-	}
-	return nil
-}
-
-const sparseBlock = 4096
-
 // counted counts what is read.
 type counted struct {
 	r io.Reader
@@ -144,21 +120,4 @@ func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	c.n += int64(n)
 	return n, err
-}
-
-// An fdWriter is the file of a descriptor.
-type fdWriter int
-
-func (fd fdWriter) WriteAt(p []byte, off int64) (int, error) {
-	for done := 0; done < len(p); {
-		n, err := unix.Pwrite(int(fd), p[done:], off+int64(done))
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return done, err
-		}
-		done += n
-	}
-	return len(p), nil
 }
