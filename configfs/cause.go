@@ -11,13 +11,12 @@ import (
 // causes is what is really the matter where the kernel's error number does not
 // say, and what to type. The first that fits holds.
 var causes = []struct {
-	verb, name string     // name is a pattern
-	errno      unix.Errno // 0 is any
+	verb, name string // name is a pattern
+	errno      unix.Errno
 	cause      string
 }{
 	{"mkdir", "core/user_*", unix.EINVAL, "the kernel's target has no user backstore; try modprobe target_core_user"},
 	{"mkdir", "core/user_*/*", unix.EEXIST, "somebody else made it"},
-	{"check", "core/user_*/*/attrib/max_data_area_mb", 0, "its limit is in /sys/module/target_core_user/parameters/global_max_data_area_mb"},
 	{"write", "core/user_*/*/enable", unix.ENOENT, "tcmu-runner refused the device; try systemctl stop tcmu-runner"},
 	{"write", "core/user_*/*/enable", unix.ENOMEM, "no kernel memory for the ring"},
 	{"rmdir", "core/user_*/*", unix.EBUSY, "a LUN still uses it; try targetcli ls"},
@@ -43,7 +42,7 @@ var causes = []struct {
 func explain(verb, name string, err error) error {
 	for _, c := range causes {
 		fits, _ := path.Match(c.name, name)
-		if fits && c.verb == verb && (c.errno == 0 || errors.Is(err, c.errno)) {
+		if fits && c.verb == verb && errors.Is(err, c.errno) {
 			return fmt.Errorf("%w: %s", err, c.cause)
 		}
 	}

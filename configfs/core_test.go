@@ -15,7 +15,6 @@ var spec = Spec{
 	Size:       1 << 30,
 	BlockSize:  512,
 	MaxSectors: 2047,
-	DataAreaMB: 64,
 	Serial:     "0123456789abcdef",
 }
 
@@ -34,7 +33,7 @@ func TestDeviceIsMadeInThisOrder(t *testing.T) {
 		"mkdir core/user_0",
 		"mkdir " + dev,
 		fmt.Sprintf("echo -n \"lunserve pid %d since 4711\" > %s/alias", os.Getpid(), dev),
-		`echo -n "dev_config=lunserve/5f2a90c1,dev_size=1073741824,nl_reply_supported=-1,hw_block_size=512,hw_max_sectors=2040,max_data_area_mb=64" > ` + dev + "/control",
+		`echo -n "dev_config=lunserve/5f2a90c1,dev_size=1073741824,nl_reply_supported=-1,hw_block_size=512,hw_max_sectors=2040" > ` + dev + "/control",
 		`echo -n "60" > ` + dev + "/attrib/cmd_time_out",
 		`echo -n "1" > ` + dev + "/attrib/tmr_notification",
 		`echo -n "0123456789abcdef" > ` + dev + "/wwn/vpd_unit_serial",
@@ -182,7 +181,6 @@ func TestKernelIsHeldToWhatItWasTold(t *testing.T) {
 		"nl_reply_supported": "0",
 		"hw_block_size":      "4096",
 		"hw_max_sectors":     "128",
-		"max_data_area_mb":   "32",
 	} {
 		k := newKernel(t)
 		before := k.snapshot(t)

@@ -21,9 +21,7 @@ import (
 // The file is there, if empty, for as long as the disk is: it keeps others,
 // who take the folder away when they leave, from doing so. The sticky bit says
 // that lunserve made a folder, as with what a tree shares.
-type Reservations struct {
-	undo []func() error // oldest first
-}
+type Reservations struct{ undo undo }
 
 // KeepReservations makes the place for those of the disk with this unit serial
 // number. If it cannot, nothing is left; the disk works without.
@@ -63,10 +61,10 @@ func (r *Reservations) mkdir(dir string) error {
 		return fmt.Errorf("%s: mkdir: %w", dir, err)
 	}
 	if fi, err := os.Stat(dir); err == nil && fi.Mode()&fs.ModeSticky != 0 {
-		r.undo = append(r.undo, func() error {
+		r.undo.push(func() error {
 			err := unix.Rmdir(dir)
-			if err == unix.ENOTEMPTY || err == unix.ENOENT {
-				return nil // others are in it, or were faster
+			if err == unix.ENOTEMPTY {
+				return nil // others are in it
 			}
 			if err != nil {
 				return fmt.Errorf("%s: rmdir: %w", dir, err)
@@ -85,21 +83,9 @@ func (r *Reservations) create(file string) error {
 		return fmt.Errorf("%s: %w", file, err)
 	}
 	unix.Close(fd)
-	r.undo = append(r.undo, func() error {
-		if err := os.Remove(file); !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		return nil
-	})
+	r.undo.push(func() error { return os.Remove(file) })
 	return nil
 }
 
 // Close removes what was made. A second Close does nothing.
-func (r *Reservations) Close() error {
-	var errs []error
-	for n := len(r.undo); n > 0; n-- {
-		errs = append(errs, r.undo[n-1]())
-	}
-	r.undo = nil
-	return errors.Join(errs...)
-}
+func (r *Reservations) Close() error { return r.undo.Close() }

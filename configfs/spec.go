@@ -15,7 +15,6 @@ type Spec struct {
 	Size       int64  // in bytes
 	BlockSize  int    // in bytes
 	MaxSectors int    // the most blocks in one command; rounded down to whole pages
-	DataAreaMB int    // shared memory for data, in MiB
 
 	// Serial is the unit serial number. The kernel names files of its own after
 	// it; what initiators read is up to whoever answers their commands.
@@ -40,9 +39,6 @@ func (s Spec) control(config string) string {
 	}
 	if n := s.maxSectors(); n > 0 {
 		c += fmt.Sprintf(",hw_max_sectors=%d", n)
-	}
-	if s.DataAreaMB != 0 {
-		c += fmt.Sprintf(",max_data_area_mb=%d", s.DataAreaMB)
 	}
 	return c
 }

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -19,8 +18,8 @@ import (
 // A tree is not safe for concurrent use.
 type tree struct {
 	machine
-	err  error
-	undo []func() error // oldest first
+	undo
+	err error
 }
 
 // path is where a name relative to the target's folder is.
@@ -45,11 +44,6 @@ func (t *tree) op(verb, name string, do func(path string) error) error {
 		t.after(verb, name)
 	}
 	return nil
-}
-
-// push adds a step to those that Close takes.
-func (t *tree) push(step func() error) {
-	t.undo = append(t.undo, step)
 }
 
 // mkdir makes a folder, which makes a kernel object. That it exists already is
@@ -155,20 +149,6 @@ func (t *tree) link(to, name string) {
 	if t.err == nil {
 		t.push(func() error { return t.op("unlink", name, unix.Unlink) })
 	}
-}
-
-// Close removes what was made, newest first. A step that fails does not stop
-// those after it: what can go goes, and Close tells what could not. What is
-// gone already is no error. A second Close does nothing.
-func (t *tree) Close() error {
-	var errs []error
-	for _, step := range slices.Backward(t.undo) {
-		if err := step(); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, err)
-		}
-	}
-	t.undo = nil
-	return errors.Join(errs...)
 }
 
 func mkdir(path string) error { return unix.Mkdir(path, 0o755) }

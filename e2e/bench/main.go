@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -54,8 +55,8 @@ func run() (err error) {
 
 	var peers []served
 	defer func() { // the last one started is the first to go
-		for i := range peers {
-			err = errors.Join(err, peers[len(peers)-1-i].undo.run())
+		for _, p := range slices.Backward(peers) {
+			err = errors.Join(err, p.undo.run())
 		}
 	}()
 	for _, p := range all() {

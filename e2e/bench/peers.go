@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -32,8 +33,8 @@ type undo []func() error
 func (u *undo) add(f func() error) { *u = append(*u, f) }
 
 func (u *undo) run() (err error) {
-	for i := range *u {
-		err = errors.Join(err, (*u)[len(*u)-1-i]())
+	for _, f := range slices.Backward(*u) {
+		err = errors.Join(err, f())
 	}
 	*u = nil
 	return err
