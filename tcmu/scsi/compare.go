@@ -28,7 +28,7 @@ func (d *Disk) compareAndWrite(r request) (int, error) {
 	if err := d.compare(off, n, list[:n]); err != nil {
 		return 0, err
 	}
-	return 0, d.put(r, list[n:], off)
+	return 0, d.put(list[n:], off, r.flag(fua))
 }
 
 // orWrite is SBC-4, ORWRITE (16) command: the data-out is or'ed into the
@@ -48,7 +48,7 @@ func (d *Disk) orWrite(r request) (int, error) {
 	for i, b := range list {
 		have[i] |= b
 	}
-	return 0, d.put(r, have, off)
+	return 0, d.put(have, off, r.flag(fua))
 }
 
 // writeVerify is SBC-4, WRITE AND VERIFY (10) command, and its brothers. What
@@ -62,7 +62,7 @@ func (d *Disk) writeVerify(r request) (int, error) {
 	if len(list) == 0 {
 		return r.unused()
 	}
-	if err := d.put(request{cdb: []byte{6: 0, 1: fua}}, list, off); err != nil {
+	if err := d.put(list, off, true); err != nil {
 		return 0, err
 	}
 	return 0, d.compare(off, int64(len(list)), list)
@@ -84,10 +84,11 @@ func (d *Disk) blockList(r request) (list []byte, off int64, err error) {
 	return list, off, nil
 }
 
-// put writes p at off as the FUA bit of r and the mode ask.
-func (d *Disk) put(r request, p []byte, off int64) error {
+// put writes p at off. It is durable on return if that is asked for, or if the
+// mode asks for it of all writes.
+func (d *Disk) put(p []byte, off int64, durable bool) error {
 	var flags backstores.Flag
-	if r.flag(fua) || d.mode.writeThrough.Load() {
+	if durable || d.mode.writeThrough.Load() {
 		flags = backstores.Durable
 	}
 	if err := backstores.WriteVec(d.store, [][]byte{p}, off, flags); err != nil {

@@ -8,30 +8,30 @@ import (
 
 // The fields of commands, by their names in SPC-5 and SBC-4.
 var (
-	allocation = number("allocation")
-	length     = number("length")
-	lba        = number("lba")
-	blocks     = number("blocks")
-	group      = option("group", 0)
-	ause       = flag("ause")
-	dbd        = flag("dbd")
-	dpo        = flag("dpo")
-	immed      = flag("immed")
-	pf         = flag("pf")
-	plist      = flag("plist")
-	glist      = flag("glist")
+	allocationLength    = number("allocation")
+	parameterListLength = number("length")
+	logicalBlockAddress = number("lba")
+	numberOfBlocks      = number("blocks")
+	groupNumber         = option("group", 0)
+	ause                = flag("ause")
+	dbd                 = flag("dbd")
+	dpo                 = flag("dpo")
+	immed               = flag("immed")
+	pf                  = flag("pf")
+	plist               = flag("plist")
+	glist               = flag("glist")
 
 	defectFormat = option("format", 3)
 
-	transfer  = fields{dpo, flag("fua"), lba, blocks}
-	verified  = fields{dpo, option("bytchk", 0), lba, blocks}
-	reserving = fields{option("scope", 4), option("type", 4), length}
+	transfer  = fields{dpo, flag("fua"), logicalBlockAddress, numberOfBlocks}
+	verified  = fields{dpo, option("bytchk", 0), logicalBlockAddress, numberOfBlocks}
+	reserving = fields{option("scope", 4), option("type", 4), parameterListLength}
 	starting  = fields{immed, option("modifier", 0), option("power", 4), flag("no_flush"), choice("stop", "start", "eject", "load")}
 
-	// extent speaks for both fields that name blocks, where a number of zero
-	// does not mean none; second is the other.
-	second = field{say: func(*Disk, request, uint64) (figure, word string) { return "", "" }}
-	extent = field{say: func(_ *Disk, r request, _ uint64) (figure, word string) {
+	// blockRange speaks for both fields that name blocks, where a number of zero
+	// does not mean none; restOfRange is the other.
+	restOfRange = field{say: func(*Disk, request, uint64) (figure, word string) { return "", "" }}
+	blockRange  = field{say: func(_ *Disk, r request, _ uint64) (figure, word string) {
 		switch lba, n := r.blocks(); {
 		case n > 0:
 			return fmt.Sprintf("lba %d blocks %d", lba, n), ""

@@ -3,7 +3,6 @@ package scsi
 import (
 	"cmp"
 	"encoding/binary"
-	"math"
 	"slices"
 )
 
@@ -13,12 +12,12 @@ import (
 var kernels = []command{
 	{0x16, none, "RESERVE(6)", "16 00 00 00 00 00", nil, 0, nil},
 	{0x17, none, "RELEASE(6)", "17 00 00 00 00 00", nil, 0, nil},
-	{0x56, none, "RESERVE(10)", "56 00 00 00 00 00 00 ffff 00", fields{length}, 0, nil},
-	{0x57, none, "RELEASE(10)", "57 00 00 00 00 00 00 ffff 00", fields{length}, 0, nil},
-	{0x5e, 0x00, "PERSISTENT RESERVE IN, READ KEYS", "5e 00 0000000000 ffff 00", fields{allocation}, 0, nil},
-	{0x5e, 0x01, "PERSISTENT RESERVE IN, READ RESERVATION", "5e 01 0000000000 ffff 00", fields{allocation}, 0, nil},
-	{0x5e, 0x02, "PERSISTENT RESERVE IN, REPORT CAPABILITIES", "5e 02 0000000000 ffff 00", fields{allocation}, 0, nil},
-	{0x5e, 0x03, "PERSISTENT RESERVE IN, READ FULL STATUS", "5e 03 0000000000 ffff 00", fields{allocation}, 0, nil},
+	{0x56, none, "RESERVE(10)", "56 00 00 00 00 00 00 ffff 00", fields{parameterListLength}, 0, nil},
+	{0x57, none, "RELEASE(10)", "57 00 00 00 00 00 00 ffff 00", fields{parameterListLength}, 0, nil},
+	{0x5e, 0x00, "PERSISTENT RESERVE IN, READ KEYS", "5e 00 0000000000 ffff 00", fields{allocationLength}, 0, nil},
+	{0x5e, 0x01, "PERSISTENT RESERVE IN, READ RESERVATION", "5e 01 0000000000 ffff 00", fields{allocationLength}, 0, nil},
+	{0x5e, 0x02, "PERSISTENT RESERVE IN, REPORT CAPABILITIES", "5e 02 0000000000 ffff 00", fields{allocationLength}, 0, nil},
+	{0x5e, 0x03, "PERSISTENT RESERVE IN, READ FULL STATUS", "5e 03 0000000000 ffff 00", fields{allocationLength}, 0, nil},
 	{0x5f, 0x00, "PERSISTENT RESERVE OUT, REGISTER", "5f 00 ff 0000 ffffffff 00", reserving, 0, nil},
 	{0x5f, 0x01, "PERSISTENT RESERVE OUT, RESERVE", "5f 01 ff 0000 ffffffff 00", reserving, 0, nil},
 	{0x5f, 0x02, "PERSISTENT RESERVE OUT, RELEASE", "5f 02 ff 0000 ffffffff 00", reserving, 0, nil},
@@ -27,7 +26,7 @@ var kernels = []command{
 	{0x5f, 0x05, "PERSISTENT RESERVE OUT, PREEMPT AND ABORT", "5f 05 ff 0000 ffffffff 00", reserving, 0, nil},
 	{0x5f, 0x06, "PERSISTENT RESERVE OUT, REGISTER AND IGNORE EXISTING KEY", "5f 06 ff 0000 ffffffff 00", reserving, 0, nil},
 	{0x5f, 0x07, "PERSISTENT RESERVE OUT, REGISTER AND MOVE", "5f 07 ff 0000 ffffffff 00", reserving, 0, nil},
-	{0xa0, none, "REPORT LUNS", "a0 00 ff 000000 ffffffff 00 00", fields{option("select", 0), allocation}, 0, nil},
+	{0xa0, none, "REPORT LUNS", "a0 00 ff 000000 ffffffff 00 00", fields{option("select", 0), allocationLength}, 0, nil},
 }
 
 // withKernels are all commands of a disk in the order of opcodes.
@@ -50,7 +49,7 @@ func (d *Disk) toldOf(op byte) (rows []row) {
 // reportOpcodes is SPC-5, REPORT SUPPORTED OPERATION CODES command: the table
 // of commands, as the initiator sees it.
 func (d *Disk) reportOpcodes(r request) (int, error) {
-	allocation := int(min(binary.BigEndian.Uint32(r.cdb[6:]), math.MaxInt32))
+	allocation := int(binary.BigEndian.Uint32(r.cdb[6:]))
 	timeouts := r.cdb[2]&0x80 != 0 // RCTD
 	op, sa := r.cdb[3], int(binary.BigEndian.Uint16(r.cdb[4:]))
 	rows := d.toldOf(op)

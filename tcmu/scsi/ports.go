@@ -2,7 +2,6 @@ package scsi
 
 import (
 	"encoding/binary"
-	"math"
 )
 
 // reportPortGroups is SPC-5, REPORT TARGET PORT GROUPS command: the one group,
@@ -14,7 +13,7 @@ func (d *Disk) reportPortGroups(r request) (int, error) {
 		activeOptimized, supported, 0, 0, 0, 0, 0, 1,
 		0, 0, 0, 1,
 	}
-	return r.reply(b, allocation32(r.cdb[6:]))
+	return r.reply(b, int(binary.BigEndian.Uint32(r.cdb[6:])))
 }
 
 // reportTaskManagement is SPC-5, REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS
@@ -27,10 +26,5 @@ func (d *Disk) reportTaskManagement(r request) (int, error) {
 		b[3] = byte(len(b) - 4)
 	}
 	b[0] = abortTask | logicalUnitReset
-	return r.reply(b, allocation32(r.cdb[6:]))
-}
-
-// allocation32 is an allocation length of four bytes.
-func allocation32(field []byte) int {
-	return int(min(binary.BigEndian.Uint32(field), math.MaxInt32))
+	return r.reply(b, int(binary.BigEndian.Uint32(r.cdb[6:])))
 }

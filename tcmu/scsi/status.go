@@ -14,7 +14,7 @@ func (d *Disk) lbaStatus(r request) (int, error) {
 	if lba >= end {
 		return 0, lbaOutOfRange.at(lba)
 	}
-	allocation := int(min(binary.BigEndian.Uint32(r.cdb[10:]), math.MaxInt32))
+	allocation := int(binary.BigEndian.Uint32(r.cdb[10:]))
 	const header, descriptor = 8, 16
 	b := make([]byte, header)
 	for room := min(allocation, r.room()); lba < end && (len(b) == header || len(b)+descriptor <= room); {
@@ -82,6 +82,6 @@ func (d *Disk) readDefects(r request) (int, error) {
 	if len(r.cdb) == 10 {
 		return r.reply([]byte{0, r.cdb[2], 0, 0}, int(binary.BigEndian.Uint16(r.cdb[7:])))
 	}
-	allocation := int(min(binary.BigEndian.Uint32(r.cdb[6:]), math.MaxInt32))
+	allocation := int(binary.BigEndian.Uint32(r.cdb[6:]))
 	return r.reply([]byte{0, r.cdb[1], 0, 0, 0, 0, 0, 0}, allocation)
 }
