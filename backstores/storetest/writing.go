@@ -10,22 +10,10 @@ import (
 	"github.com/lunserve/lunserve/backstores"
 )
 
-// needWriter ends t, without a word but in the log, if the store cannot be written.
-func needWriter(t *testing.T, m *model) io.WriterAt {
-	w, ok := m.store.(io.WriterAt)
-	if !ok {
-		t.Logf("%T is no io.WriterAt", m.store)
-	}
-	return w
-}
-
 // readWhatWasWritten makes random changes of all kinds to the store and to a
 // slice of bytes, and compares the two.
 func readWhatWasWritten(t *testing.T, m *model) {
-	w := needWriter(t, m)
-	if w == nil {
-		return
-	}
+	w := m.store.(io.WriterAt)
 	r := rand.New(rand.NewPCG(4, 4))
 	for i := range 600 {
 		off, n := m.somewhere(r, 32<<10)
@@ -52,9 +40,6 @@ func readWhatWasWritten(t *testing.T, m *model) {
 }
 
 func writeVectors(t *testing.T, m *model) {
-	if needWriter(t, m) == nil {
-		return
-	}
 	r := rand.New(rand.NewPCG(5, 5))
 	for _, k := range vectorLengths {
 		for _, f := range []backstores.Flag{0, backstores.Durable} {
@@ -68,10 +53,7 @@ func writeVectors(t *testing.T, m *model) {
 }
 
 func writePastTheEnd(t *testing.T, m *model) {
-	w := needWriter(t, m)
-	if w == nil {
-		return
-	}
+	w := m.store.(io.WriterAt)
 	p := noise(rand.New(rand.NewPCG(6, 6)), 1024)
 	for _, off := range outside(m.size()) {
 		if _, err := w.WriteAt(p, off); err == nil {
@@ -101,9 +83,6 @@ func writePastTheEnd(t *testing.T, m *model) {
 }
 
 func writeNoWait(t *testing.T, m *model) {
-	if needWriter(t, m) == nil {
-		return
-	}
 	r := rand.New(rand.NewPCG(7, 7))
 	blocked := 0
 	for range 500 {
@@ -128,9 +107,6 @@ func writeNoWait(t *testing.T, m *model) {
 // writeConcurrently has eight writers, each with stripes of its own that touch
 // those of the others in the middle of a page.
 func writeConcurrently(t *testing.T, m *model) {
-	if needWriter(t, m) == nil {
-		return
-	}
 	const stripe = 1000
 	var wg sync.WaitGroup
 	for i := range int64(8) {
@@ -157,9 +133,6 @@ func writeConcurrently(t *testing.T, m *model) {
 // writeDurable cannot tell whether the bytes outlive a power cut. It tells
 // that they are written, by whichever way, and that syncs may run together.
 func writeDurable(t *testing.T, m *model) {
-	if needWriter(t, m) == nil {
-		return
-	}
 	r := rand.New(rand.NewPCG(9, 9))
 	m.write(uneven(r, 3), 12345, backstores.Durable)
 
@@ -190,9 +163,6 @@ func writeDurable(t *testing.T, m *model) {
 }
 
 func flush(t *testing.T, m *model) {
-	if needWriter(t, m) == nil {
-		return
-	}
 	for i := range int64(3) {
 		m.write([][]byte{{1, 2, 3}}, i*100_000, 0)
 		if err := backstores.Flush(m.store); err != nil {
@@ -208,9 +178,6 @@ func zeroReadsZeros(t *testing.T, m *model) { readsZeros(t, m, "Zero", backstore
 // readsZeros clears ranges with edges everywhere in a page, a sector and a
 // larger block, in a store that is full of noise before each.
 func readsZeros(t *testing.T, m *model, name string, clear func(backstores.Backstore, int64, int64) error) {
-	if needWriter(t, m) == nil {
-		return
-	}
 	r := rand.New(rand.NewPCG(10, 10))
 	for _, span := range [][2]int64{
 		{0, 0}, {4096, 0}, {0, 1}, {5, 1}, {4095, 2}, {1, 511}, {512, 512}, {100, 4096}, {4096, 4096},
@@ -227,9 +194,6 @@ func readsZeros(t *testing.T, m *model, name string, clear func(backstores.Backs
 }
 
 func extentsAfterTrim(t *testing.T, m *model) {
-	if needWriter(t, m) == nil {
-		return
-	}
 	r := rand.New(rand.NewPCG(11, 11))
 	m.write([][]byte{noise(r, m.size())}, 0, 0)
 	m.checkExtents()
