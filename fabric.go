@@ -14,9 +14,9 @@ type fabric interface {
 	kind() string
 	// check tells what is wrong when nothing has been made yet.
 	check() error
-	// up makes the target, and tells each export by what it can be used now.
-	// The rings are served by then.
-	up(ctx context.Context, exports []*export) error
+	// up makes the target, until down is run, and tells each export by what it
+	// can be used now. The rings are served from before up until after down.
+	up(ctx context.Context, exports []*export, down *undo) error
 	// users are phrases that say who uses the disk x now, by what of its names.
 	// It is safe for concurrent use, once up has returned.
 	users(x *export) []string
@@ -24,8 +24,6 @@ type fabric interface {
 	// one of them still does. Both are safe for concurrent use, once check has
 	// returned.
 	nexuses() (left func() bool)
-	// down takes the target away. The rings must still be served.
-	down() error
 }
 
 // fabricFlags choose the ways to the disks.

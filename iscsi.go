@@ -95,10 +95,11 @@ func (f *iscsi) check() error {
 	})
 }
 
-func (f *iscsi) up(_ context.Context, exports []*export) (err error) {
+func (f *iscsi) up(_ context.Context, exports []*export, down *undo) (err error) {
 	if f.target, err = configfs.NewISCSI(f.spec); err != nil {
 		return err
 	}
+	down.push(f.target.Close)
 	at := f.spec.Portals[0].String()
 	if f.spec.Portals[0].Addr().IsUnspecified() {
 		at = reachable(f.spec.Portals[0]).String()
@@ -138,11 +139,4 @@ func (f *iscsi) nexuses() (left func() bool) {
 		return err != nil || err2 != nil ||
 			slices.ContainsFunc(then, func(c netip.AddrPort) bool { return slices.Contains(now, c) })
 	}
-}
-
-func (f *iscsi) down() error {
-	if f.target == nil {
-		return nil
-	}
-	return f.target.Close()
 }

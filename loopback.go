@@ -17,7 +17,7 @@ func (f *loopback) kind() string { return "loopback" }
 
 func (f *loopback) check() error { return nil }
 
-func (f *loopback) up(ctx context.Context, exports []*export) error {
+func (f *loopback) up(ctx context.Context, exports []*export, down *undo) error {
 	err := unnamed(f.image, func(n int) error {
 		wwn, err := configfs.WWN(f.image, fmt.Sprint("target ", n))
 		if err == nil {
@@ -28,6 +28,7 @@ func (f *loopback) up(ctx context.Context, exports []*export) error {
 	if err != nil {
 		return err
 	}
+	down.push(f.target.Close)
 	for n, x := range exports {
 		if x.node, err = f.target.AddLUN(ctx, n, x.device); err != nil {
 			return err
@@ -40,10 +41,3 @@ func (f *loopback) users(x *export) []string { return x.users() }
 
 // nexuses: the one there is stays as long as the target.
 func (f *loopback) nexuses() (left func() bool) { return func() bool { return true } }
-
-func (f *loopback) down() error {
-	if f.target == nil {
-		return nil
-	}
-	return f.target.Close()
-}

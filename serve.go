@@ -146,8 +146,7 @@ func (c *serveCmd) bringUp(ctx context.Context, s *service, down *undo) (err err
 		}
 	}
 	for _, f := range s.fabrics {
-		down.push(f.down)
-		if err := f.up(ctx, s.exports); err != nil {
+		if err := f.up(ctx, s.exports, down); err != nil {
 			return errors.Join(err, pending(s.failed))
 		}
 	}

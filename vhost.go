@@ -19,7 +19,7 @@ func (f *vhost) kind() string { return "vhost" }
 
 func (f *vhost) check() error { return nil }
 
-func (f *vhost) up(_ context.Context, exports []*export) error {
+func (f *vhost) up(_ context.Context, exports []*export, down *undo) error {
 	err := unnamed(f.image, func(n int) (err error) {
 		if f.wwn, err = configfs.WWN(f.image, fmt.Sprint("vhost ", n)); err == nil {
 			f.target, err = configfs.NewVhost(f.wwn)
@@ -29,6 +29,7 @@ func (f *vhost) up(_ context.Context, exports []*export) error {
 	if err != nil {
 		return err
 	}
+	down.push(f.target.Close)
 	for n, x := range exports {
 		if err := f.target.AddLUN(n, x.device); err != nil {
 			return err
@@ -49,10 +50,3 @@ func (f *vhost) users(*export) (phrases []string) {
 // nexuses: the one there is stays as long as the target, whichever machine has
 // it.
 func (f *vhost) nexuses() (left func() bool) { return func() bool { return true } }
-
-func (f *vhost) down() error {
-	if f.target == nil {
-		return nil
-	}
-	return f.target.Close()
-}
