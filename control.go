@@ -93,12 +93,8 @@ func (c *control) accept(ctx context.Context) {
 
 // talk answers one lunserve until it hangs up.
 func (c *control) talk(ctx context.Context, conn net.Conn) {
-	var gauges []*gauge
-	defer func() {
-		for _, g := range gauges {
-			g.close()
-		}
-	}()
+	var measured gauges // once it is asked for
+	defer func() { measured.close() }()
 	from, to := json.NewDecoder(conn), json.NewEncoder(conn)
 	for {
 		var r request
@@ -111,16 +107,11 @@ func (c *control) talk(ctx context.Context, conn net.Conn) {
 		case "show":
 			answer.Disks = c.show()
 		case "measure":
-			if gauges == nil {
-				for _, x := range c.exports {
-					gauges = append(gauges, newGauge(x))
-				}
+			if measured == nil {
+				measured = newGauges(c.exports)
 			}
 			answer.Disks = c.show()
-			for i, g := range gauges {
-				r := g.read()
-				answer.Disks[i].Rates = &r
-			}
+			measured.into(answer.Disks)
 		case "resize":
 			err = c.resize(r.Disk, r.Size)
 			answer.Disks = c.show()

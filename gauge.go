@@ -74,4 +74,30 @@ func (g *gauge) read() (r rates) {
 	return r
 }
 
+// gauges measure disks one by one.
+type gauges []*gauge
+
+// newGauges starts to measure. They are to be closed.
+func newGauges(disks []*export) (all gauges) {
+	for _, x := range disks {
+		all = append(all, newGauge(x))
+	}
+	return all
+}
+
+func (all gauges) close() {
+	for _, g := range all {
+		g.close()
+	}
+}
+
+// into puts what each disk did since the last reading into its state. The
+// states are in the order of the disks.
+func (all gauges) into(states []state) {
+	for i, g := range all {
+		r := g.read()
+		states[i].Rates = &r
+	}
+}
+
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }

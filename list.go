@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -52,8 +53,8 @@ func table(all []known) error {
 	fmt.Fprintln(w, "NAME\tDEVICE\tSIZE\tFORMAT\tPID\tAGE\tREAD\tWRITTEN")
 	for _, k := range all {
 		format, _, _ := strings.Cut(k.Format, ",")
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.Name, or(k.Device), humanize.IBytes(uint64(k.Size)),
-			or(format), k.process(), k.age(), humanize.IBytes(k.Done.ReadBytes), humanize.IBytes(k.Done.WrittenBytes))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.Name, cmp.Or(k.Device, "-"), humanize.IBytes(uint64(k.Size)),
+			cmp.Or(format, "-"), k.process(), k.age(), humanize.IBytes(k.Done.ReadBytes), humanize.IBytes(k.Done.WrittenBytes))
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -101,12 +102,4 @@ func (k *known) uses() (all []string) {
 		all = append(all, strings.TrimPrefix(user, k.Device+" is "))
 	}
 	return all
-}
-
-// or is s, or a dash where there is nothing.
-func or(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
 }

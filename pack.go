@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"io"
 	"path/filepath"
 	"strings"
 	"time"
@@ -115,4 +116,4 @@ func rate(n int64, d time.Duration) string {
 }
 
 // closing closes c and adds its error to err.
-func closing(c interface{ Close() error }, err *error) { *err = errors.Join(*err, c.Close()) }
+func closing(c io.Closer, err *error) { *err = errors.Join(*err, c.Close()) }

@@ -26,22 +26,11 @@ func (f *reportFlags) start(s *service, down *undo) {
 		})
 	}
 	if f.Interval > 0 {
-		var gauges []*gauge
-		for _, x := range s.exports {
-			gauges = append(gauges, newGauge(x))
-		}
-		down.push(func() error {
-			for _, g := range gauges {
-				g.close()
-			}
-			return nil
-		})
+		all := newGauges(s.exports)
+		down.push(func() error { all.close(); return nil })
 		every(f.Interval, down, func() {
 			states := s.states()
-			for i, g := range gauges {
-				r := g.read()
-				states[i].Rates = &r
-			}
+			all.into(states)
 			_ = events.emit(event{Event: "stats", Disks: states}) // that nobody reads it shows at the end
 		})
 	}

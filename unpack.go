@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -28,7 +27,7 @@ func (c *unpackCmd) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, out.Close()) }()
+	defer closing(out, &err)
 	size, err := backstores.Unpack(c.In, out, c.options(ctx, b))
 	if err == nil {
 		err = out.Truncate(size)
