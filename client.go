@@ -112,7 +112,7 @@ func running() ([]known, error) {
 			s = state{Name: e.Name, Image: e.Image, Size: e.Size, PID: e.PID, Dead: !e.Alive}
 			if len(e.Nodes) > 0 {
 				s.Device = e.Nodes[0]
-				s.Users = configfs.InUse(s.Device)
+				s.Users = phrases(usersHere(s.Device))
 			}
 		}
 		all = append(all, known{s, e, answers[e.PID] == silent(e.PID)})

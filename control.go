@@ -36,7 +36,7 @@ type reply struct {
 // A control answers at the socket.
 type control struct {
 	exports  []*export
-	users    func(*export) []string // who uses a disk just now
+	users    func(*export) []user // a disk has just now
 	listener net.Listener
 	detach   chan detachment
 	talks    sync.WaitGroup
@@ -133,7 +133,7 @@ func (c *control) talk(ctx context.Context, conn net.Conn) {
 func (c *control) show() (all []state) {
 	for _, x := range c.exports {
 		s := x.state()
-		s.Users = c.users(x)
+		s.Users = phrases(c.users(x))
 		all = append(all, s)
 	}
 	return all

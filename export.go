@@ -61,17 +61,6 @@ func (x *export) generic() string {
 	return configfs.Generic(x.node)
 }
 
-// users are phrases that say who uses the disk on this machine.
-func (x *export) users() (phrases []string) {
-	if x.node == "" {
-		return nil
-	}
-	for _, user := range configfs.InUse(x.node) {
-		phrases = append(phrases, x.node+" is "+user)
-	}
-	return phrases
-}
-
 // resize makes the image size bytes long or, if size is 0, takes it as long as
 // others have made it, and has all who use the disk told. It returns the sizes
 // of the disk, which are whole blocks, before and after. It is safe for

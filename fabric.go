@@ -17,9 +17,9 @@ type fabric interface {
 	// up makes the target, until down is run, and tells each export by what it
 	// can be used now. The rings are served from before up until after down.
 	up(ctx context.Context, exports []*export, down *undo) error
-	// users are phrases that say who uses the disk x now, by what of its names.
+	// users are who uses the disk x now, and by what of its names.
 	// It is safe for concurrent use, once up has returned.
-	users(x *export) []string
+	users(x *export) []user
 	// nexuses looks at who reaches the disks now. What it returns tells whether
 	// one of them still does. Both are safe for concurrent use, once check has
 	// returned.

@@ -123,11 +123,11 @@ func (f *iscsi) up(_ context.Context, exports []*export, down *undo) (err error)
 	return nil
 }
 
-func (f *iscsi) users(*export) (phrases []string) {
+func (f *iscsi) users(*export) (all []user) {
 	for _, name := range f.target.Initiators() {
-		phrases = append(phrases, f.spec.IQN+" is used by "+name)
+		all = append(all, user{f.spec.IQN + " is used by " + name, true})
 	}
-	return phrases
+	return all
 }
 
 // nexuses are the connections: a session has one, unless its initiator asks for

@@ -37,7 +37,7 @@ func (f *loopback) up(ctx context.Context, exports []*export, down *undo) error 
 	return nil
 }
 
-func (f *loopback) users(x *export) []string { return x.users() }
+func (f *loopback) users(x *export) []user { return usersHere(x.node) }
 
 // nexuses: the one there is stays as long as the target.
 func (f *loopback) nexuses() (left func() bool) { return func() bool { return true } }

@@ -128,7 +128,7 @@ func (s *service) resize() {
 			say("%s: is %s now, was %s", x.title(), humanize.IBytes(uint64(after)), humanize.IBytes(uint64(before)))
 		}
 		if after < before {
-			for _, user := range s.usersOf(x) {
+			for _, user := range phrases(s.usersOf(x)) {
 				warn("%s, and what it had after the first %s bytes is gone", user, humanize.Comma(after))
 			}
 		}
@@ -143,37 +143,29 @@ func (s *service) leave() error {
 	return nil
 }
 
-// users says who uses the disks; nothing if nobody does. Who may be about to go
-// is given a moment, as nobody announces that: udev looks at a disk when its
-// last writer has closed it, and the kernel tells an initiator that it is logged
-// out, or sees it gone, before it forgets the session.
+// users says who uses the disks; nothing if nobody does. Those that may be about
+// to go are given two seconds.
 func (s *service) users() string {
-	stays := func(phrase string) bool {
-		return !strings.Contains(phrase, " is opened by ") && !strings.Contains(phrase, " is used by ")
-	}
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for end := time.Now().Add(2 * time.Second); ; <-tick.C {
-		var phrases []string
+		var users []user
 		for _, x := range s.exports {
-			for _, phrase := range s.usersOf(x) {
-				if !slices.Contains(phrases, phrase) { // who reaches a target reaches all its disks
-					phrases = append(phrases, phrase)
-				}
-			}
+			users = append(users, s.usersOf(x)...)
 		}
-		if len(phrases) == 0 || slices.ContainsFunc(phrases, stays) || time.Now().After(end) {
-			return strings.Join(phrases, ", ")
+		stays := slices.ContainsFunc(users, func(u user) bool { return !u.passing })
+		if len(users) == 0 || stays || time.Now().After(end) {
+			return strings.Join(phrases(users), ", ")
 		}
 	}
 }
 
-// usersOf are phrases that say who uses a disk just now.
-func (s *service) usersOf(x *export) (phrases []string) {
+// usersOf are those that a disk has just now, by all ways to it.
+func (s *service) usersOf(x *export) (all []user) {
 	for _, f := range s.fabrics {
-		phrases = append(phrases, f.users(x)...)
+		all = append(all, f.users(x)...)
 	}
-	return phrases
+	return all
 }
 
 // nexuses looks at who reaches the disks now. What it returns tells whether one

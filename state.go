@@ -22,7 +22,7 @@ type state struct {
 	PID       int        `json:"pid"`
 	Started   time.Time  `json:"started,omitzero"`
 	Dead      bool       `json:"dead,omitempty"`  // its lunserve was killed
-	Users     []string   `json:"users,omitempty"` // such as "mounted on /mnt"
+	Users     []string   `json:"users,omitempty"` // such as "/dev/sdb is mounted on /mnt"
 	Done      scsi.Stats `json:"done"`            // since then
 	Rates     *rates     `json:"rates,omitempty"`
 }

@@ -40,11 +40,11 @@ func (f *vhost) up(_ context.Context, exports []*export, down *undo) error {
 	return nil
 }
 
-func (f *vhost) users(*export) (phrases []string) {
+func (f *vhost) users(*export) (all []user) {
 	for _, machine := range f.target.Machines() {
-		phrases = append(phrases, f.wwn+" is used by "+machine)
+		all = append(all, user{f.wwn + " is used by " + machine, true})
 	}
-	return phrases
+	return all
 }
 
 // nexuses: the one there is stays as long as the target, whichever machine has

@@ -9,9 +9,14 @@ import (
 	"strings"
 )
 
-// InUse says who uses a disk, such as "/dev/sdb", or a part of it: a phrase
-// for each, such as "mounted on /mnt" or "opened by fsck.ext4 (pid 812)".
-func InUse(disk string) []string {
+// A User is one of a disk, or of a part of it.
+type User struct {
+	How  string // a phrase: "mounted on /mnt" or "opened by fsck.ext4 (pid 812)"
+	Open bool   // has its node open, and nothing more
+}
+
+// InUse says who uses a disk, such as "/dev/sdb".
+func InUse(disk string) []User {
 	return here.inUse(filepath.Base(disk))
 }
 
@@ -46,13 +51,14 @@ func (m machine) users(disk string) []block {
 	return list
 }
 
-func (m machine) inUse(disk string) (phrases []string) {
+func (m machine) inUse(disk string) (all []User) {
 	devices := m.users(disk)
-	say := func(format string, a ...any) {
-		if s := fmt.Sprintf(format, a...); !slices.Contains(phrases, s) {
-			phrases = append(phrases, s)
+	add := func(u User) {
+		if !slices.Contains(all, u) {
+			all = append(all, u)
 		}
 	}
+	say := func(format string, a ...any) { add(User{How: fmt.Sprintf(format, a...)}) }
 
 	for _, where := range m.mounts("self", devices) {
 		say("mounted on %s", where)
@@ -80,7 +86,7 @@ func (m machine) inUse(disk string) (phrases []string) {
 		who := fmt.Sprintf("%s (pid %s)", printable(comm, 16), pid)
 		for _, fd := range m.glob(m.proc, pid, "fd/*") {
 			if to, _ := os.Readlink(fd); m.isNode(to, devices) {
-				say("opened by %s", who)
+				add(User{"opened by " + who, true})
 			}
 		}
 		if ns, err := os.Readlink(filepath.Join(m.proc, pid, "ns/mnt")); err == nil && !elsewhere[ns] {
@@ -90,7 +96,7 @@ func (m machine) inUse(disk string) (phrases []string) {
 			}
 		}
 	}
-	return phrases
+	return all
 }
 
 // mounts are the places where a process sees file systems of the devices. One

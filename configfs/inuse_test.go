@@ -3,6 +3,7 @@ package configfs
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -66,23 +67,29 @@ func TestInUseTellsEveryUser(t *testing.T) {
 	k.file("proc/813/mountinfo", "30 1 8:16 / /srv rw - ext4 "+k.dev+"/sdb rw\n")
 	k.file("proc/bus/x", "")
 
-	same(t, k.inUse("sdb"), []string{
-		"mounted on /mnt/my disk",
-		"mounted on /mnt/btrfs",
-		"mounted on /secret",
-		"part of sdb",
-		"part of device mapper's secret",
-		"part of device mapper's vg-root",
-		"swap space",
-		"opened by fsck.ext4 (pid 9)",
-		"opened by bad?name (pid 812)",
-		"mounted on /srv for bad?name (pid 812)",
-	})
+	want := []User{
+		{How: "mounted on /mnt/my disk"},
+		{How: "mounted on /mnt/btrfs"},
+		{How: "mounted on /secret"},
+		{How: "part of sdb"},
+		{How: "part of device mapper's secret"},
+		{How: "part of device mapper's vg-root"},
+		{How: "swap space"},
+		{How: "opened by fsck.ext4 (pid 9)", Open: true},
+		{How: "opened by bad?name (pid 812)", Open: true},
+		{How: "mounted on /srv for bad?name (pid 812)"},
+	}
+	if got := k.inUse("sdb"); !slices.Equal(got, want) {
+		t.Errorf("got\n%v\nwant\n%v", got, want)
+	}
 }
 
 func TestUnusedDiskIsNotInUse(t *testing.T) {
 	k := newKernel(t)
 	k.sysBlock("sdb", "8:16")
-	same(t, k.inUse("sdb"), nil)
-	same(t, k.inUse("sdz"), nil)
+	for _, disk := range []string{"sdb", "sdz"} {
+		if got := k.inUse(disk); got != nil {
+			t.Errorf("%s: %v", disk, got)
+		}
+	}
 }
