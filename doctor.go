@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/dustin/go-humanize"
@@ -63,9 +61,7 @@ func (c *doctorCmd) Run(ctx context.Context) error {
 		}
 	}
 	if c.JSON {
-		e := json.NewEncoder(os.Stdout)
-		e.SetIndent("", "  ")
-		if err := e.Encode(all); err != nil {
+		if err := printJSON(all); err != nil {
 			return err
 		}
 	}

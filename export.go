@@ -158,7 +158,7 @@ func (x *export) attach(s *service, down *undo) error {
 	}
 	down.push(ring.Close)
 	x.watch.ring = ring
-	x.watch.time(0)
+	x.watch.want(0) // a trace has wanted it from the start
 
 	// Not a child of the command's context: a signal must not stop the ring
 	// before the LUN is gone.

@@ -36,7 +36,7 @@ type gauge struct {
 func newGauge(disks ...*export) *gauge {
 	g := &gauge{disks: disks, took: make([]tcmu.Latencies, len(disks))}
 	for _, x := range disks {
-		x.watch.time(+1)
+		x.watch.want(+1)
 	}
 	g.read()
 	return g
@@ -44,7 +44,7 @@ func newGauge(disks ...*export) *gauge {
 
 func (g *gauge) close() {
 	for _, x := range g.disks {
-		x.watch.time(-1)
+		x.watch.want(-1)
 	}
 }
 

@@ -17,12 +17,13 @@ var endings = func() []os.Signal {
 	return []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGHUP}
 }()
 
-// terminal tells whether the end of our terminal is to be ours.
-var terminal = !signal.Ignored(syscall.SIGHUP) && hasTerminal()
+// endsWithTerminal tells whether we end when our terminal goes: we had one, and
+// SIGHUP was not ignored, when we started.
+var endsWithTerminal = !signal.Ignored(syscall.SIGHUP) && hasTerminal()
 
 // hungUp tells whether a SIGHUP came because the terminal has gone: the kernel
 // takes it away from its processes then. Otherwise somebody has sent it.
-func hungUp() bool { return terminal && !hasTerminal() }
+func hungUp() bool { return endsWithTerminal && !hasTerminal() }
 
 func hasTerminal() bool {
 	f, err := os.OpenFile("/dev/tty", os.O_RDONLY|syscall.O_NOCTTY|syscall.O_NONBLOCK, 0)

@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/dustin/go-humanize"
 
@@ -43,9 +41,7 @@ func (c *infoCmd) Run(ctx context.Context) error {
 		}
 	}
 	if c.JSON {
-		e := json.NewEncoder(os.Stdout)
-		e.SetIndent("", "  ")
-		if err := e.Encode(all); err != nil {
+		if err := printJSON(all); err != nil {
 			return err
 		}
 	}

@@ -41,7 +41,7 @@ func main() {
 	// not in death. It is not ignored, which a command that we run would inherit.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), endings...)
-	context.AfterFunc(ctx, stop) // who does not heed the first is killed by the second
+	context.AfterFunc(ctx, stop) // if we do not heed the first signal, the second kills us
 
 	var c cli
 	k, err := parse(&c, os.Args[1:], options(ctx)...)

@@ -9,10 +9,10 @@ import (
 )
 
 // An outlet writes to somebody who may not read: at ^S on a terminal, or with a
-// pipe that is full. No disk is to stand still for that, nor to stay when it is
-// to go. So a Write waits only a moment, and not at all until there is nothing
-// left that waits; then what is to be written is kept. What there is no room for
-// is lost.
+// pipe that is full. That must neither stall a disk nor keep it from being taken
+// away. So a Write waits only a moment. Once one has waited in vain, those after
+// it are queued without waiting until the queue is empty again, and dropped when
+// it is full.
 type outlet struct {
 	queue chan *writing
 	late  atomic.Bool // something has waited too long, and is not written yet

@@ -102,8 +102,8 @@ func notify(state string) error {
 	return err
 }
 
-// remove removes the file with the process id. It is to be the last that goes:
-// who waits for that takes it for the end.
+// remove removes the file with the process id. It goes last: scripts take that
+// for the end.
 func (f *readyFlags) remove() error {
 	if f.written == "" {
 		return nil

@@ -23,7 +23,7 @@ type service struct {
 	failed   chan error        // of rings
 	troubles chan error        // of images
 	untold   atomic.Int64      // troubles for which there was no room
-	orphaned <-chan struct{}   // nil if that is no matter
+	orphaned <-chan struct{}   // nil unless --exit-with-parent
 	detach   <-chan detachment // nil if nobody can ask
 	child    *child            // nil if there is none
 }

@@ -9,8 +9,7 @@ import (
 )
 
 // A size is a number of bytes on the command line. 10G, 10GB and 10GiB are the
-// same, as for truncate's first and all of losetup's neighbours' users: disks
-// are counted in powers of 1024.
+// same, all in powers of 1024. (To truncate(1), 10GB is a power of 1000.)
 type size int64
 
 // UnmarshalText implements [encoding.TextUnmarshaler].

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -45,11 +46,7 @@ func (c *statsCmd) Run(ctx context.Context) error {
 	if _, err := measure(peers); err != nil {
 		return err
 	}
-	every := c.Interval
-	if every == 0 {
-		every = time.Second
-	}
-	tick := time.NewTicker(every)
+	tick := time.NewTicker(cmp.Or(c.Interval, time.Second))
 	defer tick.Stop()
 	for {
 		select {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// sudo is our own command line, to be typed again by who may do more.
+// sudo is our own command line, to be typed again as root.
 func sudo() string { return "sudo " + commandLine(os.Args) }
 
 // commandLine is what a shell takes for these arguments.

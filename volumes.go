@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -20,10 +21,7 @@ type volume struct {
 }
 
 func (v volume) String() string {
-	kind := v.Kind
-	if kind == "" {
-		kind = "unknown"
-	}
+	kind := cmp.Or(v.Kind, "unknown")
 	if v.Label != "" {
 		kind += fmt.Sprintf(" %q", v.Label)
 	}

@@ -18,8 +18,8 @@ type watch struct {
 	timers int // who wants commands timed
 }
 
-// time says that n more want commands timed, or that -n do no longer.
-func (w *watch) time(n int) {
+// want says that n more want commands timed, or that -n do no longer.
+func (w *watch) want(n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.timers += n

@@ -14,8 +14,8 @@ type Merge struct {
 	// Base is where the base is, if not where it was when the overlay was made.
 	Base string
 
-	// Options say how to read the base and whom to tell of progress, an error
-	// of whom ends the work.
+	// Options say how to read the base, and whom to tell of progress. If that
+	// returns an error, the work ends with it.
 	Options Options
 }
 

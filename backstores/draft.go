@@ -115,9 +115,8 @@ var (
 )
 
 // renameNew renames a file to a name that nobody has. NFS, 9p, CephFS and most
-// of FUSE do not know RENAME_NOREPLACE. A link does not replace either; where
-// there are no links it is looked first, and whoever makes the name in between
-// loses it.
+// of FUSE do not know RENAME_NOREPLACE. A link does not replace either. Where
+// there are no links we look first, and replace a file that is made in between.
 func renameNew(from, to string) error {
 	switch err := renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE); err {
 	case unix.EINVAL, unix.ENOSYS:

@@ -28,25 +28,25 @@ type header struct {
 //	16   8  bytes in the base
 //	24   8  when the base was last changed, in ns since 1970; 0 for a device
 //	32  32  SHA-256 of some of the base, see identify
-//	64  16  the host's boot in which the marks were made
+//	64  16  the session, boot and mount, in which the marks were made
 //	80   4  sum of 88-120, once the base is being changed, for good
 //	84   4  1 once all is in the base
 //	88  32  SHA-256 of some of the base that is not changed
 type record struct {
 	id         identity
-	boot       [16]byte
+	session    [16]byte
 	committing bool
 	done       bool
 	rest       [32]byte
 }
 
 const (
-	recordType  = 0x6c756e73 // "luns"
-	recordBytes = 120
-	recordFirst = 1
-	bootAt      = 64
-	commitAt    = 80
-	doneAt      = 84
+	recordType    = 0x6c756e73 // "luns"
+	recordBytes   = 120
+	recordVersion = 1
+	sessionAt     = 64
+	commitAt      = 80
+	doneAt        = 84
 
 	qcowMagic      = 0x514649fb // "QFI\xfb"
 	qcowHeaderSize = 104
@@ -63,13 +63,13 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 func (r *record) bytes(size int64) []byte {
 	p := make([]byte, recordBytes)
 	b := binary.BigEndian
-	b.PutUint32(p[4:], recordFirst)
+	b.PutUint32(p[4:], recordVersion)
 	b.PutUint64(p[8:], uint64(size))
 	b.PutUint64(p[16:], uint64(r.id.size))
 	b.PutUint64(p[24:], uint64(r.id.changed))
 	copy(p[32:], r.id.digest[:])
 	b.PutUint32(p, crc32.Checksum(p[4:64], castagnoli))
-	copy(p[bootAt:], r.boot[:])
+	copy(p[sessionAt:], r.session[:])
 	if r.committing {
 		copy(p[commitAt:], r.commitBytes())
 	}
@@ -95,13 +95,13 @@ func (r *record) parse(p []byte) (size int64, err error) {
 		return 0, fmt.Errorf("its record has %d bytes, not %d", len(p), recordBytes)
 	case b.Uint32(p) != crc32.Checksum(p[4:64], castagnoli):
 		return 0, errors.New("its record is damaged")
-	case b.Uint32(p[4:]) != recordFirst:
-		return 0, fmt.Errorf("its record is of version %d, and only %d is known here", b.Uint32(p[4:]), recordFirst)
+	case b.Uint32(p[4:]) != recordVersion:
+		return 0, fmt.Errorf("its record is of version %d, and only %d is known here", b.Uint32(p[4:]), recordVersion)
 	}
 	r.id.size = int64(b.Uint64(p[16:]))
 	r.id.changed = int64(b.Uint64(p[24:]))
 	copy(r.id.digest[:], p[32:])
-	copy(r.boot[:], p[bootAt:])
+	copy(r.session[:], p[sessionAt:])
 	copy(r.rest[:], p[commitAt+8:])
 	r.committing = b.Uint32(p[commitAt:]) == crc32.Checksum(r.rest[:], castagnoli) && r.rest != [32]byte{}
 	r.done = r.committing && b.Uint32(p[doneAt:]) != 0

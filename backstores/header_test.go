@@ -14,7 +14,7 @@ func testHeader(size int64) *header {
 func TestHeaderIsReadBack(t *testing.T) {
 	for _, size := range []int64{1, 511, clusterBytes, regionBytes + 1, 10 << 40, mostBytes} {
 		h := testHeader(size)
-		h.record.boot = [16]byte{7}
+		h.record.session = [16]byte{7}
 		for state := range 3 {
 			h.record.committing, h.record.done = state > 0, state > 1
 			h.record.rest = [32]byte{}
@@ -40,7 +40,7 @@ func TestLayoutHasRoomForAll(t *testing.T) {
 		at := int64(clusterBytes)
 		for _, part := range []struct{ start, bytes int64 }{
 			{l.l1, l.regions * 8}, {l.refTable, l.refBlockCount * 8}, {l.refBlocks, l.refBlockCount * clusterBytes},
-			{l.l2, l.regions * clusterBytes}, {l.data, size}, {l.marks, l.regions * seenBytes},
+			{l.l2, l.regions * clusterBytes}, {l.data, size}, {l.marks, l.regions * marksBytes},
 		} {
 			if part.start < at || part.start%clusterBytes != 0 {
 				t.Fatalf("%d bytes: %+v: something at %d, where there is room from %d", size, l, part.start, at)

@@ -47,7 +47,7 @@ const (
 	partsPerRegion  = clustersPerRegion / clustersPerPart // 32
 	partSpan        = clustersPerPart * clusterBytes      // 32 MiB
 
-	seenBytes = regionBytes / blockBytes // marks of a region: 256 KiB
+	marksBytes = regionBytes / blockBytes // marks of a region: 256 KiB
 
 	// Parts that are taken down at once: 1 MiB of memory, 32 GiB of disk.
 	batchParts = 1024
@@ -67,7 +67,7 @@ func (k *keeper) makeRegion(i int64) error {
 		return nil
 	}
 	l := &k.layout
-	if err := k.file.Zero(l.seen(i), seenBytes); err != nil {
+	if err := k.file.Zero(l.marksOf(i), marksBytes); err != nil {
 		return err
 	}
 	table := make([]byte, clusterBytes)
@@ -201,9 +201,9 @@ func (k *keeper) write(p *part) error {
 }
 
 // recall takes what the marks of a region say for present.
-func (k *keeper) recall(i int64, seen []byte) {
+func (k *keeper) recall(i int64, marks []byte) {
 	r := k.changed[i].Load()
-	for b, mark := range seen {
+	for b, mark := range marks {
 		c, bit := b/blocksPerCluster, uint32(1)<<(b%blocksPerCluster)
 		if mark == 1 && r[c].Load()&bit == 0 && k.layout.address(i, int64(c)) != 0 {
 			r[c].Or(bit)

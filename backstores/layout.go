@@ -12,7 +12,7 @@ import "encoding/binary"
 //	l2          the L2 tables, one for each GiB of the disk
 //	data        the disk
 //	end         of what is QCOW2
-//	seen        a byte for each block of the disk
+//	marks       a byte for each block of the disk
 type layout struct {
 	size                                          int64
 	regions, refBlockCount                        int64
@@ -49,10 +49,10 @@ func layOut(size int64) layout {
 }
 
 // fileBytes is the length of the whole file.
-func (l *layout) fileBytes() int64 { return l.marks + l.regions*seenBytes }
+func (l *layout) fileBytes() int64 { return l.marks + l.regions*marksBytes }
 
-// seen is where the bytes of a region begin.
-func (l *layout) seen(region int64) int64 { return l.marks + region*seenBytes }
+// marksOf is where the marks of a region begin.
+func (l *layout) marksOf(region int64) int64 { return l.marks + region*marksBytes }
 
 // table is where the L2 table of a region is.
 func (l *layout) table(region int64) int64 { return l.l2 + region*clusterBytes }

@@ -11,10 +11,9 @@ import (
 // has it, nor the other way round. Each thing one may do to an image has two
 // bytes far enough from its start. Whoever does it holds a shared lock on the
 // one (used+i), whoever cannot bear others doing it on the other (refused+i).
-// First one takes one's own locks, then looks for those of others that
-// contradict them; two who come at once may both be refused, never both
-// admitted. The locks are of the open file (OFD): they end with it, however
-// the process ends.
+// Each takes its own locks first, and then looks for others' that conflict, so
+// that of two who come at once both may be refused, but never both admitted. The
+// locks are of the open file (OFD): they end with it, however the process ends.
 const (
 	used    = 100
 	refused = 200
@@ -46,8 +45,8 @@ func lock(path string, fd int, st *unix.Stat_t, writable bool) error {
 	return reader.lock(path, fd, st, false)
 }
 
-// lock takes the locks of c. If orRead, who may not have them is told when he
-// could read.
+// lock takes the locks of c. If orRead, the error says so where the image could
+// be opened for reading.
 func (c claim) lock(path string, fd int, st *unix.Stat_t, orRead bool) error {
 	at, err := c.take(fd)
 	if err == nil {

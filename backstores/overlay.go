@@ -210,8 +210,8 @@ func (o *overlay) read(file changeable, session [16]byte, readOnly bool) error {
 		return err
 	}
 	table := make([]byte, clusterBytes)
-	seen := make([]byte, seenBytes)
-	marked := h.record.boot == session
+	marks := make([]byte, marksBytes)
+	marked := h.record.session == session
 	for i := range h.regions {
 		switch binary.BigEndian.Uint64(l1[i*8:]) {
 		case 0:
@@ -230,12 +230,12 @@ func (o *overlay) read(file changeable, session [16]byte, readOnly bool) error {
 		o.changed[i].Store(r)
 		switch {
 		case marked && file.Size() >= h.fileBytes():
-			if err := ReadVec(file, [][]byte{seen}, h.seen(i), 0); err != nil {
+			if err := ReadVec(file, [][]byte{marks}, h.marksOf(i), 0); err != nil {
 				return err
 			}
-			o.keeps.recall(i, seen)
+			o.keeps.recall(i, marks)
 		case !marked && !readOnly:
-			if err := file.Zero(h.seen(i), seenBytes); err != nil {
+			if err := file.Zero(h.marksOf(i), marksBytes); err != nil {
 				return err
 			}
 		}
@@ -243,8 +243,8 @@ func (o *overlay) read(file changeable, session [16]byte, readOnly bool) error {
 	if marked || readOnly {
 		return nil
 	}
-	h.record.boot = session
-	_, err := file.WriteAt(session[:], h.recordAt+bootAt)
+	h.record.session = session
+	_, err := file.WriteAt(session[:], h.recordAt+sessionAt)
 	return err
 }
 

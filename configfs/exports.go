@@ -20,7 +20,7 @@ type Export struct {
 	Alive   bool     // it runs, and has not been killed
 	UIO     string   // the ring, such as "/dev/uio0"; empty before there is one
 	Size    int64    // in bytes
-	Nodes   []string // the disks of this machine that it is, such as "/dev/sdb"
+	Nodes   []string // its own on this machine, such as "/dev/sdb"
 	Targets []Target // that it is a LUN of
 
 	device string // core/user_N/lunserve-…

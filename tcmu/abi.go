@@ -100,7 +100,8 @@ type response struct {
 }
 
 // at returns the T at mem[off:], or nil if it is not all there or not aligned.
-// This is the one place in the package that needs unsafe.
+// Nothing else looks at shared memory as a type; the other uses of unsafe hand
+// buffers to system calls, in uio.go.
 func at[T any](mem []byte, off uint64) *T {
 	var t T
 	if off%uint64(unsafe.Alignof(t)) != 0 || off > uint64(len(mem)) || uint64(unsafe.Sizeof(t)) > uint64(len(mem))-off {

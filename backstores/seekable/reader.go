@@ -2,6 +2,7 @@ package seekable
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -258,8 +259,7 @@ func (r *Reader) decode(i int, buf []byte) (zeros bool, err error) {
 func sumHolds(src, out []byte, sum uint32) bool {
 	const checksumFlag = 1 << 2 // of the Frame_Header_Descriptor, after the magic
 	if src[4]&checksumFlag != 0 {
-		e := src[len(src)-4:]
-		return uint32(e[0])|uint32(e[1])<<8|uint32(e[2])<<16|uint32(e[3])<<24 == sum
+		return binary.LittleEndian.Uint32(src[len(src)-4:]) == sum
 	}
 	return uint32(xxh64(out)) == sum
 }

@@ -95,7 +95,7 @@ func (d *Disk) put(p []byte, off int64, durable bool) error {
 		return d.unwritten(off, int64(len(p)), err)
 	}
 	if flags&backstores.Durable == 0 {
-		if err := d.settle(); err != nil {
+		if err := d.flushIfWriteThrough(); err != nil {
 			return err
 		}
 	}

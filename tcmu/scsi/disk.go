@@ -20,7 +20,8 @@ type Options struct {
 
 	// Nexuses looks at who reaches the disk now. What it returns tells, at any
 	// later time, whether one of them still does. They may be called by several
-	// goroutines at once. If it is nil, all who do go on to.
+	// goroutines at once. If it is nil, they are taken to
+	// stay.
 	Nexuses func() (left func() bool)
 
 	// Report is told of every error of the store. It may be called by several
@@ -120,7 +121,7 @@ func (d *Disk) run(r request) (int, error) {
 	}
 	if row.kind&always == 0 && d.medium.odd.Load() {
 		if err := d.medium.attention(); err != nil {
-			d.medium.settle(&d.sanitizing)
+			d.medium.refresh(&d.sanitizing)
 			return 0, err
 		}
 		if err := d.ready(row.kind); err != nil {
@@ -217,7 +218,7 @@ func (d *Disk) requestSense(r request) (int, error) {
 	if err == nil {
 		err = d.ready(media)
 	} else {
-		d.medium.settle(&d.sanitizing)
+		d.medium.refresh(&d.sanitizing)
 	}
 	s, _ := err.(Sense)
 	if r.cdb[1]&1 != 0 {

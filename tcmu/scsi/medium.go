@@ -19,8 +19,8 @@ type medium struct {
 	pending error       // a unit attention condition
 }
 
-// settle ends a change of m or s.
-func (m *medium) settle(s *sanitizing) {
+// refresh sets odd after a change of m or s.
+func (m *medium) refresh(s *sanitizing) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.odd.Store(m.stopped || m.ejected || m.pending != nil || s.running.Load() || s.failed.Load())
@@ -66,8 +66,8 @@ func (m *medium) prevent(keepers func() bool) {
 	m.keepers = keepers
 }
 
-// prevented tells whether removal is. To ask the keepers may take a moment, for
-// which nobody else has to wait.
+// prevented tells whether removal is prevented. It asks the keepers without the
+// lock, as that may take a moment.
 func (m *medium) prevented() bool {
 	m.mu.Lock()
 	keepers := m.keepers
@@ -109,7 +109,7 @@ func (d *Disk) startStop(r request) (int, error) {
 	}
 	m := &d.medium
 	prevented := eject && m.prevented()
-	defer m.settle(&d.sanitizing)
+	defer m.refresh(&d.sanitizing)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {

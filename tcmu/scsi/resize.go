@@ -33,9 +33,10 @@ func (d *Disk) Resize(n int64) error {
 }
 
 // CapacityChanged establishes the unit attention condition CAPACITY DATA HAS
-// CHANGED, of which one initiator hears. Resize does so; again is for when it
-// is known that the one who heard of that is not the only one.
+// CHANGED, which the next initiator that sends a command hears of, and no other.
+// Resize calls it. Call it again where that initiator is known not to be the only
+// one.
 func (d *Disk) CapacityChanged() {
 	d.medium.raise(capacityChanged)
-	d.medium.settle(&d.sanitizing)
+	d.medium.refresh(&d.sanitizing)
 }

@@ -113,7 +113,7 @@ func (d *Disk) exitFailureMode(r request) (int, error) {
 		return 0, badField(1, 4)
 	}
 	d.sanitizing.failed.Store(false)
-	d.medium.settle(&d.sanitizing)
+	d.medium.refresh(&d.sanitizing)
 	return 0, nil
 }
 
@@ -126,7 +126,7 @@ func (d *Disk) sanitize(r request, passes int, erase func(pass int, off, n int64
 	}
 	s.mayExit.Store(r.cdb[1]&0x20 != 0) // AUSE
 	s.progress.Store(0)
-	d.medium.settle(s)
+	d.medium.refresh(s)
 	waits, done := make(chan struct{}), make(chan error, 1)
 	s.mu.Lock()
 	s.waits = waits
@@ -137,7 +137,7 @@ func (d *Disk) sanitize(r request, passes int, erase func(pass int, off, n int64
 		err := d.everywhere(passes, erase)
 		s.failed.Store(err != nil)
 		s.running.Store(false)
-		d.medium.settle(s)
+		d.medium.refresh(s)
 		if err != nil {
 			if d.Report != nil {
 				d.Report(sanitizeFailed.because(err))

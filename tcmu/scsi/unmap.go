@@ -55,7 +55,7 @@ func (d *Disk) unmap(r request) (int, error) {
 		}
 	}
 	d.count.trims.Add(1)
-	return 0, d.settle()
+	return 0, d.flushIfWriteThrough()
 }
 
 // trim gives back the space of n bytes at off, which then read as zeros.
@@ -99,7 +99,7 @@ func (d *Disk) writeSame(r request) (int, error) {
 			return 0, err
 		}
 		d.count.trims.Add(1)
-		return 0, d.settle()
+		return 0, d.flushIfWriteThrough()
 	case zeros:
 		err = backstores.Zero(d.store, off, n)
 	default:
@@ -110,12 +110,12 @@ func (d *Disk) writeSame(r request) (int, error) {
 	}
 	d.count.writes.Add(1)
 	d.count.writtenBytes.Add(uint64(n))
-	return 0, d.settle()
+	return 0, d.flushIfWriteThrough()
 }
 
-// settle makes durable what was changed by other means than writes, where the
+// flushIfWriteThrough makes durable what was changed by other means than writes, where the
 // mode asks for that.
-func (d *Disk) settle() error {
+func (d *Disk) flushIfWriteThrough() error {
 	if !d.mode.writeThrough.Load() {
 		return nil
 	}
