@@ -33,25 +33,8 @@ func (f full) WriteVec(bufs [][]byte, off int64, flag Flag) error {
 	return WriteVec(f.Backstore, bufs, off, flag)
 }
 
-func (f full) Flush() error            { return Flush(f.Backstore) }
-func (f full) Zero(off, n int64) error { return Zero(f.Backstore, off, n) }
-func (f full) Resize(n int64) error    { return Resize(f.Backstore, n) }
+func (f full) Flush() error { return Flush(f.Backstore) }
 
-// RawFormat tells a file with holes, [Sparse], from one without, [Raw]. It is
-// empty for devices, and for what is not the bytes of a disk as they are.
-func RawFormat(b Backstore) string {
-	var r *raw
-	switch b := b.(type) {
-	case *raw:
-		r = b
-	case *writableRaw:
-		r = &b.raw
-	}
-	if r == nil || r.block > 1 {
-		return ""
-	}
-	if n, data, err := r.Extent(0); err == nil && data && n == r.Size() {
-		return Raw
-	}
-	return Sparse
-}
+func (f full) Zero(off, n int64) error { return Zero(f.Backstore, off, n) }
+
+func (f full) Resize(n int64) error { return Resize(f.Backstore, n) }

@@ -120,3 +120,22 @@ func length(bufs [][]byte) int64 {
 	}
 	return n
 }
+
+// RawFormat tells a file with holes, [Sparse], from one without, [Raw]. It is
+// empty for devices, and for what is not the bytes of a disk as they are.
+func RawFormat(b Backstore) string {
+	var r *raw
+	switch b := b.(type) {
+	case *raw:
+		r = b
+	case *writableRaw:
+		r = &b.raw
+	}
+	if r == nil || r.block > 1 {
+		return ""
+	}
+	if n, data, err := r.Extent(0); err == nil && data && n == r.Size() {
+		return Raw
+	}
+	return Sparse
+}

@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"math"
 	"slices"
-
-	"github.com/lunserve/lunserve/backstores"
 )
 
 // A logPage is a page of LOG SENSE, without its header.
@@ -112,29 +110,4 @@ func (d *Disk) statisticsLog() ([]byte, error) {
 	// time, and how long an interval is.
 	none := make([]byte, 8)
 	return slices.Concat(parameter(0x0001, value), parameter(0x0002, none), parameter(0x0003, none)), nil
-}
-
-// sendDiagnostic is SPC-5, SEND DIAGNOSTIC command. The self-test reads a
-// block; there are no diagnostic pages to send.
-func (d *Disk) sendDiagnostic(r request) (int, error) {
-	if binary.BigEndian.Uint16(r.cdb[3:]) != 0 {
-		return 0, badField(3, -1)
-	}
-	if r.cdb[1]&0x04 == 0 { // SELFTEST
-		return r.unused()
-	}
-	if !r.wait {
-		return 0, backstores.ErrWouldBlock
-	}
-	r.unused()
-	return 0, d.compare(0, int64(d.BlockSize), nil)
-}
-
-// receiveDiagnostic is SPC-5, RECEIVE DIAGNOSTIC RESULTS command, of which
-// there is the page that lists the pages.
-func (d *Disk) receiveDiagnostic(r request) (int, error) {
-	if r.cdb[2] != 0 {
-		return 0, badField(2, -1)
-	}
-	return r.reply([]byte{0, 0, 0, 1, 0}, int(binary.BigEndian.Uint16(r.cdb[3:])))
 }

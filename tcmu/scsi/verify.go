@@ -74,3 +74,19 @@ func difference(a, b []byte) int {
 	}
 	return i
 }
+
+// prefetch is SBC-4, PRE-FETCH (10) command. Blocks are read, and so are in
+// the cache of the system that has the image; whether they stay is up to it,
+// for which the status is GOOD and not CONDITION MET. More than the Block
+// Limits VPD page says are left alone, as IMMED would allow.
+func (d *Disk) prefetch(r request) (int, error) {
+	lba, blocks := r.blocks()
+	off, n, err := d.extent(lba, blocks)
+	if err != nil {
+		return 0, err
+	}
+	if blocks == 0 {
+		n = int64(d.blocks.Load()-lba) * int64(d.BlockSize)
+	}
+	return 0, d.compare(off, min(n, MaxTransfer), nil)
+}

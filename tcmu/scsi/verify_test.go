@@ -2,10 +2,13 @@ package scsi
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // verifies are the forms of VERIFY, with %x for byte 1, LBA and length.
@@ -117,5 +120,63 @@ func TestVerifyKeepsTheMaximumTransferLength(t *testing.T) {
 	cdb := raw(fmt.Sprintf(verifies[2], bytchk0, 0, limit+1))
 	if _, why := must(t, d, cdb); !strings.HasPrefix(why, "5/24/00") || len(*v.calls) > 0 {
 		t.Errorf("a block too many: sense data %q, the store did %q", why, *v.calls)
+	}
+}
+
+func TestPrefetch(t *testing.T) {
+	for _, tt := range []struct {
+		name, cdb string
+		calls     []string
+		fail      string
+	}{
+		{"(10)", "34 00 00000005 00 0002 00", []string{"read 1024 at 2560"}, ""},
+		{"(10) IMMED", "34 02 00000005 00 0002 00", []string{"read 1024 at 2560"}, ""},
+		{"(10) GROUP NUMBER, which initiators set", "34 00 00000005 03 0002 00", []string{"read 1024 at 2560"}, ""},
+		{"(16) GROUP NUMBER, which initiators set", "90 02 0000000000000005 00000002 03 00", []string{"read 1024 at 2560"}, ""},
+		{"(10) the last block", "34 00 000007ff 00 0001 00", []string{"read 512 at 1048064"}, ""},
+		{"(10) to the end", "34 00 000007fe 00 0000 00", []string{"read 1024 at 1047552"}, ""},
+		{"(10) to the end, from it", "34 00 00000800 00 0000 00", nil, ""},
+		{"(10) no blocks past the end", "34 00 00000801 00 0000 00", nil, "5/21/00 info 2049"},
+		{"(10) past the end", "34 00 000007ff 00 0002 00", nil, "5/21/00 info 2047"},
+		{"(16)", "90 00 0000000000000005 00000002 00 00", []string{"read 1024 at 2560"}, ""},
+		{"(16) IMMED", "90 02 0000000000000005 00000002 00 00", []string{"read 1024 at 2560"}, ""},
+		{"(16) to the end", "90 00 00000000000007ff 00000000 00 00", []string{"read 512 at 1048064"}, ""},
+		{"(16) LBA wraps", "90 00 ffffffffffffffff 00000001 00 00", nil, "5/21/00"},
+		{"(16) past the end", "90 00 0000000000000000 00000801 00 00", nil, "5/21/00 info 0"},
+		{"(16) SYNC_NV", "90 04 0000000000000000 00000001 00 00", nil, "5/24/00 cdb 1.2"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			u := newUnit("read-only", 512)
+			n, why := must(t, u.Disk, raw(tt.cdb))
+			if n != 0 || why != tt.fail || !slices.Equal(u.calls, tt.calls) {
+				t.Errorf("sense data %q, want %q; the store did %q, want %q", why, tt.fail, u.calls, tt.calls)
+			}
+		})
+	}
+	u := newUnit("read-only", 512)
+	u.fails["read"] = unix.EIO
+	if _, why := must(t, u.Disk, raw("34 00 00000005 00 0002 00")); why != "3/11/00 info 5" {
+		t.Errorf("of blocks that cannot be read: sense data %q", why)
+	}
+}
+
+// TestPrefetchReadsNoMoreThanItsLimit, whatever is asked for.
+func TestPrefetchReadsNoMoreThanItsLimit(t *testing.T) {
+	d, v := newVastUnit(1<<40, 512)
+	limit := int64(binary.BigEndian.Uint32(ask(t, d, "12 01 b0 00ff 00")[16:])) * 512
+	for _, cdb := range []string{"34 00 00000000 00 0000 00", "90 00 0000000000000000 7fffff00 00 00", "90 00 0000000000000000 00000000 00 00"} {
+		*v.calls = nil
+		must(t, d, raw(cdb))
+		sum := int64(0)
+		for _, call := range *v.calls {
+			var n, off int64
+			if _, err := fmt.Sscanf(call, "read %d at %d", &n, &off); err != nil {
+				t.Fatalf("%s: the store did %q", cdb, call)
+			}
+			sum += n
+		}
+		if sum == 0 || sum > limit {
+			t.Errorf("%s: read %d bytes, limit %d", cdb, sum, limit)
+		}
 	}
 }

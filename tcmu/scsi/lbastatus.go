@@ -59,29 +59,3 @@ func (d *Disk) alike(lba, end uint64) (n uint64, mapped bool, err error) {
 	}
 	return min(n, most), mapped, nil
 }
-
-// prefetch is SBC-4, PRE-FETCH (10) command. Blocks are read, and so are in
-// the cache of the system that has the image; whether they stay is up to it,
-// for which the status is GOOD and not CONDITION MET. More than the Block
-// Limits VPD page says are left alone, as IMMED would allow.
-func (d *Disk) prefetch(r request) (int, error) {
-	lba, blocks := r.blocks()
-	off, n, err := d.extent(lba, blocks)
-	if err != nil {
-		return 0, err
-	}
-	if blocks == 0 {
-		n = int64(d.blocks.Load()-lba) * int64(d.BlockSize)
-	}
-	return 0, d.compare(off, min(n, MaxTransfer), nil)
-}
-
-// readDefects is SBC-4, READ DEFECT DATA (10) and (12) command. There are no
-// defects that an image knows of.
-func (d *Disk) readDefects(r request) (int, error) {
-	if len(r.cdb) == 10 {
-		return r.reply([]byte{0, r.cdb[2], 0, 0}, int(binary.BigEndian.Uint16(r.cdb[7:])))
-	}
-	allocation := int(binary.BigEndian.Uint32(r.cdb[6:]))
-	return r.reply([]byte{0, r.cdb[1], 0, 0, 0, 0, 0, 0}, allocation)
-}
