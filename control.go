@@ -60,6 +60,9 @@ func newControl(s *service, down *undo) (*control, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
 	c := &control{exports: s.exports, users: s.usersOf, listener: listener, detach: make(chan detachment)}
 	ctx, cancel := context.WithCancel(context.Background())
 	down.push(func() error {
@@ -69,7 +72,7 @@ func newControl(s *service, down *undo) (*control, error) {
 		return err
 	})
 	c.talks.Go(func() { c.accept(ctx) })
-	return c, os.Chmod(path, 0o600)
+	return c, nil
 }
 
 func (c *control) accept(ctx context.Context) {

@@ -14,7 +14,8 @@ import (
 	"github.com/lunserve/lunserve/backstores"
 )
 
-// readFlags say how images are read, whichever format they have.
+// readFlags say how images are read, whichever format they have. The defaults
+// are those of [backstores.Options].
 type readFlags struct {
 	Format     string `enum:"auto,raw,sparse,zstd,simg" default:"auto" help:"Format of the image: ${enum}; auto goes by its contents."`
 	CacheSize  size   `default:"256M" placeholder:"SIZE" help:"Memory for what is decompressed."`

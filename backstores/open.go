@@ -41,13 +41,13 @@ type Options struct {
 // withDefaults fills in what is left empty.
 func (o Options) withDefaults() Options {
 	if o.CacheSize <= 0 {
-		o.CacheSize = DefaultCacheSize
+		o.CacheSize = defaultCacheSize
 	}
 	if o.MaxWindow <= 0 {
-		o.MaxWindow = DefaultMaxWindow
+		o.MaxWindow = defaultMaxWindow
 	}
 	if o.TempDir == "" {
-		o.TempDir = DefaultTempDir
+		o.TempDir = defaultTempDir
 	}
 	return o
 }

@@ -16,9 +16,9 @@ import (
 // Defaults of [Options] for zstd. The window is what zstd -d takes without
 // being told to.
 const (
-	DefaultCacheSize = 256 << 20
-	DefaultMaxWindow = 128 << 20
-	DefaultTempDir   = "/var/tmp"
+	defaultCacheSize = 256 << 20
+	defaultMaxWindow = 128 << 20
+	defaultTempDir   = "/var/tmp"
 )
 
 // A zstdImage is a disk in a zstd file of many frames. It cannot be written.

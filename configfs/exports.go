@@ -14,32 +14,29 @@ import (
 // An Export is an image that a lunserve of this machine serves, or did until it
 // was killed.
 type Export struct {
-	Name    string   // as [Device.Name]
-	Image   string   // its path, as the lunserve was told it
-	PID     int      // of the lunserve
-	Alive   bool     // it runs, and has not been killed
-	UIO     string   // the ring, such as "/dev/uio0"; empty before there is one
-	Size    int64    // in bytes
-	Nodes   []string // its own on this machine, such as "/dev/sdb"
-	Targets []Target // that it is a LUN of
+	Name  string   // as [Device.Name]
+	Image string   // its path, as the lunserve was told it
+	PID   int      // of the lunserve
+	Alive bool     // it runs, and has not been killed
+	UIO   string   // the ring, such as "/dev/uio0"; empty before there is one
+	Size  int64    // in bytes
+	Nodes []string // its own on this machine, such as "/dev/sdb"
 
 	device string // core/user_N/lunserve-…
 	server process
 }
 
-// A Target is a target that has an export as a LUN.
-type Target struct {
-	Fabric  string   // "loopback", "iscsi" or "vhost"
-	Name    string   // its IQN or WWN
-	LUN     uint64   // the number
-	Portals []string // where it listens, such as "127.0.0.1:3260"; of iSCSI alone
-
+// An attachment is a LUN that a device is.
+type attachment struct {
 	lun  string // loopback/naa.…/tpgt_1/lun/lun_0
-	scsi string // the folder of loopback's disk in sysfs
+	scsi string // the folder of its disk in sysfs; of loopback alone
 }
 
 // tpg is loopback/naa.…/tpgt_1.
-func (t Target) tpg() string { return path.Dir(path.Dir(t.lun)) }
+func (a attachment) tpg() string { return path.Dir(path.Dir(a.lun)) }
+
+// target is loopback/naa.…
+func (a attachment) target() string { return path.Dir(a.tpg()) }
 
 // Exports are all that lunserve has made on this machine, whichever process it
 // was, in the order of their HBAs.
@@ -91,12 +88,11 @@ func (m machine) export(device string) (e Export, err error) {
 	if n, err := strconv.Atoi(strings.TrimPrefix(path.Base(hba), "user_")); err == nil {
 		e.UIO, _ = m.uio(ringName(n, base, config)) // there is none until the device is enabled
 	}
-	e.Targets = m.targets(device)
-	for _, t := range e.Targets {
-		if t.scsi == "" {
+	for _, a := range m.attachments(device) {
+		if a.scsi == "" {
 			continue
 		}
-		for _, block := range children(t.scsi + "/block") {
+		for _, block := range children(a.scsi + "/block") {
 			e.Nodes = append(e.Nodes, filepath.Join(m.dev, block))
 		}
 	}
@@ -108,11 +104,11 @@ func ringName(hba int, device, config string) string {
 	return fmt.Sprintf("tcm-user/%d/%s/%s", hba, device, config)
 }
 
-// targets are those that have the device as a LUN. They are found by the
-// number that the kernel gives to a device, and not by the link in the folder
-// of the LUN: as long as that link goes, and nobody answers what the kernel
-// asks of the disk meanwhile, nobody can look into the folder.
-func (m machine) targets(device string) (list []Target) {
+// attachments are the LUNs that the device is. They are found by the number
+// that the kernel gives to a device, and not by the link in the folder of the
+// LUN: as long as that link goes, and nobody answers what the kernel asks of the
+// disk meanwhile, nobody can look into the folder.
+func (m machine) attachments(device string) (list []attachment) {
 	root := filepath.Join(m.configfs(), "target")
 	index, err := attribute(root, device, "statistics/scsi_dev/indx")
 	if err != nil {
@@ -122,14 +118,12 @@ func (m machine) targets(device string) (list []Target) {
 		if m.deviceOf(dir) != index {
 			continue
 		}
-		t := Target{lun: strings.TrimPrefix(dir, root+"/")}
-		t.Fabric, t.Name, _ = strings.Cut(path.Dir(t.tpg()), "/")
-		t.LUN, _ = strconv.ParseUint(strings.TrimPrefix(path.Base(t.lun), "lun_"), 0, 64)
-		t.Portals = children(filepath.Join(root, t.tpg(), "np"))
-		if address, err := attribute(root, t.tpg(), "address"); err == nil {
-			t.scsi = filepath.Join(m.sys, "bus/scsi/devices", fmt.Sprintf("%s:%d", address, t.LUN))
+		a := attachment{lun: strings.TrimPrefix(dir, root+"/")}
+		if address, err := attribute(root, a.tpg(), "address"); err == nil {
+			number := strings.TrimPrefix(path.Base(a.lun), "lun_")
+			a.scsi = filepath.Join(m.sys, "bus/scsi/devices", address+":"+number)
 		}
-		list = append(list, t)
+		list = append(list, a)
 	}
 	return list
 }

@@ -53,21 +53,16 @@ func one(t *testing.T, k *kernel) Export {
 
 func TestExportsTellAllOfAnImage(t *testing.T) {
 	k := iscsiKernel(t)
-	portal, down := serving(t, k)
+	_, down := serving(t, k)
 	e := one(t, k)
-	targets := slices.Clone(e.Targets)
-	for i := range targets {
-		targets[i].lun, targets[i].scsi = "", ""
+	if got, want := k.attachments(e.device), []attachment{
+		{lun: "iscsi/" + iqn + "/tpgt_1/lun/lun_0"},
+		{lun: "loopback/" + wwn + "/tpgt_1/lun/lun_1", scsi: k.sys + "/bus/scsi/devices/2:0:1:1"},
+		{lun: "vhost/" + wwn + "/tpgt_1/lun/lun_0"},
+	}; !slices.Equal(got, want) {
+		t.Errorf("attachments are %+v, want %+v", got, want)
 	}
-	slices.SortFunc(targets, func(a, b Target) int { return len(a.Fabric) - len(b.Fabric) })
-	if want := []Target{
-		{Fabric: "iscsi", Name: iqn, Portals: []string{portal.String()}},
-		{Fabric: "vhost", Name: wwn},
-		{Fabric: "loopback", Name: wwn, LUN: 1},
-	}; !reflect.DeepEqual(targets, want) {
-		t.Errorf("targets are %+v, want %+v", targets, want)
-	}
-	e.Targets, e.device, e.server = nil, "", process{}
+	e.device, e.server = "", process{}
 	if want := (Export{
 		Name: "my_disk_1.img-0000000a", Image: spec.Image, PID: os.Getpid(), Alive: true,
 		UIO: k.dev + "/uio7", Size: spec.Size, Nodes: []string{k.dev + "/sdc"},

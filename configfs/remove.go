@@ -37,15 +37,15 @@ func (m machine) remove(e Export) error {
 		return fmt.Errorf("%s: served by lunserve (pid %d); try kill %[2]d", e.Name, e.PID)
 	}
 	r := removal{tree: tree{machine: m}, export: e}
-	targets := m.targets(e.device)
+	luns := m.attachments(e.device)
 	// As in Device.Reset, and for the same reason in this order. A disk that is
 	// on its way out can be taken offline no more, but its target can.
-	for _, t := range targets {
-		if t.Fabric == "loopback" {
-			if r.isOurs(t) {
-				r.note(r.disconnect(t.tpg()))
+	for _, a := range luns {
+		if strings.HasPrefix(a.lun, "loopback/") {
+			if r.isOurs(a) {
+				r.note(r.disconnect(a.tpg()))
 			}
-			if err := r.offline(t.tpg(), t.scsi); !errors.Is(err, unix.EINVAL) {
+			if err := r.offline(a.tpg(), a.scsi); !errors.Is(err, unix.EINVAL) {
 				r.note(err)
 			}
 		}
@@ -54,10 +54,10 @@ func (m machine) remove(e Export) error {
 		r.note(r.reset(e.device))
 	}
 	serial, _ := attribute(r.path(e.device), "wwn/vpd_unit_serial")
-	for _, t := range targets {
-		r.lun(t)
+	for _, a := range luns {
+		r.lun(a)
 	}
-	r.targets(targets)
+	r.targets(luns)
 	r.rmdir(e.device)
 	r.note(r.leave(path.Dir(e.device)))
 	r.reservations(serial)
@@ -94,27 +94,27 @@ func (r *removal) unlink(dir, to string) (found bool) {
 }
 
 // isOurs tells whether the process made the target.
-func (r *removal) isOurs(t Target) bool { return r.signer(path.Dir(t.tpg())) == r.export.PID }
+func (r *removal) isOurs(a attachment) bool { return r.signer(a.target()) == r.export.PID }
 
 // lun takes the device out of a target, and the LUN that it was if the process
 // made that.
-func (r *removal) lun(t Target) {
-	if t.scsi != "" {
-		r.note(r.uncache(t.scsi))
+func (r *removal) lun(a attachment) {
+	if a.scsi != "" {
+		r.note(r.uncache(a.scsi))
 	}
-	if !r.isOurs(t) {
-		r.unlink(t.lun, "/"+r.export.device)
+	if !r.isOurs(a) {
+		r.unlink(a.lun, "/"+r.export.device)
 		return
 	}
-	for _, acl := range r.list(t.tpg() + "/acls") {
+	for _, acl := range r.list(a.tpg() + "/acls") {
 		for _, mapped := range r.list(acl) {
-			if r.unlink(mapped, "/"+t.lun) {
+			if r.unlink(mapped, "/"+a.lun) {
 				r.rmdir(mapped)
 			}
 		}
 	}
-	r.unlink(t.lun, "/"+r.export.device)
-	r.rmdir(t.lun)
+	r.unlink(a.lun, "/"+r.export.device)
+	r.rmdir(a.lun)
 }
 
 // list are the folders in a folder, which one can make.
@@ -130,7 +130,7 @@ func (r *removal) list(dir string) (folders []string) {
 //
 // If another has its id by now, those of that look the same. Then only the
 // targets go that were emptied just now.
-func (r *removal) targets(emptied []Target) {
+func (r *removal) targets(emptied []attachment) {
 	exports, _ := r.exports()
 	reused := slices.ContainsFunc(exports, func(e Export) bool { return e.Alive && e.PID == r.export.PID })
 	for _, fabric := range r.list("") {
@@ -138,7 +138,7 @@ func (r *removal) targets(emptied []Target) {
 			continue
 		}
 		for _, target := range r.list(fabric) {
-			was := func(t Target) bool { return path.Dir(t.tpg()) == target }
+			was := func(a attachment) bool { return a.target() == target }
 			if r.signer(target) == r.export.PID && (!reused || slices.ContainsFunc(emptied, was)) {
 				r.target(target)
 			}
