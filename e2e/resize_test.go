@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -58,6 +59,34 @@ func TestMountedDiskGrows(t *testing.T) {
 			run(t, "e2fsck", "-fn", disk)
 			s.ends()
 			run(t, "e2fsck", "-fn", image)
+		})
+	}
+}
+
+// Who reads and writes meanwhile notices nothing. Of a removable disk, Linux would
+// take what it is told of another size for another medium.
+func TestDiskGrowsUnderLoad(t *testing.T) {
+	for _, removable := range []bool{false, true} {
+		t.Run(fmt.Sprint("removable=", removable), func(t *testing.T) {
+			needTarget(t)
+			image := newImage(t, tmpfsDir(t), 32<<20)
+			s := start(t, fmt.Sprint("--removable=", removable), image)
+			load := exec.Command("fio", "--name=load", "--filename="+s.disks[0], "--rw=randrw", "--bs=4k", "--direct=1",
+				"--ioengine=libaio", "--iodepth=16", "--size=32m", "--time_based", "--runtime=600")
+			var out bytes.Buffer
+			load.Stdout, load.Stderr = &out, &out
+			if err := load.Start(); err != nil {
+				t.Fatal(err)
+			}
+			for size := int64(48 << 20); size <= 128<<20; size += 16 << 20 {
+				run(t, binary, "resize", s.disks[0], fmt.Sprint(size))
+				hasBytes(t, s.disks[0], size)
+			}
+			load.Process.Signal(syscall.SIGTERM) // fio finishes what is under way
+			if err := load.Wait(); strings.Contains(out.String(), "error") {
+				t.Errorf("fio: %v\n%s", err, &out)
+			}
+			s.ends()
 		})
 	}
 }

@@ -179,12 +179,19 @@ func TestResetAllowsRemoval(t *testing.T) {
 	converse(t, u.Disk, []exchange{{name: "eject, after a reset", cdb: eject}})
 }
 
+// attention raises a unit attention condition, if not one that a removable disk
+// would raise.
+func (u *unit) attention() {
+	u.medium.raise(capacityChanged)
+	u.medium.refresh(&u.sanitizing)
+}
+
 // TestUnitAttentionGoesToTheNextCommandWhateverItIs, but for INQUIRY, and that
 // command does nothing. REQUEST SENSE has it as its data.
 func TestUnitAttentionGoesToTheNextCommandWhateverItIs(t *testing.T) {
 	u := newUnit("removable", 512)
 	for _, row := range u.rows {
-		u.CapacityChanged()
+		u.attention()
 		u.calls = nil
 		cdb := make([]byte, len(row.usage))
 		cdb[0] = row.op
@@ -221,7 +228,7 @@ func TestUnitAttentionGoesToTheNextCommandWhateverItIs(t *testing.T) {
 // been told nothing.
 func TestUnitAttentionIsToldOnceToWhoeverWaits(t *testing.T) {
 	u := newUnit("removable", 512)
-	u.CapacityChanged()
+	u.attention()
 	cdb := raw("2f 00 00000000 00 0001 00")
 	status, n, sense, ok := u.Execute(cdb, nil, false)
 	why := ""

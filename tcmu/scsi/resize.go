@@ -36,7 +36,15 @@ func (d *Disk) Resize(n int64) error {
 // CHANGED, which the next initiator that sends a command hears of, and no other.
 // Resize calls it. Call it again where that initiator is known not to be the only
 // one.
+//
+// Of a removable disk nobody hears. Linux takes any unit attention of one for
+// another medium: it fails the command that hears of it, and all those after it
+// for as long as the disk is open (scsi_io_completion_action in
+// drivers/scsi/scsi_lib.c, and sd_setup_read_write_cmnd).
 func (d *Disk) CapacityChanged() {
+	if d.has&removable != 0 {
+		return
+	}
 	d.medium.raise(capacityChanged)
 	d.medium.refresh(&d.sanitizing)
 }

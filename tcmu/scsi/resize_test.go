@@ -56,6 +56,18 @@ func TestDiskGrowsAndSaysSoOnce(t *testing.T) {
 	converse(t, d, []exchange{{name: "nothing has changed", cdb: isReady}})
 }
 
+func TestRemovableDiskGrowsAndIsNotTakenForAnother(t *testing.T) {
+	m := &elastic{ram: ram{image{bytes: noise(1 << 20), fails: map[string]error{}}}, becomes: 2 << 20}
+	d := NewDisk(m, Options{BlockSize: 512, Serial: testSerial, NAA: testNAA, Removable: true})
+	if err := d.Resize(0); err != nil {
+		t.Fatal(err)
+	}
+	d.CapacityChanged()
+	converse(t, d, []exchange{
+		{name: "READ CAPACITY(10)", cdb: "25 00 00000000 00 00 00 00", want: "00000fff 00000200"},
+	})
+}
+
 func TestDiskShrinks(t *testing.T) {
 	d, m := newElastic(4096)
 	m.becomes = 512 << 10
