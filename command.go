@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -23,8 +24,21 @@ func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)
 
 // commandFlags name the command to run while the disks are there.
 type commandFlags struct {
-	Line    string   `name:"run" common:"" placeholder:"LINE" help:"Run a line of shell, end when it ends, and exit as it does. It finds the disk in $$dev; so does a command after the images and --."`
+	Line    line     `name:"run" common:"" placeholder:"LINE" help:"Run a line of shell, end when it ends, and exit as it does. It finds the disk in $$dev; so does a command after the images and --."`
 	Command []string `kong:"-"`
+}
+
+// A line is one of shell. An empty one is refused: it is what a variable left,
+// and without a command lunserve serves on.
+type line string
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (l *line) UnmarshalText(text []byte) error {
+	if len(text) == 0 {
+		return errors.New("is empty; give a line of shell")
+	}
+	*l = line(text)
+	return nil
 }
 
 // any tells whether there is one.
@@ -56,9 +70,9 @@ func unrunnable(err error) error {
 
 // A child is the command that runs while the disks are there.
 type child struct {
-	cmd    *exec.Cmd
-	ended  chan error // of cmd.Wait
-	status error      // of what has ended
+	cmd   *exec.Cmd
+	ended chan struct{} // closed when it has
+	err   error         // of cmd.Wait, from then on
 }
 
 // start starts the command, if there is one. The disks' names are in its
@@ -70,32 +84,41 @@ func (c *commandFlags) start(s *service, down *undo) error {
 	}
 	args := c.Command
 	if c.Line != "" {
-		args = []string{"/bin/sh", "-c", c.Line}
+		args = []string{"/bin/sh", "-c", string(c.Line)}
 	}
 	ctx, end := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	// The service manager is told by us.
-	inherited := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "NOTIFY_SOCKET=") })
-	cmd.Env = append(inherited, environment(s.exports)...)
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), notInherited), environment(s.exports)...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 5 * time.Second
 	if err := cmd.Start(); err != nil {
 		end()
 		return unrunnable(err) // a script, of which no program can be found that reads it
 	}
-	s.child = &child{cmd: cmd, ended: make(chan error, 1)}
-	done := make(chan struct{})
+	s.child = &child{cmd: cmd, ended: make(chan struct{})}
 	go func() {
-		defer close(done)
-		s.child.ended <- cmd.Wait()
+		defer close(s.child.ended)
+		s.child.err = cmd.Wait()
 	}()
 	down.push(func() error {
 		end()
-		<-done
+		<-s.child.ended
 		return nil
 	})
 	return nil
+}
+
+// notInherited tells whether a variable is not for the command: names of disks
+// that are not ours, as of a lunserve that has started this one, and the service
+// manager's, which is told by us.
+func notInherited(variable string) bool {
+	name, _, _ := strings.Cut(variable, "=")
+	base, n, numbered := strings.Cut(name, "_")
+	if _, err := strconv.ParseUint(n, 10, 0); numbered && err != nil {
+		base = name
+	}
+	return slices.Contains([]string{"dev", "sg", "lun", "iqn", "portal", "uri", "wwpn", "LUNSERVE_DEV", "NOTIFY_SOCKET"}, base)
 }
 
 // environment names the disks: dev_0, dev_1 and so on, and the first as dev,
@@ -121,6 +144,15 @@ func environment(exports []*export) (env []string) {
 	}
 	slices.Sort(env)
 	return env
+}
+
+// result is the exit status of a command that has ended, by itself or with the
+// service.
+func (c *child) result() error {
+	if errors.Is(c.err, context.Canceled) {
+		return nil // with 0, asked to end
+	}
+	return status(c.cmd, c.err)
 }
 
 // title is what a person knows the command by.

@@ -68,11 +68,13 @@ func (c *serveCmd) Run(ctx context.Context) (err error) {
 		end.Error = oneLine(err)
 	}
 	err = errors.Join(err, events.emit(end), events.close())
-	if s.child != nil && s.child.status != nil {
-		if err != nil {
-			warn("%s", oneLine(err))
+	if s.child != nil {
+		if failed := s.child.result(); failed != nil {
+			if err != nil {
+				warn("%s", oneLine(err))
+			}
+			return failed
 		}
-		return s.child.status
 	}
 	return err
 }

@@ -33,7 +33,7 @@ type service struct {
 // at the first ^C. SIGHUP means the end if the terminal has gone, else that
 // images have other sizes; SIGUSR1 asks what the disks do.
 func (s *service) wait() error {
-	var ended <-chan error
+	var ended <-chan struct{}
 	if s.child != nil {
 		ended = s.child.ended
 	}
@@ -45,8 +45,7 @@ func (s *service) wait() error {
 			return err
 		case err := <-s.troubles:
 			warn("%v", err)
-		case err := <-ended:
-			s.child.status = status(s.child.cmd, err)
+		case <-ended:
 			return s.leave()
 		case <-s.orphaned:
 			return s.leave()

@@ -186,7 +186,7 @@ func TestDetachEndsACommand(t *testing.T) {
 		t.Errorf("detach says: %s", out)
 	}
 	run(t, binary, "detach", "--force", image)
-	if status := s.wait(); status != 0 {
+	if status := s.wait(); status != 128+9 { // it has not done what it was to do
 		t.Errorf("exit status %d\n%s", status, s.stderr)
 	}
 }
