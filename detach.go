@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 type detachCmd struct {
@@ -66,6 +68,9 @@ func (c *detachCmd) end(ctx context.Context, k known) (err error) {
 		}
 		if err := insist(nil, k.kernel.Remove); err != nil {
 			return err
+		}
+		if _, err := dial(k.PID); errors.Is(err, syscall.ECONNREFUSED) {
+			_ = os.Remove(socket(k.PID)) // of nobody
 		}
 		say("%s: what a killed lunserve left of it is gone", k.Name)
 		return nil

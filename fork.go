@@ -23,6 +23,7 @@ func forked() *os.File {
 	}
 	os.Unsetenv(readyFD)
 	unix.CloseOnExec(fd)
+	_ = os.WriteFile("/proc/self/comm", []byte("lunserve"), 0) // for ps and pkill: it was started as exe
 	return os.NewFile(uintptr(fd), "the pipe to who has forked this process")
 }
 

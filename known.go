@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -77,12 +78,15 @@ func (k *known) calls(what string) bool {
 	if slices.Contains([]string{k.Name, k.Device, strings.TrimPrefix(k.Device, "/dev/"), k.URI, k.WWPN}, what) {
 		return what != ""
 	}
+	if path, err := filepath.Abs(what); err == nil && path == k.Image {
+		return what != "" // even if it is gone
+	}
 	typed, err := os.Stat(what)
 	if err != nil {
 		return false
 	}
 	image, err := os.Stat(k.Image)
-	return err == nil && os.SameFile(typed, image) || k.Image == what
+	return err == nil && os.SameFile(typed, image)
 }
 
 // find finds one disk for each word.

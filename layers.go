@@ -11,7 +11,7 @@ import (
 
 // layerFlags say what is laid over an image.
 type layerFlags struct {
-	Snapshot     bool   `short:"s" common:"" aliases:"cow" help:"Keep writes in a temporary file, which is dropped at exit. So it is by default where the image cannot be written."`
+	Snapshot     bool   `short:"s" common:"" aliases:"cow" help:"Keep writes in a temporary file, which is dropped at exit. So it is by default for zstd and simg images."`
 	Overlay      string `common:"" placeholder:"FILE" complete:"file" help:"Keep writes in FILE, and find them there next time. It is made if it does not exist."`
 	Discard      string `enum:"unmap,ignore" default:"unmap" help:"Discards give space back, or the disk has none (${enum})."`
 	DetectZeroes string `enum:"off,on,unmap" default:"off" help:"Write zeros as such, on; or discard instead, unmap (${enum})."`

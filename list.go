@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"text/tabwriter"
@@ -35,7 +36,9 @@ func (c *listCmd) Run() error {
 	}
 	if c.Names {
 		for _, k := range all {
-			fmt.Println(k.Name)
+			if _, err := fmt.Println(k.Name); err != nil {
+				return err
+			}
 		}
 		return nil
 	}
@@ -60,16 +63,17 @@ func table(all []known) error {
 		return err
 	}
 	lines := strings.Split(rows.String(), "\n")
-	fmt.Println(lines[0])
+	text := lines[0] + "\n"
 	for i, k := range all {
-		fmt.Println(lines[1+i])
+		text += lines[1+i] + "\n"
 		for _, line := range append([]string{k.Image, k.URI, k.WWPN}, k.uses()...) {
 			if line != "" {
-				fmt.Println(" ", line)
+				text += "  " + line + "\n"
 			}
 		}
 	}
-	return nil
+	_, err := io.WriteString(os.Stdout, text)
+	return err
 }
 
 // process is the process id; a killed one's says so.

@@ -81,7 +81,8 @@ func (f *readyFlags) announce(down *undo) error {
 		f.written = path
 	}
 	if err := notify("READY=1"); err != nil {
-		return err
+		warn("%v", err) // of somebody who has gone: the disk is there all the same
+		return nil
 	}
 	down.push(func() error { return notify("STOPPING=1") })
 	return nil

@@ -31,21 +31,25 @@ func (c *statsCmd) Run(ctx context.Context) error {
 	if len(c.Disks) == 0 {
 		found = all
 	}
+	named := len(c.Disks) > 0
 	peers := make(map[int]*peer)
 	for _, k := range found {
-		if peers[k.PID] != nil || k.Dead || k.silent && len(c.Disks) == 0 {
-			continue // there is nothing to be asked
+		if peers[k.PID] != nil || k.silent && !named {
+			continue // which was said
 		}
 		p, err := k.dial()
-		if err != nil {
-			return err
+		switch {
+		case k.Dead && named:
+			return fmt.Errorf("%s: its lunserve was killed; try lunserve detach %[1]s", k.Name)
+		case err != nil && named:
+			return fmt.Errorf("%s: %w", k.Name, err)
+		case err != nil:
+			continue // who cannot be asked, or has gone meanwhile
 		}
 		defer p.close()
 		peers[k.PID] = p
 	}
-	if _, err := measure(peers); err != nil {
-		return err
-	}
+	measure(peers)
 	tick := time.NewTicker(cmp.Or(c.Interval, time.Second))
 	defer tick.Stop()
 	for {
@@ -54,29 +58,31 @@ func (c *statsCmd) Run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		states, err := measure(peers)
-		if err == nil {
-			err = c.print(found, states)
-		}
-		if err != nil || c.Interval == 0 {
+		states := measure(peers)
+		if err := c.print(found, states); err != nil || c.Interval == 0 || len(peers) == 0 {
 			return err
 		}
 	}
 }
 
-// measure asks all what they did since they were asked last.
-func measure(peers map[int]*peer) (map[string]state, error) {
+// measure asks all what they did since they were asked last. Those that do not
+// answer have gone, or are said not to answer, and are asked no more.
+func measure(peers map[int]*peer) map[string]state {
 	all := make(map[string]state)
-	for _, p := range peers {
+	for pid, p := range peers {
 		answer, err := p.ask(request{Do: "measure"})
 		if err != nil {
-			return nil, err
+			if err == silent(pid) {
+				warn("%v", err)
+			}
+			delete(peers, pid)
+			continue
 		}
 		for _, s := range answer.Disks {
 			all[s.Name] = s
 		}
 	}
-	return all, nil
+	return all
 }
 
 func (c *statsCmd) print(disks []known, states map[string]state) error {

@@ -53,10 +53,14 @@ func (s Spec) maxSectors() int {
 	return max(perPage, s.MaxSectors/perPage*perPage)
 }
 
-// clean is a file's name as part of a kernel object's.
+// clean is a file's name as part of a kernel object's, and of command lines, where
+// it must not look like a flag.
 func clean(base string) string {
 	if len(base) > 64 {
 		base = base[:64]
+	}
+	if strings.HasPrefix(base, "-") {
+		base = "_" + base[1:]
 	}
 	return strings.Map(func(r rune) rune {
 		switch {
