@@ -118,19 +118,16 @@ const abandoned = 5 * time.Minute
 
 // attach makes the kernel's side of the disk and serves it, as a LUN of no
 // target yet. What goes wrong with it from then on is told to s.
-func (x *export) attach(s *service, down *undo) error {
-	serial, err := configfs.Serial(x.path)
+func (x *export) attach(ctx context.Context, s *service, down *undo) error {
+	id, err := configfs.NewIdentity(ctx, x.path)
 	if err != nil {
 		return err
 	}
-	wwn, err := configfs.WWN(x.path, "unit")
-	if err != nil {
-		return err
-	}
+	defer id.Close() // the device has it by then
 	x.disk = scsi.NewDisk(x.store, scsi.Options{
 		BlockSize: x.blockSize,
-		Serial:    serial,
-		NAA:       strings.TrimPrefix(wwn, "naa."),
+		Serial:    id.Serial,
+		NAA:       strings.TrimPrefix(id.WWN, "naa."),
 		Removable: x.removable,
 		Nexuses:   s.nexuses,
 		Report:    s.report,
@@ -140,7 +137,7 @@ func (x *export) attach(s *service, down *undo) error {
 		Size:       x.store.Size() / int64(x.blockSize) * int64(x.blockSize),
 		BlockSize:  x.blockSize,
 		MaxSectors: scsi.MaxTransfer / x.blockSize,
-		Serial:     serial,
+		Serial:     id.Serial,
 		Timeout:    abandoned,
 	})
 	if err != nil {
@@ -148,7 +145,7 @@ func (x *export) attach(s *service, down *undo) error {
 	}
 	down.push(x.device.Close)
 	// Disks of a machine whose /var cannot be written do without.
-	if kept, err := configfs.KeepReservations(serial); err == nil {
+	if kept, err := configfs.KeepReservations(id.Serial); err == nil {
 		down.push(kept.Close)
 	}
 
@@ -162,11 +159,11 @@ func (x *export) attach(s *service, down *undo) error {
 
 	// Not a child of the command's context: a signal must not stop the ring
 	// before the LUN is gone.
-	ctx, halt := context.WithCancel(context.Background())
+	serving, halt := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := ring.Serve(ctx, x.disk); err != nil {
+		if err := ring.Serve(serving, x.disk); err != nil {
 			s.failed <- fmt.Errorf("%s: %w", filepath.Base(x.path), err)
 			// Nobody will answer; without this the LUN could not be removed.
 			if err := x.device.Reset(); err != nil {

@@ -143,7 +143,7 @@ func (c *serveCmd) bringUp(ctx context.Context, s *service, down *undo) (err err
 	}
 	s.failed = make(chan error, len(s.exports))
 	for _, x := range s.exports {
-		if err := x.attach(s, down); err != nil {
+		if err := x.attach(ctx, s, down); err != nil {
 			return err
 		}
 	}

@@ -258,7 +258,7 @@ func TestMissingRingIsTold(t *testing.T) {
 func TestNamesAreCleaned(t *testing.T) {
 	for name, want := range map[string]string{
 		"disk.img":               "disk.img",
-		"-f.img":                 "_f.img", // which is no flag
+		"-f.img":                 "_f.img",         // which is no flag
 		"a b,c:d/../\n\"é":       "a_b_c_d_..____", // whatever the path was
 		strings.Repeat("x", 200): strings.Repeat("x", 64),
 	} {

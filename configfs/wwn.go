@@ -11,16 +11,11 @@ import (
 // "target": an NAA identifier of 16 hex digits after "naa.". It is the same each
 // time on this machine, whichever way path leads to the image, and is not the
 // same on another.
-func WWN(path, use string) (string, error) {
-	sum, err := here.digest(path, "wwn "+use)
-	return "naa.5001405" + sum[:9], err
-}
+func WWN(path, use string) (string, error) { return here.wwn(path, use) }
 
-// Serial is a unit serial number for the image at path: 16 hex digits, made as
-// [WWN] is.
-func Serial(path string) (string, error) {
-	sum, err := here.digest(path, "serial")
-	return sum[:16], err
+func (m machine) wwn(path, use string) (string, error) {
+	sum, err := m.digest(path, "wwn "+use)
+	return "naa.5001405" + sum[:9], err
 }
 
 func (m machine) digest(path, use string) (string, error) {

@@ -50,8 +50,4 @@ func TestNamesHaveTheirForm(t *testing.T) {
 	if err != nil || !regexp.MustCompile(`^naa\.5001405[0-9a-f]{9}$`).MatchString(wwn) {
 		t.Errorf("WWN() = %q, %v", wwn, err)
 	}
-	serial, err := Serial(".")
-	if err != nil || !regexp.MustCompile(`^[0-9a-f]{16}$`).MatchString(serial) {
-		t.Errorf("Serial() = %q, %v", serial, err)
-	}
 }

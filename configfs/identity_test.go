@@ -1,0 +1,63 @@
+package configfs
+
+import (
+	"context"
+	"regexp"
+	"testing"
+)
+
+// Of two disks of one image that are served at once, each has an identity of its
+// own, and what a killed lunserve left keeps nobody from having his again.
+func TestDisksOfOneImageAreNotTakenForOne(t *testing.T) {
+	k := newKernel(t)
+	k.file("disk.img", "")
+	image := k.root + "/disk.img"
+	identity := func() *Identity {
+		t.Helper()
+		id, err := k.newIdentity(t.Context(), image)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !regexp.MustCompile(`^[0-9a-f]{16}$`).MatchString(id.Serial) || !regexp.MustCompile(`^naa\.5001405[0-9a-f]{9}$`).MatchString(id.WWN) {
+			t.Errorf("identity %+v", id)
+		}
+		return id
+	}
+	first := identity()
+	interrupted, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	if _, err := k.newIdentity(interrupted, image); err == nil {
+		t.Error("an identity is given while another's disk is not there yet")
+	}
+	s := spec
+	s.Image, s.Serial = image, first.Serial
+	d, err := k.newDevice(s, "0000000a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.Close()
+
+	second := identity()
+	second.Close()
+	if second.Serial == first.Serial || second.WWN == first.WWN {
+		t.Errorf("two disks have the identity %+v", second)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := identity()
+	again.Close()
+	if again.Serial != first.Serial || again.WWN != first.WWN {
+		t.Errorf("the identity is %+v, was %+v", again, first)
+	}
+
+	if _, err := k.newDevice(s, "0000000a"); err != nil {
+		t.Fatal(err)
+	}
+	k.gone("proc")
+	left := identity()
+	left.Close()
+	if left.Serial != first.Serial {
+		t.Errorf("the identity is %+v, was %+v, of one that was killed", left, first)
+	}
+}
