@@ -8,7 +8,7 @@ GO        ?= go
 INSTALL    = e2e/install
 SCRIPTS    = .ci/run completions/lunserve.bash e2e/demo e2e/install e2e/package e2e/vm e2e/vm-init
 # The programs whose word the end-to-end tests take.
-WITNESSES  = e2fsprogs fdisk fio kmod libiscsi-bin mount open-iscsi qemu-block-extra qemu-system-x86 qemu-utils sg3-utils strace udev util-linux xfsprogs zstd
+WITNESSES  = e2fsprogs f2fs-tools fdisk fio kmod libiscsi-bin mount open-iscsi qemu-block-extra qemu-system-x86 qemu-utils sg3-utils strace udev util-linux xfsprogs zstd
 BENCH     := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-bench
 CONFORMANCE := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-conformance
 FUZZTIME  ?= 20s

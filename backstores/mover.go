@@ -41,7 +41,7 @@ func (m *mover) move(bufs [][]byte, off, n int64, f Flag) error {
 		switch err := m.run(bufs, off, unix.RWF_NOWAIT, true); {
 		case err == unix.EAGAIN:
 			return ErrWouldBlock
-		case err != unix.EOPNOTSUPP:
+		case err != unix.EOPNOTSUPP && err != unix.EINVAL: // EINVAL: F2FS, of buffered writes
 			return err
 		}
 		m.blind.Store(true)

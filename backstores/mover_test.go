@@ -146,8 +146,14 @@ func TestMoverAsksTheKernelWhetherItWouldBlock(t *testing.T) {
 }
 
 func TestMoverLearnsOnceThatTheKernelCannotTell(t *testing.T) {
+	for _, err := range []error{unix.EOPNOTSUPP, unix.EINVAL} {
+		t.Run(err.Error(), func(t *testing.T) { learnsOnce(t, err) })
+	}
+}
+
+func learnsOnce(t *testing.T, cannot error) {
 	for tries := 10; ; tries-- {
-		f := &fakeFile{t: t, data: testData(4096), steps: []step{{err: unix.EOPNOTSUPP}}}
+		f := &fakeFile{t: t, data: testData(4096), steps: []step{{err: cannot}}}
 		m := f.mover()
 		var err error
 		for range 3 {

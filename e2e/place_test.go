@@ -35,3 +35,22 @@ func ext4Of(t *testing.T, size int64) string {
 	mount(t, loop(t, file), dir, "-t", "ext4")
 	return dir
 }
+
+// f2fsDir is a folder on an F2FS, which fails a write that is not to wait, with
+// EINVAL.
+func f2fsDir(t *testing.T) string {
+	t.Helper()
+	file := newImage(t, tmpfsDir(t), 256<<20)
+	run(t, "mkfs.f2fs", "-q", file)
+	dir := t.TempDir()
+	mount(t, loop(t, file), dir, "-t", "f2fs")
+	return dir
+}
+
+func TestImageOnF2FS(t *testing.T) {
+	needTarget(t)
+	s := start(t, newImage(t, f2fsDir(t), 64<<20))
+	run(t, "mkfs.ext4", "-q", s.disks[0])
+	run(t, "e2fsck", "-fn", s.disks[0])
+	s.ends()
+}

@@ -28,6 +28,7 @@ var witnesses = map[string]string{
 	"iscsiadm":           "open-iscsi",
 	"iscsid":             "open-iscsi",
 	"losetup":            "mount",
+	"mkfs.f2fs":          "f2fs-tools",
 	"mkfs.ext4":          "e2fsprogs",
 	"mkfs.xfs":           "xfsprogs",
 	"modprobe":           "kmod",
