@@ -1,6 +1,7 @@
 package configfs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,15 @@ type Loopback struct {
 	tree    *tree
 	tpg     string // loopback/naa.…/tpgt_1
 	address string // its place among the SCSI devices, H:C:T
+	luns    []*lun
+	going   bool // its LUNs, one after the other
+}
+
+// A lun is a disk of a Loopback.
+type lun struct {
+	dev  *Device
+	node string // "/dev/sdb"; empty until it has appeared
+	err  error  // of its flush before the first LUN went
 }
 
 var errDead = errors.New("its ring is no longer served")
@@ -48,7 +58,7 @@ func (m machine) newLoopback(wwn string) (*Loopback, error) {
 // good for Close only.
 func (l *Loopback) AddLUN(ctx context.Context, n int, dev *Device) (disk string, err error) {
 	t := l.tree
-	lun := fmt.Sprintf("%s/lun/lun_%d", l.tpg, n)
+	folder := fmt.Sprintf("%s/lun/lun_%d", l.tpg, n)
 	address := fmt.Sprintf("%s:%d", l.address, n)
 	scsi := filepath.Join(t.sys, "bus/scsi/devices", address)
 
@@ -59,7 +69,7 @@ func (l *Loopback) AddLUN(ctx context.Context, n int, dev *Device) (disk string,
 	}
 	defer events.Close()
 
-	t.mkdir(lun)
+	t.mkdir(folder)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	forget := dev.onReset(func() error {
@@ -74,17 +84,20 @@ func (l *Loopback) AddLUN(ctx context.Context, n int, dev *Device) (disk string,
 		// at the disk until its patience ends.
 		t.err = fmt.Errorf("%s: %w", dev.UIO, errDead)
 	}
-	t.link(dev.name, lun+"/"+filepath.Base(dev.name))
+	t.link(dev.name, folder+"/"+filepath.Base(dev.name))
 	if t.err != nil {
 		return "", t.err
 	}
+	x := &lun{dev: dev}
+	l.luns = append(l.luns, x)
 	t.push(func() error {
-		if !dev.isDead() {
-			// Linux takes no more writes for a disk whose link goes; measured
-			// with 6.1 and 6.12, all that was not flushed was lost.
-			return t.flush(disk)
+		l.flush()
+		if dev.isDead() {
+			return t.uncache(scsi)
 		}
-		return t.uncache(scsi)
+		// Linux takes no more writes for a disk whose link goes; measured with
+		// 6.1 and 6.12, all that was not flushed was lost.
+		return cmp.Or(t.flush(x.node), x.err)
 	})
 
 	// The link is made whether or not the kernel found a disk behind it.
@@ -92,8 +105,23 @@ func (l *Loopback) AddLUN(ctx context.Context, n int, dev *Device) (disk string,
 		t.err = fmt.Errorf("%s: the kernel asked for a disk and found none; try dmesg | tail", scsi)
 		return "", t.err
 	}
-	disk, t.err = t.announced(ctx, events, address)
-	return disk, t.err
+	x.node, t.err = t.announced(ctx, events, address)
+	return x.node, t.err
+}
+
+// flush flushes all disks before the first of them goes. The others then hear
+// that the LUNs have changed, which Linux takes for another medium of those that
+// are removable: it drops what it has not written yet.
+func (l *Loopback) flush() {
+	if l.going {
+		return
+	}
+	l.going = true
+	for _, x := range l.luns {
+		if !x.dev.isDead() {
+			x.err = l.tree.flush(x.node)
+		}
+	}
 }
 
 // offline has the kernel refuse what is asked of a disk, whose folder in sysfs

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -120,4 +121,34 @@ func TestNameOfTargetIsTaken(t *testing.T) {
 	write(t, s.disks[0], 0, noise(4096, 1))
 	s.ends()
 	holds(t, image, 0, noise(4096, 1))
+}
+
+// What was written to a disk is in its image when it is taken away while it is
+// mounted, removable or not: the disk that goes before it makes no other medium
+// of it.
+func TestMountedDiskOfSeveralKeepsWhatWasWritten(t *testing.T) {
+	for _, removable := range []bool{false, true} {
+		t.Run(fmt.Sprint("removable=", removable), func(t *testing.T) {
+			needTarget(t)
+			dir, mnt := tmpfsDir(t), t.TempDir()
+			image := newImage(t, dir, 64<<20)
+			s := start(t, fmt.Sprint("--removable=", removable), image, newImage(t, dir, 64<<20))
+			run(t, "mkfs.ext4", "-q", s.disks[0])
+			mount(t, s.disks[0], mnt)
+			want := noise(3<<20, 1)
+			if err := os.WriteFile(mnt+"/file", want, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if status := s.stop(syscall.SIGTERM); status != 1 { // it was in use
+				t.Errorf("exit status %d\n%s", status, s.stderr)
+			}
+			run(t, "umount", "--lazy", mnt)
+
+			s = start(t, image)
+			mount(t, s.disks[0], mnt)
+			holds(t, mnt+"/file", 0, want)
+			run(t, "umount", mnt)
+			s.ends()
+		})
+	}
 }
