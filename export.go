@@ -173,7 +173,7 @@ func (x *export) attach(ctx context.Context, s *service, down *undo) error {
 	}()
 	down.push(func() error {
 		halt()
-		x.disk.Close() // first: a SANITIZE would keep its worker
+		x.disk.Close() // first: a SANITIZE would keep its worker, if no target came up
 		<-done
 		return nil
 	})

@@ -152,5 +152,11 @@ func (c *serveCmd) bringUp(ctx context.Context, s *service, down *undo) (err err
 			return errors.Join(err, pending(s.failed))
 		}
 	}
+	down.push(func() error { // before the targets go: the kernel would wait for the end of a SANITIZE
+		for _, x := range s.exports {
+			x.disk.Close()
+		}
+		return nil
+	})
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -207,4 +208,14 @@ func TestResetsUnderLoad(t *testing.T) {
 	dropCaches(t)
 	run(t, "fio", fioJob(disk, append(job, "--verify_only")...)...)
 	s.ends()
+}
+
+// A SANITIZE does not keep the disk from going: it is stopped, which is said.
+func TestSanitizeEndsWithTheDisk(t *testing.T) {
+	needTarget(t)
+	s := start(t, newImage(t, tmpfsDir(t), 512<<20))
+	data := newImage(t, tmpfsDir(t), 512)
+	run(t, "sg_sanitize", "--overwrite", "--count=31", "--pattern="+data, "--quick", "--early", s.disks[0])
+	s.stop(syscall.SIGTERM)
+	s.stderr.await(t, `stopped before its end`)
 }
