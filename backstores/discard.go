@@ -33,8 +33,6 @@ func (f full) WriteVec(bufs [][]byte, off int64, flag Flag) error {
 	return WriteVec(f.Backstore, bufs, off, flag)
 }
 
-func (f full) Flush() error { return Flush(f.Backstore) }
-
+func (f full) Flush() error            { return Flush(f.Backstore) }
 func (f full) Zero(off, n int64) error { return Zero(f.Backstore, off, n) }
-
-func (f full) Resize(n int64) error { return Resize(f.Backstore, n) }
+func (f full) Resize(n int64) error    { return Resize(f.Backstore, n) }
