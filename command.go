@@ -73,6 +73,7 @@ type child struct {
 	cmd   *exec.Cmd
 	ended chan struct{} // closed when it has
 	err   error         // of cmd.Wait, from then on
+	first bool          // it ended before the service did
 }
 
 // start starts the command, if there is one. The disks' names are in its

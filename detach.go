@@ -69,7 +69,9 @@ func (c *detachCmd) end(ctx context.Context, k known) (err error) {
 		if err := insist(nil, k.kernel.Remove); err != nil {
 			return err
 		}
-		if _, err := dial(k.PID); errors.Is(err, syscall.ECONNREFUSED) {
+		if p, err := dial(k.PID); err == nil {
+			p.close() // of another lunserve, with the same process id
+		} else if errors.Is(err, syscall.ECONNREFUSED) {
 			_ = os.Remove(socket(k.PID)) // of nobody
 		}
 		say("%s: what a killed lunserve left of it is gone", k.Name)

@@ -68,7 +68,8 @@ func (c *serveCmd) Run(ctx context.Context) (err error) {
 		end.Error = oneLine(err)
 	}
 	err = errors.Join(err, events.emit(end), events.close())
-	if s.child != nil {
+	// What a service that has failed did to its command is not the matter.
+	if s.child != nil && (s.child.first || err == nil) {
 		if failed := s.child.result(); failed != nil {
 			if err != nil {
 				warn("%s", oneLine(err))

@@ -46,6 +46,7 @@ func (s *service) wait() error {
 		case err := <-s.troubles:
 			warn("%v", err)
 		case <-ended:
+			s.child.first = true
 			return s.leave()
 		case <-s.orphaned:
 			return s.leave()
