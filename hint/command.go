@@ -1,0 +1,54 @@
+package hint
+
+import "strings"
+
+// A Command is a line for a shell, as data: nothing in it is quoted.
+type Command struct {
+	// Words are a program and its arguments. If the first is a flag, they are
+	// to be added to the command line that failed.
+	Words []string `json:"words"`
+
+	Pipe    []string `json:"pipe,omitempty"`    // a program that reads what the first writes
+	Output  string   `json:"output,omitempty"`  // the file that takes what they write
+	Purpose string   `json:"purpose,omitempty"` // such as "to make one"
+}
+
+// Line is the command as a shell takes it, without the purpose.
+func (c Command) Line() string {
+	line := Quote(c.Words...)
+	if len(c.Pipe) > 0 {
+		line += " | " + Quote(c.Pipe...)
+	}
+	if c.Output != "" {
+		line += " >" + Quote(c.Output)
+	}
+	return line
+}
+
+// String is the command as a person reads it: the line and its purpose.
+func (c Command) String() string {
+	if c.Purpose == "" {
+		return c.Line()
+	}
+	return c.Line() + " " + c.Purpose
+}
+
+// Quote returns what a shell takes for these words.
+func Quote(words ...string) string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = quote(w)
+	}
+	return strings.Join(quoted, " ")
+}
+
+// quote returns what a shell takes for word. An = at the start means a path to
+// zsh, so it is quoted there alone.
+func quote(word string) string {
+	const plain = "/._-+,:=@%0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	special := func(r rune) bool { return r < 128 && !strings.ContainsRune(plain, r) }
+	if word == "" || word[0] == '=' || strings.ContainsFunc(word, special) {
+		return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+	}
+	return word
+}

@@ -1,0 +1,100 @@
+// Package hint carries what to type against an error, as data beside the error.
+//
+// Every package may import it, and it imports none of ours. An error with hints
+// reads like one without: its Error leaves them out, and wrapping keeps them.
+// [Text] adds them, quoted for a shell, when the error is printed; it is the
+// one place that does.
+package hint
+
+import (
+	"errors"
+	"strings"
+)
+
+// A Hint is an error and the commands that may mend it, the likeliest first.
+type Hint struct {
+	Err error
+	Try []Command
+}
+
+// Try returns err with one command to type, given as its words.
+func Try(err error, words ...string) error {
+	return With(err, Command{Words: words})
+}
+
+// With returns err with commands to type. Without commands, or without an
+// error, it returns err as it is.
+func With(err error, try ...Command) error {
+	if err == nil || len(try) == 0 {
+		return err
+	}
+	return &Hint{err, try}
+}
+
+// Error implements error. It leaves the commands out.
+func (h *Hint) Error() string { return h.Err.Error() }
+
+// Unwrap returns the error without its commands.
+func (h *Hint) Unwrap() error { return h.Err }
+
+// Text is err on one line, each error of a join followed by what to type:
+//
+//	disk.img: exists; try lunserve disk.img; also other.img: is a directory
+func Text(err error) string {
+	if all := joined(err); all != nil {
+		texts := make([]string, len(all))
+		for i, err := range all {
+			texts[i] = Text(err)
+		}
+		return strings.Join(texts, also)
+	}
+	text, try := Split(err)
+	for i, c := range try {
+		if i == 0 {
+			text += "; try "
+		} else {
+			text += ", or "
+		}
+		text += c.String()
+	}
+	return text
+}
+
+// Split returns err on one line without its commands, and the commands.
+func Split(err error) (text string, try []Command) {
+	return strings.ReplaceAll(err.Error(), "\n", also), commands(err)
+}
+
+// also separates the errors of a join.
+const also = "; also "
+
+// joined returns the errors of which [errors.Join] made err, or nil.
+func joined(err error) []error {
+	e, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return nil
+	}
+	// An error of fmt.Errorf with several %w has text of its own.
+	if all := e.Unwrap(); errors.Join(all...).Error() == err.Error() {
+		return all
+	}
+	return nil
+}
+
+// commands collects the commands of err and of all that it wraps.
+func commands(err error) (all []Command) {
+	if h, ok := err.(*Hint); ok {
+		all = append(all, h.Try...)
+	}
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		if inner := e.Unwrap(); inner != nil {
+			all = append(all, commands(inner)...)
+		}
+	case interface{ Unwrap() []error }:
+		for _, inner := range e.Unwrap() {
+			all = append(all, commands(inner)...)
+		}
+	}
+	return all
+}
