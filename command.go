@@ -61,7 +61,7 @@ func (c *commandFlags) check() error {
 // unrunnable tells why a command cannot be run, and is the status that a shell
 // has for that.
 func unrunnable(err error) error {
-	console.print(oneLine(err))
+	con.Error(err)
 	if errors.Is(err, exec.ErrNotFound) {
 		return exitStatus(127)
 	}

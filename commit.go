@@ -17,21 +17,21 @@ type commitCmd struct {
 
 // Run merges. What is interrupted goes on when the same command is given again.
 func (c *commitCmd) Run(ctx context.Context) error {
-	b := newBar()
-	defer b.clear()
+	b := con.NewBar()
+	defer b.Clear()
 	m := backstores.Merge{Base: c.Base, Options: c.options(ctx, b)}
 	if c.Output != "" {
 		if err := m.Export(c.Overlay, c.Output, c.Force); err != nil {
 			return err
 		}
-		b.clear()
-		say("%s: holds what was in %s and its base, which are as they were", c.Output, c.Overlay)
+		b.Clear()
+		con.Say("%s: holds what was in %s and its base, which are as they were", c.Output, c.Overlay)
 		return nil
 	}
 	if err := m.Commit(c.Overlay); err != nil {
 		return err
 	}
-	b.clear()
-	say("%s: is in its base and removed", c.Overlay)
+	b.Clear()
+	con.Say("%s: is in its base and removed", c.Overlay)
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/lunserve/lunserve/hint"
 	"net"
 	"os"
 	"path/filepath"
@@ -82,7 +83,7 @@ func (c *control) accept(ctx context.Context) {
 			return
 		}
 		if err != nil {
-			warn("%v", err)
+			con.Warn(err)
 			return
 		}
 		c.talks.Go(func() {
@@ -124,7 +125,7 @@ func (c *control) talk(ctx context.Context, conn net.Conn) {
 			err = fmt.Errorf("%q is nothing that this lunserve does; is it of another version?", r.Do)
 		}
 		if err != nil {
-			answer.Error = oneLine(err)
+			answer.Error = hint.Text(err)
 		}
 		if to.Encode(answer) != nil {
 			return

@@ -74,7 +74,7 @@ func (c *detachCmd) end(ctx context.Context, k known) (err error) {
 		} else if errors.Is(err, syscall.ECONNREFUSED) {
 			_ = os.Remove(socket(k.PID)) // of nobody
 		}
-		say("%s: what a killed lunserve left of it is gone", k.Name)
+		con.Say("%s: what a killed lunserve left of it is gone", k.Name)
 		return nil
 	}
 	p, err := k.dial()
@@ -99,7 +99,7 @@ func (c *detachCmd) end(ctx context.Context, k known) (err error) {
 		return fmt.Errorf("%s: %w", k.Name, err)
 	}
 	if answer.Waits != "" {
-		say("%s: waits for %s, which was asked to end; --force does not wait", k.Name, answer.Waits)
+		con.Say("%s: waits for %s, which was asked to end; --force does not wait", k.Name, answer.Waits)
 	}
 	select {
 	case <-ended:

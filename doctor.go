@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"github.com/lunserve/lunserve/hint"
 	"strings"
 
 	"github.com/dustin/go-humanize"
@@ -32,7 +33,7 @@ func (c *doctorCmd) Run(ctx context.Context) error {
 	found := configfs.Diagnose()
 	need := int64(0) // bytes for temporary files; -1 is not known
 	for _, path := range c.Images {
-		options := c.options(ctx, newBar())
+		options := c.options(ctx, con.NewBar())
 		options.ReadOnly = c.ReadOnly
 		r, err := backstores.Rehearse(path, options)
 		is := r.Facts.String()
@@ -108,7 +109,7 @@ func newSymptom(f configfs.Finding) symptom {
 	if f.Minor {
 		s.Status = "warn"
 	}
-	text := strings.TrimPrefix(strings.TrimPrefix(oneLine(f.Err), f.About+": "), f.About+" is ")
+	text := strings.TrimPrefix(strings.TrimPrefix(hint.Text(f.Err), f.About+": "), f.About+" is ")
 	s.Text, s.Try, _ = strings.Cut(text, "; try ")
 	return s
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"github.com/lunserve/lunserve/serve/console"
 	"io"
 	"time"
 )
@@ -12,7 +13,7 @@ var events eventLog
 
 // An eventLog is a stream of objects, one a line.
 type eventLog struct {
-	to *outlet // nil if nobody wants to know
+	to *console.Writer // nil if nobody wants to know
 }
 
 // An event is one of them.
@@ -24,7 +25,7 @@ type event struct {
 	Error   string    `json:"error,omitempty"`   // of an exit
 }
 
-func (l *eventLog) open(w io.Writer) { l.to = newOutlet(w) }
+func (l *eventLog) open(w io.Writer) { l.to = console.NewWriter(w) }
 
 // emit writes an event. It is safe for concurrent use.
 func (l *eventLog) emit(e event) error {
@@ -40,7 +41,7 @@ func (l *eventLog) close() error {
 	if l.to == nil {
 		return nil
 	}
-	if err := l.to.flush(); err != nil {
+	if err := l.to.Flush(); err != nil {
 		return fmt.Errorf("standard output: %w", err)
 	}
 	return nil

@@ -167,7 +167,7 @@ func (x *export) attach(ctx context.Context, s *service, down *undo) error {
 			s.failed <- fmt.Errorf("%s: %w", filepath.Base(x.path), err)
 			// Nobody will answer; without this the LUN could not be removed.
 			if err := x.device.Reset(); err != nil {
-				warn("%v", err)
+				con.Warn(err)
 			}
 		}
 	}()

@@ -70,7 +70,7 @@ func release(ready *os.File) error {
 		return err
 	}
 	defer null.Close()
-	console.toLog()
+	con.UseSyslog("lunserve")
 	for std := range 3 {
 		if err := unix.Dup3(int(null.Fd()), std, 0); err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/lunserve/lunserve/serve/console"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -25,14 +26,25 @@ type readFlags struct {
 
 // options are those of [backstores.Open]. What takes long is shown by b and
 // ends with ctx.
-func (f *readFlags) options(ctx context.Context, b *bar) backstores.Options {
+func (f *readFlags) options(ctx context.Context, b *console.Bar) backstores.Options {
 	return backstores.Options{
 		Format:    f.Format,
 		CacheSize: int64(f.CacheSize),
 		MaxWindow: int64(f.ZstdWindow),
 		TempDir:   f.TmpDir,
-		Notice:    func(line string) { b.clear(); say("%s", line) },
-		Progress:  b.progress(ctx),
+		Notice:    func(line string) { con.Say("%s", line) },
+		Progress:  progress(ctx, b),
+	}
+}
+
+// progress shows how much is done, and ends the job when ctx is done.
+func progress(ctx context.Context, b *console.Bar) func(done, total int64, what string) error {
+	return func(done, total int64, what string) error {
+		if ctx.Err() != nil {
+			return fmt.Errorf("%s: interrupted", what)
+		}
+		b.Show(done, total, what)
+		return nil
 	}
 }
 
@@ -73,11 +85,11 @@ func (c *serveCmd) open(ctx context.Context, path string, down *undo) (*export, 
 		_, err := os.Stat(path)
 		x.created = errors.Is(err, fs.ErrNotExist)
 	}
-	b := newBar()
+	b := con.NewBar()
 	options := c.options(ctx, b)
 	options.ReadOnly, options.Create = c.ReadOnly || c.over(), int64(c.Size)
 	store, err := open(ctx, path, options)
-	b.clear()
+	b.Clear()
 	if err != nil {
 		return nil, err
 	}
@@ -98,9 +110,9 @@ func (c *serveCmd) open(ctx context.Context, path string, down *undo) (*export, 
 	if whole == 0 {
 		return nil, fmt.Errorf("%s: less than one block of %d bytes; try truncate -s 1M %[1]s", path, c.SectorSize)
 	}
-	say("%s: %s, %s, %s", path, x.format, humanize.IBytes(uint64(whole)), x.mode)
+	con.Say("%s: %s, %s, %s", path, x.format, humanize.IBytes(uint64(whole)), x.mode)
 	if rest := store.Size() - whole; rest > 0 {
-		say("%s: the last %d bytes are not part of the disk: they fill no block of %d", path, rest, c.SectorSize)
+		con.Say("%s: the last %d bytes are not part of the disk: they fill no block of %d", path, rest, c.SectorSize)
 	}
 	return x, nil
 }

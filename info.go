@@ -49,8 +49,8 @@ func (c *infoCmd) Run(ctx context.Context) error {
 }
 
 func (c *infoCmd) look(ctx context.Context, path string) (*about, error) {
-	b := newBar()
-	defer b.clear()
+	b := con.NewBar()
+	defer b.Clear()
 	facts, store, err := backstores.Inspect(path, c.options(ctx, b))
 	if err != nil {
 		return nil, err

@@ -59,7 +59,7 @@ func (c iscsiFlags) fabric(image string, readOnly bool) (*iscsi, error) {
 		if !c.Open {
 			return nil, misuse("%s: whoever reaches this address could %s; try --chap-file FILE, --allow IQN, or --open if that is meant", p, f.could())
 		}
-		warn("whoever reaches %s can %s, since there is no authentication", p, f.could())
+		con.Warn(fmt.Errorf("whoever reaches %s can %s, since there is no authentication", p, f.could()))
 	}
 	return f, nil
 }
@@ -118,7 +118,7 @@ func (f *iscsi) up(_ context.Context, exports []*export, down *undo) (err error)
 		for _, p := range f.spec.Portals {
 			all = append(all, p.String())
 		}
-		say("%s: at %s", f.spec.IQN, strings.Join(all, ", "))
+		con.Say("%s: at %s", f.spec.IQN, strings.Join(all, ", "))
 	}
 	return nil
 }

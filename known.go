@@ -45,7 +45,7 @@ func running() ([]known, error) {
 				told[s.Name] = s
 			}
 			if answers[e.PID] = err; err == silent(e.PID) {
-				warn("%v", err)
+				con.Warn(err)
 			}
 		}
 		s, ok := told[e.Name]

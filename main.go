@@ -50,7 +50,7 @@ func main() {
 	}
 	stop()
 	status := outcome(err)
-	console.out.flush()
+	_ = con.Close()
 	os.Exit(int(status))
 }
 
@@ -60,7 +60,7 @@ func outcome(err error) exitStatus {
 	if status, ok := errors.AsType[exitStatus](err); ok || err == nil {
 		return status
 	}
-	console.print(oneLine(err))
+	con.Error(err)
 	if _, ok := errors.AsType[usageError](err); ok {
 		return 2
 	}

@@ -4,15 +4,17 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/lunserve/lunserve/serve/console"
 )
 
 // Why it ended is told where all is told: in the background that is the
 // system's log.
 func TestOutcomeIsToldOnTheConsole(t *testing.T) {
 	var told strings.Builder
-	stderr := console.out
-	console.out = newOutlet(&told)
-	defer func() { console.out = stderr }()
+	stderr := con
+	con = console.New(&told, "lunserve")
+	defer func() { con = stderr }()
 	for _, tt := range []struct {
 		err    error
 		status exitStatus

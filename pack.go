@@ -59,8 +59,8 @@ func (c *packCmd) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer closing(file, &err)
-	b := newBar()
-	defer b.clear()
+	b := con.NewBar()
+	defer b.Clear()
 	start := time.Now()
 	o := c.options(ctx, b)
 	o.ReadOnly = true
@@ -89,9 +89,9 @@ func (c *packCmd) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	b.clear()
+	b.Clear()
 	d := time.Since(start)
-	say("%s: %s of %s (ratio %.2f), %s frames of %s, %s of them zeros; level %d (%v) in %v (%s/s)", out,
+	con.Say("%s: %s of %s (ratio %.2f), %s frames of %s, %s of them zeros; level %d (%v) in %v (%s/s)", out,
 		humanize.IBytes(uint64(packed.Written)), humanize.IBytes(uint64(in.Size())),
 		float64(in.Size())/float64(packed.Written), humanize.Comma(packed.Frames), humanize.IBytes(uint64(c.FrameSize)),
 		humanize.Comma(packed.Zeros), level, zstd.EncoderLevelFromZstd(level), d.Round(time.Millisecond), rate(in.Size(), d))

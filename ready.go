@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"github.com/lunserve/lunserve/serve/console"
 	"io"
 	"io/fs"
 	"net"
@@ -29,7 +30,7 @@ func (c *serveCmd) ready(s *service, waiting *os.File, down *undo) error {
 		x.started = s.started
 	}
 	if ctl, err := newControl(s, down); err != nil {
-		warn("lunserve list, detach, resize and stats will not reach this one: %v", err)
+		con.Warn(fmt.Errorf("lunserve list, detach, resize and stats will not reach this one: %v", err))
 	} else {
 		s.detach = ctl.detach
 	}
@@ -39,14 +40,14 @@ func (c *serveCmd) ready(s *service, waiting *os.File, down *undo) error {
 	switch {
 	case c.commandFlags.any():
 		for _, line := range lines(s.exports) {
-			say("%s", line)
+			con.Say("%s", line)
 		}
 	case c.JSON:
 		if err := events.emit(event{Event: "ready", Disks: s.states()}); err != nil {
 			return err
 		}
 	default:
-		stdout := newOutlet(os.Stdout)
+		stdout := console.NewWriter(os.Stdout)
 		for _, line := range lines(s.exports) {
 			if _, err := fmt.Fprintln(stdout, line); err != nil {
 				return err
@@ -81,7 +82,7 @@ func (f *readyFlags) announce(down *undo) error {
 		f.written = path
 	}
 	if err := notify("READY=1"); err != nil {
-		warn("%v", err) // of somebody who has gone: the disk is there all the same
+		con.Warn(err) // of somebody who has gone: the disk is there all the same
 		return nil
 	}
 	down.push(func() error { return notify("STOPPING=1") })

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"os"
 	"time"
 )
 
@@ -16,12 +15,12 @@ type reportFlags struct {
 // start starts to tell of the service, until down is run. It is to be undone
 // before the service is.
 func (f *reportFlags) start(s *service, down *undo) {
-	if width := terminalWidth(os.Stderr); width > 0 && !f.Quiet && s.child == nil && !f.Trace.On {
+	if con.StatusWidth() > 0 && !f.Quiet && s.child == nil && !f.Trace.On {
 		g := newGauge(s.exports...)
-		down.push(func() error { g.close(); console.below(""); return nil })
+		down.push(func() error { g.close(); con.SetStatus(""); return nil })
 		every(time.Second, down, func() {
-			if width := terminalWidth(os.Stderr) - 1; width > 0 { // it may have hung up
-				console.below(statusLine(s.title(), g.read(), width))
+			if width := con.StatusWidth(); width > 0 { // it may have hung up
+				con.SetStatus(statusLine(s.title(), g.read(), width))
 			}
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/lunserve/lunserve/hint"
 	"os"
 	"os/signal"
 	"syscall"
@@ -45,9 +46,10 @@ func (c *serveCmd) Run(ctx context.Context) (err error) {
 	if c.Fork && waiting == nil {
 		return fork(s.signals)
 	}
-	console.quiet = c.Quiet
+	con.SetQuiet(c.Quiet)
 	if c.JSON {
 		events.open(os.Stdout)
+		con.OnWarning(func(text string) { _ = events.emit(event{Event: "warning", Message: text}) })
 	}
 	var down undo
 	defer down.run() // in a panic, too
@@ -65,14 +67,14 @@ func (c *serveCmd) Run(ctx context.Context) (err error) {
 		end.Disks = s.states()
 	}
 	if err != nil {
-		end.Error = oneLine(err)
+		end.Error = hint.Text(err)
 	}
 	err = errors.Join(err, events.emit(end), events.close())
 	// What a service that has failed did to its command is not the matter.
 	if s.child != nil && (s.child.first || err == nil) {
 		if failed := s.child.result(); failed != nil {
 			if err != nil {
-				warn("%s", oneLine(err))
+				con.Warn(err)
 			}
 			return failed
 		}

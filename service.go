@@ -44,14 +44,14 @@ func (s *service) wait() error {
 		case err := <-s.failed:
 			return err
 		case err := <-s.troubles:
-			warn("%v", err)
+			con.Warn(err)
 		case <-ended:
 			s.child.first = true
 			return s.leave()
 		case <-s.orphaned:
 			return s.leave()
 		case <-looked:
-			console.print(statusLine(s.title(), look.read(), 1000)) // it was asked for
+			con.Print("%s", statusLine(s.title(), look.read(), 1000)) // it was asked for
 			look.close()
 			look, looked = nil, nil
 		case d := <-s.detach:
@@ -86,7 +86,7 @@ func (s *service) wait() error {
 			if sig == os.Interrupt && !asked {
 				if users := s.users(); users != "" {
 					asked = true
-					console.print(users + "; ^C again to take it away all the same") // even with --quiet
+					con.Print("%s; ^C again to take it away all the same", users) // even with --quiet
 					continue
 				}
 			}
@@ -108,10 +108,10 @@ func (s *service) report(trouble error) {
 // tell tells of the troubles that wait did not. Nothing is executed any more.
 func (s *service) tell() {
 	for len(s.troubles) > 0 {
-		warn("%v", <-s.troubles)
+		con.Warn(<-s.troubles)
 	}
 	if n := s.untold.Load(); n > 0 {
-		warn("%d more errors like these", n)
+		con.Warn(fmt.Errorf("%d more errors like these", n))
 	}
 }
 
@@ -121,15 +121,15 @@ func (s *service) resize() {
 		before, after, err := x.resize(0)
 		switch {
 		case err != nil:
-			warn("%v", oneLine(err))
+			con.Warn(err)
 		case after == before:
-			say("%s: is as long as it was, %s", x.title(), humanize.IBytes(uint64(after)))
+			con.Say("%s: is as long as it was, %s", x.title(), humanize.IBytes(uint64(after)))
 		default:
-			say("%s: is %s now, was %s", x.title(), humanize.IBytes(uint64(after)), humanize.IBytes(uint64(before)))
+			con.Say("%s: is %s now, was %s", x.title(), humanize.IBytes(uint64(after)), humanize.IBytes(uint64(before)))
 		}
 		if after < before {
 			for _, user := range phrases(s.usersOf(x)) {
-				warn("%s, and what it had after the first %s bytes is gone", user, humanize.Comma(after))
+				con.Warn(fmt.Errorf("%s, and what it had after the first %s bytes is gone", user, humanize.Comma(after)))
 			}
 		}
 	}
@@ -212,7 +212,7 @@ func (s *service) summarize() {
 	}
 	for _, x := range s.exports {
 		n := x.disk.Stats()
-		say("%s removed; %s reads (%s), %s writes (%s) in %v", x.title(),
+		con.Say("%s removed; %s reads (%s), %s writes (%s) in %v", x.title(),
 			humanize.Comma(int64(n.Reads)), humanize.IBytes(n.ReadBytes),
 			humanize.Comma(int64(n.Writes)), humanize.IBytes(n.WrittenBytes), d)
 	}

@@ -73,7 +73,7 @@ func measure(peers map[int]*peer) map[string]state {
 		answer, err := p.ask(request{Do: "measure"})
 		if err != nil {
 			if err == silent(pid) {
-				warn("%v", err)
+				con.Warn(err)
 			}
 			delete(peers, pid)
 			continue

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"github.com/lunserve/lunserve/serve/console"
 	"io"
 	"os"
 	"sync"
@@ -51,17 +52,17 @@ func (f *traceFlag) open(exports []*export, down *undo) error {
 		if err != nil {
 			return err
 		}
-		out := newOutlet(file)
-		down.push(func() error { return errors.Join(out.flush(), file.Close()) })
+		out := console.NewWriter(file)
+		down.push(func() error { return errors.Join(out.Flush(), file.Close()) })
 		t.to = out
 	} else {
-		t.to = &console
+		t.to = con
 	}
 	down.push(func() error {
 		close(t.lines)
 		t.done.Wait()
 		if n := t.lost.Load(); n > 0 {
-			warn("%d commands are not in the trace, which could not be written fast enough", n)
+			con.Warn(fmt.Errorf("%d commands are not in the trace, which could not be written fast enough", n))
 		}
 		return nil
 	})

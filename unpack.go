@@ -20,8 +20,8 @@ type unpackCmd struct {
 // Run unpacks. The file appears when it is complete; all checksums that the
 // image has were right then.
 func (c *unpackCmd) Run(ctx context.Context) (err error) {
-	b := newBar()
-	defer b.clear()
+	b := con.NewBar()
+	defer b.Clear()
 	start := time.Now()
 	out, err := backstores.NewOutput(c.Out, c.Force, c.In)
 	if err != nil {
@@ -38,8 +38,8 @@ func (c *unpackCmd) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	b.clear()
+	b.Clear()
 	d := time.Since(start)
-	say("%s: %s in %v (%s/s)", c.Out, humanize.IBytes(uint64(size)), d.Round(time.Millisecond), rate(size, d))
+	con.Say("%s: %s in %v (%s/s)", c.Out, humanize.IBytes(uint64(size)), d.Round(time.Millisecond), rate(size, d))
 	return nil
 }

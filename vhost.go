@@ -36,7 +36,7 @@ func (f *vhost) up(_ context.Context, exports []*export, down *undo) error {
 		}
 		x.wwpn = f.wwn
 	}
-	say("for QEMU: -device vhost-scsi-pci,wwpn=%s", f.wwn)
+	con.Say("for QEMU: -device vhost-scsi-pci,wwpn=%s", f.wwn)
 	return nil
 }
 

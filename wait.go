@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"time"
 
@@ -28,9 +29,9 @@ func insist(again <-chan os.Signal, do func() error) error {
 		case <-late:
 		}
 		if what, since := configfs.Busy(); what != "" {
-			warn("the kernel has taken %v so far to %s; dmesg | tail may tell why", time.Since(since).Round(time.Second), what)
+			con.Warn(fmt.Errorf("the kernel has taken %v so far to %s; dmesg | tail may tell why", time.Since(since).Round(time.Second), what))
 		} else {
-			warn("still closing images")
+			con.Warn(fmt.Errorf("still closing images"))
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package console
 
 import (
 	"errors"
@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// What is written is there when Write returns, as without an outlet.
-func TestOutletWrites(t *testing.T) {
+func TestWriteReturnsWhenTheTextIsWritten(t *testing.T) {
 	var to strings.Builder
-	o := newOutlet(&to)
+	o := NewWriter(&to)
+	defer o.Close()
 	for _, text := range []string{"a\n", "", "b\n"} {
 		if n, err := io.WriteString(o, text); n != len(text) || err != nil {
 			t.Errorf("Write(%q) = %d, %v", text, n, err)
@@ -25,47 +25,47 @@ func TestOutletWrites(t *testing.T) {
 	}
 }
 
-// The error is that of the write.
-func TestOutletTellsThatNobodyCanRead(t *testing.T) {
+func TestWriteReturnsTheErrorOfTheWrite(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer w.Close()
 	r.Close()
-	if _, err := io.WriteString(newOutlet(w), "a\n"); !errors.Is(err, syscall.EPIPE) {
+	o := NewWriter(w)
+	defer o.Close()
+	if _, err := io.WriteString(o, "a\n"); !errors.Is(err, syscall.EPIPE) {
 		t.Errorf("Write = %v, want EPIPE", err)
 	}
 }
 
-// Who writes waits once for somebody who does not read, and no more than a
-// moment. What was written can be read later, but for what there was no room.
-func TestOutletDoesNotWaitForAReader(t *testing.T) {
+// A reader that has stopped is waited for once. What fits into the queue can be
+// read later.
+func TestWriterWaitsOnceForAStoppedReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, w := io.Pipe()
-		o := newOutlet(w)
-		defer close(o.queue)
+		o := NewWriter(w)
 		began := time.Now()
 		kept := 0
 		for range 2 * cap(o.queue) {
 			if _, err := io.WriteString(o, "x"); err == nil {
 				kept++
-			} else if err != errUnread {
+			} else if err != errNotRead {
 				t.Fatal(err)
 			}
 		}
-		if took := time.Since(began); took != moment {
-			t.Errorf("to write took %v", took)
+		if took := time.Since(began); took != writeTimeout {
+			t.Errorf("the writes took %v", took)
 		}
 		if kept != cap(o.queue)+1 { // and the one that is being written
 			t.Errorf("%d writes were kept", kept)
 		}
-		// There is no room for it to wait its turn.
-		if err := o.flush(); err != errUnread {
-			t.Errorf("flush = %v", err)
+		// A full queue has no room for a flush.
+		if err := o.Flush(); err != errNotRead {
+			t.Errorf("Flush = %v", err)
 		}
-		if took := time.Since(began); took != moment {
-			t.Errorf("to write and flush took %v", took)
+		if took := time.Since(began); took != writeTimeout {
+			t.Errorf("the writes and the flush took %v", took)
 		}
 
 		all := make(chan string)
@@ -74,15 +74,15 @@ func TestOutletDoesNotWaitForAReader(t *testing.T) {
 			all <- string(b)
 		}()
 		synctest.Wait()
-		if o.late.Load() {
+		if o.Stalled() {
 			t.Error("the next Write would not wait")
 		}
-		if err := o.flush(); err != nil {
-			t.Errorf("flush = %v", err)
+		if err := o.Close(); err != nil {
+			t.Errorf("Close = %v", err)
 		}
 		w.Close()
 		if got := <-all; got != strings.Repeat("x", kept) {
-			t.Errorf("read were %d bytes, want %d", len(got), kept)
+			t.Errorf("%d bytes were read, want %d", len(got), kept)
 		}
 	})
 }

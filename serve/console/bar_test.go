@@ -1,4 +1,4 @@
-package main
+package console
 
 import (
 	"testing"
@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// The bar is one line of any terminal, and tells first how much is done.
+// A narrow terminal shows the percentage and the time left.
 func TestBarFitsTheTerminal(t *testing.T) {
 	for _, tt := range []struct {
 		width      int
@@ -19,8 +19,8 @@ func TestBarFitsTheTerminal(t *testing.T) {
 		{20, "disk.img: packing", "33%, 20s left"},
 		{5, "disk.img: packing", "33%,"},
 	} {
-		b := bar{width: tt.width, what: tt.what}
-		got := b.line(1<<30, 3<<30, 10*time.Second)
+		b := Bar{what: tt.what}
+		got := b.line(1<<30, 3<<30, 10*time.Second, tt.width-1)
 		if got != tt.want || utf8.RuneCountInString(got) >= tt.width {
 			t.Errorf("%d columns: %q, want %q", tt.width, got, tt.want)
 		}

@@ -1,0 +1,9 @@
+package main
+
+import (
+	"os"
+
+	"github.com/lunserve/lunserve/serve/console"
+)
+
+var con = console.New(os.Stderr, "lunserve")

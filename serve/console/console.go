@@ -1,0 +1,168 @@
+package console
+
+import (
+	"fmt"
+	"io"
+	"log/syslog"
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/hint"
+)
+
+// A Console prints lines for a person: to standard error, or to the system's log
+// once the process is in the background. On a terminal a status line can stand
+// below them. A line that cannot be written is lost. Its methods are safe for
+// concurrent use and wait at most a second.
+type Console struct {
+	mu        sync.Mutex
+	out       *Writer
+	terminal  *os.File // nil unless out is one
+	prefix    string   // of each line
+	status    string   // the status line, if one is shown
+	quiet     bool
+	onWarning func(text string)
+}
+
+// New returns a console whose lines begin with the program's name. The
+// process has one, and closes it last.
+func New(to io.Writer, program string) *Console {
+	c := &Console{out: NewWriter(to), prefix: program + ": "}
+	if f, ok := to.(*os.File); ok && isTerminal(f) {
+		c.terminal = f
+	}
+	return c
+}
+
+// SetQuiet suppresses Say.
+func (c *Console) SetQuiet(quiet bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.quiet = quiet
+}
+
+// OnWarning has each warning passed to f as well.
+func (c *Console) OnWarning(f func(text string)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.onWarning = f
+}
+
+// Say prints progress and results. They are not printed with --quiet.
+func (c *Console) Say(format string, a ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.quiet {
+		c.line(fmt.Sprintf(format, a...))
+	}
+}
+
+// Print prints a line even with --quiet.
+func (c *Console) Print(format string, a ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.line(fmt.Sprintf(format, a...))
+}
+
+// Error prints an error and what to type.
+func (c *Console) Error(err error) { c.Print("%s", hint.Text(err)) }
+
+// Warn prints an error that does not end the program.
+func (c *Console) Warn(err error) {
+	text := hint.Text(err)
+	c.mu.Lock()
+	c.line("warning: " + text)
+	hook := c.onWarning
+	c.mu.Unlock()
+	if hook != nil {
+		hook(text)
+	}
+}
+
+// SetStatus shows a line below all others in place of the last one. An empty one
+// removes it. Nothing is drawn unless the console is a terminal, or while
+// nobody reads that.
+func (c *Console) SetStatus(line string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.terminal == nil || line == c.status || line != "" && c.out.Stalled() {
+		return
+	}
+	_, _ = io.WriteString(c.out, draw(line))
+	c.status = line
+}
+
+// draw returns what draws the status line over the last one.
+func draw(status string) string {
+	if status == "" {
+		return "\r\x1b[K\r"
+	}
+	return "\r" + status + "\x1b[K"
+}
+
+// StatusWidth returns how many columns a status line may take, 0 if it is not
+// shown. The terminal echoes ^C behind it: without room, the line would wrap and
+// half of it stay.
+func (c *Console) StatusWidth() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.terminal == nil {
+		return 0
+	}
+	width := 80
+	if w, err := unix.IoctlGetWinsize(int(c.terminal.Fd()), unix.TIOCGWINSZ); err == nil && w.Col > 0 {
+		width = int(w.Col)
+	}
+	return max(0, width-len("^C")-1)
+}
+
+// isTerminal reports whether f is a terminal on which a line can be redrawn.
+func isTerminal(f *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil && os.Getenv("TERM") != "dumb"
+}
+
+// UseSyslog sends what is printed from now on to the system's log, if there is
+// one.
+func (c *Console) UseSyslog(program string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.prefix, c.terminal = "", nil
+	old := c.out
+	if w, err := syslog.New(syslog.LOG_DAEMON|syslog.LOG_WARNING, program); err == nil {
+		c.out = NewWriter(w)
+	} else {
+		c.out = NewWriter(io.Discard)
+	}
+	_ = old.Close()
+}
+
+// Write prints whole lines that are no messages, such as those of a trace.
+func (c *Console) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.write(string(p)); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// Close prints what is still queued, as far as it is read within a second.
+func (c *Console) Close() error {
+	c.SetStatus("")
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.out.Close()
+}
+
+func (c *Console) line(text string) { _ = c.write(c.prefix + text + "\n") }
+
+func (c *Console) write(text string) error {
+	if c.status != "" {
+		text = draw("") + text + draw(c.status)
+	}
+	_, err := io.WriteString(c.out, text)
+	return err
+}

@@ -1,0 +1,109 @@
+package console
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"sync/atomic"
+	"time"
+)
+
+// A Writer writes to a reader that may have stopped reading: a terminal at ^S,
+// a full pipe. Neither may stall a disk or keep it from being removed. So a Write
+// waits at most a second. Once one has timed out, later ones are queued without
+// waiting until the queue is empty again, and dropped when it is full.
+type Writer struct {
+	queue   chan *write
+	stalled atomic.Bool // a write has timed out and is still queued
+	closed  bool
+}
+
+type write struct {
+	text []byte
+	done chan error
+}
+
+// writeTimeout is how long a write waits for the reader.
+const writeTimeout = time.Second
+
+var errNotRead = errors.New("write: timed out, nothing reads")
+
+// NewWriter returns a Writer to w. Close it.
+func NewWriter(w io.Writer) *Writer {
+	o := &Writer{queue: make(chan *write, 4096)}
+	go o.run(w)
+	return o
+}
+
+// run writes what is queued, until Close. A write that never ends keeps it.
+func (o *Writer) run(to io.Writer) {
+	for w := range o.queue {
+		var err error
+		if len(w.text) > 0 {
+			_, err = to.Write(w.text)
+		}
+		if len(o.queue) == 0 {
+			o.stalled.Store(false)
+		}
+		w.done <- err
+	}
+}
+
+// Write is safe for concurrent use. It returns the error of the write unless
+// that times out.
+func (o *Writer) Write(p []byte) (int, error) {
+	w, err := o.put(bytes.Clone(p))
+	if err == nil && !o.stalled.Load() {
+		if err = w.wait(); err == errNotRead {
+			o.stalled.Store(true)
+			err = nil // it may still be read
+		}
+	}
+	if err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// Stalled reports whether a write has timed out and is still queued.
+func (o *Writer) Stalled() bool { return o.stalled.Load() }
+
+// Flush waits until everything queued is written, or a second has passed.
+func (o *Writer) Flush() error {
+	w, err := o.put(nil)
+	if err != nil {
+		return err
+	}
+	return w.wait()
+}
+
+// Close flushes and ends the writer. No Write may follow. A second Close does
+// nothing.
+func (o *Writer) Close() error {
+	if o.closed {
+		return nil
+	}
+	o.closed = true
+	err := o.Flush()
+	close(o.queue)
+	return err
+}
+
+func (o *Writer) put(text []byte) (*write, error) {
+	w := &write{text, make(chan error, 1)}
+	select {
+	case o.queue <- w:
+		return w, nil
+	default:
+		return nil, errNotRead
+	}
+}
+
+func (w *write) wait() error {
+	select {
+	case err := <-w.done:
+		return err
+	case <-time.After(writeTimeout):
+		return errNotRead
+	}
+}
