@@ -4,107 +4,83 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
+	"strconv"
 	"strings"
-	"syscall"
+
+	"github.com/lunserve/lunserve/hint"
+	"github.com/lunserve/lunserve/serve/control"
 )
 
 type detachCmd struct {
 	Disks []string `arg:"" name:"disk" complete:"export" help:"Names that lunserve list shows, devices or images."`
-	Force bool     `short:"f" help:"Take away disks in use, too."`
+	Force bool     `short:"f" help:"Remove disks in use as well."`
 }
 
-// Run ends the lunserves that serve the disks, and takes down what dead ones
-// left. All disks of a lunserve go, or none.
+// Run ends the processes that serve the disks, and removes disks whose process
+// was killed. All disks of a process are removed, or none.
 func (c *detachCmd) Run(ctx context.Context) error {
 	all, found, err := find(c.Disks)
 	if err != nil {
 		return err
 	}
-	named := func(k known) bool {
-		return slices.ContainsFunc(found, func(f known) bool { return f.Name == k.Name })
-	}
-	var ends []known // a disk of each process, and all dead ones
-	ended := make(map[string]bool)
-	for _, k := range found {
-		what := k.Name
-		if !k.Dead {
-			what = fmt.Sprint(k.PID)
-		}
-		if !ended[what] {
-			ended[what] = true
-			ends = append(ends, k)
-		}
-		for _, other := range all {
-			if other.PID == k.PID && !k.Dead && !named(other) {
-				return fmt.Errorf("%s: is served by the same lunserve as %s; try lunserve detach %s", k.Name, other.Name, together(all, k.PID))
-			}
-		}
+	named := func(name string) bool {
+		return slices.ContainsFunc(found, func(d servedDisk) bool { return d.Name == name })
 	}
 	var errs []error
-	for _, k := range ends {
-		errs = append(errs, c.end(ctx, k))
+	ended := make(map[int]bool) // by process id
+	for _, d := range found {
+		together := []string{"lunserve", "detach"}
+		for _, other := range all {
+			if other.PID == d.PID && !d.Dead {
+				together = append(together, other.Name)
+			}
+		}
+		if i := slices.IndexFunc(together[2:], func(name string) bool { return !named(name) }); i >= 0 && !d.Dead {
+			return hint.Try(fmt.Errorf("%s: is served by the same lunserve as %s", d.Name, together[2+i]), together...)
+		}
+	}
+	for _, d := range found {
+		switch {
+		case d.Dead:
+			errs = append(errs, c.removeDead(d))
+		case !ended[d.PID]:
+			ended[d.PID] = true
+			errs = append(errs, c.end(ctx, d))
+		}
 	}
 	return errors.Join(errs...)
 }
 
-// together are the names of all disks of a process.
-func together(all []known, pid int) string {
-	var names []string
-	for _, k := range all {
-		if k.PID == pid {
-			names = append(names, k.Name)
-		}
+// removeDead removes a disk whose process was killed.
+func (c *detachCmd) removeDead(d servedDisk) error {
+	if len(d.Users) > 0 && !c.Force {
+		return hint.With(fmt.Errorf("%s: %s, and its lunserve was killed, so nothing answers", d.Name, strings.Join(d.Sentences(), ", ")),
+			hint.Command{Words: []string{"--force"}, Purpose: "to remove it anyway"})
 	}
-	return strings.Join(names, " ")
-}
-
-// end has the lunserve of a disk end, and waits for that.
-func (c *detachCmd) end(ctx context.Context, k known) (err error) {
-	if k.Dead {
-		if len(k.Users) > 0 && !c.Force {
-			return fmt.Errorf("%s: %s; try --force, since its lunserve was killed and nobody answers", k.Name, strings.Join(k.Users, ", "))
-		}
-		if err := insist(nil, k.kernel.Remove); err != nil {
-			return err
-		}
-		if p, err := dial(k.PID); err == nil {
-			p.close() // of another lunserve, with the same process id
-		} else if errors.Is(err, syscall.ECONNREFUSED) {
-			_ = os.Remove(socket(k.PID)) // of nobody
-		}
-		con.Say("%s: what a killed lunserve left of it is gone", k.Name)
-		return nil
-	}
-	p, err := k.dial()
-	if _, ok := errors.AsType[silent](err); ok {
-		return fmt.Errorf("%s: %w", k.Name, err)
-	}
-	if err != nil {
-		return fmt.Errorf("%w; try kill %d", err, k.PID)
-	}
-	defer p.close()
-	var down undo
-	defer func() { err = errors.Join(err, down.run()) }()
-	ended, err := processEnd(k.PID, &down)
-	if err != nil {
+	if err := insist(nil, d.kernel.Remove); err != nil {
 		return err
 	}
-	answer, err := p.ask(request{Do: "detach", Force: c.Force})
-	if answer.Error != "" {
-		return fmt.Errorf("%s: %w; try --force to take it away all the same", k.Name, err)
+	_ = control.RemoveStale(d.PID)
+	con.Say("%s: removed, its lunserve was killed", d.Name)
+	return nil
+}
+
+// end ends the process that serves a disk, and returns when it has ended.
+func (c *detachCmd) end(ctx context.Context, d servedDisk) (err error) {
+	client, err := d.dial()
+	switch {
+	case errors.Is(err, control.ErrNotAnswering):
+		return fmt.Errorf("%s: %w", d.Name, err)
+	case err != nil:
+		return hint.Try(err, "kill", strconv.Itoa(d.PID))
 	}
+	defer client.Close()
+	err = client.Detach(ctx, c.Force, func(command string) {
+		con.Say("%s: waits for %s, which was asked to end; --force does not wait", d.Name, command)
+	})
 	if err != nil {
-		return fmt.Errorf("%s: %w", k.Name, err)
+		return fmt.Errorf("%s: %w", d.Name, err)
 	}
-	if answer.Waits != "" {
-		con.Say("%s: waits for %s, which was asked to end; --force does not wait", k.Name, answer.Waits)
-	}
-	select {
-	case <-ended:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("%s: interrupted; its lunserve, process id %d, is still ending", k.Name, k.PID)
-	}
+	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"github.com/lunserve/lunserve/serve/console"
+	"github.com/lunserve/lunserve/serve/control"
 	"io"
 	"time"
 )
@@ -18,11 +19,11 @@ type eventLog struct {
 
 // An event is one of them.
 type event struct {
-	Event   string    `json:"event"` // ready, stats, warning or exit
-	Time    time.Time `json:"time"`
-	Disks   []state   `json:"disks,omitempty"`
-	Message string    `json:"message,omitempty"` // of a warning
-	Error   string    `json:"error,omitempty"`   // of an exit
+	Event   string         `json:"event"` // ready, stats, warning or exit
+	Time    time.Time      `json:"time"`
+	Disks   []control.Disk `json:"disks,omitempty"`
+	Message string         `json:"message,omitempty"` // of a warning
+	Error   string         `json:"error,omitempty"`   // of an exit
 }
 
 func (l *eventLog) open(w io.Writer) { l.to = console.NewWriter(w) }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/lunserve/lunserve/serve/control"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -24,8 +25,10 @@ type export struct {
 	created   bool   // by us, and not yet shown to anybody
 	blockSize int
 	removable bool
-	format    string               // in words, as it was found
-	mode      string               // what becomes of writes
+	format    string // in words, as it was found
+	mode      string // what becomes of writes, in words
+	writes    control.Writes
+	overlay   string               // its absolute path, or empty
 	image     backstores.Backstore // as it was opened
 	store     backstores.Backstore // with what is laid over it
 	disk      *scsi.Disk

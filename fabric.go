@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/lunserve/lunserve/serve/control"
 	"io/fs"
 )
 
@@ -19,7 +20,7 @@ type fabric interface {
 	up(ctx context.Context, exports []*export, down *undo) error
 	// users are who uses the disk x now, and by what of its names.
 	// It is safe for concurrent use, once up has returned.
-	users(x *export) []user
+	users(x *export) []control.User
 	// nexuses looks at who reaches the disks now. What it returns tells whether
 	// one of them still does. Both are safe for concurrent use, once check has
 	// returned.

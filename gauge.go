@@ -1,26 +1,13 @@
 package main
 
 import (
+	"github.com/lunserve/lunserve/serve/control"
 	"time"
 
 	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/tcmu"
 	"github.com/lunserve/lunserve/tcmu/scsi"
 )
-
-// rates are what a disk does in a second, measured over some time.
-type rates struct {
-	Reads        float64 `json:"reads"`
-	Writes       float64 `json:"writes"`
-	ReadBytes    float64 `json:"read_bytes"`
-	WrittenBytes float64 `json:"written_bytes"`
-	// Commands in lunserve's hands, on average: by Little's law what all took
-	// together, in the time that it took.
-	Depth float64  `json:"depth"`
-	P50   float64  `json:"p50_us"` // microseconds from the ring to the answer
-	P99   float64  `json:"p99_us"`
-	Hits  *float64 `json:"cache_hits,omitempty"` // the part of what was read that was decoded already; nil if nothing has to be
-}
 
 // A gauge measures disks together, from one reading to the next. As long as
 // there is one, commands are timed.
@@ -49,7 +36,7 @@ func (g *gauge) close() {
 }
 
 // read is what was done since the last reading.
-func (g *gauge) read() (r rates) {
+func (g *gauge) read() (r control.Rates) {
 	last := *g
 	g.at, g.done, g.hits, g.misses = time.Now(), scsi.Stats{}, 0, 0
 	var took tcmu.Latencies
@@ -93,7 +80,7 @@ func (all gauges) close() {
 
 // into puts what each disk did since the last reading into its state. The
 // states are in the order of the disks.
-func (all gauges) into(states []state) {
+func (all gauges) into(states []control.Disk) {
 	for i, g := range all {
 		r := g.read()
 		states[i].Rates = &r

@@ -101,11 +101,16 @@ func (c *serveCmd) open(ctx context.Context, path string, down *undo) (*export, 
 		}
 		return err
 	})
-	laid, mode, err := c.lay(store, path, c.readFlags, c.ReadOnly)
+	laid, writes, mode, err := c.lay(store, path, c.readFlags, c.ReadOnly)
 	if err != nil {
 		return nil, err
 	}
-	x.store, x.mode = laid, mode
+	x.store, x.writes, x.mode = laid, writes, mode
+	if c.Overlay != "" {
+		if x.overlay, err = filepath.Abs(c.Overlay); err != nil {
+			return nil, err
+		}
+	}
 	whole := store.Size() / int64(c.SectorSize) * int64(c.SectorSize)
 	if whole == 0 {
 		return nil, fmt.Errorf("%s: less than one block of %d bytes; try truncate -s 1M %[1]s", path, c.SectorSize)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"github.com/lunserve/lunserve/serve/control"
 	"net/netip"
 	"slices"
 	"strings"
@@ -123,9 +124,9 @@ func (f *iscsi) up(_ context.Context, exports []*export, down *undo) (err error)
 	return nil
 }
 
-func (f *iscsi) users(*export) (all []user) {
+func (f *iscsi) users(*export) (all []control.User) {
 	for _, name := range f.target.Initiators() {
-		all = append(all, user{f.spec.IQN + " is used by " + name, true})
+		all = append(all, control.User{Kind: control.Initiator, Where: name})
 	}
 	return all
 }

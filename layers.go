@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"github.com/lunserve/lunserve/serve/control"
 	"io"
 
 	"github.com/dustin/go-humanize"
@@ -37,28 +38,31 @@ func (f *layerFlags) over() bool { return f.Snapshot || f.Overlay != "" }
 
 // lay puts the layers over an image, and tells what becomes of writes. If it
 // fails the image stays open.
-func (f *layerFlags) lay(image backstores.Backstore, path string, r readFlags, readOnly bool) (s backstores.Backstore, mode string, err error) {
+func (f *layerFlags) lay(image backstores.Backstore, path string, r readFlags, readOnly bool) (s backstores.Backstore, writes control.Writes, mode string, err error) {
 	_, writable := image.(io.WriterAt)
 	s = image
 	switch {
 	case f.Overlay != "":
 		var kept int64
 		if s, kept, err = backstores.OpenOverlay(f.Overlay, image, path, readOnly); err != nil {
-			return nil, "", err
+			return nil, "", "", err
 		}
+		writes = control.Overlay
 		mode = fmt.Sprintf("writes are kept in %s, where %s are", f.Overlay, humanize.IBytes(uint64(kept)))
 		if readOnly {
+			writes = control.Refused
 			mode = fmt.Sprintf("read-only, with %s of writes from %s", humanize.IBytes(uint64(kept)), f.Overlay)
 		}
 	case readOnly:
-		mode = "read-only"
+		writes, mode = control.Refused, "read-only"
 	case f.Snapshot || !writable:
 		if s, err = backstores.Snapshot(image, r.TmpDir); err != nil {
-			return nil, "", err
+			return nil, "", "", err
 		}
+		writes = control.Temporary
 		mode = fmt.Sprintf("writes are temporary, in %s, and dropped at exit", r.TmpDir)
 	default:
-		mode = "writable"
+		writes, mode = control.InPlace, "writable"
 	}
 	format := r.Format
 	if format == backstores.Auto && s == image {
@@ -70,5 +74,5 @@ func (f *layerFlags) lay(image backstores.Backstore, path string, r readFlags, r
 	if f.DetectZeroes != "off" {
 		s = backstores.DetectZeroes(s, f.DetectZeroes == "unmap")
 	}
-	return s, mode, nil
+	return s, writes, mode, nil
 }

@@ -21,14 +21,14 @@ type listCmd struct {
 
 // Run lists the disks of all lunserves.
 func (c *listCmd) Run() error {
-	all, err := running()
+	all, err := servedDisks()
 	if err != nil {
 		return err
 	}
 	if c.JSON {
 		e := json.NewEncoder(os.Stdout)
 		for _, k := range all {
-			if err := e.Encode(k.state); err != nil {
+			if err := e.Encode(k.Disk); err != nil {
 				return err
 			}
 		}
@@ -47,7 +47,7 @@ func (c *listCmd) Run() error {
 
 // table prints a row for each disk and, below it, what may be long: the image,
 // by what else the disk is used, and who uses it.
-func table(all []known) error {
+func table(all []servedDisk) error {
 	if len(all) == 0 {
 		return nil
 	}
@@ -77,14 +77,14 @@ func table(all []known) error {
 }
 
 // process is the process id; a killed one's says so.
-func (k *known) process() string {
+func (k *servedDisk) process() string {
 	if k.Dead {
 		return fmt.Sprintf("%d (dead)", k.PID)
 	}
 	return fmt.Sprint(k.PID)
 }
 
-func (k *known) age() string {
+func (k *servedDisk) age() string {
 	if k.Started.IsZero() {
 		return "-"
 	}
@@ -100,10 +100,10 @@ func (k *known) age() string {
 	return fmt.Sprintf("%.0fd", d.Hours()/24)
 }
 
-// uses are who uses the disk, such as "mounted on /mnt".
-func (k *known) uses() (all []string) {
-	for _, user := range k.Users {
-		all = append(all, strings.TrimPrefix(user, k.Device+" is "))
+// uses are the users of the disk, such as "mounted on /mnt".
+func (k *servedDisk) uses() (all []string) {
+	for _, u := range k.Users {
+		all = append(all, u.String())
 	}
 	return all
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"github.com/lunserve/lunserve/serve/control"
 
 	"github.com/lunserve/lunserve/configfs"
 )
@@ -37,7 +38,7 @@ func (f *loopback) up(ctx context.Context, exports []*export, down *undo) error 
 	return nil
 }
 
-func (f *loopback) users(x *export) []user { return usersHere(x.node) }
+func (f *loopback) users(x *export) []control.User { return usersHere(x.node) }
 
 // nexuses: the one there is stays as long as the target.
 func (f *loopback) nexuses() (left func() bool) { return func() bool { return true } }

@@ -42,7 +42,7 @@ func TestScripts(t *testing.T) {
 func TestArrows(t *testing.T) {
 	const module = "github.com/lunserve/lunserve"
 	allowed := map[string][]string{
-		"":                      {"/backstores", "/backstores/seekable", "/configfs", "/tcmu", "/tcmu/scsi", "/completions", "/serve/console"},
+		"":                      {"/backstores", "/backstores/seekable", "/configfs", "/tcmu", "/tcmu/scsi", "/completions", "/serve/console", "/serve/control"},
 		"/backstores":           {"/backstores/seekable"},
 		"/tcmu/scsi":            {"/backstores"},
 		"/backstores/storetest": {"/backstores"},

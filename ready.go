@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"github.com/lunserve/lunserve/serve/console"
+	"github.com/lunserve/lunserve/serve/control"
 	"io"
 	"io/fs"
 	"net"
@@ -29,10 +30,15 @@ func (c *serveCmd) ready(s *service, waiting *os.File, down *undo) error {
 	for _, x := range s.exports {
 		x.started = s.started
 	}
-	if ctl, err := newControl(s, down); err != nil {
-		con.Warn(fmt.Errorf("lunserve list, detach, resize and stats will not reach this one: %v", err))
+	unreachable := func(err error) {
+		con.Warn(fmt.Errorf("lunserve list, detach, resize and stats do not reach this process: %w", err))
+	}
+	detachments := make(chan detachment)
+	if server, err := control.Listen(os.Getpid(), host{s, detachments}, unreachable); err != nil {
+		unreachable(err)
 	} else {
-		s.detach = ctl.detach
+		s.detach = detachments
+		down.push(server.Close)
 	}
 	if err := c.readyFlags.announce(down); err != nil {
 		return err

@@ -8,29 +8,25 @@ import (
 
 type resizeCmd struct {
 	Disk string `arg:"" name:"disk" complete:"export" help:"A name that lunserve list shows, a device or an image."`
-	Size size   `arg:"" optional:"" help:"Make the image that long first. Without it, the disk becomes as long as the image is now."`
+	Size size   `arg:"" optional:"" help:"Grow the image to this size first. Without it, the disk gets the present size of the image."`
 }
 
-// Run has a lunserve give a disk another size.
+// Run resizes the disk in the process that serves it.
 func (c *resizeCmd) Run() error {
 	_, found, err := find([]string{c.Disk})
 	if err != nil {
 		return err
 	}
-	k := found[0]
-	p, err := k.dial()
+	before := found[0]
+	client, err := before.dial()
 	if err != nil {
 		return err
 	}
-	defer p.close()
-	answer, err := p.ask(request{Do: "resize", Disk: k.Name, Size: int64(c.Size)})
+	defer client.Close()
+	after, err := client.Resize(before.Name, int64(c.Size))
 	if err != nil {
 		return err
 	}
-	for _, s := range answer.Disks {
-		if s.Name == k.Name {
-			fmt.Printf("%s: %s, was %s\n", s.Name, humanize.IBytes(uint64(s.Size)), humanize.IBytes(uint64(k.Size)))
-		}
-	}
+	fmt.Printf("%s: %s, was %s\n", after.Name, humanize.IBytes(uint64(after.Size)), humanize.IBytes(uint64(before.Size)))
 	return nil
 }

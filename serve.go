@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"github.com/lunserve/lunserve/hint"
 	"os"
 	"os/signal"
@@ -102,7 +101,7 @@ func (c *serveCmd) check() error {
 		return err
 	}
 	if os.Geteuid() != 0 {
-		return fmt.Errorf("must be root to make a disk; try %s", sudo())
+		return hint.Try(errors.New("must be root to make a disk"), sudo()...)
 	}
 	return c.commandFlags.check()
 }

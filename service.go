@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"github.com/lunserve/lunserve/serve/control"
 	"os"
 	"slices"
 	"strings"
@@ -56,15 +57,15 @@ func (s *service) wait() error {
 			look, looked = nil, nil
 		case d := <-s.detach:
 			if users := s.users(); users != "" && !d.force {
-				d.reply <- reply{Error: users}
+				d.answer <- detached{err: errInUse(users)}
 				continue
 			}
 			if s.child == nil || d.force {
-				d.reply <- reply{}
+				d.answer <- detached{}
 				return s.leave()
 			}
 			s.child.pass(syscall.SIGTERM)
-			d.reply <- reply{Waits: s.child.title()}
+			d.answer <- detached{waitsFor: s.child.title()}
 		case sig := <-s.wishes:
 			switch {
 			case sig == syscall.SIGUSR1:
@@ -117,7 +118,7 @@ func (s *service) tell() {
 
 // resize gives each disk the size that its image has now, and says so.
 func (s *service) resize() {
-	for _, x := range s.exports {
+	for i, x := range s.exports {
 		before, after, err := x.resize(0)
 		switch {
 		case err != nil:
@@ -128,7 +129,7 @@ func (s *service) resize() {
 			con.Say("%s: is %s now, was %s", x.title(), humanize.IBytes(uint64(after)), humanize.IBytes(uint64(before)))
 		}
 		if after < before {
-			for _, user := range phrases(s.usersOf(x)) {
+			for _, user := range sentences(s.disks()[i]) {
 				con.Warn(fmt.Errorf("%s, and what it had after the first %s bytes is gone", user, humanize.Comma(after)))
 			}
 		}
@@ -149,19 +150,20 @@ func (s *service) users() string {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for end := time.Now().Add(2 * time.Second); ; <-tick.C {
-		var users []user
-		for _, x := range s.exports {
-			users = append(users, s.usersOf(x)...)
+		disks := s.disks()
+		users, stays := 0, false
+		for _, d := range disks {
+			users += len(d.Users)
+			stays = stays || slices.ContainsFunc(d.Users, func(u control.User) bool { return !u.MayLeave() })
 		}
-		stays := slices.ContainsFunc(users, func(u user) bool { return !u.passing })
-		if len(users) == 0 || stays || time.Now().After(end) {
-			return strings.Join(phrases(users), ", ")
+		if users == 0 || stays || time.Now().After(end) {
+			return strings.Join(sentences(disks...), ", ")
 		}
 	}
 }
 
 // usersOf are those that a disk has just now, by all ways to it.
-func (s *service) usersOf(x *export) (all []user) {
+func (s *service) usersOf(x *export) (all []control.User) {
 	for _, f := range s.fabrics {
 		all = append(all, f.users(x)...)
 	}
@@ -197,9 +199,18 @@ func (s *service) title() string {
 }
 
 // states are those of the disks now.
-func (s *service) states() (all []state) {
+func (s *service) states() (all []control.Disk) {
 	for _, x := range s.exports {
 		all = append(all, x.state())
+	}
+	return all
+}
+
+// disks are the states of the disks with their users.
+func (s *service) disks() []control.Disk {
+	all := s.states()
+	for i, x := range s.exports {
+		all[i].Users = s.usersOf(x)
 	}
 	return all
 }

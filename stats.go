@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/lunserve/lunserve/hint"
+	"github.com/lunserve/lunserve/serve/control"
 	"os"
 	"text/tabwriter"
 	"time"
@@ -32,24 +34,24 @@ func (c *statsCmd) Run(ctx context.Context) error {
 		found = all
 	}
 	named := len(c.Disks) > 0
-	peers := make(map[int]*peer)
+	clients := make(map[int]*control.Client)
 	for _, k := range found {
-		if peers[k.PID] != nil || k.silent && !named {
+		if clients[k.PID] != nil || k.notAnswering && !named {
 			continue // which was said
 		}
 		p, err := k.dial()
 		switch {
 		case k.Dead && named:
-			return fmt.Errorf("%s: its lunserve was killed; try lunserve detach %[1]s", k.Name)
+			return hint.Try(fmt.Errorf("%s: its lunserve was killed", k.Name), "lunserve", "detach", k.Name)
 		case err != nil && named:
 			return fmt.Errorf("%s: %w", k.Name, err)
 		case err != nil:
 			continue // who cannot be asked, or has gone meanwhile
 		}
-		defer p.close()
-		peers[k.PID] = p
+		defer p.Close()
+		clients[k.PID] = p
 	}
-	measure(peers)
+	measure(clients)
 	tick := time.NewTicker(cmp.Or(c.Interval, time.Second))
 	defer tick.Stop()
 	for {
@@ -58,8 +60,8 @@ func (c *statsCmd) Run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		states := measure(peers)
-		if err := c.print(found, states); err != nil || c.Interval == 0 || len(peers) == 0 {
+		states := measure(clients)
+		if err := c.print(found, states); err != nil || c.Interval == 0 || len(clients) == 0 {
 			return err
 		}
 	}
@@ -67,25 +69,25 @@ func (c *statsCmd) Run(ctx context.Context) error {
 
 // measure asks all what they did since they were asked last. Those that do not
 // answer have gone, or are said not to answer, and are asked no more.
-func measure(peers map[int]*peer) map[string]state {
-	all := make(map[string]state)
-	for pid, p := range peers {
-		answer, err := p.ask(request{Do: "measure"})
+func measure(clients map[int]*control.Client) map[string]control.Disk {
+	all := make(map[string]control.Disk)
+	for pid, p := range clients {
+		disks, err := p.Measure()
 		if err != nil {
-			if err == silent(pid) {
+			if errors.Is(err, control.ErrNotAnswering) {
 				con.Warn(err)
 			}
-			delete(peers, pid)
+			delete(clients, pid)
 			continue
 		}
-		for _, s := range answer.Disks {
+		for _, s := range disks {
 			all[s.Name] = s
 		}
 	}
 	return all
 }
 
-func (c *statsCmd) print(disks []known, states map[string]state) error {
+func (c *statsCmd) print(disks []servedDisk, states map[string]control.Disk) error {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 1, ' ', tabwriter.AlignRight)
 	e := json.NewEncoder(os.Stdout)
 	if !c.JSON {

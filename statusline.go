@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"github.com/lunserve/lunserve/serve/control"
 	"strings"
 
 	"github.com/dustin/go-humanize"
@@ -12,7 +13,7 @@ import (
 //	/dev/sdb: read 12.3k/s 48 MiB/s, write 0/s 0 B/s, p50 120µs p99 1.4ms, depth 32
 //
 // What does not fit is left out from the end.
-func statusLine(title string, r rates, width int) string {
+func statusLine(title string, r control.Rates, width int) string {
 	parts := []string{
 		fmt.Sprintf("read %s/s %s/s", count(r.Reads), humanize.IBytes(uint64(r.ReadBytes))),
 		fmt.Sprintf("write %s/s %s/s", count(r.Writes), humanize.IBytes(uint64(r.WrittenBytes))),

@@ -1,40 +1,53 @@
 package main
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/lunserve/lunserve/configfs"
+	"github.com/lunserve/lunserve/serve/control"
 )
-
-// A user is one that a disk has just now.
-type user struct {
-	phrase string // "/dev/sdb is mounted on /mnt"
-
-	// passing is one that may be about to go, which nothing announces: udev
-	// looks at a disk when its last writer has closed it, and the kernel tells
-	// an initiator that it is logged out, or sees it gone, before it forgets the
-	// session.
-	passing bool
-}
 
 // usersHere are those that a disk of this machine has by its node. There are
 // none of an empty node.
-func usersHere(node string) (all []user) {
+func usersHere(node string) (all []control.User) {
 	if node == "" {
 		return nil
 	}
 	for _, u := range configfs.InUse(node) {
-		all = append(all, user{node + " is " + u.How, u.Open})
+		all = append(all, parseUser(u.How))
 	}
 	return all
 }
 
-// phrases are those of the users, each once: who reaches a target reaches all
-// its disks.
-func phrases(users []user) (all []string) {
-	for _, u := range users {
-		if !slices.Contains(all, u.phrase) {
-			all = append(all, u.phrase)
+func parseUser(how string) (u control.User) {
+	before, process, _ := strings.Cut(how, " for ")
+	switch {
+	case strings.HasPrefix(how, "opened by "):
+		u.Kind, process = control.Process, strings.TrimPrefix(how, "opened by ")
+	case strings.HasPrefix(how, "part of "):
+		u.Kind, u.Where = control.Holder, strings.TrimPrefix(how, "part of ")
+	case strings.HasPrefix(how, "mounted on "):
+		u.Kind, u.Where = control.Mount, strings.TrimPrefix(before, "mounted on ")
+	default:
+		u.Kind = control.Swap
+	}
+	if i := strings.LastIndex(process, " (pid "); i > 0 {
+		u.Command = process[:i]
+		fmt.Sscanf(process[i:], " (pid %d)", &u.PID)
+	}
+	return u
+}
+
+// sentences names the users of disks, each once: the users of a target reach
+// all of its disks.
+func sentences(disks ...control.Disk) (all []string) {
+	for _, d := range disks {
+		for _, text := range d.Sentences() {
+			if !slices.Contains(all, text) {
+				all = append(all, text)
+			}
 		}
 	}
 	return all

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"github.com/lunserve/lunserve/serve/control"
 
 	"github.com/lunserve/lunserve/configfs"
 )
@@ -40,9 +41,9 @@ func (f *vhost) up(_ context.Context, exports []*export, down *undo) error {
 	return nil
 }
 
-func (f *vhost) users(*export) (all []user) {
+func (f *vhost) users(*export) (all []control.User) {
 	for _, machine := range f.target.Machines() {
-		all = append(all, user{f.wwn + " is used by " + machine, true})
+		all = append(all, vmUser(machine))
 	}
 	return all
 }
@@ -50,3 +51,9 @@ func (f *vhost) users(*export) (all []user) {
 // nexuses: the one there is stays as long as the target, whichever machine has
 // it.
 func (f *vhost) nexuses() (left func() bool) { return func() bool { return true } }
+
+func vmUser(machine string) control.User {
+	u := parseUser("opened by " + machine)
+	u.Kind = control.VM
+	return u
+}

@@ -198,7 +198,7 @@ complete -c lunserve -n __lunserve_first -a detach -d 'Take disks away that are 
 complete -c lunserve -n '__lunserve_at detach "*"' -f -a '(__lunserve_exports)'
 complete -c lunserve -n '__lunserve_at detach' -s h -l help -d 'Print help and exit'
 complete -c lunserve -n '__lunserve_at detach' -l version -d 'Print the version and exit'
-complete -c lunserve -n '__lunserve_at detach' -s f -l force -d 'Take away disks in use, too'
+complete -c lunserve -n '__lunserve_at detach' -s f -l force -d 'Remove disks in use as well'
 
 complete -c lunserve -n __lunserve_first -a doctor -d 'Tell what is missing for images to be served, and what to type'
 complete -c lunserve -n '__lunserve_at doctor "*"' -f -k -a '(__lunserve_images)'

@@ -1,0 +1,137 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/lunserve/lunserve/hint"
+)
+
+// A Client talks to the lunserve of one process. It belongs to one goroutine.
+type Client struct {
+	pid  int
+	conn net.Conn
+	*codec
+}
+
+// answerTime is how long a lunserve may take to answer. It gives users that may
+// be about to leave 2 s.
+const answerTime = 5 * time.Second
+
+// ErrNotAnswering is the error of a lunserve that is there but does not answer:
+// somebody has stopped it.
+var ErrNotAnswering = errors.New("does not answer")
+
+// Dial connects to the lunserve of the process pid. Close the client.
+func Dial(pid int) (*Client, error) {
+	conn, err := net.DialTimeout("unix", socket(pid), answerTime)
+	if err != nil {
+		return nil, fmt.Errorf("lunserve with process id %d does not answer: %w", pid, err)
+	}
+	return newClient(pid, conn), nil
+}
+
+func newClient(pid int, conn net.Conn) *Client {
+	return &Client{pid, conn, newCodec(conn, maxReply)}
+}
+
+// Close hangs up.
+func (c *Client) Close() error { return c.conn.Close() }
+
+// Disks returns the disks of the process, in the order of their LUNs.
+func (c *Client) Disks() ([]Disk, error) {
+	answer, err := c.ask(request{Do: show}, answerTime)
+	return answer.Disks, err
+}
+
+// Measure returns the disks with their Rates since the last call. The first call
+// starts the measurement.
+func (c *Client) Measure() ([]Disk, error) {
+	answer, err := c.ask(request{Do: measure}, answerTime)
+	return answer.Disks, err
+}
+
+// Resize makes the image of a disk so many bytes long or, if bytes is 0, gives
+// the disk the present size of its image. It returns the disk as it is then. The
+// kernel may take long to hear of it.
+func (c *Client) Resize(name string, bytes int64) (Disk, error) {
+	answer, err := c.ask(request{Do: resize, Disk: name, Size: bytes}, 0)
+	if err != nil {
+		return Disk{}, err
+	}
+	for _, d := range answer.Disks {
+		if d.Name == name {
+			return d, nil
+		}
+	}
+	return Disk{}, fmt.Errorf("%s: no longer served", name)
+}
+
+// Detach ends the process and returns when it has ended. Users of its disks are
+// an error unless force is set. If a command has to end first, waiting is told
+// its name. When ctx is done, Detach returns, and the process goes on ending.
+func (c *Client) Detach(ctx context.Context, force bool, waiting func(command string)) (err error) {
+	ended, stop, err := ProcessEnd(c.pid)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	answer, err := c.ask(request{Do: detach, Force: force}, answerTime)
+	if err != nil {
+		return err
+	}
+	if answer.Waits != "" {
+		waiting(answer.Waits)
+	}
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("interrupted; its lunserve, process id %d, is still ending", c.pid)
+	}
+}
+
+// ask sends a request and returns the reply, whose error it returns as well.
+func (c *Client) ask(r request, timeout time.Duration) (answer reply, err error) {
+	deadline := time.Time{}
+	if timeout > 0 {
+		deadline = time.Now().Add(timeout)
+	}
+	c.conn.SetDeadline(deadline)
+	r.Version = version
+	err = c.write(r)
+	if err == nil {
+		err = c.read(&answer)
+	}
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return answer, NotAnswering(c.pid)
+	case err != nil:
+		return answer, fmt.Errorf("no answer: %w", err)
+	}
+	return answer, answer.err()
+}
+
+// NotAnswering returns the [ErrNotAnswering] of a process.
+func NotAnswering(pid int) error {
+	return hint.Try(fmt.Errorf("lunserve with process id %d %w", pid, ErrNotAnswering), "kill", "-CONT", strconv.Itoa(pid))
+}
+
+// RemoveStale removes the socket of a process that was killed. One that another
+// process with the same id listens at stays.
+func RemoveStale(pid int) error {
+	conn, err := net.DialTimeout("unix", socket(pid), answerTime)
+	if err == nil {
+		return conn.Close()
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return os.Remove(socket(pid))
+	}
+	return nil
+}

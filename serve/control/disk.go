@@ -1,0 +1,57 @@
+package control
+
+import "time"
+
+// A Disk is a served disk as other programs see it: in replies, in the events of
+// --json, in list --json and stats --json. Sizes are bytes.
+type Disk struct {
+	Name      string    `json:"name"` // unique on this machine
+	Image     string    `json:"image"`
+	Format    string    `json:"format,omitempty"`
+	Writes    Writes    `json:"writes,omitempty"`
+	Overlay   string    `json:"overlay,omitempty"` // the file of --overlay
+	Size      int64     `json:"size"`
+	BlockSize int       `json:"block_size,omitempty"`
+	Device    string    `json:"device,omitempty"`
+	URI       string    `json:"uri,omitempty"`
+	WWPN      string    `json:"wwpn,omitempty"`
+	PID       int       `json:"pid"`
+	Started   time.Time `json:"started,omitzero"` // since when it can be used
+	Dead      bool      `json:"dead,omitempty"`   // its lunserve was killed
+	Users     []User    `json:"users,omitempty"`
+	Done      Stats     `json:"done"` // since Started
+	Rates     *Rates    `json:"rates,omitempty"`
+}
+
+// Writes is where the data of WRITE commands goes.
+type Writes string
+
+const (
+	InPlace   Writes = "writable"  // to the image
+	Temporary Writes = "temporary" // to a temporary file that is dropped at exit
+	Overlay   Writes = "overlay"   // to the file of --overlay
+	Refused   Writes = "read-only" // nowhere
+)
+
+// Stats counts the commands of a disk that succeeded. It has the fields of
+// scsi.Stats.
+type Stats struct {
+	Reads        uint64 `json:"reads"`
+	ReadBytes    uint64 `json:"read_bytes"`
+	Writes       uint64 `json:"writes"`
+	WrittenBytes uint64 `json:"written_bytes"`
+	Flushes      uint64 `json:"flushes"`
+	Trims        uint64 `json:"trims"`
+}
+
+// Rates are per second, measured between two readings.
+type Rates struct {
+	Reads        float64  `json:"reads"`
+	Writes       float64  `json:"writes"`
+	ReadBytes    float64  `json:"read_bytes"`
+	WrittenBytes float64  `json:"written_bytes"`
+	Depth        float64  `json:"depth"`  // commands in execution on average, by Little's law
+	P50          float64  `json:"p50_us"` // latency from the ring to completion, in microseconds
+	P99          float64  `json:"p99_us"`
+	Hits         *float64 `json:"cache_hits,omitempty"` // share of reads found decompressed, 0 to 1; nil if nothing was to be decompressed
+}

@@ -1,0 +1,95 @@
+package control
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"github.com/lunserve/lunserve/hint"
+)
+
+// version is that of the protocol. A server answers requests of its own version
+// only.
+const version = 1
+
+// The longest line that either end accepts, in bytes. A reply has about 1 KiB
+// for each disk.
+const (
+	maxRequest = 64 << 10
+	maxReply   = 16 << 20
+)
+
+// A request asks for one thing.
+type request struct {
+	Version int    `json:"version"`
+	Do      verb   `json:"do"`
+	Disk    string `json:"disk,omitempty"`  // resize: its name
+	Size    int64  `json:"size,omitempty"`  // resize: bytes; 0 is the present size of the image
+	Force   bool   `json:"force,omitempty"` // detach: disks in use as well
+}
+
+type verb string
+
+const (
+	show    verb = "show"
+	measure verb = "measure"
+	resize  verb = "resize"
+	detach  verb = "detach"
+)
+
+// A reply answers one request.
+type reply struct {
+	Error string         `json:"error,omitempty"`
+	Try   []hint.Command `json:"try,omitempty"` // against the error
+	Disks []Disk         `json:"disks,omitempty"`
+	Waits string         `json:"waits,omitempty"` // detach: the command whose end is waited for
+}
+
+// socketDir has a socket for each process that serves. Only root gets there.
+const socketDir = "/run/lunserve"
+
+func socket(pid int) string { return filepath.Join(socketDir, fmt.Sprintf("%d.sock", pid)) }
+
+// A codec reads and writes objects, one a line. A longer line than limit is an
+// error, and the end of the connection.
+type codec struct {
+	in  *bufio.Scanner
+	out *json.Encoder
+}
+
+func newCodec(conn io.ReadWriter, limit int) *codec {
+	in := bufio.NewScanner(conn)
+	in.Buffer(nil, limit)
+	return &codec{in, json.NewEncoder(conn)}
+}
+
+func (c *codec) read(v any) error {
+	if !c.in.Scan() {
+		if err := c.in.Err(); err != nil {
+			return err
+		}
+		return io.EOF
+	}
+	return json.Unmarshal(c.in.Bytes(), v)
+}
+
+func (c *codec) write(v any) error { return c.out.Encode(v) }
+
+// failure returns r with an error.
+func (r reply) failure(err error) reply {
+	if err != nil {
+		r.Error, r.Try = hint.Split(err)
+	}
+	return r
+}
+
+// err returns the error of r.
+func (r reply) err() error {
+	if r.Error == "" {
+		return nil
+	}
+	return hint.With(errors.New(r.Error), r.Try...)
+}

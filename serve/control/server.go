@@ -1,0 +1,132 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/lunserve/lunserve/hint"
+)
+
+// A Host is the process whose disks a [Server] speaks for. Its methods are safe
+// for concurrent use.
+type Host interface {
+	// Disks returns the disks in the order of their LUNs.
+	Disks() []Disk
+
+	// Measure starts to measure. read returns the disks with their Rates since
+	// the last read; stop ends the measurement.
+	Measure() (read func() []Disk, stop func())
+
+	// Resize makes the image of a disk so many bytes long, or, if bytes is 0,
+	// gives the disk the present size of its image.
+	Resize(name string, bytes int64) error
+
+	// Detach ends the service, or returns an error that names the users of its
+	// disks unless force is set. waitsFor is the command that has to end first.
+	// It returns when the end is decided, not when it is reached.
+	Detach(ctx context.Context, force bool) (waitsFor string, err error)
+}
+
+// A Server listens at the socket of this process and answers for its [Host].
+type Server struct {
+	host     Host
+	listener net.Listener
+	cancel   context.CancelFunc
+	conns    sync.WaitGroup
+	failed   func(error)
+}
+
+// Listen makes the socket of the process pid, which is this one. failed is told
+// if the server cannot go on. Close the server.
+func Listen(pid int, host Host, failed func(error)) (*Server, error) {
+	if err := os.MkdirAll(socketDir, 0o700); err != nil {
+		return nil, err
+	}
+	path := socket(pid)
+	_ = os.Remove(path) // left by a killed process that had this id
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	return newServer(host, listener, failed), nil
+}
+
+func newServer(host Host, listener net.Listener, failed func(error)) *Server {
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &Server{host: host, listener: listener, cancel: cancel, failed: failed}
+	s.conns.Go(func() { s.accept(ctx) })
+	return s
+}
+
+// Close removes the socket and returns when all connections have ended. A reply
+// that is on its way is still sent.
+func (s *Server) Close() error {
+	err := s.listener.Close()
+	s.cancel()
+	s.conns.Wait()
+	return err
+}
+
+func (s *Server) accept(ctx context.Context) {
+	for {
+		conn, err := s.listener.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			s.failed(err)
+			return
+		}
+		s.conns.Go(func() {
+			defer conn.Close()
+			defer context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Now()) })()
+			s.talk(ctx, newCodec(conn, maxRequest))
+		})
+	}
+}
+
+// talk answers one client until it hangs up.
+func (s *Server) talk(ctx context.Context, c *codec) {
+	var read func() []Disk // of a measurement, once one is asked for
+	for {
+		var r request
+		if c.read(&r) != nil {
+			return
+		}
+		var answer reply
+		switch {
+		case r.Version != version:
+			answer = answer.failure(fmt.Errorf("speaks version %d of the control protocol, not %d; use the lunserve that serves the disk", version, r.Version))
+		case r.Do == show:
+			answer.Disks = s.host.Disks()
+		case r.Do == measure:
+			if read == nil {
+				var stop func()
+				read, stop = s.host.Measure()
+				defer stop()
+			}
+			answer.Disks = read()
+		case r.Do == resize:
+			err := s.host.Resize(r.Disk, r.Size)
+			answer.Disks = s.host.Disks()
+			answer = answer.failure(err)
+		case r.Do == detach:
+			waits, err := s.host.Detach(ctx, r.Force)
+			answer.Waits = waits
+			answer = answer.failure(err)
+		default:
+			answer = answer.failure(hint.Try(fmt.Errorf("%q: unknown request", r.Do), "lunserve", "--version"))
+		}
+		if c.write(answer) != nil {
+			return
+		}
+	}
+}
