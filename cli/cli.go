@@ -1,0 +1,110 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/lunserve/lunserve/serve"
+	"github.com/lunserve/lunserve/serve/console"
+)
+
+// grammar is the command line. Each subcommand is a struct with a Run method, in a
+// file of its own.
+type grammar struct {
+	Serve  serveCmd  `cmd:"" default:"withargs" complete:"command" help:"Serve disk images as SCSI disks until interrupted."`
+	Pack   packCmd   `cmd:"" help:"Compress an image to zstd for random access."`
+	Unpack unpackCmd `cmd:"" help:"Make a raw image of an image of any format."`
+	Info   infoCmd   `cmd:"" help:"Show the format and the contents of images."`
+	Commit commitCmd `cmd:"" help:"Merge an overlay into its base, or both into a new image."`
+
+	List   listCmd   `cmd:"" help:"List served disks."`
+	Stats  statsCmd  `cmd:"" help:"Show rates and latencies of served disks."`
+	Resize resizeCmd `cmd:"" help:"Resize a served disk."`
+	Detach detachCmd `cmd:"" help:"Remove served disks."`
+
+	Doctor     doctorCmd     `cmd:"" help:"Check that images can be served; name what is missing."`
+	Completion completionCmd `cmd:"" help:"Print a completion script for a shell."`
+
+	Version kong.VersionFlag `help:"Print the version and exit."`
+}
+
+const description = `Turns disk images into SCSI disks of this machine. Prints the path of each disk
+when it can be used; ^C removes the disks.`
+
+// Main runs lunserve with these arguments, without the program's name, and returns
+// the exit status.
+func Main(args []string) int {
+	// A closed stdout or stderr must end in an error, not in death. The signal is
+	// not ignored: a command that we run would inherit that.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	ctx, stop := signal.NotifyContext(context.Background(), serve.StopSignals()...)
+	defer stop()
+	context.AfterFunc(ctx, stop) // if we do not heed the first signal, the second kills us
+	c := console.New(os.Stderr, "lunserve")
+	defer c.Close()
+
+	var g grammar
+	k, err := parse(&g, args, options(ctx, c)...)
+	if err == nil {
+		err = k.Run()
+	}
+	return status(err, c)
+}
+
+// status returns the exit status for an error, and prints the error unless a
+// command that was run has done so.
+func status(err error, c *console.Console) int {
+	if err == nil {
+		return 0
+	}
+	if status, ok := errors.AsType[serve.ExitStatus](err); ok {
+		return int(status)
+	}
+	c.Error(err)
+	if e, ok := errors.AsType[serve.NotRunnableError](err); ok {
+		return int(e.Status())
+	}
+	if _, ok := errors.AsType[usageError](err); ok {
+		return 2
+	}
+	return 1
+}
+
+// options are what the grammar's struct does not say itself.
+func options(ctx context.Context, c *console.Console) []kong.Option {
+	return []kong.Option{
+		kong.Name("lunserve"),
+		kong.Description(description),
+		kong.Vars{"version": version()},
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(c),
+		kong.Help(printHelp),
+		kong.ExplicitGroups(groups),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
+		kong.PostBuild(func(k *kong.Kong) error {
+			k.Model.HelpFlag.Help = "Print help and exit."
+			return nil
+		}),
+	}
+}
+
+// version is what the build knows of itself.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "lunserve (unknown version)"
+	}
+	text := "lunserve " + info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			text += ", commit " + s.Value
+		}
+	}
+	return text
+}

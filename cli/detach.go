@@ -1,0 +1,88 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"github.com/lunserve/lunserve/serve"
+	"github.com/lunserve/lunserve/serve/console"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/lunserve/lunserve/hint"
+	"github.com/lunserve/lunserve/serve/control"
+)
+
+type detachCmd struct {
+	Disks []string `arg:"" name:"disk" complete:"export" help:"Names that lunserve list shows, devices or images."`
+	Force bool     `short:"f" help:"Remove disks in use as well."`
+}
+
+// Run ends the processes that serve the disks, and removes disks whose process
+// was killed. All disks of a process are removed, or none.
+func (c *detachCmd) Run(ctx context.Context, con *console.Console) error {
+	all, found, err := find(con, c.Disks)
+	if err != nil {
+		return err
+	}
+	named := func(name string) bool {
+		return slices.ContainsFunc(found, func(d servedDisk) bool { return d.Name == name })
+	}
+	var errs []error
+	ended := make(map[int]bool) // by process id
+	for _, d := range found {
+		together := []string{"lunserve", "detach"}
+		for _, other := range all {
+			if other.PID == d.PID && !d.Dead {
+				together = append(together, other.Name)
+			}
+		}
+		if i := slices.IndexFunc(together[2:], func(name string) bool { return !named(name) }); i >= 0 && !d.Dead {
+			return hint.Try(fmt.Errorf("%s: is served by the same lunserve as %s", d.Name, together[2+i]), together...)
+		}
+	}
+	for _, d := range found {
+		switch {
+		case d.Dead:
+			errs = append(errs, c.removeDead(con, d))
+		case !ended[d.PID]:
+			ended[d.PID] = true
+			errs = append(errs, c.end(ctx, con, d))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// removeDead removes a disk whose process was killed.
+func (c *detachCmd) removeDead(con *console.Console, d servedDisk) error {
+	if len(d.Users) > 0 && !c.Force {
+		return hint.With(fmt.Errorf("%s: %s, and its lunserve was killed, so nothing answers", d.Name, strings.Join(d.Sentences(), ", ")),
+			hint.Command{Words: []string{"--force"}, Purpose: "to remove it anyway"})
+	}
+	if err := serve.Remove(d.kernel, con); err != nil {
+		return err
+	}
+	_ = control.RemoveStale(d.PID)
+	con.Say("%s: removed, its lunserve was killed", d.Name)
+	return nil
+}
+
+// end ends the process that serves a disk, and returns when it has ended.
+func (c *detachCmd) end(ctx context.Context, con *console.Console, d servedDisk) (err error) {
+	client, err := d.dial()
+	switch {
+	case errors.Is(err, control.ErrNotAnswering):
+		return fmt.Errorf("%s: %w", d.Name, err)
+	case err != nil:
+		return hint.Try(err, "kill", strconv.Itoa(d.PID))
+	}
+	defer client.Close()
+	err = client.Detach(ctx, c.Force, func(command string) {
+		con.Say("%s: waits for %s, which was asked to end; --force does not wait", d.Name, command)
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", d.Name, err)
+	}
+	return nil
+}

@@ -1,0 +1,90 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// groups are the headings in the list of flags, in their order.
+var groups = []kong.Group{
+	{Key: "image", Title: "Images:"},
+	{Key: "format", Title: "Image formats:"},
+	{Key: "fabric", Title: "Targets:", Description: "Several may be given. Standard output gets the paths of all local disks, then all URLs, then the WWPN."},
+	{Key: "iscsi", Title: "With --iscsi:"},
+	{Key: "run", Title: "Running a command:"},
+	{Key: "report", Title: "Output:"},
+}
+
+// Help implements [kong.HelpProvider].
+func (*serveCmd) Help() string {
+	return "This is the default subcommand. A command may follow the images and --: " +
+		"lunserve serves while it runs, and exits with its status."
+}
+
+const usage = `Usage: lunserve [FLAGS] IMAGE... [-- COMMAND...]
+       lunserve SUBCOMMAND ...
+
+Serves disk images as SCSI disks of this machine until ^C. Prints their paths.
+
+  lunserve disk.img                    a local disk, such as /dev/sdb
+  lunserve --size 10G new.img          create the image; it takes no space yet
+  lunserve -s --iscsi disk.img.zst     an iSCSI target; drops writes at exit
+  lunserve --run 'fsck $dev' disk.img  serve while a command runs
+
+Common flags:
+`
+
+const usageEnd = `
+Subcommands: %s.
+All flags: lunserve serve --help, lunserve SUBCOMMAND --help, man lunserve
+`
+
+// printHelp prints, unless a subcommand is named, a text that fits a terminal of
+// 24 lines: the flags that have the tag common, and the subcommands' names.
+func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
+	if ctx.Selected() != nil {
+		return kong.DefaultHelpPrinter(options, ctx)
+	}
+	var b strings.Builder
+	b.WriteString(usage)
+	for _, f := range ctx.Model.DefaultCmd.Flags {
+		if f.Tag.Has("common") {
+			fmt.Fprintf(&b, "  %-18s %s\n", flagName(f), sentence(f.Help))
+		}
+	}
+	var names []string
+	for _, command := range ctx.Model.Leaves(true) {
+		if command != ctx.Model.DefaultCmd {
+			names = append(names, command.Name)
+		}
+	}
+	fmt.Fprintf(&b, usageEnd, strings.Join(names, " "))
+	_, err := fmt.Fprint(ctx.Stdout, b.String())
+	return err
+}
+
+// flagName is the flag as it is typed.
+func flagName(f *kong.Flag) string {
+	name := "    --" + f.Name
+	if f.Short != 0 {
+		name = "-" + string(f.Short) + ", --" + f.Name
+	}
+	switch {
+	case f.IsCounter(), f.IsBool() && f.PlaceHolder == "":
+		return name
+	case f.IsBool():
+		return name + "[=" + f.PlaceHolder + "]"
+	}
+	return name + "=" + f.FormatPlaceHolder()
+}
+
+// sentence is the first sentence of a help text.
+func sentence(help string) string {
+	first, _, more := strings.Cut(help, ". ")
+	if more {
+		first += "."
+	}
+	return first
+}

@@ -1,0 +1,32 @@
+package cli
+
+import (
+	"fmt"
+	"github.com/lunserve/lunserve/hint"
+	"net/netip"
+	"strings"
+)
+
+// A portal is an address and a port on the command line. Host names are refused:
+// one may stand for several addresses.
+type portal netip.AddrPort
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (p *portal) UnmarshalText(text []byte) error {
+	s := string(text)
+	addr, err := netip.ParseAddrPort(s)
+	if err != nil {
+		host, bracketed := strings.CutPrefix(s, "[")
+		if bracketed {
+			host, bracketed = strings.CutSuffix(host, "]")
+		}
+		ip, err := netip.ParseAddr(host)
+		if err != nil || ip.Is6() != bracketed {
+			return hint.With(fmt.Errorf("%q is not an address with a port", s),
+				hint.Command{Words: []string{"192.0.2.1:3260"}}, hint.Command{Words: []string{"[2001:db8::1]:3260"}})
+		}
+		addr = netip.AddrPortFrom(ip, 3260)
+	}
+	*p = portal(netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()))
+	return nil
+}

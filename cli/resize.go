@@ -1,0 +1,33 @@
+package cli
+
+import (
+	"fmt"
+	"github.com/lunserve/lunserve/serve/console"
+
+	"github.com/dustin/go-humanize"
+)
+
+type resizeCmd struct {
+	Disk string `arg:"" name:"disk" complete:"export" help:"A name that lunserve list shows, a device or an image."`
+	Size size   `arg:"" optional:"" help:"Grow the image to this size first. Without it, the disk gets the present size of the image."`
+}
+
+// Run resizes the disk in the process that serves it.
+func (c *resizeCmd) Run(con *console.Console) error {
+	_, found, err := find(con, []string{c.Disk})
+	if err != nil {
+		return err
+	}
+	before := found[0]
+	client, err := before.dial()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	after, err := client.Resize(before.Name, int64(c.Size))
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%s: %s, was %s\n", after.Name, humanize.IBytes(uint64(after.Size)), humanize.IBytes(uint64(before.Size)))
+	return nil
+}

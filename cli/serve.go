@@ -1,0 +1,99 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+
+	"github.com/lunserve/lunserve/hint"
+	"github.com/lunserve/lunserve/serve"
+	"github.com/lunserve/lunserve/serve/console"
+)
+
+type serveCmd struct {
+	Images     []string `arg:"" name:"image" complete:"image" help:"Disk images: files or block devices. Each becomes a LUN of one target."`
+	ReadOnly   bool     `short:"r" common:"" aliases:"readonly" help:"Refuse writes, and share the image with other readers." group:"image"`
+	Size       size     `common:"" placeholder:"SIZE" help:"Create the image with this size if it is missing. It is sparse. K, M, G and T are powers of 1024." group:"image"`
+	Removable  bool     `help:"Make the disk removable: initiators can eject and load the medium." group:"image"`
+	SectorSize int      `enum:"512,4096" default:"512" help:"Bytes in a logical block: ${enum}." group:"image"`
+
+	layerFlags  `embed:"" group:"image"`
+	imageFlags  `embed:"" group:"format"`
+	targetFlags `embed:"" group:"fabric"`
+	runFlags    `embed:"" group:"run"`
+	outputFlags `embed:"" group:"report"`
+}
+
+// Run serves the images.
+func (c *serveCmd) Run(ctx context.Context, con *console.Console) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	iscsi, err := c.iscsi(c.ReadOnly, con)
+	if err != nil {
+		return err
+	}
+	return serve.Run(ctx, serve.Options{
+		Images:     c.Images,
+		Open:       c.imageFlags.options(),
+		ReadOnly:   c.ReadOnly,
+		Size:       int64(c.Size),
+		SectorSize: c.SectorSize,
+		Removable:  c.Removable,
+
+		Snapshot:      c.Snapshot,
+		Overlay:       c.Overlay,
+		IgnoreDiscard: c.Discard == "ignore",
+		DetectZeroes:  zeroDetection[c.DetectZeroes],
+
+		Loopback: c.Loopback || iscsi == nil && !c.Vhost,
+		ISCSI:    iscsi,
+		Vhost:    c.Vhost,
+
+		Command:        c.command(),
+		Fork:           c.Fork,
+		PIDFile:        c.PIDFile,
+		ExitWithParent: c.ExitWithParent,
+
+		Quiet:         c.Quiet,
+		JSON:          c.JSON,
+		StatsInterval: c.Interval,
+		Trace:         c.Trace.On,
+		TraceFile:     c.Trace.File,
+	}, con)
+}
+
+// check refuses flags that contradict each other, and what cannot work.
+func (c *serveCmd) check() error {
+	command := len(c.command()) > 0
+	switch {
+	case command && c.Fork:
+		return misuse("--fork and a command exclude each other; put & after the command line instead")
+	case command && c.JSON:
+		return hint.Try(misuse("--json and a command would both write to standard output"), "lunserve", "list", "--json")
+	case c.Fork && c.ExitWithParent:
+		return misuse("--fork ends the parent process at once; leave out --exit-with-parent")
+	case c.Fork && c.JSON:
+		return misuse("--fork closes standard output; leave out --json")
+	case c.Fork && c.Trace.On && c.Trace.File == "":
+		return hint.Try(misuse("--fork closes standard error"), "--trace=FILE")
+	case c.Interval != 0 && (c.Interval < 0 || !c.JSON):
+		return misuse("--stats-interval is a time, such as 10s, and needs --json")
+	}
+	if err := c.layerFlags.check(c.Images, c.ReadOnly); err != nil {
+		return err
+	}
+	if os.Geteuid() != 0 {
+		return hint.Try(errors.New("must be root to make a disk"), sudo()...)
+	}
+	if c.Line != "" && len(c.Command) > 0 {
+		return misuse("--run and a command after --; give one of them")
+	}
+	if len(c.Command) > 0 { // find a typing error before a disk is made
+		if _, err := exec.LookPath(c.Command[0]); err != nil {
+			return serve.NotRunnable(err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,124 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"github.com/lunserve/lunserve/hint"
+	"github.com/lunserve/lunserve/serve"
+	"github.com/lunserve/lunserve/serve/console"
+	"github.com/lunserve/lunserve/serve/control"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/lunserve/lunserve/configfs"
+)
+
+// A servedDisk is a disk that a lunserve of this machine has made.
+type servedDisk struct {
+	control.Disk
+	kernel       configfs.Export
+	notAnswering bool // its process is there and does not answer
+}
+
+// dial connects to the process that serves the disk, unless that is known not to
+// answer.
+func (d *servedDisk) dial() (*control.Client, error) {
+	if d.notAnswering {
+		return nil, control.NotAnswering(d.PID)
+	}
+	return control.Dial(d.PID)
+}
+
+// servedDisks returns all disks of this machine, by name. The kernel knows of
+// each; the processes that answer add what they know.
+func servedDisks(con *console.Console) ([]servedDisk, error) {
+	if os.Geteuid() != 0 {
+		return nil, hint.Try(errors.New("must be root to see the disks"), sudo()...)
+	}
+	exports, err := configfs.Exports()
+	if err != nil {
+		return nil, err
+	}
+	var all []servedDisk
+	known := make(map[string]control.Disk)
+	silent := make(map[int]bool)
+	asked := make(map[int]bool)
+	for _, e := range exports {
+		if e.Alive && !asked[e.PID] {
+			asked[e.PID] = true
+			disks, err := disksOf(e.PID)
+			for _, d := range disks {
+				known[d.Name] = d
+			}
+			if errors.Is(err, control.ErrNotAnswering) {
+				silent[e.PID] = true
+				con.Warn(err)
+			}
+		}
+		d, ok := known[e.Name]
+		if !ok {
+			d = control.Disk{Name: e.Name, Image: e.Image, Size: e.Size, PID: e.PID, Dead: !e.Alive}
+			if len(e.Nodes) > 0 {
+				d.Device = e.Nodes[0]
+				d.Users = serve.LocalUsers(d.Device)
+			}
+		}
+		all = append(all, servedDisk{d, e, silent[e.PID]})
+	}
+	slices.SortFunc(all, func(a, b servedDisk) int { return strings.Compare(a.Name, b.Name) })
+	return all, nil
+}
+
+// disksOf asks a process for its disks.
+func disksOf(pid int) ([]control.Disk, error) {
+	c, err := control.Dial(pid)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	return c.Disks()
+}
+
+// matches reports whether a word on the command line means the disk.
+func (d *servedDisk) matches(what string) bool {
+	if slices.Contains([]string{d.Name, d.Device, strings.TrimPrefix(d.Device, "/dev/"), d.URI, d.WWPN}, what) {
+		return what != ""
+	}
+	if path, err := filepath.Abs(what); err == nil && path == d.Image {
+		return what != "" // even if it is gone
+	}
+	typed, err := os.Stat(what)
+	if err != nil {
+		return false
+	}
+	image, err := os.Stat(d.Image)
+	return err == nil && os.SameFile(typed, image)
+}
+
+// find returns the disks that the words mean, each once.
+func find(con *console.Console, words []string) (all, found []servedDisk, err error) {
+	if all, err = servedDisks(con); err != nil {
+		return nil, nil, err
+	}
+	for _, word := range words {
+		var names []string
+		for _, d := range all {
+			if d.matches(word) {
+				if !slices.ContainsFunc(found, func(f servedDisk) bool { return f.Name == d.Name }) {
+					found = append(found, d)
+				}
+				names = append(names, d.Name)
+			}
+		}
+		switch len(names) {
+		case 0:
+			return nil, nil, hint.Try(fmt.Errorf("%s: not served by lunserve", word), "lunserve", "list")
+		case 1:
+		default:
+			return nil, nil, fmt.Errorf("%s: may be any of %s; give one of these names", word, strings.Join(names, ", "))
+		}
+	}
+	return all, found, nil
+}

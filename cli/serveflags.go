@@ -1,0 +1,102 @@
+package cli
+
+import (
+	"errors"
+	"github.com/lunserve/lunserve/hint"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/lunserve/lunserve/serve"
+)
+
+// layerFlags say what is laid over an image.
+type layerFlags struct {
+	Snapshot     bool   `short:"s" common:"" aliases:"cow" help:"Write to a temporary file that is dropped at exit. This is the default for zstd and simg images."`
+	Overlay      string `common:"" placeholder:"FILE" complete:"file" help:"Keep writes in FILE (qcow2) for the next time. It is created if it does not exist."`
+	Discard      string `enum:"unmap,ignore" default:"unmap" help:"Offer UNMAP to initiators and give space back (unmap), or be fully provisioned (ignore)."`
+	DetectZeroes string `enum:"off,on,unmap" default:"off" help:"Turn written zeros into allocated zeros (on) or holes (unmap)."`
+}
+
+// zeroDetection has the values of --detect-zeroes.
+var zeroDetection = map[string]serve.ZeroDetection{"off": serve.WriteZeros, "on": serve.ZeroBlocks, "unmap": serve.UnmapZeros}
+
+// check refuses layers that contradict each other.
+func (f *layerFlags) check(images []string, readOnly bool) error {
+	switch {
+	case f.Snapshot && f.Overlay != "":
+		return misuse("--snapshot drops writes and --overlay keeps them; give one of them")
+	case f.Snapshot && readOnly:
+		return misuse("--read-only refuses the writes that --snapshot is for; give one of them")
+	case f.Overlay != "" && len(images) > 1:
+		return misuse("--overlay is for one image, not %d", len(images))
+	case f.DetectZeroes == "unmap" && f.Discard == "ignore":
+		return hint.Try(misuse("--detect-zeroes=unmap needs --discard=unmap"), "--detect-zeroes=on")
+	}
+	return nil
+}
+
+// targetFlags choose the fabrics.
+type targetFlags struct {
+	Loopback bool `help:"Make local disks, which is the default, and print their paths."`
+	ISCSI    bool `name:"iscsi" common:"" help:"Make an iSCSI target, and print a URL for each image."`
+	Vhost    bool `common:"" help:"Make a vhost-scsi target for VMs, and print its WWPN."`
+
+	iscsiFlags `group:"iscsi"`
+}
+
+// runFlags say what runs while the disks are there, and where.
+type runFlags struct {
+	Line           line     `name:"run" common:"" placeholder:"LINE" help:"Serve while a shell command runs, and exit with its status. Its environment has the disk as $$dev; so has a command after the images and --."`
+	Fork           bool     `common:"" help:"Go to the background when the disks can be used; exit 0."`
+	PIDFile        string   `name:"pid-file" placeholder:"FILE" complete:"file" help:"Write the process id to FILE when the disks can be used. It is removed at exit."`
+	ExitWithParent bool     `help:"Exit when the parent process does."`
+	Command        []string `kong:"-"`
+}
+
+// command returns the command to run, or nil.
+func (f *runFlags) command() []string {
+	if f.Line != "" {
+		return []string{"/bin/sh", "-c", string(f.Line)}
+	}
+	return f.Command
+}
+
+// A line is one of shell. An empty one is refused: it comes from an empty
+// variable, and without a command lunserve would serve on.
+type line string
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (l *line) UnmarshalText(text []byte) error {
+	if len(text) == 0 {
+		return errors.New("is empty; give a line of shell")
+	}
+	*l = line(text)
+	return nil
+}
+
+// outputFlags say what is printed.
+type outputFlags struct {
+	Quiet    bool          `short:"q" help:"Print only warnings and errors on standard error."`
+	JSON     bool          `help:"Print a JSON object a line on standard output: when the disks can be used, for each warning, and at the end."`
+	Interval time.Duration `name:"stats-interval" placeholder:"TIME" help:"With --json, print statistics that often, such as 10s."`
+	Trace    traceFlag     `common:"" placeholder:"FILE" complete:"file" help:"Print each SCSI command on standard error. With --trace=FILE it goes to FILE."`
+}
+
+// A traceFlag is --trace or --trace=FILE.
+type traceFlag struct {
+	On   bool
+	File string
+}
+
+// IsBool lets the flag stand without a value.
+func (*traceFlag) IsBool() bool { return true }
+
+// Decode implements [kong.MapperValue].
+func (f *traceFlag) Decode(ctx *kong.DecodeContext) error {
+	f.On = true
+	if ctx.Scan.Peek().Type == kong.FlagValueToken {
+		f.File = ctx.Scan.Pop().String()
+	}
+	return nil
+}

@@ -1,0 +1,116 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"github.com/lunserve/lunserve/hint"
+	"github.com/lunserve/lunserve/serve/console"
+	"github.com/lunserve/lunserve/serve/control"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"github.com/dustin/go-humanize"
+)
+
+type statsCmd struct {
+	Disks    []string      `arg:"" optional:"" name:"disk" complete:"export" help:"Names that lunserve list shows, devices or images. Without any, all."`
+	Interval time.Duration `short:"i" placeholder:"TIME" help:"Go on until ^C, and print a table that often, such as 5s."`
+	JSON     bool          `help:"Print an object a line, one for each disk."`
+}
+
+// Run measures the disks for a second, or again and again.
+func (c *statsCmd) Run(ctx context.Context, con *console.Console) error {
+	if c.Interval < 0 {
+		return misuse("--interval is a time, such as 5s, not %v", c.Interval)
+	}
+	all, found, err := find(con, c.Disks)
+	if err != nil {
+		return err
+	}
+	if len(c.Disks) == 0 {
+		found = all
+	}
+	named := len(c.Disks) > 0
+	clients := make(map[int]*control.Client)
+	for _, k := range found {
+		if clients[k.PID] != nil || k.notAnswering && !named {
+			continue // which was said
+		}
+		p, err := k.dial()
+		switch {
+		case k.Dead && named:
+			return hint.Try(fmt.Errorf("%s: its lunserve was killed", k.Name), "lunserve", "detach", k.Name)
+		case err != nil && named:
+			return fmt.Errorf("%s: %w", k.Name, err)
+		case err != nil:
+			continue // who cannot be asked, or has gone meanwhile
+		}
+		defer p.Close()
+		clients[k.PID] = p
+	}
+	measure(con, clients)
+	tick := time.NewTicker(cmp.Or(c.Interval, time.Second))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		states := measure(con, clients)
+		if err := c.print(found, states); err != nil || c.Interval == 0 || len(clients) == 0 {
+			return err
+		}
+	}
+}
+
+// measure asks all what they did since they were asked last. Those that do not
+// answer have gone, or are said not to answer, and are asked no more.
+func measure(con *console.Console, clients map[int]*control.Client) map[string]control.Disk {
+	all := make(map[string]control.Disk)
+	for pid, p := range clients {
+		disks, err := p.Measure()
+		if err != nil {
+			if errors.Is(err, control.ErrNotAnswering) {
+				con.Warn(err)
+			}
+			delete(clients, pid)
+			continue
+		}
+		for _, s := range disks {
+			all[s.Name] = s
+		}
+	}
+	return all
+}
+
+func (c *statsCmd) print(disks []servedDisk, states map[string]control.Disk) error {
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 1, ' ', tabwriter.AlignRight)
+	e := json.NewEncoder(os.Stdout)
+	if !c.JSON {
+		fmt.Fprintln(w, "READS/s\tREAD/s\tWRITES/s\tWRITTEN/s\tDEPTH\tP50\tP99\tCACHE\t NAME")
+	}
+	var errs []error
+	for _, k := range disks {
+		s, ok := states[k.Name]
+		if !ok {
+			continue // its lunserve is dead
+		}
+		if c.JSON {
+			errs = append(errs, e.Encode(s))
+			continue
+		}
+		r := s.Rates
+		hits := "-"
+		if r.Hits != nil {
+			hits = fmt.Sprintf("%.0f%%", 100**r.Hits)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t %s\n", console.Count(r.Reads), humanize.IBytes(uint64(r.ReadBytes)),
+			console.Count(r.Writes), humanize.IBytes(uint64(r.WrittenBytes)), console.Depth(r.Depth), console.Micros(r.P50), console.Micros(r.P99), hits, s.Name)
+	}
+	return errors.Join(append(errs, w.Flush())...)
+}

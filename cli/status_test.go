@@ -1,0 +1,38 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/lunserve/lunserve/hint"
+	"github.com/lunserve/lunserve/serve"
+	"github.com/lunserve/lunserve/serve/console"
+)
+
+// The console prints the error, so that it reaches the system's log in the
+// background.
+func TestErrorsDecideTheExitStatus(t *testing.T) {
+	for _, tt := range []struct {
+		err     error
+		status  int
+		printed string
+	}{
+		{nil, 0, ""},
+		{serve.ExitStatus(7), 7, ""},
+		{errors.Join(errors.New("a"), errors.New("b")), 1, "lunserve: a; also b\n"},
+		{misuse("no"), 2, "lunserve: no\n"},
+		{hint.Try(misuse("no"), "yes"), 2, "lunserve: no; try yes\n"},
+		{errors.Join(serve.NotRunnable(fmt.Errorf("x: %w", exec.ErrNotFound))), 127, "lunserve: x: executable file not found in $PATH\n"},
+		{serve.NotRunnable(errors.New("x")), 126, "lunserve: x\n"},
+	} {
+		var printed strings.Builder
+		c := console.New(&printed, "lunserve")
+		if status := status(tt.err, c); status != tt.status || printed.String() != tt.printed {
+			t.Errorf("status(%v) = %d, and %q is printed; want %d, %q", tt.err, status, printed.String(), tt.status, tt.printed)
+		}
+		c.Close()
+	}
+}

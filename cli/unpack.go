@@ -1,0 +1,46 @@
+package cli
+
+import (
+	"context"
+	"github.com/lunserve/lunserve/serve/console"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/lunserve/lunserve/backstores"
+)
+
+type unpackCmd struct {
+	In    string `arg:"" complete:"image" help:"The image to unpack, of any format that is served."`
+	Out   string `arg:"" complete:"file" help:"The raw image to make. Zeros take no space in it."`
+	Force bool   `short:"f" help:"Replace the file if it exists."`
+
+	imageFlags `embed:""`
+}
+
+// Run unpacks. The file appears when it is complete; all checksums that the
+// image has were right then.
+func (c *unpackCmd) Run(ctx context.Context, con *console.Console) (err error) {
+	b := con.NewBar()
+	defer b.Clear()
+	start := time.Now()
+	out, err := backstores.NewOutput(c.Out, c.Force, c.In)
+	if err != nil {
+		return err
+	}
+	defer closing(out, &err)
+	size, err := backstores.Unpack(c.In, out, c.shown(ctx, con, b))
+	if err == nil {
+		err = out.Truncate(size)
+	}
+	if err == nil {
+		err = out.Complete()
+	}
+	if err != nil {
+		return err
+	}
+	b.Clear()
+	d := time.Since(start)
+	con.Say("%s: %s in %v (%s/s)", c.Out, humanize.IBytes(uint64(size)), d.Round(time.Millisecond), rate(size, d))
+	return nil
+}

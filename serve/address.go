@@ -1,0 +1,55 @@
+package serve
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/lunserve/lunserve/configfs"
+)
+
+// An address is how initiators reach a disk. A field is empty if they cannot in
+// that way.
+type address struct {
+	node        string // such as /dev/sdb
+	portal, iqn string // of the iSCSI target
+	wwpn        string // of the vhost target
+	lun         int    // of every target
+}
+
+// and returns a with the fields that b has.
+func (a address) and(b address) address {
+	return address{cmp.Or(b.node, a.node), cmp.Or(b.portal, a.portal), cmp.Or(b.iqn, a.iqn), cmp.Or(b.wwpn, a.wwpn), b.lun}
+}
+
+// uri is the form of the address that libiscsi and QEMU take.
+func (a address) uri() string {
+	if a.iqn == "" {
+		return ""
+	}
+	return fmt.Sprintf("iscsi://%s/%s/%d", a.portal, a.iqn, a.lun)
+}
+
+// generic is the sg node.
+func (a address) generic() string {
+	if a.node == "" {
+		return ""
+	}
+	return configfs.Generic(a.node)
+}
+
+// lines are what standard output gets: all nodes, then all URIs, then the WWPN.
+func lines(disks []*disk) (all []string) {
+	for _, part := range []func(address) string{
+		func(a address) string { return a.node },
+		address.uri,
+		func(a address) string { return a.wwpn },
+	} {
+		for _, d := range disks {
+			if line := part(d.address); line != "" && !slices.Contains(all, line) {
+				all = append(all, line)
+			}
+		}
+	}
+	return all
+}

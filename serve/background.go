@@ -1,0 +1,84 @@
+package serve
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/serve/console"
+)
+
+// readyFD is the environment variable of a process in the background: the
+// descriptor of a pipe at whose other end the process in the foreground waits for
+// a byte.
+const readyFD = "LUNSERVE_READY_FD"
+
+// background returns that pipe, or nil if this is no process in the background.
+// No process that this one starts inherits it.
+func background() *os.File {
+	fd, err := strconv.Atoi(os.Getenv(readyFD))
+	if err != nil {
+		return nil
+	}
+	os.Unsetenv(readyFD)
+	unix.CloseOnExec(fd)
+	_ = os.WriteFile("/proc/self/comm", []byte("lunserve"), 0) // it was started as exe
+	return os.NewFile(uintptr(fd), "the pipe to the process in the foreground")
+}
+
+// fork starts this program again in a session of its own, passes signals on to
+// it, and returns when it has announced the disks or has ended.
+func fork(signals <-chan os.Signal) error {
+	ready, theirs, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Args[0] = os.Args[0]
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.Env = append(os.Environ(), readyFD+"=3")
+	cmd.ExtraFiles = []*os.File{theirs}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	err = errors.Join(cmd.Start(), theirs.Close())
+	if err != nil {
+		return errors.Join(err, ready.Close())
+	}
+	announced := make(chan bool)
+	go func() {
+		n, _ := ready.Read(make([]byte, 1))
+		announced <- n > 0
+	}()
+	for {
+		select {
+		case sig := <-signals:
+			_ = cmd.Process.Signal(sig) // if it has ended, the pipe says so
+		case ok := <-announced:
+			if err := ready.Close(); err != nil || ok {
+				return err
+			}
+			return exitStatus(cmd, cmd.Wait())
+		}
+	}
+}
+
+// release ends the wait of the process in the foreground, and of all readers of
+// this one's output. Messages go to the system's log from now on.
+func release(waiting *os.File, c *console.Console) error {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	c.UseSyslog("lunserve")
+	for std := range 3 {
+		if err := unix.Dup3(int(null.Fd()), std, 0); err != nil {
+			return err
+		}
+	}
+	_, err = waiting.Write([]byte{'\n'})
+	return errors.Join(err, waiting.Close(), os.Chdir("/"))
+}

@@ -1,0 +1,156 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A command runs while the disks are there. A nil one is none.
+type command struct {
+	cmd   *exec.Cmd
+	ended chan struct{} // closed when it has
+	err   error         // of cmd.Wait; set when ended is closed
+}
+
+// run starts the command with the disks in its environment. When the service ends
+// first, the command gets SIGTERM and, 5 s later, SIGKILL.
+func (s *service) run(args []string, down *undo) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), isOurs), environment(s.disks)...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 5 * time.Second
+	if err := cmd.Start(); err != nil {
+		cancel()
+		return NotRunnable(err) // such as a script whose interpreter does not exist
+	}
+	c := &command{cmd: cmd, ended: make(chan struct{})}
+	s.command = c
+	go func() {
+		defer close(c.ended)
+		c.err = cmd.Wait()
+	}()
+	down.push(func() error {
+		cancel()
+		<-c.ended
+		return nil
+	})
+	return nil
+}
+
+// A NotRunnableError is the error of a command that could not be started.
+type NotRunnableError struct{ error }
+
+// NotRunnable returns err as a [NotRunnableError].
+func NotRunnable(err error) error { return NotRunnableError{err} }
+
+// Unwrap returns the reason.
+func (e NotRunnableError) Unwrap() error { return e.error }
+
+// Status is the exit status that a shell has for it.
+func (e NotRunnableError) Status() ExitStatus {
+	if errors.Is(e.error, exec.ErrNotFound) {
+		return 127
+	}
+	return 126
+}
+
+// end is closed when the command has ended. Of no command it is never.
+func (c *command) end() <-chan struct{} {
+	if c == nil {
+		return nil
+	}
+	return c.ended
+}
+
+// status is the exit status of a command that has ended, by itself or with the
+// service; nil if it is 0 or there is no command.
+func (c *command) status() error {
+	if c == nil || errors.Is(c.err, context.Canceled) { // 0 after SIGTERM
+		return nil
+	}
+	return exitStatus(c.cmd, c.err)
+}
+
+// exitStatus is the status of a command as a shell has it. err is that of Wait.
+func exitStatus(cmd *exec.Cmd, err error) error {
+	if err == nil {
+		return nil
+	}
+	exit, ok := errors.AsType[*exec.ExitError](err)
+	if !ok {
+		return fmt.Errorf("%s: %w", strings.Join(cmd.Args, " "), err)
+	}
+	if ws := exit.Sys().(syscall.WaitStatus); ws.Signaled() {
+		return ExitStatus(128 + int(ws.Signal()))
+	}
+	return ExitStatus(exit.ExitCode())
+}
+
+// title names the command for a person.
+func (c *command) title() string {
+	return fmt.Sprintf("%s (pid %d)", filepath.Base(c.cmd.Path), c.cmd.Process.Pid)
+}
+
+// signal sends the command a signal. The terminal has sent ^C and ^\ to all of
+// its foreground process group: those would count twice.
+func (c *command) signal(sig os.Signal) {
+	if sig == os.Interrupt || sig == syscall.SIGQUIT {
+		if tty, err := os.Open("/dev/tty"); err == nil {
+			defer tty.Close()
+			if group, err := unix.IoctlGetInt(int(tty.Fd()), unix.TIOCGPGRP); err == nil && group == unix.Getpgrp() {
+				return
+			}
+		}
+	}
+	_ = c.cmd.Process.Signal(sig) // if it has ended, that shows elsewhere
+}
+
+// isOurs reports whether an environment variable is one that lunserve sets, and so
+// belongs to another lunserve that started this one; or the service manager's,
+// whom this process notifies.
+func isOurs(variable string) bool {
+	name, _, _ := strings.Cut(variable, "=")
+	base, n, numbered := strings.Cut(name, "_")
+	if _, err := strconv.ParseUint(n, 10, 0); numbered && err != nil {
+		base = name
+	}
+	return slices.Contains([]string{"dev", "sg", "lun", "iqn", "portal", "uri", "wwpn", "LUNSERVE_DEV", "NOTIFY_SOCKET"}, base)
+}
+
+// environment names the disks: dev_0, dev_1 and so on, and the first as dev, too.
+func environment(disks []*disk) (env []string) {
+	for i, d := range disks {
+		a := d.address
+		names := map[string]string{
+			"dev": a.node, "sg": a.generic(), "lun": fmt.Sprint(a.lun),
+			"iqn": a.iqn, "portal": a.portal, "uri": a.uri(), "wwpn": a.wwpn,
+		}
+		for name, value := range names {
+			if value == "" {
+				continue
+			}
+			env = append(env, fmt.Sprintf("%s_%d=%s", name, i, value))
+			if i == 0 {
+				env = append(env, name+"="+value)
+			}
+		}
+	}
+	if node := disks[0].address.node; node != "" {
+		env = append(env, "LUNSERVE_DEV="+node)
+	}
+	slices.Sort(env)
+	return env
+}

@@ -1,0 +1,56 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/lunserve/lunserve/serve/control"
+)
+
+// A fabric makes a target whose LUNs are the disks, in their order.
+type fabric interface {
+	// kind is the fabric's name, as configfs.Ready takes it.
+	kind() string
+
+	// check reports what is wrong before anything is made.
+	check() error
+
+	// up makes the target, pushes its removal, and returns the address of each
+	// disk. The rings are served from before up until the target is removed.
+	up(ctx context.Context, disks []*disk, down *undo) ([]address, error)
+
+	// users returns who uses the disk at this address through the fabric. It is
+	// safe for concurrent use once up has returned.
+	users(a address) []control.User
+}
+
+// fabrics returns those asked for, in the order of what standard output gets.
+func (s *service) newFabrics() (list []fabric) {
+	image := s.options.Images[0]
+	if s.options.Loopback {
+		list = append(list, &loopback{image: image})
+	}
+	if o := s.options.ISCSI; o != nil {
+		list = append(list, newISCSI(image, o, s.options.ReadOnly, s.console))
+	}
+	if s.options.Vhost {
+		list = append(list, &vhost{image: image, console: s.console})
+	}
+	return list
+}
+
+// maxSameImage bounds how many processes may serve one image at the same time.
+const maxSameImage = 100
+
+// firstFreeName calls try with 0, 1 and so on until the name that it makes of the
+// number is free: each process that serves the same image takes one.
+func firstFreeName(image string, try func(n int) error) error {
+	for n := range maxSameImage {
+		if err := try(n); !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	return fmt.Errorf("%s: too many lunserves serve this image", image)
+}

@@ -1,0 +1,114 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/hint"
+	"github.com/lunserve/lunserve/serve/control"
+)
+
+// An openedImage is an image, opened and locked, with what is laid over it.
+type openedImage struct {
+	path      string // as given
+	abs       string // absolute
+	created   bool   // by this start, which has not succeeded yet
+	blockSize int
+	format    string               // in words
+	writes    control.Writes       // where they go
+	overlay   string               // absolute path, or empty
+	base      backstores.Backstore // the image
+	store     backstores.Backstore // the disk's contents: base, or the topmost layer over it
+}
+
+// size is that of the disk in bytes, in whole blocks.
+func (i *openedImage) size() int64 { return wholeBlocks(i.store.Size(), i.blockSize) }
+
+func wholeBlocks(bytes int64, blockSize int) int64 {
+	return bytes / int64(blockSize) * int64(blockSize)
+}
+
+// openImage opens and locks an image, stacks the layers, and says what it is.
+func (s *service) openImage(ctx context.Context, path string, down *undo) (*openedImage, error) {
+	o := &s.options
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	img := &openedImage{path: path, abs: abs, blockSize: o.SectorSize}
+	if o.Size > 0 {
+		_, err := os.Stat(path)
+		img.created = errors.Is(err, fs.ErrNotExist)
+	}
+	bar := s.console.NewBar()
+	defer bar.Clear()
+	open := o.Open
+	open.ReadOnly, open.Create = o.ReadOnly || o.redirectsWrites(), o.Size
+	open.Notice = func(line string) { s.console.Say("%s", line) }
+	open.Progress = func(done, total int64, what string) error {
+		if ctx.Err() != nil {
+			return fmt.Errorf("%s: interrupted", what)
+		}
+		bar.Show(done, total, what)
+		return nil
+	}
+	if img.base, err = openBase(ctx, path, open); err != nil {
+		return nil, err
+	}
+	img.store, img.format = img.base, backstores.Describe(img.base)
+	down.push(func() error {
+		err := errors.Join(backstores.Flush(img.store), img.store.Close())
+		if img.created {
+			err = errors.Join(err, os.Remove(path))
+		}
+		return err
+	})
+	words, err := img.stack(o)
+	if err != nil {
+		return nil, err
+	}
+	whole := wholeBlocks(img.base.Size(), img.blockSize)
+	if whole == 0 {
+		return nil, hint.Try(fmt.Errorf("%s: less than one block of %d bytes", path, img.blockSize), "truncate", "-s", "1M", path)
+	}
+	bar.Clear()
+	s.console.Say("%s: %s, %s, %s", path, img.format, humanize.IBytes(uint64(whole)), words)
+	if rest := img.base.Size() - whole; rest > 0 {
+		s.console.Say("%s: the last %d bytes are not part of the disk: they fill no block of %d", path, rest, img.blockSize)
+	}
+	return img, nil
+}
+
+// openBase is [backstores.Open] until ctx is done. What takes long ends then by
+// itself. What storage does not answer cannot be called off: it is left behind,
+// and ends with the process.
+func openBase(ctx context.Context, path string, o backstores.Options) (backstores.Backstore, error) {
+	type opened struct {
+		store backstores.Backstore
+		err   error
+	}
+	done := make(chan opened, 1)
+	go func() {
+		store, err := backstores.Open(path, o)
+		done <- opened{store, err}
+	}()
+	select {
+	case x := <-done:
+		return x.store, x.err
+	case <-ctx.Done():
+	}
+	select {
+	case x := <-done:
+		return x.store, x.err
+	case <-time.After(time.Second):
+		return nil, fmt.Errorf("%s: interrupted; its storage does not answer", path)
+	}
+}

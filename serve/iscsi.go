@@ -1,0 +1,111 @@
+package serve
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/lunserve/lunserve/configfs"
+	"github.com/lunserve/lunserve/serve/console"
+	"github.com/lunserve/lunserve/serve/control"
+)
+
+// iscsi makes an iSCSI target.
+type iscsi struct {
+	image   string // the first, which names the target
+	named   bool   // by the user
+	spec    configfs.ISCSISpec
+	target  *configfs.ISCSI
+	console *console.Console
+}
+
+func newISCSI(image string, o *ISCSI, readOnly bool, c *console.Console) *iscsi {
+	return &iscsi{image: image, named: o.IQN != "", console: c, spec: configfs.ISCSISpec{
+		IQN: o.IQN, Portals: o.Portals, CHAP: o.CHAP, Allow: o.Allow, ReadOnly: readOnly,
+	}}
+}
+
+func (f *iscsi) kind() string { return "iscsi" }
+
+// check decides the target's name as well.
+func (f *iscsi) check() error {
+	if f.named {
+		return f.spec.Check()
+	}
+	return firstFreeName(f.image, func(n int) (err error) {
+		if f.spec.IQN, err = configfs.IQN(f.image, fmt.Sprint("target ", n)); err != nil {
+			return err
+		}
+		return f.spec.Check()
+	})
+}
+
+func (f *iscsi) up(_ context.Context, disks []*disk, down *undo) (all []address, err error) {
+	if f.target, err = configfs.NewISCSI(f.spec); err != nil {
+		return nil, err
+	}
+	down.push(f.target.Close)
+	portal := f.spec.Portals[0]
+	if portal.Addr().IsUnspecified() {
+		portal = reachable(portal)
+	}
+	for n, d := range disks {
+		if err := f.target.AddLUN(n, d.device.kernel); err != nil {
+			return nil, err
+		}
+		all = append(all, address{portal: portal.String(), iqn: f.spec.IQN, lun: n})
+	}
+	if err := f.target.Enable(); err != nil {
+		return nil, err
+	}
+	if len(f.spec.Portals) > 1 {
+		var portals []string
+		for _, p := range f.spec.Portals {
+			portals = append(portals, p.String())
+		}
+		f.console.Say("%s: at %s", f.spec.IQN, strings.Join(portals, ", "))
+	}
+	return all, nil
+}
+
+func (f *iscsi) users(address) (all []control.User) {
+	for _, name := range f.target.Initiators() {
+		all = append(all, control.User{Kind: control.Initiator, Where: name})
+	}
+	return all
+}
+
+// nexuses takes the TCP connections for I_T nexuses: a session has one, unless
+// its initiator asks for more. Where they cannot be seen, the nexuses are taken
+// to remain.
+func (f *iscsi) nexuses() (remain func() bool) {
+	then, err := configfs.Connections(f.spec.Portals)
+	return func() bool {
+		now, err2 := configfs.Connections(f.spec.Portals)
+		return err != nil || err2 != nil ||
+			slices.ContainsFunc(then, func(c netip.AddrPort) bool { return slices.Contains(now, c) })
+	}
+}
+
+// reachable returns where other machines reach a portal that listens at all
+// addresses: the first global unicast address of this machine or, without one,
+// the loopback address.
+func reachable(p netip.AddrPort) netip.AddrPort {
+	addrs, _ := net.InterfaceAddrs()
+	for _, a := range addrs {
+		n, ok := a.(*net.IPNet)
+		if !ok {
+			continue
+		}
+		if ip, ok := netip.AddrFromSlice(n.IP); ok && ip.Unmap().IsGlobalUnicast() && ip.Unmap().Is4() == p.Addr().Is4() {
+			return netip.AddrPortFrom(ip.Unmap(), p.Port())
+		}
+	}
+	if p.Addr().Is4() {
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), p.Port())
+	}
+	return netip.AddrPortFrom(netip.IPv6Loopback(), p.Port())
+}

@@ -1,0 +1,56 @@
+package serve
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/serve/control"
+)
+
+// stack lays over the image what the options ask for, and says in words where
+// writes go. If it fails, the image stays open.
+func (i *openedImage) stack(o *Options) (words string, err error) {
+	_, writable := i.base.(io.WriterAt)
+	switch {
+	case o.Overlay != "":
+		if i.overlay, err = filepath.Abs(o.Overlay); err != nil {
+			return "", err
+		}
+		store, kept, err := backstores.OpenOverlay(o.Overlay, i.base, i.path, o.ReadOnly)
+		if err != nil {
+			return "", err
+		}
+		i.store, i.writes = store, control.Overlay
+		words = fmt.Sprintf("writes are kept in %s, where %s are", o.Overlay, humanize.IBytes(uint64(kept)))
+		if o.ReadOnly {
+			i.writes = control.Refused
+			words = fmt.Sprintf("read-only, with %s of writes from %s", humanize.IBytes(uint64(kept)), o.Overlay)
+		}
+	case o.ReadOnly:
+		i.writes, words = control.Refused, "read-only"
+	case o.Snapshot || !writable:
+		store, err := backstores.Snapshot(i.base, o.Open.TempDir)
+		if err != nil {
+			return "", err
+		}
+		i.store, i.writes = store, control.Temporary
+		words = fmt.Sprintf("writes are temporary, in %s, and dropped at exit", o.Open.TempDir)
+	default:
+		i.writes, words = control.InPlace, "writable"
+	}
+	format := o.Open.Format
+	if format == backstores.Auto && i.store == i.base {
+		format = backstores.RawFormat(i.base)
+	}
+	if o.IgnoreDiscard || format == backstores.Raw {
+		i.store = backstores.FullyProvisioned(i.store)
+	}
+	if o.DetectZeroes != WriteZeros {
+		i.store = backstores.DetectZeroes(i.store, o.DetectZeroes == UnmapZeros)
+	}
+	return words, nil
+}

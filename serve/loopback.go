@@ -1,0 +1,43 @@
+package serve
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/lunserve/lunserve/configfs"
+	"github.com/lunserve/lunserve/serve/control"
+)
+
+// loopback makes disks of this machine.
+type loopback struct {
+	image string // the first, which names the target
+}
+
+func (f *loopback) kind() string { return "loopback" }
+
+func (f *loopback) check() error { return nil }
+
+func (f *loopback) up(ctx context.Context, disks []*disk, down *undo) (all []address, err error) {
+	var target *configfs.Loopback
+	err = firstFreeName(f.image, func(n int) error {
+		wwn, err := configfs.WWN(f.image, fmt.Sprint("target ", n))
+		if err == nil {
+			target, err = configfs.NewLoopback(wwn)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	down.push(target.Close)
+	for n, d := range disks {
+		node, err := target.AddLUN(ctx, n, d.device.kernel)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, address{node: node, lun: n})
+	}
+	return all, nil
+}
+
+func (f *loopback) users(a address) []control.User { return LocalUsers(a.node) }

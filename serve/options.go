@@ -1,0 +1,60 @@
+package serve
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/configfs"
+)
+
+// Options say what to serve, and how. The command line has checked them against
+// each other.
+type Options struct {
+	Images     []string // paths; each is a LUN, in this order
+	Open       backstores.Options
+	ReadOnly   bool
+	Size       int64 // bytes of an image that does not exist and is to be created; 0: it must exist
+	SectorSize int   // bytes in a logical block, 512 or 4096
+	Removable  bool
+
+	Snapshot      bool   // writes go to a temporary file
+	Overlay       string // writes go to this file; empty: they do not
+	IgnoreDiscard bool   // the disks are fully provisioned
+	DetectZeroes  ZeroDetection
+
+	Loopback bool // disks of this machine
+	ISCSI    *ISCSI
+	Vhost    bool
+
+	Command        []string // runs while the disks are there; nil: none
+	Fork           bool     // go to the background when the disks can be used
+	PIDFile        string
+	ExitWithParent bool
+
+	Quiet         bool
+	JSON          bool          // events on standard output in place of paths
+	StatsInterval time.Duration // of stats events; 0: none
+	Trace         bool          // a line for each command
+	TraceFile     string        // gets the trace; empty: standard error
+}
+
+// ISCSI are the options of the iSCSI target.
+type ISCSI struct {
+	IQN     string // empty: derived from the image
+	Portals []netip.AddrPort
+	CHAP    *configfs.CHAP // nil: no authentication
+	Allow   []string       // initiator names; empty: all
+}
+
+// ZeroDetection is what is done with blocks of zeros that are written.
+type ZeroDetection int
+
+const (
+	WriteZeros ZeroDetection = iota // written like others
+	ZeroBlocks                      // written as zeros that keep their space
+	UnmapZeros                      // unmapped
+)
+
+// redirectsWrites reports whether the images themselves are not written.
+func (o *Options) redirectsWrites() bool { return o.Snapshot || o.Overlay != "" }

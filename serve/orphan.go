@@ -1,0 +1,32 @@
+package serve
+
+import (
+	"errors"
+	"os"
+
+	"github.com/lunserve/lunserve/serve/control"
+)
+
+// parentEnd returns a channel that is closed when the process that started this
+// one ends.
+//
+// PR_SET_PDEATHSIG will not do: it goes by the thread that started this process,
+// which may end long before its own process.
+func parentEnd(down *undo) (<-chan struct{}, error) {
+	pid := os.Getppid()
+	if pid == 1 {
+		return nil, errors.New("--exit-with-parent: the parent process has ended already, or is init")
+	}
+	ended, stop, err := control.ProcessEnd(pid)
+	if err != nil {
+		return nil, err
+	}
+	down.push(stop)
+	if os.Getppid() != pid {
+		// It has just ended, and another process may have its id.
+		now := make(chan struct{})
+		close(now)
+		return now, nil
+	}
+	return ended, nil
+}

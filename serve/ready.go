@@ -1,0 +1,126 @@
+package serve
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/lunserve/lunserve/serve/console"
+	"github.com/lunserve/lunserve/serve/control"
+)
+
+// ready announces that the disks can be used, starts the command, and lets the
+// process go to the background if one waits for that.
+func (s *service) ready(waiting *os.File, down *undo) ending {
+	s.started = time.Now()
+	for _, d := range s.disks {
+		d.started = s.started
+	}
+	s.listen(down)
+	if err := s.announce(down); err != nil {
+		return failure(err)
+	}
+	for _, d := range s.disks {
+		d.image.created = false // it is the user's now
+	}
+	if len(s.options.Command) > 0 {
+		if err := s.run(s.options.Command, down); err != nil {
+			return failure(err)
+		}
+	}
+	if waiting != nil {
+		if err := release(waiting, s.console); err != nil {
+			return failure(err)
+		}
+	}
+	s.startReports(down) // to a terminal only if it is still ours
+	return ending{}
+}
+
+// listen makes the control socket. The disks are of use without.
+func (s *service) listen(down *undo) {
+	unreachable := func(err error) {
+		s.console.Warn(fmt.Errorf("lunserve list, stats, resize and detach do not reach this process: %w", err))
+	}
+	server, err := control.Listen(os.Getpid(), host{s}, unreachable)
+	if err != nil {
+		unreachable(err)
+		return
+	}
+	down.push(server.Close)
+}
+
+// announce writes the pid file, notifies the service manager, and prints the
+// addresses of the disks: on standard output, unless a command writes to that.
+func (s *service) announce(down *undo) error {
+	if name := s.options.PIDFile; name != "" {
+		if err := s.writePIDFile(name); err != nil {
+			return err
+		}
+	}
+	if err := notify("READY=1"); err != nil {
+		s.console.Warn(err) // the manager may have gone; the disks are there
+	} else {
+		down.push(func() error { return notify("STOPPING=1") })
+	}
+	switch {
+	case len(s.options.Command) > 0:
+		for _, line := range lines(s.disks) {
+			s.console.Say("%s", line)
+		}
+		return nil
+	case s.options.JSON:
+		return s.events.emit(event{Event: "ready", Disks: s.states()})
+	}
+	stdout := console.NewWriter(os.Stdout)
+	for _, line := range lines(s.disks) {
+		if _, err := fmt.Fprintln(stdout, line); err != nil {
+			return errors.Join(err, stdout.Close())
+		}
+	}
+	return stdout.Close()
+}
+
+// writePIDFile writes the process id to a file, which removePIDFile removes.
+func (s *service) writePIDFile(name string) error {
+	path, err := filepath.Abs(name)
+	if err == nil {
+		err = os.WriteFile(path, fmt.Appendln(nil, os.Getpid()), 0o644)
+	}
+	if err == nil {
+		s.pidFile = path
+	}
+	return err
+}
+
+// removePIDFile removes the pid file. It goes last: scripts take that for the end.
+func (s *service) removePIDFile() error {
+	if s.pidFile == "" {
+		return nil
+	}
+	if err := os.Remove(s.pidFile); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// notify notifies the service manager, if one has started this process; see
+// sd_notify(3).
+func notify(state string) error {
+	name := os.Getenv("NOTIFY_SOCKET")
+	if name == "" {
+		return nil
+	}
+	c, err := net.Dial("unixgram", name)
+	if err != nil {
+		return fmt.Errorf("$NOTIFY_SOCKET: %w", err)
+	}
+	defer c.Close()
+	_, err = io.WriteString(c, state)
+	return err
+}

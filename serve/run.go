@@ -1,0 +1,132 @@
+package serve
+
+import (
+	"context"
+	"errors"
+
+	"github.com/lunserve/lunserve/configfs"
+	"github.com/lunserve/lunserve/hint"
+	"github.com/lunserve/lunserve/serve/console"
+)
+
+// Run brings the disks up, waits for the end, and takes them down. It returns
+// when nothing of them is left, with an [ExitStatus] if that of the command is to
+// be that of the process. ctx ends a start; later a signal ends the service.
+func Run(ctx context.Context, o Options, c *console.Console) error {
+	s := newService(o, c)
+	defer s.ignoreSignals()
+	waiting := background()
+	if o.Fork && waiting == nil {
+		return fork(s.stopSignals)
+	}
+	c.SetQuiet(o.Quiet)
+	c.OnWarning(func(text string) { _ = s.events.emit(event{Event: "warning", Message: text}) })
+
+	var down undo
+	defer down.run() // in a panic as well
+	down.push(s.removePIDFile)
+	end := s.start(ctx, &down)
+	if end.cause == goesOn {
+		end = s.ready(waiting, &down)
+	}
+	if end.cause == goesOn {
+		end = s.wait()
+	}
+	end.add(runUninterruptible(s.console, s.stopSignals, down.run))
+	s.warnOfRest()
+	last := event{Event: "exit"}
+	if !s.started.IsZero() {
+		s.summarize()
+		last.Disks = s.states()
+	}
+	if end.err != nil {
+		last.Error = hint.Text(end.err)
+	}
+	end.add(s.events.emit(last))
+	end.add(s.events.close())
+	return end.result(s.command, c)
+}
+
+// start makes the disks.
+func (s *service) start(ctx context.Context, down *undo) ending {
+	return failure(s.bringUp(ctx, down))
+}
+
+func (s *service) bringUp(ctx context.Context, down *undo) (err error) {
+	if s.options.ExitWithParent {
+		if s.parentEnd, err = parentEnd(down); err != nil {
+			return err
+		}
+	}
+	// Images first: they are the likeliest to be wrong, and a typing error must
+	// not touch the kernel.
+	for lun, path := range s.options.Images {
+		img, err := s.openImage(ctx, path, down)
+		if err != nil {
+			return err
+		}
+		s.disks = append(s.disks, &disk{lun: lun, image: img})
+	}
+	s.fabrics = s.newFabrics()
+	var kinds []string
+	for _, f := range s.fabrics {
+		kinds = append(kinds, f.kind())
+	}
+	if err := configfs.Ready(kinds...); err != nil {
+		return err
+	}
+	for _, f := range s.fabrics {
+		if err := f.check(); err != nil {
+			return err
+		}
+	}
+	if s.options.Trace {
+		if err := s.trace(down); err != nil {
+			return err
+		}
+	}
+	s.ringErrs = make(chan error, len(s.disks))
+	for _, d := range s.disks {
+		if err := s.attach(ctx, d, down); err != nil {
+			return err
+		}
+	}
+	return s.connect(ctx, down)
+}
+
+// connect makes the targets, and the disks LUNs of each.
+func (s *service) connect(ctx context.Context, down *undo) (err error) {
+	// A SANITIZE in the background would keep a target from going.
+	closeUnits := func() error {
+		for _, d := range s.disks {
+			d.device.unit.Close()
+		}
+		return nil
+	}
+	defer func() {
+		if err != nil {
+			closeUnits()
+		}
+	}()
+	for _, f := range s.fabrics {
+		addresses, err := f.up(ctx, s.disks, down)
+		if err != nil {
+			return errors.Join(err, pending(s.ringErrs))
+		}
+		for i, d := range s.disks {
+			d.address = d.address.and(addresses[i])
+		}
+	}
+	down.push(closeUnits)
+	return nil
+}
+
+// pending is the error of a ring that has failed, if any has.
+func pending(ringErrs <-chan error) error {
+	select {
+	case err := <-ringErrs:
+		return err
+	default:
+		return nil
+	}
+}

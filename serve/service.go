@@ -1,0 +1,214 @@
+package serve
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/lunserve/lunserve/hint"
+	"github.com/lunserve/lunserve/serve/console"
+)
+
+// A service is disks that can be used, and what may end that.
+type service struct {
+	options Options
+	console *console.Console
+	events  *eventLog
+	disks   []*disk
+	fabrics []fabric
+	command *command  // nil if there is none
+	started time.Time // since when the disks can be used
+
+	stopSignals chan os.Signal
+	userSignals chan os.Signal // apart, so that many of them do not push out a stop
+	hangup      hangup
+	ringErrs    chan error
+	imageErrs   chan error
+	droppedErrs atomic.Int64    // errors of images that did not fit
+	parentEnd   <-chan struct{} // nil unless --exit-with-parent
+	detachments chan detachment
+	sample      sample
+	pidFile     string // the absolute path of PIDFile, once it is written
+}
+
+// newService returns a service that gets the process's signals until
+// ignoreSignals.
+func newService(o Options, c *console.Console) *service {
+	s := &service{
+		options:     o,
+		console:     c,
+		events:      newEventLog(o.JSON),
+		stopSignals: make(chan os.Signal, 2),
+		userSignals: make(chan os.Signal, 2),
+		imageErrs:   make(chan error, 64),
+		detachments: make(chan detachment),
+		hangup:      newHangup(),
+	}
+	s.heedSignals()
+	return s
+}
+
+// wait serves until something ends the service.
+func (s *service) wait() ending {
+	defer s.sample.stop()
+	asked := false // ^C was answered by the users
+	for {
+		var end ending
+		select {
+		case err := <-s.ringErrs:
+			return failure(err)
+		case err := <-s.imageErrs:
+			s.console.Warn(err)
+		case <-s.command.end():
+			end = s.stop(commandEnded)
+		case <-s.parentEnd:
+			end = s.stop(requested)
+		case <-s.sample.due:
+			s.console.Print("%s", statusLine(s.title(), s.sample.read(), 1000))
+		case d := <-s.detachments:
+			end = s.detach(d)
+		case sig := <-s.userSignals:
+			end = s.userSignal(sig)
+		case sig := <-s.stopSignals:
+			end = s.stopSignal(sig, &asked)
+		}
+		if end.cause != goesOn {
+			return end
+		}
+	}
+}
+
+// stop ends the service even if disks are in use, and the ending names their
+// users.
+func (s *service) stop(why cause) ending {
+	if users := s.users(); users != "" {
+		return ending{why, fmt.Errorf("%s: removed anyway", users)}
+	}
+	return ending{cause: why}
+}
+
+// stopSignal handles a signal that asks for the end. It goes to the command if
+// there is one. The first ^C does not remove disks in use.
+func (s *service) stopSignal(sig os.Signal, asked *bool) ending {
+	if s.command != nil {
+		s.command.signal(sig)
+		return ending{}
+	}
+	if sig == os.Interrupt && !*asked {
+		if users := s.users(); users != "" {
+			*asked = true
+			s.console.Print("%s; ^C again to remove it anyway", users)
+			return ending{}
+		}
+	}
+	return s.stop(requested)
+}
+
+// userSignal handles SIGUSR1, which asks what the disks do, and SIGHUP: the end
+// if the terminal has gone, otherwise a look at the sizes of the images.
+func (s *service) userSignal(sig os.Signal) ending {
+	switch {
+	case sig == syscall.SIGUSR1:
+		s.sample.start(s.disks)
+	case s.command != nil:
+		s.command.signal(sig)
+	case s.hangup.happened():
+		return s.stop(requested)
+	default:
+		s.resize()
+	}
+	return ending{}
+}
+
+// detach answers lunserve detach. A command is asked to end first.
+func (s *service) detach(d detachment) ending {
+	if users := s.users(); users != "" && !d.force {
+		d.answer <- detached{err: errInUse(users)}
+		return ending{}
+	}
+	if s.command == nil || d.force {
+		d.answer <- detached{}
+		return s.stop(requested)
+	}
+	s.command.signal(syscall.SIGTERM)
+	d.answer <- detached{waitsFor: s.command.title()}
+	return ending{}
+}
+
+// report takes an error of an image from a goroutine that executes commands, and
+// never makes that wait: standard error may be a stopped terminal.
+func (s *service) report(err error) {
+	select {
+	case s.imageErrs <- err:
+	default:
+		s.droppedErrs.Add(1)
+	}
+}
+
+// warnOfRest prints the errors that wait did not. No command is executed any
+// more.
+func (s *service) warnOfRest() {
+	for len(s.imageErrs) > 0 {
+		s.console.Warn(<-s.imageErrs)
+	}
+	if n := s.droppedErrs.Load(); n > 0 {
+		s.console.Warn(fmt.Errorf("%d more errors like these", n))
+	}
+}
+
+// resize gives each disk the present size of its image, and says so.
+func (s *service) resize() {
+	for i, d := range s.disks {
+		before, after, err := d.resize(0)
+		switch {
+		case err != nil:
+			s.console.Warn(err)
+		case after == before:
+			s.console.Say("%s: still %s", d.title(), humanize.IBytes(uint64(after)))
+		default:
+			s.console.Say("%s: now %s, was %s", d.title(), humanize.IBytes(uint64(after)), humanize.IBytes(uint64(before)))
+		}
+		if after < before {
+			for _, user := range sentences(s.statesWithUsers()[i]) {
+				s.console.Warn(fmt.Errorf("%s, and its data after the first %s bytes is gone", user, humanize.Comma(after)))
+			}
+		}
+	}
+}
+
+// title is short: it stands at the start of the status line.
+func (s *service) title() string {
+	if len(s.disks) != 1 {
+		return fmt.Sprintf("%d disks", len(s.disks))
+	}
+	d := s.disks[0]
+	if d.address.node != "" {
+		return d.address.node
+	}
+	return filepath.Base(d.image.path)
+}
+
+// summarize says what the disks have done. They are gone by then.
+func (s *service) summarize() {
+	took := time.Since(s.started).Round(time.Millisecond)
+	if took > 10*time.Second {
+		took = took.Round(time.Second)
+	}
+	for _, d := range s.disks {
+		n := d.device.unit.Stats()
+		s.console.Say("%s removed; %s reads (%s), %s writes (%s) in %v", d.title(),
+			humanize.Comma(int64(n.Reads)), humanize.IBytes(n.ReadBytes),
+			humanize.Comma(int64(n.Writes)), humanize.IBytes(n.WrittenBytes), took)
+	}
+}
+
+// errInUse refuses to detach disks in use.
+func errInUse(users string) error {
+	return hint.With(errors.New(users), hint.Command{Words: []string{"--force"}, Purpose: "to remove it anyway"})
+}

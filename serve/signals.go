@@ -1,0 +1,50 @@
+package serve
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// StopSignals returns the signals that end a start. SIGQUIT is one, unlike in
+// other Go programs: ^\ must not leave a disk without its server. (SIGABRT still
+// dumps the goroutines.) SIGHUP is none if the process was started with it
+// ignored, as by nohup.
+func StopSignals() []os.Signal {
+	all := []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT}
+	if !signal.Ignored(syscall.SIGHUP) {
+		all = append(all, syscall.SIGHUP)
+	}
+	return all
+}
+
+// heedSignals sends the signals to the service.
+func (s *service) heedSignals() {
+	signal.Notify(s.stopSignals, os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT)
+	signal.Notify(s.userSignals, syscall.SIGHUP, syscall.SIGUSR1)
+}
+
+func (s *service) ignoreSignals() {
+	signal.Stop(s.stopSignals)
+	signal.Stop(s.userSignals)
+}
+
+// A hangup reports whether a SIGHUP came because the terminal has gone. It is
+// true if the process ends with its terminal: it had one, and SIGHUP was not
+// ignored, when it started.
+type hangup bool
+
+// newHangup must be called before SIGHUP is heeded.
+func newHangup() hangup { return hangup(!signal.Ignored(syscall.SIGHUP) && hasTerminal()) }
+
+// happened reports whether the terminal has gone: the kernel takes it away from
+// its processes. Otherwise somebody has sent the signal.
+func (h hangup) happened() bool { return bool(h) && !hasTerminal() }
+
+func hasTerminal() bool {
+	f, err := os.OpenFile("/dev/tty", os.O_RDONLY|syscall.O_NOCTTY|syscall.O_NONBLOCK, 0)
+	if err == nil {
+		f.Close()
+	}
+	return err == nil
+}

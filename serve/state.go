@@ -1,0 +1,44 @@
+package serve
+
+import (
+	"os"
+
+	"github.com/lunserve/lunserve/serve/control"
+)
+
+// state returns the disk as other programs see it, without its users.
+func (d *disk) state() control.Disk {
+	return control.Disk{
+		Name:      d.device.kernel.Name(),
+		Image:     d.image.abs,
+		Format:    d.image.format,
+		Writes:    d.image.writes,
+		Overlay:   d.image.overlay,
+		Size:      d.device.unit.Size(),
+		BlockSize: d.image.blockSize,
+		Device:    d.address.node,
+		URI:       d.address.uri(),
+		WWPN:      d.address.wwpn,
+		PID:       os.Getpid(),
+		Started:   d.started,
+		Done:      control.Stats(d.device.unit.Stats()),
+	}
+}
+
+// statesWithUsers returns the disks with their users.
+func (s *service) statesWithUsers() []control.Disk {
+	all := s.states()
+	for i, d := range s.disks {
+		all[i].Users = s.usersOf(d)
+	}
+	return all
+}
+
+// states returns the disks without their users, whom to find takes a look at
+// all processes.
+func (s *service) states() (all []control.Disk) {
+	for _, d := range s.disks {
+		all = append(all, d.state())
+	}
+	return all
+}

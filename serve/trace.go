@@ -1,0 +1,86 @@
+package serve
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lunserve/lunserve/serve/console"
+	"github.com/lunserve/lunserve/tcmu/scsi"
+)
+
+// A tracer writes a line for each command. Goroutines that execute commands do
+// not wait for it: a trace that is not read must not stop a disk. Lines that do
+// not fit into the queue are counted.
+type tracer struct {
+	to      io.Writer
+	start   time.Time
+	many    bool // disks
+	lines   chan string
+	dropped atomic.Uint64
+	writing sync.WaitGroup
+}
+
+// trace traces the commands of all disks.
+func (s *service) trace(down *undo) error {
+	t := &tracer{to: s.console, start: time.Now(), many: len(s.disks) > 1, lines: make(chan string, 4096)}
+	if name := s.options.TraceFile; name != "" {
+		file, err := os.Create(name)
+		if err != nil {
+			return err
+		}
+		w := console.NewWriter(file)
+		down.push(func() error { return errors.Join(w.Close(), file.Close()) })
+		t.to = w
+	}
+	down.push(func() error {
+		close(t.lines)
+		t.writing.Wait()
+		if n := t.dropped.Load(); n > 0 {
+			s.console.Warn(fmt.Errorf("the trace lacks %d commands, which could not be written fast enough", n))
+		}
+		return nil
+	})
+	t.writing.Go(t.write)
+	for _, d := range s.disks {
+		d.watch.trace = func(cdb []byte, data [][]byte, status byte, sense []byte, took time.Duration) {
+			t.add(d, cdb, data, status, sense, took)
+		}
+	}
+	return nil
+}
+
+// add queues the line of a command: the seconds since the start, how long it took,
+// its LUN if there are several, its name, its fields, and its status.
+func (t *tracer) add(d *disk, cdb []byte, data [][]byte, status byte, sense []byte, took time.Duration) {
+	lun := ""
+	if t.many {
+		lun = fmt.Sprintf("LUN %d  ", d.lun)
+	}
+	name, fields := d.device.unit.Describe(cdb, data)
+	line := fmt.Sprintf("%11.6f %7.0f µs  %s%-21s %-28s  %s\n", time.Since(t.start).Seconds(), micros(took), lun,
+		name, fields, scsi.Outcome(status, sense))
+	select {
+	case t.lines <- line:
+	default:
+		t.dropped.Add(1)
+	}
+}
+
+// write writes lines together if they come fast: a console.Writer hands text to
+// another goroutine, which takes as long as to write three lines.
+func (t *tracer) write() {
+	for line := range t.lines {
+		text, n := []byte(line), uint64(1)
+		for ; len(t.lines) > 0 && len(text) < 4096; n++ {
+			text = append(text, <-t.lines...)
+		}
+		if _, err := t.to.Write(text); err != nil {
+			t.dropped.Add(n)
+		}
+	}
+}

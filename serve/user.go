@@ -1,0 +1,99 @@
+package serve
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lunserve/lunserve/configfs"
+	"github.com/lunserve/lunserve/serve/control"
+)
+
+// LocalUsers returns who uses a disk of this machine by its node, such as
+// /dev/sdb. An empty node has no users.
+func LocalUsers(node string) (all []control.User) {
+	if node == "" {
+		return nil
+	}
+	for _, u := range configfs.InUse(node) {
+		all = append(all, parseUser(u.How))
+	}
+	return all
+}
+
+func parseUser(how string) (u control.User) {
+	before, process, _ := strings.Cut(how, " for ")
+	switch {
+	case strings.HasPrefix(how, "opened by "):
+		u.Kind, process = control.Process, strings.TrimPrefix(how, "opened by ")
+	case strings.HasPrefix(how, "part of "):
+		u.Kind, u.Where = control.Holder, strings.TrimPrefix(how, "part of ")
+	case strings.HasPrefix(how, "mounted on "):
+		u.Kind, u.Where = control.Mount, strings.TrimPrefix(before, "mounted on ")
+	default:
+		u.Kind = control.Swap
+	}
+	if i := strings.LastIndex(process, " (pid "); i > 0 {
+		u.Command = process[:i]
+		fmt.Sscanf(process[i:], " (pid %d)", &u.PID)
+	}
+	return u
+}
+
+// leaveTime is how long users that may be about to leave are given.
+const leaveTime = 2 * time.Second
+
+// users says who uses the disks, or nothing. It gives those that may be about to
+// leave some time.
+func (s *service) users() string {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(leaveTime); ; <-tick.C {
+		disks := s.statesWithUsers()
+		used, stays := false, false
+		for _, d := range disks {
+			used = used || len(d.Users) > 0
+			stays = stays || slices.ContainsFunc(d.Users, func(u control.User) bool { return !u.MayLeave() })
+		}
+		if !used || stays || time.Now().After(end) {
+			return strings.Join(sentences(disks...), ", ")
+		}
+	}
+}
+
+// usersOf returns who uses a disk, through all fabrics.
+func (s *service) usersOf(d *disk) (all []control.User) {
+	for _, f := range s.fabrics {
+		all = append(all, f.users(d.address)...)
+	}
+	return all
+}
+
+// sentences names the users of disks, each once: the users of a target reach all
+// of its disks.
+func sentences(disks ...control.Disk) (all []string) {
+	for _, d := range disks {
+		for _, text := range d.Sentences() {
+			if !slices.Contains(all, text) {
+				all = append(all, text)
+			}
+		}
+	}
+	return all
+}
+
+// nexuses notes the I_T nexuses of all fabrics. remain reports, at any later time,
+// whether one of them is still there. A fabric that cannot see its nexuses has
+// one for as long as its target.
+func (s *service) nexuses() (remain func() bool) {
+	var each []func() bool
+	for _, f := range s.fabrics {
+		n, ok := f.(interface{ nexuses() (remain func() bool) })
+		if !ok {
+			return func() bool { return true }
+		}
+		each = append(each, n.nexuses())
+	}
+	return func() bool { return slices.ContainsFunc(each, func(remain func() bool) bool { return remain() }) }
+}

@@ -1,0 +1,52 @@
+package serve
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/lunserve/lunserve/configfs"
+	"github.com/lunserve/lunserve/serve/console"
+	"github.com/lunserve/lunserve/serve/control"
+)
+
+// vhost makes a target for virtual machines. One WWPN stands for all of its LUNs.
+type vhost struct {
+	image   string // the first, which names the target
+	target  *configfs.Vhost
+	console *console.Console
+}
+
+func (f *vhost) kind() string { return "vhost" }
+
+func (f *vhost) check() error { return nil }
+
+func (f *vhost) up(_ context.Context, disks []*disk, down *undo) (all []address, err error) {
+	var wwn string
+	err = firstFreeName(f.image, func(n int) (err error) {
+		if wwn, err = configfs.WWN(f.image, fmt.Sprint("vhost ", n)); err == nil {
+			f.target, err = configfs.NewVhost(wwn)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	down.push(f.target.Close)
+	for n, d := range disks {
+		if err := f.target.AddLUN(n, d.device.kernel); err != nil {
+			return nil, err
+		}
+		all = append(all, address{wwpn: wwn, lun: n})
+	}
+	f.console.Say("for QEMU: -device vhost-scsi-pci,wwpn=%s", wwn)
+	return all, nil
+}
+
+func (f *vhost) users(address) (all []control.User) {
+	for _, machine := range f.target.Machines() {
+		u := parseUser("opened by " + machine)
+		u.Kind = control.VM
+		all = append(all, u)
+	}
+	return all
+}

@@ -1,0 +1,45 @@
+package serve
+
+import (
+	"sync"
+	"time"
+
+	"github.com/lunserve/lunserve/tcmu"
+)
+
+// A watch observes the commands of a disk while a measurement or a trace wants
+// that. Otherwise the ring does not even read the clock.
+type watch struct {
+	meter tcmu.Meter
+	trace func(cdb []byte, data [][]byte, status byte, sense []byte, took time.Duration) // nil: no trace
+
+	mu      sync.Mutex
+	ring    *tcmu.Device
+	readers int // measurements
+}
+
+// attach sets the ring, whose commands a trace observes from the start.
+func (w *watch) attach(ring *tcmu.Device) {
+	w.ring = ring
+	w.want(0)
+}
+
+// want adds n measurements, or removes -n.
+func (w *watch) want(n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.readers += n
+	if w.readers > 0 || w.trace != nil {
+		w.ring.SetWatcher(w)
+	} else {
+		w.ring.SetWatcher(nil)
+	}
+}
+
+// Watch implements [tcmu.Watcher].
+func (w *watch) Watch(cdb []byte, data [][]byte, status byte, _ int, sense []byte, took time.Duration) {
+	w.meter.Add(took)
+	if w.trace != nil {
+		w.trace(cdb, data, status, sense, took)
+	}
+}
