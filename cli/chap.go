@@ -3,13 +3,13 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"github.com/lunserve/lunserve/hint"
 	"io"
 	"io/fs"
 	"os"
 	"strings"
 
 	"github.com/lunserve/lunserve/configfs"
+	"github.com/lunserve/lunserve/hint"
 )
 
 // readCHAP reads the file of --chap-file: two or four lines, each of which is a

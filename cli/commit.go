@@ -2,9 +2,9 @@ package cli
 
 import (
 	"context"
-	"github.com/lunserve/lunserve/serve/console"
 
 	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/serve/console"
 )
 
 type commitCmd struct {
@@ -16,7 +16,7 @@ type commitCmd struct {
 	imageFlags `embed:""`
 }
 
-// Run merges. What is interrupted goes on when the same command is given again.
+// Run merges. The same command resumes an interrupted merge.
 func (c *commitCmd) Run(ctx context.Context, con *console.Console) error {
 	b := con.NewBar()
 	defer b.Clear()
@@ -26,13 +26,13 @@ func (c *commitCmd) Run(ctx context.Context, con *console.Console) error {
 			return err
 		}
 		b.Clear()
-		con.Say("%s: holds what was in %s and its base, which are as they were", c.Output, c.Overlay)
+		con.Say("%s: made of %s and its base, which are unchanged", c.Output, c.Overlay)
 		return nil
 	}
 	if err := m.Commit(c.Overlay); err != nil {
 		return err
 	}
 	b.Clear()
-	con.Say("%s: is in its base and removed", c.Overlay)
+	con.Say("%s: merged into its base and removed", c.Overlay)
 	return nil
 }

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/lunserve/lunserve/serve"
-	"github.com/lunserve/lunserve/serve/console"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/lunserve/lunserve/hint"
+	"github.com/lunserve/lunserve/serve"
+	"github.com/lunserve/lunserve/serve/console"
 	"github.com/lunserve/lunserve/serve/control"
 )
 

@@ -3,14 +3,14 @@ package cli
 import (
 	"context"
 	"fmt"
-	"github.com/lunserve/lunserve/hint"
-	"github.com/lunserve/lunserve/serve/console"
 	"strings"
 
 	"github.com/dustin/go-humanize"
 
 	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/configfs"
+	"github.com/lunserve/lunserve/hint"
+	"github.com/lunserve/lunserve/serve/console"
 )
 
 type doctorCmd struct {

@@ -1,13 +1,14 @@
 package cli
 
 import (
-	"github.com/lunserve/lunserve/serve/console"
 	"io"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/lunserve/lunserve/serve/console"
 )
 
 // help returns the help text that these arguments ask for.

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/lunserve/lunserve/serve/console"
 
 	"github.com/dustin/go-humanize"
 
 	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/serve/console"
 )
 
 type infoCmd struct {
@@ -18,19 +18,19 @@ type infoCmd struct {
 	imageFlags `embed:""`
 }
 
-// An about is what info tells of an image.
-type about struct {
+// An imageInfo is what info prints of an image.
+type imageInfo struct {
 	Path string `json:"path"`
 	backstores.Facts
-	Ratio    float64  `json:"ratio,omitempty"` // size to stored
-	Holes    int64    `json:"holes"`           // bytes known to be zeros that take no space
+	Ratio    float64  `json:"ratio,omitempty"` // Size to Stored
+	Holes    int64    `json:"holes"`           // bytes of zeros that take no space
 	Contents []volume `json:"contents,omitempty"`
 }
 
-// Run tells of all images, those that cannot be read too.
+// Run describes all images, even if some cannot be read.
 func (c *infoCmd) Run(ctx context.Context, con *console.Console) error {
 	var fails []error
-	all := []*about{}
+	all := []*imageInfo{}
 	for _, path := range c.Images {
 		a, err := c.look(ctx, con, path)
 		if err != nil {
@@ -49,14 +49,14 @@ func (c *infoCmd) Run(ctx context.Context, con *console.Console) error {
 	return errors.Join(fails...)
 }
 
-func (c *infoCmd) look(ctx context.Context, con *console.Console, path string) (*about, error) {
+func (c *infoCmd) look(ctx context.Context, con *console.Console, path string) (*imageInfo, error) {
 	b := con.NewBar()
 	defer b.Clear()
 	facts, store, err := backstores.Inspect(path, c.shown(ctx, con, b))
 	if err != nil {
 		return nil, err
 	}
-	a := &about{Path: path, Facts: facts}
+	a := &imageInfo{Path: path, Facts: facts}
 	if facts.Size > 0 && facts.Stored > 0 {
 		a.Ratio = float64(facts.Size) / float64(facts.Stored)
 	}
@@ -78,8 +78,8 @@ func (c *infoCmd) look(ctx context.Context, con *console.Console, path string) (
 	return a, errors.Join(err, store.Close())
 }
 
-// print prints a for people.
-func (a *about) print(more bool) {
+// print prints a for people; more adds the blank line after another.
+func (a *imageInfo) print(more bool) {
 	if more {
 		fmt.Println()
 	}
@@ -91,7 +91,7 @@ func (a *about) print(more bool) {
 	if a.Size > 0 {
 		row("size", "%s (%s bytes)", humanize.IBytes(uint64(a.Size)), humanize.Comma(a.Size))
 	} else {
-		row("size", "not known before it is decompressed")
+		row("size", "unknown until it is decompressed")
 	}
 	if a.Ratio > 0 {
 		row("stored", "%s (ratio %.2f)", humanize.IBytes(uint64(a.Stored)), a.Ratio)
@@ -108,11 +108,11 @@ func (a *about) print(more bool) {
 		if a.Checksums {
 			sums = ", with checksums"
 		}
-		row("random access", "cheap, by %s%s", a.Index, sums)
+		row("random access", "yes, by %s%s", a.Index, sums)
 	case a.Frames == 1:
-		row("random access", "none: it is unpacked to a temporary file first")
+		row("random access", "no: serving it decompresses all of it to a temporary file first")
 	default:
-		row("random access", "after decompressing it once")
+		row("random access", "after all of it was decompressed once, to make an index")
 	}
 	for i, v := range a.Contents {
 		name := ""

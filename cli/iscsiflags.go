@@ -2,9 +2,9 @@ package cli
 
 import (
 	"fmt"
-	"github.com/lunserve/lunserve/hint"
 	"net/netip"
 
+	"github.com/lunserve/lunserve/hint"
 	"github.com/lunserve/lunserve/serve"
 	"github.com/lunserve/lunserve/serve/console"
 )

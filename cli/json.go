@@ -5,7 +5,7 @@ import (
 	"os"
 )
 
-// printJSON prints a value that is all there is to tell, for people to read, too.
+// printJSON prints one value, indented.
 func printJSON(v any) error {
 	e := json.NewEncoder(os.Stdout)
 	e.SetIndent("", "  ")

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"github.com/lunserve/lunserve/serve/console"
 	"io"
 	"os"
 	"strings"
@@ -13,6 +12,8 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+
+	"github.com/lunserve/lunserve/serve/console"
 )
 
 type listCmd struct {
@@ -20,7 +21,7 @@ type listCmd struct {
 	Names bool `help:"Print the names alone."`
 }
 
-// Run lists the disks of all lunserves.
+// Run lists the disks of all lunserve processes.
 func (c *listCmd) Run(con *console.Console) error {
 	all, err := servedDisks(con)
 	if err != nil {
@@ -46,8 +47,8 @@ func (c *listCmd) Run(con *console.Console) error {
 	return table(all)
 }
 
-// table prints a row for each disk and, below it, what may be long: the image,
-// by what else the disk is used, and who uses it.
+// table prints a row for each disk and, below it, what may be long: the image, the
+// URL and WWPN, and the users.
 func table(all []servedDisk) error {
 	if len(all) == 0 {
 		return nil
@@ -77,7 +78,7 @@ func table(all []servedDisk) error {
 	return err
 }
 
-// process is the process id; a killed one's says so.
+// process is the process id, marked if that process was killed.
 func (k *servedDisk) process() string {
 	if k.Dead {
 		return fmt.Sprintf("%d (dead)", k.PID)

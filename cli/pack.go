@@ -4,8 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"github.com/lunserve/lunserve/hint"
-	"github.com/lunserve/lunserve/serve/console"
 	"io"
 	"path/filepath"
 	"strings"
@@ -16,11 +14,13 @@ import (
 
 	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/backstores/seekable"
+	"github.com/lunserve/lunserve/hint"
+	"github.com/lunserve/lunserve/serve/console"
 )
 
-// The default of --frame-size is the smallest frame with which an image is packed
-// at 0.8 of the speed of zstd -T0, and to 0.95 of its ratio, 2.81 here. A small
-// read where nothing is cached pays for that; who has many gives a smaller frame.
+// The default of --frame-size is the smallest frame that packs at 0.8 of the speed
+// of zstd -T0 and to 0.95 of its ratio, 2.81 here. Small reads that miss the cache
+// pay for it; a workload of those wants a smaller frame.
 // 1.5 GiB of the files of /usr, level 3, 2 CPUs of a busy AMD EPYC virtual
 // machine, November 2026, medians of 4 in turn (go run ./e2e/packbench -frames
 // measures the same, once):
@@ -31,8 +31,8 @@ import (
 //	  1 MiB  2.71    5.24 s    0.98 ms
 //	  2 MiB  2.74    4.80 s    1.91 ms
 //
-// Others chose 128 KiB (crosvm) and 2 MiB (zeekstd). A better level does not do
-// instead: "better" gains 2 % and takes half as long again.
+// Others chose 128 KiB (crosvm) and 2 MiB (zeekstd). A better level is no
+// substitute: "better" gains 2 % and takes half as long again.
 type packCmd struct {
 	In        string `arg:"" complete:"image" help:"The image to pack: a file of any format that is served, or a block device."`
 	Out       string `arg:"" optional:"" complete:"file" help:"The file to make. Without it, the name of the image and .zst."`
@@ -72,7 +72,7 @@ func (c *packCmd) Run(ctx context.Context, con *console.Console) (err error) {
 	}
 	defer closing(in, &err)
 
-	w := bufio.NewWriterSize(file, 64<<10) // holes are a few bytes; what is larger than this is not copied
+	w := bufio.NewWriterSize(file, 64<<10) // joins frames of holes, a few bytes each; larger ones bypass the buffer
 	packed, err := seekable.Pack(w, in, in.Size(), seekable.PackOptions{
 		Level:     zstd.EncoderLevelFromZstd(level),
 		FrameSize: int64(c.FrameSize),

@@ -2,8 +2,8 @@ package cli
 
 import "github.com/lunserve/lunserve/hint"
 
-// A packLevel is a level as zstd's command line has it, -1 to -19. On ours -19
-// is flag -1 and flag -9.
+// A packLevel is a compression level. It may be given as to zstd, -1 to -19: -19 is
+// parsed as the flags -1 and -9.
 type packLevel struct {
 	Level int `default:"3" placeholder:"N" help:"How hard to compress, 1 to 19 as for zstd, also as -1 to -19. There are four ways: 1-2, 3-5, 6-9, 10-19."`
 

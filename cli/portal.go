@@ -2,9 +2,10 @@ package cli
 
 import (
 	"fmt"
-	"github.com/lunserve/lunserve/hint"
 	"net/netip"
 	"strings"
+
+	"github.com/lunserve/lunserve/hint"
 )
 
 // A portal is an address and a port on the command line. Host names are refused:

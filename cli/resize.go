@@ -2,9 +2,10 @@ package cli
 
 import (
 	"fmt"
-	"github.com/lunserve/lunserve/serve/console"
 
 	"github.com/dustin/go-humanize"
+
+	"github.com/lunserve/lunserve/serve/console"
 )
 
 type resizeCmd struct {

@@ -3,16 +3,16 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"github.com/lunserve/lunserve/hint"
-	"github.com/lunserve/lunserve/serve"
-	"github.com/lunserve/lunserve/serve/console"
-	"github.com/lunserve/lunserve/serve/control"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/lunserve/lunserve/configfs"
+	"github.com/lunserve/lunserve/hint"
+	"github.com/lunserve/lunserve/serve"
+	"github.com/lunserve/lunserve/serve/console"
+	"github.com/lunserve/lunserve/serve/control"
 )
 
 // A servedDisk is a disk that a lunserve of this machine has made.

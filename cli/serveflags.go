@@ -2,11 +2,11 @@ package cli
 
 import (
 	"errors"
-	"github.com/lunserve/lunserve/hint"
 	"time"
 
 	"github.com/alecthomas/kong"
 
+	"github.com/lunserve/lunserve/hint"
 	"github.com/lunserve/lunserve/serve"
 )
 

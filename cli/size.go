@@ -2,11 +2,12 @@ package cli
 
 import (
 	"fmt"
-	"github.com/lunserve/lunserve/hint"
 	"math"
 	"strings"
 
 	"github.com/dustin/go-humanize"
+
+	"github.com/lunserve/lunserve/hint"
 )
 
 // A size is a number of bytes on the command line. 10G, 10GB and 10GiB are the

@@ -6,14 +6,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"github.com/lunserve/lunserve/hint"
-	"github.com/lunserve/lunserve/serve/console"
-	"github.com/lunserve/lunserve/serve/control"
 	"os"
 	"text/tabwriter"
 	"time"
 
 	"github.com/dustin/go-humanize"
+
+	"github.com/lunserve/lunserve/hint"
+	"github.com/lunserve/lunserve/serve/console"
+	"github.com/lunserve/lunserve/serve/control"
 )
 
 type statsCmd struct {
@@ -22,7 +23,7 @@ type statsCmd struct {
 	JSON     bool          `help:"Print an object a line, one for each disk."`
 }
 
-// Run measures the disks for a second, or again and again.
+// Run measures the disks for a second, or periodically.
 func (c *statsCmd) Run(ctx context.Context, con *console.Console) error {
 	if c.Interval < 0 {
 		return misuse("--interval is a time, such as 5s, not %v", c.Interval)
@@ -38,7 +39,7 @@ func (c *statsCmd) Run(ctx context.Context, con *console.Console) error {
 	clients := make(map[int]*control.Client)
 	for _, k := range found {
 		if clients[k.PID] != nil || k.notAnswering && !named {
-			continue // which was said
+			continue // servedDisks has warned
 		}
 		p, err := k.dial()
 		switch {
@@ -47,7 +48,7 @@ func (c *statsCmd) Run(ctx context.Context, con *console.Console) error {
 		case err != nil && named:
 			return fmt.Errorf("%s: %w", k.Name, err)
 		case err != nil:
-			continue // who cannot be asked, or has gone meanwhile
+			continue // it has ended meanwhile
 		}
 		defer p.Close()
 		clients[k.PID] = p
@@ -68,8 +69,9 @@ func (c *statsCmd) Run(ctx context.Context, con *console.Console) error {
 	}
 }
 
-// measure asks all what they did since they were asked last. Those that do not
-// answer have gone, or are said not to answer, and are asked no more.
+// measure returns what all disks did since the last call, by name. It removes
+// clients that do not answer: their processes have ended, or are stopped, of which
+// it warns.
 func measure(con *console.Console, clients map[int]*control.Client) map[string]control.Disk {
 	all := make(map[string]control.Disk)
 	for pid, p := range clients {

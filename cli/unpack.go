@@ -2,12 +2,12 @@ package cli
 
 import (
 	"context"
-	"github.com/lunserve/lunserve/serve/console"
 	"time"
 
 	"github.com/dustin/go-humanize"
 
 	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/serve/console"
 )
 
 type unpackCmd struct {
@@ -18,8 +18,7 @@ type unpackCmd struct {
 	imageFlags `embed:""`
 }
 
-// Run unpacks. The file appears when it is complete; all checksums that the
-// image has were right then.
+// Run unpacks. The file appears when it is complete.
 func (c *unpackCmd) Run(ctx context.Context, con *console.Console) (err error) {
 	b := con.NewBar()
 	defer b.Clear()

@@ -3,7 +3,6 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"github.com/lunserve/lunserve/hint"
 	"io/fs"
 	"os"
 	"reflect"
@@ -11,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/lunserve/lunserve/hint"
 )
 
 // A usageError is the error of a command line that makes no sense.

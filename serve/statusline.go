@@ -2,10 +2,11 @@ package serve
 
 import (
 	"fmt"
-	"github.com/lunserve/lunserve/serve/console"
-	"github.com/lunserve/lunserve/serve/control"
 
 	"github.com/dustin/go-humanize"
+
+	"github.com/lunserve/lunserve/serve/console"
+	"github.com/lunserve/lunserve/serve/control"
 )
 
 // statusLine shows the rates of disks on one line of at most width columns:

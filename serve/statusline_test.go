@@ -1,9 +1,10 @@
 package serve
 
 import (
-	"github.com/lunserve/lunserve/serve/control"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/lunserve/lunserve/serve/control"
 )
 
 func TestStatusLineFitsTheTerminal(t *testing.T) {
