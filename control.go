@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/lunserve/lunserve/configfs"
 )
 
 // socketDir has a socket for each lunserve that serves, named after its process
@@ -54,7 +56,7 @@ func newControl(s *service, down *undo) (*control, error) {
 	if err := os.MkdirAll(socketDir, 0o700); err != nil {
 		return nil, err
 	}
-	path := socket(os.Getpid())
+	path := socket(configfs.Self())
 	_ = os.Remove(path) // of one that was killed and had this number
 	listener, err := net.Listen("unix", path)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lunserve/lunserve/backstores/inuse"
 	"github.com/lunserve/lunserve/configfs"
 )
 
@@ -125,7 +126,8 @@ func (f *iscsi) up(_ context.Context, exports []*export, down *undo) (err error)
 
 func (f *iscsi) users(*export) (all []user) {
 	for _, name := range f.target.Initiators() {
-		all = append(all, user{f.spec.IQN + " is used by " + name, true})
+		u := inuse.User{Kind: inuse.Initiator, Where: name}
+		all = append(all, user{f.spec.IQN + " is " + u.String(), u.Transient()})
 	}
 	return all
 }

@@ -42,8 +42,9 @@ func TestScripts(t *testing.T) {
 func TestArrows(t *testing.T) {
 	const module = "github.com/lunserve/lunserve"
 	allowed := map[string][]string{
-		"":                      {"/backstores", "/backstores/seekable", "/configfs", "/tcmu", "/tcmu/scsi", "/completions"},
-		"/backstores":           {"/backstores/seekable"},
+		"":                      {"/backstores", "/backstores/inuse", "/backstores/seekable", "/configfs", "/tcmu", "/tcmu/scsi", "/completions"},
+		"/backstores":           {"/backstores/inuse", "/backstores/seekable"},
+		"/configfs":             {"/backstores/inuse"},
 		"/tcmu/scsi":            {"/backstores"},
 		"/backstores/storetest": {"/backstores"},
 		"/e2e/packbench":        {"/backstores"},

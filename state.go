@@ -1,9 +1,9 @@
 package main
 
 import (
-	"os"
 	"time"
 
+	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/tcmu/scsi"
 )
 
@@ -39,7 +39,7 @@ func (x *export) state() state {
 		Device:    x.node,
 		URI:       x.uri(),
 		WWPN:      x.wwpn,
-		PID:       os.Getpid(),
+		PID:       configfs.Self(),
 		Started:   x.started,
 		Done:      x.disk.Stats(),
 	}

@@ -3,7 +3,7 @@ package main
 import (
 	"slices"
 
-	"github.com/lunserve/lunserve/configfs"
+	"github.com/lunserve/lunserve/backstores/inuse"
 )
 
 // A user is one that a disk has just now.
@@ -23,8 +23,8 @@ func usersHere(node string) (all []user) {
 	if node == "" {
 		return nil
 	}
-	for _, u := range configfs.InUse(node) {
-		all = append(all, user{node + " is " + u.How, u.Open})
+	for _, u := range inuse.Of(node) {
+		all = append(all, user{node + " is " + u.String(), u.Transient()})
 	}
 	return all
 }

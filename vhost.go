@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/lunserve/lunserve/backstores/inuse"
 	"github.com/lunserve/lunserve/configfs"
 )
 
@@ -41,8 +42,9 @@ func (f *vhost) up(_ context.Context, exports []*export, down *undo) error {
 }
 
 func (f *vhost) users(*export) (all []user) {
-	for _, machine := range f.target.Machines() {
-		all = append(all, user{f.wwn + " is used by " + machine, true})
+	for _, p := range f.target.Machines() {
+		u := inuse.User{Kind: inuse.VM, PID: p.PID, Command: p.Command}
+		all = append(all, user{f.wwn + " is " + u.String(), u.Transient()})
 	}
 	return all
 }

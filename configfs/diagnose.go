@@ -138,10 +138,8 @@ func (m machine) isUdev() Finding {
 // isRunner looks for tcmu-runner, of which lunserve is independent.
 func (m machine) isRunner() Finding {
 	f := Finding{About: "tcmu-runner", Is: "does not run, nor need it"}
-	for _, pid := range m.processes() {
-		if comm, _ := attribute(m.proc, pid, "comm"); comm == "tcmu-runner" {
-			f.Is = fmt.Sprintf(`runs (pid %s) and leaves lunserve's disks alone; for each the kernel logs "could not find device"`, pid)
-		}
+	for _, p := range m.uses().Named("tcmu-runner") {
+		f.Is = fmt.Sprintf(`runs (pid %d) and leaves lunserve's disks alone; for each the kernel logs "could not find device"`, p.PID)
 	}
 	return f
 }

@@ -132,8 +132,7 @@ func (m machine) flush(disk string) error {
 		return nil // it never appeared
 	}
 	var errs []error
-	for _, dev := range m.users(filepath.Base(disk)) {
-		path := filepath.Join(m.dev, dev.name)
+	for _, path := range m.uses().Stack(disk) {
 		done := m.busy.begin("flush " + path)
 		err := flush(path)
 		done()

@@ -80,6 +80,14 @@ func (k *kernel) file(name, text string) {
 	}
 }
 
+func (k *kernel) symlink(to, name string) {
+	name = filepath.Join(k.root, name)
+	os.MkdirAll(filepath.Dir(name), 0o755)
+	if err := os.Symlink(filepath.Join(k.root, to), name); err != nil {
+		panic(err)
+	}
+}
+
 // process shows a process that was started then, with lines of its status.
 func (k *kernel) process(pid, started int, status string) {
 	k.file(fmt.Sprintf("proc/%d/stat", pid), fmt.Sprintf("%d (odd) name) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 %d 20", pid, started))

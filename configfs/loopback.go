@@ -147,7 +147,7 @@ func (m machine) uncache(scsi string) error {
 	return nil
 }
 
-// Close takes the disks away from under whoever uses them ([InUse] tells) and
+// Close takes the disks away from under whoever uses them ([inuse.Of] names them) and
 // then the target. What was written to a disk is flushed to its ring first; the
 // kernel would drop it. A second Close does nothing.
 //

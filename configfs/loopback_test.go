@@ -450,7 +450,11 @@ func TestDeadDiskIsNotFlushed(t *testing.T) {
 
 func TestFlushReachesAllThatIsMadeOfTheDisk(t *testing.T) {
 	k := newKernel(t)
-	k.sysBlock("sdb", "8:16")
+	for _, name := range []string{"sdb1", "sdb2"} {
+		k.file("sys/devices/sdb/"+name+"/partition", "")
+		k.symlink("sys/devices/sdb/"+name, "sys/class/block/"+name)
+	}
+	k.symlink("sys/devices/sdb", "sys/class/block/sdb")
 	k.file("dev/sdb", "")
 	k.file("dev/sdb1", "")
 	if err := k.flush(k.dev + "/sdb"); err != nil {

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/backstores/inuse"
 )
 
 // A machine is where the kernel shows itself and what can be asked of it. The
@@ -80,6 +82,9 @@ func group(path string) int {
 	}
 	return int(st.Gid)
 }
+
+// uses finds the users of disks on the machine.
+func (m machine) uses() inuse.View { return inuse.View{Proc: m.proc, Sys: m.sys, Dev: m.dev} }
 
 // configfs is where it is mounted. The folder is there if the kernel has it.
 func (m machine) configfs() string { return filepath.Join(m.sys, "kernel/config") }

@@ -16,15 +16,13 @@ type process struct {
 	started uint64 // as /proc/PID/stat has it; 0 is not known
 }
 
-// self is this one, by the id that those have for it who see the same /proc: in
-// a container that can be another than its own.
+// Self returns this process's id as proc shows it, which in a container may
+// differ from that of os.Getpid. Everything that other processes compare or look
+// up uses it: the owner mark of targets, the alias of devices, [Export.PID].
+func Self() int { return here.self().pid }
+
 func (m machine) self() process {
-	pid := os.Getpid()
-	if link, err := os.Readlink(filepath.Join(m.proc, "self")); err == nil {
-		if n, err := strconv.Atoi(link); err == nil {
-			pid = n
-		}
-	}
+	pid := m.uses().Self()
 	return process{pid, m.started(pid)}
 }
 

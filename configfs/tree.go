@@ -81,7 +81,7 @@ func (t *tree) share(name, child string) {
 // the one thing that the kernel keeps there and has no use for itself.
 func (t *tree) sign(name string) {
 	if t.err == nil {
-		t.err = t.op("chown", name, func(path string) error { return t.setGroup(path, os.Getpid()) })
+		t.err = t.op("chown", name, func(path string) error { return t.setGroup(path, t.self().pid) })
 	}
 }
 

@@ -6,9 +6,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/backstores/inuse"
 )
 
 // A Vhost is a target whose initiators are virtual machines: QEMU, told the
@@ -47,26 +50,17 @@ func (v *Vhost) AddLUN(n int, dev *Device) error {
 	return v.tree.err
 }
 
-// Machines are the processes that run a machine with the disks, such as
-// "qemu-system-x86 (pid 812)".
-func (v *Vhost) Machines() []string { return v.tree.vhosts(v.wwn) }
+// Machines returns the processes of the virtual machines that use the target:
+// those that have /dev/vhost-scsi open and its WWN on their command line. The
+// kernel does not show which process has which target.
+func (v *Vhost) Machines() []inuse.Process { return v.tree.machines(v.wwn) }
 
-// vhosts are those that have the kernel's door to such targets open, and were
-// told of this one: the kernel does not show who has which.
-func (m machine) vhosts(wwn string) (who []string) {
-	door := filepath.Join(m.dev, "vhost-scsi")
-	for _, pid := range m.processes() {
-		opened := slices.ContainsFunc(m.glob(m.proc, pid, "fd/*"), func(fd string) bool {
-			to, _ := os.Readlink(fd)
-			return to == door
-		})
-		told, _ := os.ReadFile(filepath.Join(m.proc, pid, "cmdline"))
-		if opened && strings.Contains(string(told), wwn) {
-			comm, _ := attribute(m.proc, pid, "comm")
-			who = append(who, fmt.Sprintf("%s (pid %s)", printable(comm, 16), pid))
-		}
-	}
-	return who
+func (m machine) machines(wwn string) []inuse.Process {
+	open := m.uses().Openers(filepath.Join(m.dev, "vhost-scsi"))
+	return slices.DeleteFunc(open, func(p inuse.Process) bool {
+		args, _ := os.ReadFile(filepath.Join(m.proc, strconv.Itoa(p.PID), "cmdline"))
+		return !strings.Contains(string(args), wwn)
+	})
 }
 
 // Close takes the disks away from under the machines that have them, and

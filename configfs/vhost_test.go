@@ -4,10 +4,13 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/backstores/inuse"
 )
 
 func oneVhost(k *kernel) error {
@@ -97,5 +100,7 @@ func TestMachinesAreThoseWithTheDoorOpen(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	same(t, v.Machines(), []string{"qemu-system-x86 (pid 10)"})
+	if got, want := v.Machines(), []inuse.Process{{PID: 10, Command: "qemu-system-x86"}}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
 }
