@@ -1,22 +1,12 @@
 package main
 
-import (
-	"errors"
-	"slices"
-)
+import "github.com/lunserve/lunserve/configfs"
 
 // An undo is what is to be undone, oldest first.
-type undo []func() error
+type undo struct{ configfs.Undo }
 
-func (u *undo) push(f func() error) { *u = append(*u, f) }
+func (u *undo) push(f func() error) { u.Push(f) }
 
 // run undoes everything, newest first, to the end, and joins the errors. After
 // that there is nothing to undo.
-func (u *undo) run() error {
-	var errs []error
-	for _, f := range slices.Backward(*u) {
-		errs = append(errs, f())
-	}
-	*u = nil
-	return errors.Join(errs...)
-}
+func (u *undo) run() error { return u.Close() }

@@ -9,7 +9,7 @@ import (
 // Busy is what the kernel has been doing for longest of what it was asked for
 // here, such as "unlink /sys/kernel/config/target/…", and since when. It is
 // empty if there is nothing. Safe for concurrent use.
-func Busy() (what string, since time.Time) { return here.busy.longest() }
+func Busy() (what string, since time.Time) { return host.busy.longest() }
 
 // A busy is what has been asked for and is not done.
 type busy struct {

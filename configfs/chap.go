@@ -16,8 +16,8 @@ type CHAP struct {
 // Secrets have at least 12 bytes: RFC 7143, 12.1.3 (CHAP), asks for 96 bits.
 // The kernel has room for 255 of each.
 const (
-	shortest = 12
-	longest  = 255
+	minSecret = 12
+	maxSecret = 255
 )
 
 // Check tells what is wrong, without giving anything away.
@@ -36,10 +36,10 @@ func (c CHAP) Check() error {
 	} {
 		secret := strings.HasSuffix(v.what, "secret") && (v.value != "" || v.what == "CHAP secret")
 		switch {
-		case secret && len(v.value) < shortest:
-			return fmt.Errorf("the %s has %d bytes, and %d are the least (initiators of Windows take 12 to 16); try openssl rand -base64 12", v.what, len(v.value), shortest)
-		case len(v.value) > longest:
-			return fmt.Errorf("the %s has %d bytes, and %d are the most", v.what, len(v.value), longest)
+		case secret && len(v.value) < minSecret:
+			return fmt.Errorf("the %s has %d bytes, and %d are the least (initiators of Windows take 12 to 16); try openssl rand -base64 12", v.what, len(v.value), minSecret)
+		case len(v.value) > maxSecret:
+			return fmt.Errorf("the %s has %d bytes, and %d are the most", v.what, len(v.value), maxSecret)
 		case strings.ContainsAny(v.value, "\x00\r\n"):
 			return fmt.Errorf("the %s has an end of line or a zero in it", v.what)
 		case strings.HasPrefix(v.value, "NULL"):
@@ -53,7 +53,7 @@ func (c CHAP) Check() error {
 }
 
 // chap gives the kernel the secrets, if there are any. It keeps newlines.
-func (t *tree) chap(dir string, c *CHAP) {
+func (t *tree) setCHAP(dir string, c *CHAP) {
 	if c == nil {
 		return
 	}

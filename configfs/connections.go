@@ -18,7 +18,7 @@ import (
 // initiator apart; but each begins with a connection of its own, and ends with
 // it. Those to other targets at the same portals are among them.
 func Connections(portals []netip.AddrPort) (peers []netip.AddrPort, err error) {
-	return here.connections(portals)
+	return host.connections(portals)
 }
 
 func (m machine) connections(portals []netip.AddrPort) (peers []netip.AddrPort, err error) {

@@ -27,7 +27,7 @@ type Device struct {
 	name string // core/user_N/lunserve-…
 
 	mu      sync.Mutex
-	dead    bool
+	reset   bool
 	offline []func() error // each takes a LUN out of service; nil when that is gone
 }
 
@@ -42,21 +42,21 @@ const prefix = "lunserve-"
 func NewDevice(s Spec) (*Device, error) {
 	id := make([]byte, 4)
 	rand.Read(id)
-	return here.newDevice(s, hex.EncodeToString(id))
+	return host.newDevice(s, hex.EncodeToString(id))
 }
 
 func (m machine) newDevice(s Spec, id string) (*Device, error) {
 	t := &tree{machine: m}
-	hba, n := t.hba()
-	d := &Device{tree: t, name: hba + "/" + prefix + clean(filepath.Base(s.Image)) + "-" + id}
+	hba, n := t.newHBA()
+	d := &Device{tree: t, name: hba + "/" + prefix + sanitize(filepath.Base(s.Image)) + "-" + id}
 	config := "lunserve/" + id
 
 	t.mkdir(d.name)
 	t.set(d.name+"/alias", m.self().String()) // first: whoever finds the folder wants to know
 	t.set(d.name+"/control", s.control(config))
-	t.check(d.name+"/attrib/dev_config", config)
-	t.check(d.name+"/attrib/dev_size", strconv.FormatInt(s.Size, 10))
-	t.check(d.name+"/attrib/nl_reply_supported", "-1")
+	t.verify(d.name+"/attrib/dev_config", config)
+	t.verify(d.name+"/attrib/dev_size", strconv.FormatInt(s.Size, 10))
+	t.verify(d.name+"/attrib/nl_reply_supported", "-1")
 	timeout := cmp.Or(s.Timeout, 60*time.Second)
 	t.set(d.name+"/attrib/cmd_time_out", strconv.FormatInt(int64(max(1, timeout.Round(time.Second)/time.Second)), 10))
 	if exists(t.path(d.name), "attrib/tmr_notification") { // since 5.10
@@ -68,10 +68,10 @@ func (m machine) newDevice(s Spec, id string) (*Device, error) {
 	t.set(d.name+"/udev_path", printable(s.Image, 511))
 	t.set(d.name+"/enable", "1")
 	if s.BlockSize != 0 {
-		t.check(d.name+"/attrib/hw_block_size", strconv.Itoa(s.BlockSize))
+		t.verify(d.name+"/attrib/hw_block_size", strconv.Itoa(s.BlockSize))
 	}
 	if n := s.maxSectors(); n > 0 {
-		t.check(d.name+"/attrib/hw_max_sectors", strconv.Itoa(n))
+		t.verify(d.name+"/attrib/hw_max_sectors", strconv.Itoa(n))
 	}
 	if t.err == nil {
 		d.UIO, t.err = m.uio(ringName(n, filepath.Base(d.name), config))
@@ -83,7 +83,7 @@ func (m machine) newDevice(s Spec, id string) (*Device, error) {
 }
 
 // hba makes an HBA that nobody else has.
-func (t *tree) hba() (name string, n int) {
+func (t *tree) newHBA() (name string, n int) {
 	for ; t.err == nil; n++ {
 		name = fmt.Sprintf("core/user_%d", n)
 		t.mkdir(name)
@@ -97,7 +97,7 @@ func (t *tree) hba() (name string, n int) {
 
 // check holds the kernel to what it was told. A kernel too old to show the
 // attribute is believed.
-func (t *tree) check(name, want string) {
+func (t *tree) verify(name, want string) {
 	if t.err != nil {
 		return
 	}
@@ -120,7 +120,7 @@ func (m machine) uio(name string) (string, error) {
 	}
 	for _, e := range entries {
 		// One that has just gone has no name.
-		if got, _ := attribute(class, e.Name(), "name"); got == name {
+		if got, _ := readAttribute(class, e.Name(), "name"); got == name {
 			return m.node(e.Name())
 		}
 	}
@@ -131,7 +131,7 @@ func (m machine) uio(name string) (string, error) {
 func (m machine) node(name string) (string, error) {
 	path := filepath.Join(m.dev, name)
 	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("%s: the kernel has the device, but its node is not there: %w; try mount -t devtmpfs devtmpfs %s", path, bare(err), m.dev)
+		return "", fmt.Errorf("%s: the kernel has the device, but its node is not there: %w; try mount -t devtmpfs devtmpfs %s", path, withoutPath(err), m.dev)
 	}
 	return path, nil
 }
@@ -147,7 +147,7 @@ func (m machine) node(name string) (string, error) {
 func (d *Device) Reset() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.dead = true
+	d.reset = true
 
 	// In this order: what is sent again after the reset must be refused before
 	// it is queued for the ring, where the answer would be BUSY, which Linux
@@ -186,7 +186,7 @@ func (d *Device) Resize(size int64) error {
 	if err := d.tree.op("write", name, func(path string) error { return write(path, "dev_size="+want) }); err != nil {
 		return err
 	}
-	got, err := attribute(d.tree.path(d.name), "attrib/dev_size")
+	got, err := readAttribute(d.tree.path(d.name), "attrib/dev_size")
 	if err == nil && got != want {
 		err = fmt.Errorf("%s: the kernel kept the size %s instead of %s", d.tree.path(name), got, want)
 	}
@@ -206,10 +206,10 @@ func (d *Device) onReset(f func() error) (forget func()) {
 	}
 }
 
-func (d *Device) isDead() bool {
+func (d *Device) wasReset() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.dead
+	return d.reset
 }
 
 // Close removes the device and with it the ring. Whoever mapped that may unmap

@@ -262,8 +262,8 @@ func TestNamesAreCleaned(t *testing.T) {
 		"a b,c:d/../\n\"é":       "a_b_c_d_..____", // whatever the path was
 		strings.Repeat("x", 200): strings.Repeat("x", 64),
 	} {
-		if got := clean(name); got != want {
-			t.Errorf("clean(%q) = %q, want %q", name, got, want)
+		if got := sanitize(name); got != want {
+			t.Errorf("sanitize(%q) = %q, want %q", name, got, want)
 		}
 	}
 	if got := printable("a\nb\x1b[1mé"+strings.Repeat("é", 300), 511); len(got) > 511 || !strings.HasPrefix(got, "a?b?[1mé") || strings.ContainsRune(got, '\uFFFD') {

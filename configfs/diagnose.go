@@ -22,26 +22,26 @@ type Finding struct {
 
 // Diagnose looks at all that [Ready] and the targets need of this machine. It
 // changes nothing.
-func Diagnose() []Finding { return here.diagnose() }
+func Diagnose() []Finding { return host.diagnose() }
 
 func (m machine) diagnose() []Finding {
-	all := []Finding{m.isRoot(), m.isConfigfsUsable(), m.lookFor(targetCore), m.lookFor(targetUser)}
+	all := []Finding{m.diagnoseRoot(), m.diagnoseConfigfs(), m.diagnoseFeature(targetCore), m.diagnoseFeature(targetUser)}
 	for _, f := range fabrics["loopback"] {
-		all = append(all, m.lookFor(f))
+		all = append(all, m.diagnoseFeature(f))
 	}
 	for _, name := range []string{"iscsi", "vhost"} {
 		for _, f := range fabrics[name] {
-			found := m.lookFor(f)
+			found := m.diagnoseFeature(f)
 			found.Minor = true
 			all = append(all, found)
 		}
 	}
-	return append(all, m.isDevtmpfs(), m.isUdev(), m.isRunner(), m.isPortalFree())
+	return append(all, m.diagnoseDevtmpfs(), m.diagnoseUdev(), m.diagnoseRunner(), m.diagnosePortal())
 }
 
-func (m machine) isRoot() Finding {
+func (m machine) diagnoseRoot() Finding {
 	f := Finding{About: "root", Is: "may change the kernel's targets"}
-	ids, _ := attribute(m.proc, "self/uid_map")
+	ids, _ := readAttribute(m.proc, "self/uid_map")
 	ids, _, _ = strings.Cut(ids, "\n") // the first range has root
 	switch fields := strings.Fields(ids); {
 	case m.euid() != 0:
@@ -52,11 +52,11 @@ func (m machine) isRoot() Finding {
 	return f
 }
 
-func (m machine) isConfigfsUsable() Finding {
+func (m machine) diagnoseConfigfs() Finding {
 	dir := m.configfs()
 	f := Finding{About: "configfs", Is: "mounted on " + dir}
 	if !m.isConfigfs(dir) {
-		f = m.lookFor(configFS)
+		f = m.diagnoseFeature(configFS)
 		f.Is += "; to be mounted on " + dir
 		if f.Err == nil && m.euid() == 0 && !m.capable(unix.CAP_SYS_ADMIN) {
 			f.Err = fmt.Errorf("this root may not mount it on %s (CAP_SYS_ADMIN); try outside of the container", dir)
@@ -70,23 +70,23 @@ func (m machine) isConfigfsUsable() Finding {
 }
 
 // lookFor looks for a feature of the kernel's.
-func (m machine) lookFor(f feature) Finding {
+func (m machine) diagnoseFeature(f feature) Finding {
 	found := Finding{About: f.module, Is: "loaded"}
 	switch {
 	case m.builtin(f.module):
 		found.Is = "built in"
 	case !m.has(f):
 		found.Is = "a module, to be loaded"
-		if found.Err = m.loadable(f); found.Err == nil {
-			found.Err = m.mayLoad()
+		if found.Err = m.checkBuilt(f); found.Err == nil {
+			found.Err = m.checkLoading()
 		}
 	}
 	return found
 }
 
 // mayLoad tells why no module whatsoever can be loaded.
-func (m machine) mayLoad() error {
-	disabled, _ := attribute(m.proc, "sys/kernel/modules_disabled")
+func (m machine) checkLoading() error {
+	disabled, _ := readAttribute(m.proc, "sys/kernel/modules_disabled")
 	switch {
 	case disabled == "1":
 		return errors.New("the kernel loads no more modules until the next boot (kernel.modules_disabled); try rebooting")
@@ -100,7 +100,7 @@ func (m machine) mayLoad() error {
 
 // capable tells whether we have a capability.
 func (m machine) capable(capability int) bool {
-	status, _ := attribute(m.proc, "self/status")
+	status, _ := readAttribute(m.proc, "self/status")
 	for line := range strings.Lines(status) {
 		if set, ok := strings.CutPrefix(line, "CapEff:"); ok {
 			bits, err := strconv.ParseUint(strings.TrimSpace(set), 16, 64)
@@ -111,7 +111,7 @@ func (m machine) capable(capability int) bool {
 }
 
 // isDevtmpfs looks at who makes the nodes of devices, such as /dev/uio0.
-func (m machine) isDevtmpfs() Finding {
+func (m machine) diagnoseDevtmpfs() Finding {
 	f := Finding{About: m.dev, Is: "the kernel makes the nodes of devices"}
 	mounts, err := os.ReadFile(filepath.Join(m.proc, "self/mounts"))
 	if err != nil {
@@ -127,7 +127,7 @@ func (m machine) isDevtmpfs() Finding {
 	return f
 }
 
-func (m machine) isUdev() Finding {
+func (m machine) diagnoseUdev() Finding {
 	f := Finding{About: "udev", Is: "runs; a disk is ready when udev is done with it", Minor: true}
 	if !exists(m.run, "udev/control") {
 		f.Err = errors.New("does not run, so there are no links in /dev/disk; try systemctl start systemd-udevd")
@@ -136,7 +136,7 @@ func (m machine) isUdev() Finding {
 }
 
 // isRunner looks for tcmu-runner, of which lunserve is independent.
-func (m machine) isRunner() Finding {
+func (m machine) diagnoseRunner() Finding {
 	f := Finding{About: "tcmu-runner", Is: "does not run, nor need it"}
 	for _, p := range m.uses().Named("tcmu-runner") {
 		f.Is = fmt.Sprintf(`runs (pid %d) and leaves lunserve's disks alone; for each the kernel logs "could not find device"`, p.PID)
@@ -145,7 +145,7 @@ func (m machine) isRunner() Finding {
 }
 
 // isPortalFree looks at the default portal.
-func (m machine) isPortalFree() Finding {
+func (m machine) diagnosePortal() Finding {
 	p := netip.MustParseAddrPort("127.0.0.1:3260")
 	return Finding{About: p.String(), Is: "free, or shared by the kernel's targets", Err: m.checkPortal(p), Minor: true}
 }

@@ -18,25 +18,25 @@ import (
 // How long to wait for the kernel to announce a disk that it has found, which
 // takes a few of the disk's answers, and then for udev to be done with it.
 const (
-	patience     = time.Minute
-	udevPatience = 10 * time.Second
+	announceTimeout = time.Minute
+	udevTimeout     = 10 * time.Second
 )
 
-var errLate = fmt.Errorf("still not after %v", patience)
+var errNotAnnounced = fmt.Errorf("still not after %v", announceTimeout)
 
 // announced waits until the kernel has announced the disk at a SCSI address,
 // which it does when it has made the nodes and read the partition table, and
 // until udev, if it runs, has done its part. The events are those since before
 // the disk was there.
-func (m machine) announced(ctx context.Context, events listener, address string) (string, error) {
+func (m machine) waitForDisk(ctx context.Context, events listener, address string) (string, error) {
 	var disk uevent
-	early, cancel := context.WithTimeoutCause(ctx, patience, errLate)
+	early, cancel := context.WithTimeoutCause(ctx, announceTimeout, errNotAnnounced)
 	defer cancel()
 	for disk.devpath == "" {
 		ev, err := events.next(early)
 		switch {
 		case errors.Is(err, errMissed):
-			m.repeat(m.glob(m.sys, "bus/scsi/devices", address, "block/*/uevent")...)
+			m.reannounce(m.glob(m.sys, "bus/scsi/devices", address, "block/*/uevent")...)
 		case err != nil:
 			return "", fmt.Errorf("no disk was announced at SCSI address %s: %w; try dmesg | tail", address, err)
 		case ev.isDisk(address):
@@ -48,7 +48,7 @@ func (m machine) announced(ctx context.Context, events listener, address string)
 		return node, err
 	}
 
-	soon, cancel := context.WithTimeout(ctx, udevPatience)
+	soon, cancel := context.WithTimeout(ctx, udevTimeout)
 	defer cancel()
 	settled := make(map[string]bool)
 	for {
@@ -64,7 +64,7 @@ func (m machine) announced(ctx context.Context, events listener, address string)
 		ev, err := events.next(soon)
 		switch {
 		case errors.Is(err, errMissed):
-			m.repeat(left...)
+			m.reannounce(left...)
 		case ctx.Err() != nil:
 			return "", context.Cause(ctx)
 		case soon.Err() != nil:
@@ -86,7 +86,7 @@ func (ev uevent) isDisk(address string) bool {
 
 // repeat has the kernel announce devices again, whose uevents were missed. It
 // does not as long as it has not announced them for the first time.
-func (m machine) repeat(uevents ...string) {
+func (m machine) reannounce(uevents ...string) {
 	for _, f := range uevents {
 		write(f, "change")
 	}
@@ -109,15 +109,15 @@ func (m machine) glob(pattern ...string) []string {
 
 // Rescan has the kernel ask a disk of this machine, such as "/dev/sdb", for its
 // size, which is to be this. The disk must be served meanwhile.
-func Rescan(disk string, size int64) error { return here.rescan(disk, size) }
+func Rescan(disk string, size int64) error { return host.rescan(disk, size) }
 
 func (m machine) rescan(disk string, size int64) error {
 	dir := filepath.Join(m.sys, "class/block", filepath.Base(disk))
-	if err := tell(filepath.Join(dir, "device/rescan"), "1"); err != nil {
+	if err := writeAttribute(filepath.Join(dir, "device/rescan"), "1"); err != nil {
 		return err
 	}
 	const sector = 512 // whatever the size of the disk's blocks
-	got, err := attribute(dir, "size")
+	got, err := readAttribute(dir, "size")
 	if err == nil && got != strconv.FormatInt(size/sector, 10) {
 		err = fmt.Errorf("%s: the kernel read its size again and has %s sectors, not %d; try dmesg | tail", disk, got, size/sector)
 	}
@@ -146,10 +146,10 @@ func (m machine) flush(disk string) error {
 func flush(path string) error {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return bare(err)
+		return withoutPath(err)
 	}
 	defer f.Close()
 	// The first is for a mounted file system, the second tells of errors.
 	unix.IoctlSetInt(int(f.Fd()), unix.BLKFLSBUF, 0)
-	return bare(f.Sync())
+	return withoutPath(f.Sync())
 }

@@ -40,7 +40,7 @@ func (a attachment) target() string { return path.Dir(a.tpg()) }
 
 // Exports are all that lunserve has made on this machine, whichever process it
 // was, in the order of their HBAs.
-func Exports() ([]Export, error) { return here.exports() }
+func Exports() ([]Export, error) { return host.exports() }
 
 func (m machine) exports() (list []Export, err error) {
 	// Where there is no target there are no exports. A folder that is being
@@ -70,7 +70,7 @@ func (m machine) exports() (list []Export, err error) {
 func (m machine) export(device string) (e Export, err error) {
 	get := func(name string) (value string) {
 		if err == nil {
-			value, err = attribute(m.configfs(), "target", device, name)
+			value, err = readAttribute(m.configfs(), "target", device, name)
 		}
 		return value
 	}
@@ -92,7 +92,7 @@ func (m machine) export(device string) (e Export, err error) {
 		if a.scsi == "" {
 			continue
 		}
-		for _, block := range children(a.scsi + "/block") {
+		for _, block := range subdirs(a.scsi + "/block") {
 			e.Nodes = append(e.Nodes, filepath.Join(m.dev, block))
 		}
 	}
@@ -110,7 +110,7 @@ func ringName(hba int, device, config string) string {
 // disk meanwhile, nobody can look into the folder.
 func (m machine) attachments(device string) (list []attachment) {
 	root := filepath.Join(m.configfs(), "target")
-	index, err := attribute(root, device, "statistics/scsi_dev/indx")
+	index, err := readAttribute(root, device, "statistics/scsi_dev/indx")
 	if err != nil {
 		return nil
 	}
@@ -119,7 +119,7 @@ func (m machine) attachments(device string) (list []attachment) {
 			continue
 		}
 		a := attachment{lun: strings.TrimPrefix(dir, root+"/")}
-		if address, err := attribute(root, a.tpg(), "address"); err == nil {
+		if address, err := readAttribute(root, a.tpg(), "address"); err == nil {
 			number := strings.TrimPrefix(path.Base(a.lun), "lun_")
 			a.scsi = filepath.Join(m.sys, "bus/scsi/devices", address+":"+number)
 		}
@@ -130,12 +130,12 @@ func (m machine) attachments(device string) (list []attachment) {
 
 // deviceOf is the number of the device that a LUN is; empty if it is none.
 func (m machine) deviceOf(lun string) string {
-	index, _ := attribute(lun, "statistics/scsi_port/dev")
+	index, _ := readAttribute(lun, "statistics/scsi_port/dev")
 	return index
 }
 
 // children are the names of the folders in a folder, if that is there.
-func children(dir string) (names []string) {
+func subdirs(dir string) (names []string) {
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {
 		if e.IsDir() {

@@ -156,7 +156,7 @@ func TestTargetsAndDevicesNameTheSameProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if owner, e := l.tree.signer("loopback/"+wwn), one(t, k); owner != 4242 || e.PID != 4242 || !e.Alive {
+	if owner, e := l.tree.ownerPID("loopback/"+wwn), one(t, k); owner != 4242 || e.PID != 4242 || !e.Alive {
 		t.Errorf("the target is owned by %d, the device by %d, alive %v", owner, e.PID, e.Alive)
 	}
 	if err := closeAll([2]*Device{d}, l); err != nil {

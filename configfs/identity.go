@@ -26,12 +26,12 @@ type Identity struct {
 // Until the identity is closed nobody else gets one; so it is closed when the
 // device is there that has it.
 func NewIdentity(ctx context.Context, path string) (*Identity, error) {
-	return here.newIdentity(ctx, path)
+	return host.newIdentity(ctx, path)
 }
 
 func (m machine) newIdentity(ctx context.Context, path string) (_ *Identity, err error) {
 	core := filepath.Join(m.configfs(), "target/core")
-	lock, err := locked(ctx, core)
+	lock, err := lockFile(ctx, core)
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +46,7 @@ func (m machine) newIdentity(ctx context.Context, path string) (_ *Identity, err
 	}
 	taken := make(map[string]bool)
 	for _, e := range exports {
-		if text, err := attribute(core, strings.TrimPrefix(e.device, "core/"), "wwn/vpd_unit_serial"); err == nil && e.Alive {
+		if text, err := readAttribute(core, strings.TrimPrefix(e.device, "core/"), "wwn/vpd_unit_serial"); err == nil && e.Alive {
 			_, serial, _ := strings.Cut(text, ": ") // the kernel says what it is
 			taken[serial] = true
 		}
@@ -69,7 +69,7 @@ func (m machine) newIdentity(ctx context.Context, path string) (_ *Identity, err
 
 // locked opens a file or folder and waits for its one lock, which ends when it
 // is closed.
-func locked(ctx context.Context, path string) (*os.File, error) {
+func lockFile(ctx context.Context, path string) (*os.File, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err

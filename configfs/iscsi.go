@@ -21,7 +21,7 @@ type ISCSISpec struct {
 
 // Check tells what is wrong with a target before anything is made for it, such
 // as a name that another has: that error is [fs.ErrExist].
-func (s ISCSISpec) Check() error { return here.checkISCSI(s) }
+func (s ISCSISpec) Check() error { return host.checkISCSI(s) }
 
 func (m machine) checkISCSI(s ISCSISpec) error {
 	if err := checkName(s.IQN); err != nil {
@@ -63,7 +63,7 @@ type ISCSI struct {
 
 // NewISCSI makes a target that has no LUNs and cannot be reached yet. Its name
 // must be nobody else's: if it is, the error is [fs.ErrExist].
-func NewISCSI(s ISCSISpec) (*ISCSI, error) { return here.newISCSI(s) }
+func NewISCSI(s ISCSISpec) (*ISCSI, error) { return host.newISCSI(s) }
 
 func (m machine) newISCSI(s ISCSISpec) (*ISCSI, error) {
 	if err := checkName(s.IQN); err != nil { // it becomes a path
@@ -73,7 +73,7 @@ func (m machine) newISCSI(s ISCSISpec) (*ISCSI, error) {
 	target := "iscsi/" + s.IQN
 	i := &ISCSI{tree: t, spec: s, tpg: target + "/tpgt_1"}
 
-	t.share("iscsi", target)
+	t.mkdirShared("iscsi", target)
 	t.mkdir(i.tpg)
 	// Demo mode is the kernel's word for letting everybody in.
 	t.set(i.tpg+"/attrib/generate_node_acls", bit(len(s.Allow) == 0))
@@ -81,14 +81,14 @@ func (m machine) newISCSI(s ISCSISpec) (*ISCSI, error) {
 	t.set(i.tpg+"/attrib/prod_mode_write_protect", bit(s.ReadOnly))
 	t.set(i.tpg+"/attrib/authentication", bit(s.CHAP != nil))
 	if len(s.Allow) == 0 {
-		t.chap(i.tpg+"/auth", s.CHAP)
+		t.setCHAP(i.tpg+"/auth", s.CHAP)
 	}
 	for _, name := range i.allowed() {
 		if err := checkName(name); t.err == nil {
 			t.err = err
 		}
 		t.mkdir(i.acl(name))
-		t.chap(i.acl(name)+"/auth", s.CHAP)
+		t.setCHAP(i.acl(name)+"/auth", s.CHAP)
 	}
 	if t.err != nil {
 		return nil, errors.Join(t.err, t.Close())
@@ -140,7 +140,7 @@ func (i *ISCSI) Enable() error {
 	}
 	for _, p := range i.spec.Portals {
 		if t.err == nil {
-			t.err = listens(p)
+			t.err = checkListening(p)
 		}
 	}
 	return t.err
@@ -149,10 +149,10 @@ func (i *ISCSI) Enable() error {
 // Initiators are the names of those that are logged in.
 func (i *ISCSI) Initiators() (names []string) {
 	t := i.tree
-	dynamic, _ := attribute(t.path(i.tpg), "dynamic_sessions")
+	dynamic, _ := readAttribute(t.path(i.tpg), "dynamic_sessions")
 	names = strings.FieldsFunc(dynamic, func(r rune) bool { return r == 0 || r == '\n' })
 	for _, name := range i.allowed() {
-		info, _ := attribute(t.path(i.acl(name)), "info")
+		info, _ := readAttribute(t.path(i.acl(name)), "info")
 		if strings.HasPrefix(info, "InitiatorName:") {
 			names = append(names, name)
 		}

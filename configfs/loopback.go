@@ -15,7 +15,7 @@ type Loopback struct {
 	tpg     string // loopback/naa.…/tpgt_1
 	address string // its place among the SCSI devices, H:C:T
 	luns    []*lun
-	going   bool // its LUNs, one after the other
+	flushed bool // its LUNs, one after the other
 }
 
 // A lun is a disk of a Loopback.
@@ -25,12 +25,12 @@ type lun struct {
 	err  error  // of its flush before the first LUN went
 }
 
-var errDead = errors.New("its ring is no longer served")
+var errNotServed = errors.New("its ring is no longer served")
 
 // NewLoopback makes a target without disks. The name wwn, as from [WWN], must be
 // nobody else's: if it is, the error is [fs.ErrExist].
 func NewLoopback(wwn string) (*Loopback, error) {
-	return here.newLoopback(wwn)
+	return host.newLoopback(wwn)
 }
 
 func (m machine) newLoopback(wwn string) (*Loopback, error) {
@@ -38,7 +38,7 @@ func (m machine) newLoopback(wwn string) (*Loopback, error) {
 	target := "loopback/" + wwn
 	l := &Loopback{tree: t, tpg: target + "/tpgt_1"}
 
-	t.share("loopback", target)
+	t.mkdirShared("loopback", target)
 	t.mkdir(l.tpg)
 	t.set(l.tpg+"/nexus", wwn)
 	l.address = t.get(l.tpg + "/address")
@@ -73,16 +73,16 @@ func (l *Loopback) AddLUN(ctx context.Context, n int, dev *Device) (disk string,
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	forget := dev.onReset(func() error {
-		cancel(errDead)
-		return t.offline(l.tpg, scsi)
+		cancel(errNotServed)
+		return t.takeOffline(l.tpg, scsi)
 	})
 	// After the link is gone and before the target is, whose place among the
 	// SCSI devices somebody else's may take.
 	t.push(func() error { forget(); return nil })
-	if t.err == nil && dev.isDead() {
+	if t.err == nil && dev.wasReset() {
 		// It was reset too early to be told of this LUN; the kernel would look
 		// at the disk until its patience ends.
-		t.err = fmt.Errorf("%s: %w", dev.UIO, errDead)
+		t.err = fmt.Errorf("%s: %w", dev.UIO, errNotServed)
 	}
 	t.link(dev.name, folder+"/"+filepath.Base(dev.name))
 	if t.err != nil {
@@ -92,8 +92,8 @@ func (l *Loopback) AddLUN(ctx context.Context, n int, dev *Device) (disk string,
 	l.luns = append(l.luns, x)
 	t.push(func() error {
 		l.flush()
-		if dev.isDead() {
-			return t.uncache(scsi)
+		if dev.wasReset() {
+			return t.markWriteThrough(scsi)
 		}
 		// Linux takes no more writes for a disk whose link goes; measured with
 		// 6.1 and 6.12, all that was not flushed was lost.
@@ -105,7 +105,7 @@ func (l *Loopback) AddLUN(ctx context.Context, n int, dev *Device) (disk string,
 		t.err = fmt.Errorf("%s: the kernel asked for a disk and found none; try dmesg | tail", scsi)
 		return "", t.err
 	}
-	x.node, t.err = t.announced(ctx, events, address)
+	x.node, t.err = t.waitForDisk(ctx, events, address)
 	return x.node, t.err
 }
 
@@ -113,12 +113,12 @@ func (l *Loopback) AddLUN(ctx context.Context, n int, dev *Device) (disk string,
 // that the LUNs have changed, which Linux takes for another medium of those that
 // are removable: it drops what it has not written yet.
 func (l *Loopback) flush() {
-	if l.going {
+	if l.flushed {
 		return
 	}
-	l.going = true
+	l.flushed = true
 	for _, x := range l.luns {
-		if !x.dev.isDead() {
+		if !x.dev.wasReset() {
 			x.err = l.tree.flush(x.node)
 		}
 	}
@@ -126,23 +126,23 @@ func (l *Loopback) flush() {
 
 // offline has the kernel refuse what is asked of a disk, whose folder in sysfs
 // is scsi, or of all disks of its target while it is not there.
-func (t *tree) offline(tpg, scsi string) error {
+func (t *tree) takeOffline(tpg, scsi string) error {
 	if !exists(scsi) { // still being looked at, or it was found wanting
-		return t.disconnect(tpg)
+		return t.takeTargetOffline(tpg)
 	}
-	return tell(scsi+"/state", "offline\n")
+	return writeAttribute(scsi+"/state", "offline\n")
 }
 
 // disconnect has the target refuse what the kernel asks of its disks.
-func (t *tree) disconnect(tpg string) error {
+func (t *tree) takeTargetOffline(tpg string) error {
 	return t.op("write", tpg+"/transport_status", func(path string) error { return write(path, "offline") })
 }
 
 // uncache has the kernel think that a disk has no cache of its own. When the
 // disk goes it flushes that, and would try to for minutes if nobody answers.
-func (m machine) uncache(scsi string) error {
+func (m machine) markWriteThrough(scsi string) error {
 	for _, f := range m.glob(scsi, "scsi_disk/*/cache_type") {
-		return tell(f, "temporary write through")
+		return writeAttribute(f, "temporary write through")
 	}
 	return nil
 }

@@ -275,7 +275,7 @@ func TestResetEndsTheWaitForTheDisk(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if _, err := l.AddLUN(t.Context(), 0, d); !errors.Is(err, errDead) {
+	if _, err := l.AddLUN(t.Context(), 0, d); !errors.Is(err, errNotServed) {
 		t.Errorf("AddLUN() = %v", err)
 	}
 	if err := closeAll([2]*Device{d}, l); err != nil {
@@ -341,7 +341,7 @@ func TestUdevIsNotWaitedForForever(t *testing.T) {
 		if err := oneDisk(t.Context(), k); err != nil {
 			t.Error(err)
 		}
-		if waited := time.Since(began); waited != udevPatience {
+		if waited := time.Since(began); waited != udevTimeout {
 			t.Errorf("waited %v", waited)
 		}
 	})
@@ -351,7 +351,7 @@ func TestDiskThatIsNeverAnnouncedIsTold(t *testing.T) {
 	k := newKernel(t)
 	synctest.Test(t, func(t *testing.T) {
 		k.heard = func() { k.uevents = nil }
-		if err := oneDisk(t.Context(), k); !errors.Is(err, errLate) || !strings.Contains(err.Error(), "2:0:1:0") {
+		if err := oneDisk(t.Context(), k); !errors.Is(err, errNotAnnounced) || !strings.Contains(err.Error(), "2:0:1:0") {
 			t.Errorf("AddLUN() = %v", err)
 		}
 	})

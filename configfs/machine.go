@@ -44,7 +44,7 @@ type machine struct {
 }
 
 // here is the machine that we run on.
-var here = machine{
+var host = machine{
 	sys:     "/sys",
 	proc:    "/proc",
 	dev:     "/dev",
@@ -125,7 +125,7 @@ func modprobePath() string {
 }
 
 // attribute reads a file of one value, such as those of sysfs.
-func attribute(path ...string) (string, error) {
+func readAttribute(path ...string) (string, error) {
 	b, err := os.ReadFile(filepath.Join(path...))
 	return strings.TrimSpace(string(b)), err
 }
@@ -153,7 +153,7 @@ func write(path, value string) error {
 }
 
 // tell is write, with an error that names the file.
-func tell(path, value string) error {
+func writeAttribute(path, value string) error {
 	if err := write(path, value); err != nil {
 		return fmt.Errorf("%s: write: %w", path, err)
 	}

@@ -28,7 +28,7 @@ func (m machine) checkPortal(p netip.AddrPort) error {
 				filepath.Base(filepath.Dir(filepath.Dir(filepath.Dir(np)))), other)
 		}
 	}
-	err := bindable(p)
+	err := tryListen(p)
 	switch {
 	case errors.Is(err, unix.EADDRINUSE) && nearby != "":
 		return fmt.Errorf("%s: %w: %s", p, err, nearby)
@@ -44,7 +44,7 @@ func (m machine) checkPortal(p netip.AddrPort) error {
 
 // bindable listens for a moment as the kernel's target would, but only at an
 // address that the machine has.
-func bindable(p netip.AddrPort) error {
+func tryListen(p netip.AddrPort) error {
 	family, where, err := sockaddr(p)
 	if err != nil {
 		return err
@@ -80,8 +80,8 @@ func sockaddr(p netip.AddrPort) (family int, where unix.Sockaddr, err error) {
 
 // listens tells whether somebody listens at p. A connection would tell, too, but
 // the kernel's log would call it a failed login.
-func listens(p netip.AddrPort) error {
-	if err := bindable(p); !errors.Is(err, unix.EADDRINUSE) {
+func checkListening(p netip.AddrPort) error {
+	if err := tryListen(p); !errors.Is(err, unix.EADDRINUSE) {
 		return fmt.Errorf("%s: the kernel does not listen, though it was told to; try dmesg | tail", p)
 	}
 	return nil

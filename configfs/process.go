@@ -19,7 +19,7 @@ type process struct {
 // Self returns this process's id as proc shows it, which in a container may
 // differ from that of os.Getpid. Everything that other processes compare or look
 // up uses it: the owner mark of targets, the alias of devices, [Export.PID].
-func Self() int { return here.self().pid }
+func Self() int { return host.self().pid }
 
 func (m machine) self() process {
 	pid := m.uses().Self()

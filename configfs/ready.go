@@ -14,7 +14,7 @@ import (
 type feature struct {
 	module string
 	option string // of the kernel's configuration
-	sign   string // in sysfs
+	sysfs  string // in sysfs
 }
 
 var (
@@ -37,14 +37,14 @@ var (
 // can be made here, for which it loads modules and mounts configfs if need be;
 // else an error that says what is missing. What it loaded and mounted stays.
 func Ready(names ...string) error {
-	return here.ready(names...)
+	return host.ready(names...)
 }
 
 func (m machine) ready(names ...string) error {
 	if m.euid() != 0 {
 		return errors.New("only root may change the kernel's targets; try sudo lunserve …")
 	}
-	if err := m.needConfigfs(); err != nil {
+	if err := m.ensureConfigfs(); err != nil {
 		return err
 	}
 	need := []feature{targetCore, targetUser}
@@ -56,7 +56,7 @@ func (m machine) ready(names ...string) error {
 		need = append(need, more...)
 	}
 	for _, f := range need {
-		if err := m.need(f); err != nil {
+		if err := m.ensure(f); err != nil {
 			return err
 		}
 	}
@@ -64,12 +64,12 @@ func (m machine) ready(names ...string) error {
 }
 
 // needConfigfs mounts configfs if nobody has.
-func (m machine) needConfigfs() error {
+func (m machine) ensureConfigfs() error {
 	dir := m.configfs()
 	if m.isConfigfs(dir) {
 		return nil
 	}
-	if err := m.need(configFS); err != nil {
+	if err := m.ensure(configFS); err != nil {
 		return err
 	}
 	// That it is busy says that another lunserve was first.
@@ -84,7 +84,7 @@ func (m machine) needConfigfs() error {
 
 // need loads what is missing. The two ways to fail ask for different things of
 // the user: a kernel that has the module, or a look at why it does not load.
-func (m machine) need(f feature) error {
+func (m machine) ensure(f feature) error {
 	if m.has(f) {
 		return nil
 	}
@@ -92,24 +92,24 @@ func (m machine) need(f feature) error {
 	if m.has(f) {
 		return nil
 	}
-	if err := m.loadable(f); err != nil {
+	if err := m.checkBuilt(f); err != nil {
 		return err
 	}
 	if failed != nil {
 		return fmt.Errorf("%s is not loaded, and cannot be: %w; try modprobe %s", f.module, failed, f.module)
 	}
-	return fmt.Errorf("%s is loaded, but %s is not there; try dmesg | tail", f.module, filepath.Join(m.sys, f.sign))
+	return fmt.Errorf("%s is loaded, but %s is not there; try dmesg | tail", f.module, filepath.Join(m.sys, f.sysfs))
 }
 
 // loadable returns nil if the kernel was built with the feature, as far as the
 // lists of its modules tell.
-func (m machine) loadable(f feature) error {
+func (m machine) checkBuilt(f feature) error {
 	dir := filepath.Join(m.modules, m.release())
 	dep, err := os.ReadFile(filepath.Join(dir, "modules.dep"))
 	if err != nil {
 		return fmt.Errorf("%s is not loaded, and %s has no modules for the running kernel; try rebooting into an installed one", f.module, dir)
 	}
-	if !lists(string(dep), f.module) && !m.builtin(f.module) {
+	if !listsModule(string(dep), f.module) && !m.builtin(f.module) {
 		return fmt.Errorf("%s is not built for kernel %s (%s); try a kernel that has it, such as Debian's linux-image-amd64", f.module, m.release(), f.option)
 	}
 	return nil
@@ -118,17 +118,17 @@ func (m machine) loadable(f feature) error {
 // has tells whether the feature shows. Parts of the kernel proper may show
 // nothing in sysfs that says so.
 func (m machine) has(f feature) bool {
-	return exists(m.sys, f.sign) || strings.HasPrefix(f.sign, "module/") && m.builtin(f.module)
+	return exists(m.sys, f.sysfs) || strings.HasPrefix(f.sysfs, "module/") && m.builtin(f.module)
 }
 
 func (m machine) builtin(module string) bool {
 	b, _ := os.ReadFile(filepath.Join(m.modules, m.release(), "modules.builtin"))
-	return lists(string(b), module)
+	return listsModule(string(b), module)
 }
 
 // lists tells whether a list of module files, of which dependencies may follow
 // after a colon, has one for the module. Its name has dashes or underscores.
-func lists(list, module string) bool {
+func listsModule(list, module string) bool {
 	for line := range strings.Lines(list) {
 		file, _, _ := strings.Cut(strings.TrimSpace(line), ":")
 		name, _, _ := strings.Cut(path.Base(file), ".ko")

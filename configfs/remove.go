@@ -19,7 +19,7 @@ import (
 //
 // It goes on to the end, and tells what could not go. What is gone already is
 // no error.
-func (e Export) Remove() error { return here.remove(e) }
+func (e Export) Remove() error { return host.remove(e) }
 
 func (m machine) remove(e Export) error {
 	switch {
@@ -36,16 +36,16 @@ func (m machine) remove(e Export) error {
 	case !m.isDying(e.server):
 		return fmt.Errorf("%s: served by lunserve (pid %d); try kill %[2]d", e.Name, e.PID)
 	}
-	r := removal{tree: tree{machine: m}, export: e}
+	r := remover{tree: tree{machine: m}, export: e}
 	luns := m.attachments(e.device)
 	// As in Device.Reset, and for the same reason in this order. A disk that is
 	// on its way out can be taken offline no more, but its target can.
 	for _, a := range luns {
 		if strings.HasPrefix(a.lun, "loopback/") {
 			if r.isOurs(a) {
-				r.note(r.disconnect(a.tpg()))
+				r.note(r.takeTargetOffline(a.tpg()))
 			}
-			if err := r.offline(a.tpg(), a.scsi); !errors.Is(err, unix.EINVAL) {
+			if err := r.takeOffline(a.tpg(), a.scsi); !errors.Is(err, unix.EINVAL) {
 				r.note(err)
 			}
 		}
@@ -53,35 +53,35 @@ func (m machine) remove(e Export) error {
 	if e.UIO != "" {
 		r.note(r.reset(e.device))
 	}
-	serial, _ := attribute(r.path(e.device), "wwn/vpd_unit_serial")
+	serial, _ := readAttribute(r.path(e.device), "wwn/vpd_unit_serial")
 	for _, a := range luns {
-		r.lun(a)
+		r.removeLUN(a)
 	}
-	r.targets(luns)
+	r.removeTargets(luns)
 	r.rmdir(e.device)
-	r.note(r.leave(path.Dir(e.device)))
-	r.reservations(serial)
+	r.note(r.leaveShared(path.Dir(e.device)))
+	r.removeReservations(serial)
 	return errors.Join(r.errs...)
 }
 
-// A removal undoes what another process has done.
-type removal struct {
+// A remover undoes what another process has done.
+type remover struct {
 	tree
 	export Export
 	errs   []error
 }
 
 // note keeps an error, unless it is that something is gone.
-func (r *removal) note(err error) {
+func (r *remover) note(err error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		r.errs = append(r.errs, err)
 	}
 }
 
-func (r *removal) rmdir(name string) { r.note(r.op("rmdir", name, unix.Rmdir)) }
+func (r *remover) rmdir(name string) { r.note(r.op("rmdir", name, unix.Rmdir)) }
 
 // unlink removes the links in a folder that lead to where ends in to.
-func (r *removal) unlink(dir, to string) (found bool) {
+func (r *remover) unlink(dir, to string) (found bool) {
 	entries, _ := os.ReadDir(r.path(dir))
 	for _, e := range entries {
 		link := path.Join(dir, e.Name())
@@ -94,20 +94,20 @@ func (r *removal) unlink(dir, to string) (found bool) {
 }
 
 // isOurs tells whether the process made the target.
-func (r *removal) isOurs(a attachment) bool { return r.signer(a.target()) == r.export.PID }
+func (r *remover) isOurs(a attachment) bool { return r.ownerPID(a.target()) == r.export.PID }
 
 // lun takes the device out of a target, and the LUN that it was if the process
 // made that.
-func (r *removal) lun(a attachment) {
+func (r *remover) removeLUN(a attachment) {
 	if a.scsi != "" {
-		r.note(r.uncache(a.scsi))
+		r.note(r.markWriteThrough(a.scsi))
 	}
 	if !r.isOurs(a) {
 		r.unlink(a.lun, "/"+r.export.device)
 		return
 	}
-	for _, acl := range r.list(a.tpg() + "/acls") {
-		for _, mapped := range r.list(acl) {
+	for _, acl := range r.children(a.tpg() + "/acls") {
+		for _, mapped := range r.children(acl) {
 			if r.unlink(mapped, "/"+a.lun) {
 				r.rmdir(mapped)
 			}
@@ -118,8 +118,8 @@ func (r *removal) lun(a attachment) {
 }
 
 // list are the folders in a folder, which one can make.
-func (r *removal) list(dir string) (folders []string) {
-	for _, name := range children(r.path(dir)) {
+func (r *remover) children(dir string) (folders []string) {
+	for _, name := range subdirs(r.path(dir)) {
 		folders = append(folders, path.Join(dir, name))
 	}
 	return folders
@@ -130,50 +130,50 @@ func (r *removal) list(dir string) (folders []string) {
 //
 // If another has its id by now, those of that look the same. Then only the
 // targets go that were emptied just now.
-func (r *removal) targets(emptied []attachment) {
+func (r *remover) removeTargets(emptied []attachment) {
 	exports, _ := r.exports()
 	reused := slices.ContainsFunc(exports, func(e Export) bool { return e.Alive && e.PID == r.export.PID })
-	for _, fabric := range r.list("") {
+	for _, fabric := range r.children("") {
 		if !r.isShared(fabric) {
 			continue
 		}
-		for _, target := range r.list(fabric) {
+		for _, target := range r.children(fabric) {
 			was := func(a attachment) bool { return a.target() == target }
-			if r.signer(target) == r.export.PID && (!reused || slices.ContainsFunc(emptied, was)) {
-				r.target(target)
+			if r.ownerPID(target) == r.export.PID && (!reused || slices.ContainsFunc(emptied, was)) {
+				r.removeTarget(target)
 			}
 		}
-		r.note(r.leave(fabric))
+		r.note(r.leaveShared(fabric))
 	}
 }
 
 // target takes a target away, unless there are other devices in it.
-func (r *removal) target(target string) {
-	for _, tpg := range r.list(target) {
+func (r *remover) removeTarget(target string) {
+	for _, tpg := range r.children(target) {
 		if !strings.HasPrefix(path.Base(tpg), "tpgt_") {
 			continue
 		}
-		luns := r.list(tpg + "/lun")
+		luns := r.children(tpg + "/lun")
 		if slices.ContainsFunc(luns, func(lun string) bool { return r.deviceOf(r.path(lun)) != "" }) {
 			return
 		}
 		if enable := tpg + "/enable"; exists(r.path(enable)) { // of iSCSI alone
 			r.note(r.op("write", enable, func(path string) error { return write(path, "0") }))
 		}
-		for _, acl := range r.list(tpg + "/acls") {
-			for _, mapped := range r.list(acl) {
+		for _, acl := range r.children(tpg + "/acls") {
+			for _, mapped := range r.children(acl) {
 				if strings.HasPrefix(path.Base(mapped), "lun_") {
 					r.rmdir(mapped)
 				}
 			}
 			r.rmdir(acl)
 		}
-		for _, name := range append(luns, r.list(tpg+"/np")...) {
+		for _, name := range append(luns, r.children(tpg+"/np")...) {
 			r.rmdir(name)
 		}
 		err := r.op("rmdir", tpg, unix.Rmdir)
 		if errors.Is(err, unix.EBUSY) && strings.HasPrefix(target, "vhost/") {
-			r.note(held(path.Base(target), tpg, r.path("")))
+			r.note(heldError(path.Base(target), tpg, r.path("")))
 			return
 		}
 		r.note(err)
@@ -183,13 +183,13 @@ func (r *removal) target(target string) {
 
 // reservations takes away the place of the device's, unless another lunserve
 // serves the same image by now. Making it once more finds what is there.
-func (r *removal) reservations(serial string) {
+func (r *remover) removeReservations(serial string) {
 	_, serial, _ = strings.Cut(serial, ": ") // the kernel says what it is
 	if serial == "" {
 		return
 	}
 	for _, other := range r.glob(r.path("core"), "user_*", prefix+"*", "wwn/vpd_unit_serial") {
-		if text, _ := attribute(other); strings.HasSuffix(text, ": "+serial) {
+		if text, _ := readAttribute(other); strings.HasSuffix(text, ": "+serial) {
 			return
 		}
 	}

@@ -235,7 +235,7 @@ func TestRemoveLeavesTheTargetsOfOtherProcesses(t *testing.T) {
 	if err := k.remove(one(t, k)); err != nil {
 		t.Error(err)
 	}
-	if left := children(k.configfs() + "/target/loopback"); !slices.Equal(left, []string{other}) {
+	if left := subdirs(k.configfs() + "/target/loopback"); !slices.Equal(left, []string{other}) {
 		t.Errorf("left are %q", left)
 	}
 }
@@ -261,7 +261,7 @@ func TestRemoveTakesTheTargetsThoughTheIDIsAnothers(t *testing.T) {
 		t.Error(err)
 	}
 	for fabric, want := range map[string][]string{"loopback": {living}, "iscsi": nil, "vhost": nil} {
-		if left := children(k.configfs() + "/target/" + fabric); !slices.Equal(left, want) {
+		if left := subdirs(k.configfs() + "/target/" + fabric); !slices.Equal(left, want) {
 			t.Errorf("%s: left are %q, want %q", fabric, left, want)
 		}
 	}

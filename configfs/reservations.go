@@ -21,14 +21,14 @@ import (
 // The file is there, if empty, for as long as the disk is: it keeps others,
 // who take the folder away when they leave, from doing so. The sticky bit says
 // that lunserve made a folder, as with what a tree shares.
-type Reservations struct{ undo undo }
+type Reservations struct{ undo Undo }
 
 // KeepReservations makes the place for those of the disk with this unit serial
 // number. If it cannot, nothing is left; the disk works without.
-func KeepReservations(serial string) (*Reservations, error) { return here.keepReservations(serial) }
+func KeepReservations(serial string) (*Reservations, error) { return host.keepReservations(serial) }
 
 func (m machine) keepReservations(serial string) (*Reservations, error) {
-	root, err := attribute(m.configfs(), "target/dbroot")
+	root, err := readAttribute(m.configfs(), "target/dbroot")
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +61,7 @@ func (r *Reservations) mkdir(dir string) error {
 		return fmt.Errorf("%s: mkdir: %w", dir, err)
 	}
 	if fi, err := os.Stat(dir); err == nil && fi.Mode()&fs.ModeSticky != 0 {
-		r.undo.push(func() error {
+		r.undo.Push(removal(func() error {
 			err := unix.Rmdir(dir)
 			if err == unix.ENOTEMPTY {
 				return nil // others are in it
@@ -70,7 +70,7 @@ func (r *Reservations) mkdir(dir string) error {
 				return fmt.Errorf("%s: rmdir: %w", dir, err)
 			}
 			return nil
-		})
+		}))
 	}
 	return nil
 }
@@ -83,7 +83,7 @@ func (r *Reservations) create(file string) error {
 		return fmt.Errorf("%s: %w", file, err)
 	}
 	unix.Close(fd)
-	r.undo.push(func() error { return os.Remove(file) })
+	r.undo.Push(removal(func() error { return os.Remove(file) }))
 	return nil
 }
 

@@ -55,7 +55,7 @@ func (s Spec) maxSectors() int {
 
 // clean is a file's name as part of a kernel object's, and of command lines, where
 // it must not look like a flag.
-func clean(base string) string {
+func sanitize(base string) string {
 	if len(base) > 64 {
 		base = base[:64]
 	}

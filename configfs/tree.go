@@ -18,9 +18,15 @@ import (
 // A tree is not safe for concurrent use.
 type tree struct {
 	machine
-	undo
-	err error
+	undo Undo
+	err  error
 }
+
+// push adds a step that removes something. That it is gone already is no error.
+func (t *tree) push(step func() error) { t.undo.Push(removal(step)) }
+
+// Close removes everything, newest first. A second Close does nothing.
+func (t *tree) Close() error { return t.undo.Close() }
 
 // path is where a name relative to the target's folder is.
 func (t *tree) path(name string) string {
@@ -63,36 +69,36 @@ func (t *tree) mkdir(name string) {
 // The sticky bit says that lunserve made the shared one, and that the last
 // lunserve to leave removes it: whoever made it may be gone by then. One that
 // somebody else made stays.
-func (t *tree) share(name, child string) {
+func (t *tree) mkdirShared(name, child string) {
 	// The last user of the folder may remove it just before we make ours in it.
 	for tries := 0; t.err == nil; tries++ {
-		mark := len(t.undo)
-		t.enter(name)
+		mark := t.undo
+		t.joinShared(name)
 		t.mkdir(child)
 		if !errors.Is(t.err, fs.ErrNotExist) || exists(t.path(name)) || tries == 10 {
-			t.sign(child)
+			t.setOwnerPID(child)
 			return
 		}
-		t.err, t.undo = nil, t.undo[:mark]
+		t.err, t.undo = nil, mark
 	}
 }
 
 // sign says whose a folder is: its group is the process that made it, which is
 // the one thing that the kernel keeps there and has no use for itself.
-func (t *tree) sign(name string) {
+func (t *tree) setOwnerPID(name string) {
 	if t.err == nil {
 		t.err = t.op("chown", name, func(path string) error { return t.setGroup(path, t.self().pid) })
 	}
 }
 
 // signer is the process that made a folder.
-func (t *tree) signer(name string) (pid int) { return t.group(t.path(name)) }
+func (t *tree) ownerPID(name string) (pid int) { return t.group(t.path(name)) }
 
 // enter is the first half of share.
-func (t *tree) enter(name string) {
+func (t *tree) joinShared(name string) {
 	err := t.op("mkdir", name, mkdir)
 	if err == nil {
-		t.push(func() error { return t.leave(name) })
+		t.push(func() error { return t.leaveShared(name) })
 		t.err = t.op("chmod", name, func(path string) error { return unix.Chmod(path, 0o755|unix.S_ISVTX) })
 		return
 	}
@@ -101,7 +107,7 @@ func (t *tree) enter(name string) {
 		return
 	}
 	if t.isShared(name) {
-		t.push(func() error { return t.leave(name) })
+		t.push(func() error { return t.leaveShared(name) })
 	}
 }
 
@@ -112,7 +118,7 @@ func (t *tree) isShared(name string) bool {
 }
 
 // leave removes a folder unless others are in it.
-func (t *tree) leave(name string) error {
+func (t *tree) leaveShared(name string) error {
 	err := t.op("rmdir", name, unix.Rmdir)
 	if errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EBUSY) {
 		return nil
@@ -132,8 +138,8 @@ func (t *tree) set(name, value string) {
 func (t *tree) get(name string) (value string) {
 	if t.err == nil {
 		t.err = t.op("read", name, func(path string) (err error) {
-			value, err = attribute(path)
-			return bare(err)
+			value, err = readAttribute(path)
+			return withoutPath(err)
 		})
 	}
 	return value
@@ -154,7 +160,7 @@ func (t *tree) link(to, name string) {
 func mkdir(path string) error { return unix.Mkdir(path, 0o755) }
 
 // bare is err without the path that os put before it.
-func bare(err error) error {
+func withoutPath(err error) error {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		return e.Err
 	}

@@ -68,7 +68,7 @@ func TestNothingIsDoneAfterAnError(t *testing.T) {
 	tr.mkdir("none/such")
 	first := tr.err
 	tr.mkdir("a")
-	tr.share("b", "b/c")
+	tr.mkdirShared("b", "b/c")
 	tr.set("version", "x")
 	tr.link("core", "link")
 	if got := tr.get("version"); got != "" {
@@ -100,7 +100,7 @@ func TestSharedFolderGoesWithItsLastUser(t *testing.T) {
 		var trees [2]*tree
 		for i, child := range []string{"loopback/a", "loopback/b"} {
 			trees[i] = &tree{machine: k.machine}
-			trees[i].share("loopback", child)
+			trees[i].mkdirShared("loopback", child)
 			if trees[i].err != nil {
 				t.Fatal(trees[i].err)
 			}
@@ -124,7 +124,7 @@ func TestSharedFolderOfOthersStays(t *testing.T) {
 	k.file("sys/kernel/config/target/loopback/naa.foreign/nexus", "x")
 	before := k.snapshot(t)
 	tr := &tree{machine: k.machine}
-	tr.share("loopback", "loopback/a")
+	tr.mkdirShared("loopback", "loopback/a")
 	if err := errors.Join(tr.err, tr.Close()); err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func TestSharedFolderOfOthersStays(t *testing.T) {
 	}
 	k.gone("sys/kernel/config/target/loopback/naa.foreign")
 	tr = &tree{machine: k.machine}
-	tr.share("loopback", "loopback/a")
+	tr.mkdirShared("loopback", "loopback/a")
 	if err := errors.Join(tr.err, tr.Close()); err != nil || !exists(tr.path("loopback")) {
 		t.Errorf("an empty folder of others' went: %v", err)
 	}
@@ -143,7 +143,7 @@ func TestSharedFolderOfOthersStays(t *testing.T) {
 func TestSharedFolderMayVanish(t *testing.T) {
 	k := newKernel(t)
 	other := &tree{machine: k.machine}
-	other.share("loopback", "loopback/a")
+	other.mkdirShared("loopback", "loopback/a")
 	left := false
 	k.refuse = func(verb, name string) bool {
 		if name == "loopback/b" && !left {
@@ -155,7 +155,7 @@ func TestSharedFolderMayVanish(t *testing.T) {
 		return false
 	}
 	tr := &tree{machine: k.machine}
-	tr.share("loopback", "loopback/b")
+	tr.mkdirShared("loopback", "loopback/b")
 	if tr.err != nil || !left {
 		t.Fatal(tr.err, left)
 	}

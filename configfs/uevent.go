@@ -99,7 +99,7 @@ func (s *socket) next(ctx context.Context) (uevent, error) {
 		case failed != nil:
 			return uevent{}, fmt.Errorf("listen for uevents: %w", failed)
 		default:
-			if ev, ok := received(from, s.buf[:n]); ok {
+			if ev, ok := parseUevent(from, s.buf[:n]); ok {
 				return ev, nil
 			}
 		}
@@ -108,7 +108,7 @@ func (s *socket) next(ctx context.Context) (uevent, error) {
 
 // received is the uevent in a message, unless it is not from the one whose
 // group it was sent to. The kernel has no port; nobody else may have none.
-func received(from unix.Sockaddr, msg []byte) (uevent, bool) {
+func parseUevent(from unix.Sockaddr, msg []byte) (uevent, bool) {
 	sa, ok := from.(*unix.SockaddrNetlink)
 	switch {
 	case !ok:

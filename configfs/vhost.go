@@ -25,14 +25,14 @@ type Vhost struct {
 
 // NewVhost makes a target without disks. The name wwn, as from [WWN], must be
 // nobody else's: if it is, the error is [fs.ErrExist].
-func NewVhost(wwn string) (*Vhost, error) { return here.newVhost(wwn) }
+func NewVhost(wwn string) (*Vhost, error) { return host.newVhost(wwn) }
 
 func (m machine) newVhost(wwn string) (*Vhost, error) {
 	t := &tree{machine: m}
 	target := "vhost/" + wwn
 	v := &Vhost{tree: t, wwn: wwn, tpg: target + "/tpgt_1"}
 
-	t.share("vhost", target)
+	t.mkdirShared("vhost", target)
 	t.mkdir(v.tpg)
 	t.set(v.tpg+"/nexus", wwn)
 	if t.err != nil {
@@ -70,12 +70,12 @@ func (m machine) machines(wwn string) []inuse.Process {
 func (v *Vhost) Close() error {
 	err := v.tree.Close()
 	if errors.Is(err, unix.EBUSY) {
-		return held(v.wwn, v.tpg, v.tree.path(""))
+		return heldError(v.wwn, v.tpg, v.tree.path(""))
 	}
 	return err
 }
 
 // held is why a target could not be removed.
-func held(wwn, tpg, root string) error {
+func heldError(wwn, tpg, root string) error {
 	return fmt.Errorf("%s: a virtual machine holds what is left of the target; when that has ended, try cd %s && rmdir -p %s", wwn, root, tpg)
 }

@@ -11,7 +11,7 @@ import (
 // "target": an NAA identifier of 16 hex digits after "naa.". It is the same each
 // time on this machine, whichever way path leads to the image, and is not the
 // same on another.
-func WWN(path, use string) (string, error) { return here.wwn(path, use) }
+func WWN(path, use string) (string, error) { return host.wwn(path, use) }
 
 func (m machine) wwn(path, use string) (string, error) {
 	sum, err := m.digest(path, "wwn "+use)
@@ -24,9 +24,9 @@ func (m machine) digest(path, use string) (string, error) {
 		real, err = filepath.EvalSymlinks(real)
 	}
 	if err != nil {
-		err = fmt.Errorf("%s: %w", path, bare(err))
+		err = fmt.Errorf("%s: %w", path, withoutPath(err))
 	}
-	id, _ := attribute(m.etc, "machine-id") // without one all such machines are the same
+	id, _ := readAttribute(m.etc, "machine-id") // without one all such machines are the same
 	sum := sha256.Sum256([]byte(id + "\x00" + real + "\x00" + use))
 	return hex.EncodeToString(sum[:]), err
 }
