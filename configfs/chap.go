@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/lunserve/lunserve/hint"
 )
 
 // A CHAP is what initiators and a target prove to each other that they know,
@@ -37,9 +39,10 @@ func (c CHAP) Check() error {
 		secret := strings.HasSuffix(v.what, "secret") && (v.value != "" || v.what == "CHAP secret")
 		switch {
 		case secret && len(v.value) < minSecret:
-			return fmt.Errorf("the %s has %d bytes, and %d are the least (initiators of Windows take 12 to 16); try openssl rand -base64 12", v.what, len(v.value), minSecret)
+			return hint.Try(fmt.Errorf("the %s has %d bytes, and needs at least %d (Windows initiators take 12 to 16)", v.what, len(v.value), minSecret),
+				"openssl", "rand", "-base64", "12")
 		case len(v.value) > maxSecret:
-			return fmt.Errorf("the %s has %d bytes, and %d are the most", v.what, len(v.value), maxSecret)
+			return fmt.Errorf("the %s has %d bytes, and may have at most %d", v.what, len(v.value), maxSecret)
 		case strings.ContainsAny(v.value, "\x00\r\n"):
 			return fmt.Errorf("the %s has an end of line or a zero in it", v.what)
 		case strings.HasPrefix(v.value, "NULL"):

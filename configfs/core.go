@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/hint"
 )
 
 // A Device is an image's place in the kernel: commands for it arrive on the
@@ -124,14 +126,15 @@ func (m machine) uio(name string) (string, error) {
 			return m.node(e.Name())
 		}
 	}
-	return "", fmt.Errorf("%s: no ring is named %s, though the kernel has enabled the device; try dmesg | tail", class, name)
+	return "", hint.With(fmt.Errorf("%s: no ring is named %s, though the kernel has enabled the device", class, name), kernelLog)
 }
 
 // node is the device node of this name, which devtmpfs makes with the device.
 func (m machine) node(name string) (string, error) {
 	path := filepath.Join(m.dev, name)
 	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("%s: the kernel has the device, but its node is not there: %w; try mount -t devtmpfs devtmpfs %s", path, withoutPath(err), m.dev)
+		return "", hint.Try(fmt.Errorf("%s: the kernel has the device, but its node is not there: %w", path, withoutPath(err)),
+			"mount", "-t", "devtmpfs", "devtmpfs", m.dev)
 	}
 	return path, nil
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/hint"
 )
 
 // A Finding is what a look at one of the things that serving needs has found.
@@ -45,9 +47,9 @@ func (m machine) diagnoseRoot() Finding {
 	ids, _, _ = strings.Cut(ids, "\n") // the first range has root
 	switch fields := strings.Fields(ids); {
 	case m.euid() != 0:
-		f.Err = errors.New("only root may change the kernel's targets; try sudo lunserve …")
+		f.Err = errNotRoot
 	case len(fields) == 3 && (fields[1] != "0" || fields[2] != "4294967295"):
-		f.Err = errors.New("root of a user namespace only, for whom the kernel's targets are not; try outside of the container")
+		f.Err = errors.New("root of a user namespace only, which may not change the kernel's targets; run it outside of the container")
 	}
 	return f
 }
@@ -59,12 +61,12 @@ func (m machine) diagnoseConfigfs() Finding {
 		f = m.diagnoseFeature(configFS)
 		f.Is += "; to be mounted on " + dir
 		if f.Err == nil && m.euid() == 0 && !m.capable(unix.CAP_SYS_ADMIN) {
-			f.Err = fmt.Errorf("this root may not mount it on %s (CAP_SYS_ADMIN); try outside of the container", dir)
+			f.Err = fmt.Errorf("root lacks CAP_SYS_ADMIN to mount it on %s; run it outside of the container", dir)
 		}
 		return f
 	}
 	if unix.Access(dir, unix.W_OK) == unix.EROFS {
-		f.Err = fmt.Errorf("%s: read-only, as in containers; try mount -o remount,rw %[1]s", dir)
+		f.Err = hint.Try(fmt.Errorf("%s: read-only, as in containers", dir), "mount", "-o", "remount,rw", dir)
 	}
 	return f
 }
@@ -89,11 +91,11 @@ func (m machine) checkLoading() error {
 	disabled, _ := readAttribute(m.proc, "sys/kernel/modules_disabled")
 	switch {
 	case disabled == "1":
-		return errors.New("the kernel loads no more modules until the next boot (kernel.modules_disabled); try rebooting")
+		return errors.New("the kernel loads no more modules until the next reboot (kernel.modules_disabled)")
 	case m.euid() == 0 && !m.capable(unix.CAP_SYS_MODULE):
-		return errors.New("this root may not load modules (CAP_SYS_MODULE); try outside of the container")
+		return errors.New("root lacks CAP_SYS_MODULE to load modules; run it outside of the container")
 	case !m.hasModprobe():
-		return errors.New("there is no modprobe to load it; try apt-get install kmod")
+		return hint.Try(errors.New("there is no modprobe to load it"), "apt-get", "install", "kmod")
 	}
 	return nil
 }
@@ -123,14 +125,14 @@ func (m machine) diagnoseDevtmpfs() Finding {
 			return f
 		}
 	}
-	f.Err = fmt.Errorf("the kernel makes no nodes here, such as uio0; try mount -t devtmpfs devtmpfs %s", m.dev)
+	f.Err = hint.Try(errors.New("the kernel makes no nodes here, such as uio0"), "mount", "-t", "devtmpfs", "devtmpfs", m.dev)
 	return f
 }
 
 func (m machine) diagnoseUdev() Finding {
 	f := Finding{About: "udev", Is: "runs; a disk is ready when udev is done with it", Minor: true}
 	if !exists(m.run, "udev/control") {
-		f.Err = errors.New("does not run, so there are no links in /dev/disk; try systemctl start systemd-udevd")
+		f.Err = hint.Try(errors.New("does not run, so there are no links in /dev/disk"), "systemctl", "start", "systemd-udevd")
 	}
 	return f
 }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/hint"
 )
 
 // How long to wait for the kernel to announce a disk that it has found, which
@@ -38,7 +40,7 @@ func (m machine) waitForDisk(ctx context.Context, events listener, address strin
 		case errors.Is(err, errMissed):
 			m.reannounce(m.glob(m.sys, "bus/scsi/devices", address, "block/*/uevent")...)
 		case err != nil:
-			return "", fmt.Errorf("no disk was announced at SCSI address %s: %w; try dmesg | tail", address, err)
+			return "", hint.With(fmt.Errorf("no disk was announced at SCSI address %s: %w", address, err), kernelLog)
 		case ev.isDisk(address):
 			disk = ev
 		}
@@ -119,7 +121,7 @@ func (m machine) rescan(disk string, size int64) error {
 	const sector = 512 // whatever the size of the disk's blocks
 	got, err := readAttribute(dir, "size")
 	if err == nil && got != strconv.FormatInt(size/sector, 10) {
-		err = fmt.Errorf("%s: the kernel read its size again and has %s sectors, not %d; try dmesg | tail", disk, got, size/sector)
+		err = hint.With(fmt.Errorf("%s: the kernel read its size again and has %s sectors, not %d", disk, got, size/sector), kernelLog)
 	}
 	return err
 }

@@ -44,7 +44,7 @@ func checkName(name string) error {
 	case len(name) > 223:
 		return fmt.Errorf("%.20s…: an iSCSI name has at most 223 bytes, not %d", printable(name, 20), len(name))
 	case !iscsiName.MatchString(name):
-		return fmt.Errorf("%s: not an iSCSI name; try one like iqn.2001-04.com.example:disk", printable(name, 223))
+		return fmt.Errorf("%s: not an iSCSI name, such as iqn.2001-04.com.example:disk", printable(name, 223))
 	}
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/lunserve/lunserve/hint"
 )
 
 // An ISCSISpec says what an [ISCSI] target is to be.
@@ -28,7 +30,7 @@ func (m machine) checkISCSI(s ISCSISpec) error {
 		return err
 	}
 	if lower := strings.ToLower(s.IQN); lower != s.IQN {
-		return fmt.Errorf("%s: not all in lower case, to which initiators may change it; try %s", s.IQN, lower)
+		return hint.Try(fmt.Errorf("%s: has upper-case letters, which initiators may change to lower case", s.IQN), "--iqn="+lower)
 	}
 	for _, name := range s.Allow {
 		if err := checkName(name); err != nil {
@@ -41,7 +43,9 @@ func (m machine) checkISCSI(s ISCSISpec) error {
 		}
 	}
 	if exists(m.configfs(), "target/iscsi", s.IQN) {
-		return fmt.Errorf("%s: the kernel has a target of this name: %w; try another --iqn, or targetcli ls /iscsi", s.IQN, fs.ErrExist)
+		return hint.With(fmt.Errorf("%s: the kernel has a target with this name: %w", s.IQN, fs.ErrExist),
+			hint.Command{Words: []string{"--iqn", "IQN"}, Purpose: "for another name"},
+			hint.Command{Words: []string{"targetcli", "ls", "/iscsi"}})
 	}
 	for i, p := range s.Portals {
 		if slices.Contains(s.Portals[:i], p) {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+
+	"github.com/lunserve/lunserve/hint"
 )
 
 // A Loopback is a SCSI host of this machine, whose disks are LUNs of ours. It
@@ -102,7 +104,7 @@ func (l *Loopback) AddLUN(ctx context.Context, n int, dev *Device) (disk string,
 
 	// The link is made whether or not the kernel found a disk behind it.
 	if !exists(scsi) {
-		t.err = fmt.Errorf("%s: the kernel asked for a disk and found none; try dmesg | tail", scsi)
+		t.err = hint.With(fmt.Errorf("%s: the kernel asked for a disk and found none", scsi), kernelLog)
 		return "", t.err
 	}
 	x.node, t.err = t.waitForDisk(ctx, events, address)

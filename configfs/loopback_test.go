@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/hint"
 )
 
 const wwn = "naa.5001405123456789"
@@ -141,7 +143,7 @@ func TestMissingNodeIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	k.noNode = true
-	if _, err := l.AddLUN(t.Context(), 0, d); err == nil || !strings.Contains(err.Error(), "/dev/sdb: ") || !strings.Contains(err.Error(), "devtmpfs") {
+	if _, err := l.AddLUN(t.Context(), 0, d); err == nil || !strings.Contains(err.Error(), "/dev/sdb: ") || !strings.Contains(hint.Text(err), "mount -t devtmpfs devtmpfs ") {
 		t.Errorf("AddLUN() = %v", err)
 	}
 }

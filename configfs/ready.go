@@ -7,6 +7,8 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+
+	"github.com/lunserve/lunserve/hint"
 )
 
 // A feature is something the kernel must have, tested for by what it shows when
@@ -33,6 +35,9 @@ var (
 	}
 )
 
+// errNotRoot names the one requirement that all others depend on.
+var errNotRoot = errors.New("only root may change the kernel's targets; run it with sudo")
+
 // Ready returns nil if targets of these fabrics ("loopback", "iscsi", "vhost")
 // can be made here, for which it loads modules and mounts configfs if need be;
 // else an error that says what is missing. What it loaded and mounted stays.
@@ -42,7 +47,7 @@ func Ready(names ...string) error {
 
 func (m machine) ready(names ...string) error {
 	if m.euid() != 0 {
-		return errors.New("only root may change the kernel's targets; try sudo lunserve …")
+		return errNotRoot
 	}
 	if err := m.ensureConfigfs(); err != nil {
 		return err
@@ -74,10 +79,10 @@ func (m machine) ensureConfigfs() error {
 	}
 	// That it is busy says that another lunserve was first.
 	if err := m.mount(dir); err != nil && !m.isConfigfs(dir) {
-		return fmt.Errorf("%s: mount: %w; try mount -t configfs configfs %s", dir, err, dir)
+		return hint.Try(fmt.Errorf("%s: mount: %w", dir, err), "mount", "-t", "configfs", "configfs", dir)
 	}
 	if !m.isConfigfs(dir) {
-		return fmt.Errorf("%s: not a configfs, though mounted; try mount -t configfs configfs %s", dir, dir)
+		return hint.Try(fmt.Errorf("%s: not a configfs, though mounted", dir), "mount", "-t", "configfs", "configfs", dir)
 	}
 	return nil
 }
@@ -96,9 +101,9 @@ func (m machine) ensure(f feature) error {
 		return err
 	}
 	if failed != nil {
-		return fmt.Errorf("%s is not loaded, and cannot be: %w; try modprobe %s", f.module, failed, f.module)
+		return hint.Try(fmt.Errorf("%s is not loaded, and cannot be: %w", f.module, failed), "modprobe", f.module)
 	}
-	return fmt.Errorf("%s is loaded, but %s is not there; try dmesg | tail", f.module, filepath.Join(m.sys, f.sysfs))
+	return hint.With(fmt.Errorf("%s is loaded, but %s is not there", f.module, filepath.Join(m.sys, f.sysfs)), kernelLog)
 }
 
 // loadable returns nil if the kernel was built with the feature, as far as the
@@ -107,10 +112,10 @@ func (m machine) checkBuilt(f feature) error {
 	dir := filepath.Join(m.modules, m.release())
 	dep, err := os.ReadFile(filepath.Join(dir, "modules.dep"))
 	if err != nil {
-		return fmt.Errorf("%s is not loaded, and %s has no modules for the running kernel; try rebooting into an installed one", f.module, dir)
+		return fmt.Errorf("%s is not loaded, and %s has no modules for the running kernel; reboot into an installed one", f.module, dir)
 	}
 	if !listsModule(string(dep), f.module) && !m.builtin(f.module) {
-		return fmt.Errorf("%s is not built for kernel %s (%s); try a kernel that has it, such as Debian's linux-image-amd64", f.module, m.release(), f.option)
+		return fmt.Errorf("%s is not built for kernel %s (%s); boot a kernel that has it, such as Debian's linux-image-amd64", f.module, m.release(), f.option)
 	}
 	return nil
 }

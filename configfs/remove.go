@@ -7,9 +7,12 @@ import (
 	"os"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/hint"
 )
 
 // Remove takes away what a lunserve left that was killed: the LUNs that the
@@ -34,7 +37,7 @@ func (m machine) remove(e Export) error {
 			defer ring.Close() // nor anybody else from here on
 		}
 	case !m.isDying(e.server):
-		return fmt.Errorf("%s: served by lunserve (pid %d); try kill %[2]d", e.Name, e.PID)
+		return hint.Try(fmt.Errorf("%s: served by lunserve (pid %d)", e.Name, e.PID), "kill", strconv.Itoa(e.PID))
 	}
 	r := remover{tree: tree{machine: m}, export: e}
 	luns := m.attachments(e.device)

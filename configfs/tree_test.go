@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/hint"
 )
 
 func TestCloseUndoesNewestFirst(t *testing.T) {
@@ -172,15 +174,15 @@ func TestErrorsNameTheCause(t *testing.T) {
 	}{
 		{"mkdir", "core/user_0", unix.EINVAL, "x: invalid argument: the kernel's target has no user backstore; try modprobe target_core_user"},
 		{"mkdir", "loopback", unix.EINVAL, "x: invalid argument: the kernel has no loopback target; try modprobe tcm_loop"},
-		{"mkdir", "loopback/naa.1", unix.EINVAL, "x: invalid argument: the kernel tells why in its log only; try dmesg | tail"},
+		{"mkdir", "loopback/naa.1", unix.EINVAL, "x: invalid argument: the kernel gives the reason only in its log; try dmesg | tail"},
 		{"rmdir", "core/user_0/a", unix.EBUSY, "x: device or resource busy: a LUN still uses it; try targetcli ls"},
 		{"write", "core/user_0/a/enable", unix.ENOENT, "x: no such file or directory: tcmu-runner refused the device; try systemctl stop tcmu-runner"},
-		{"mkdir", "core/user_0", unix.EACCES, "x: permission denied; try as root, outside of containers"},
+		{"mkdir", "core/user_0", unix.EACCES, "x: permission denied; run it as root, outside of containers"},
 		{"rmdir", "core/user_0", unix.EPERM, "x: operation not permitted"},
 		{"mkdir", "core/user_0", unix.EIO, "x: input/output error"},
 	} {
 		err := explain(tt.verb, tt.name, &fs.PathError{Op: "x", Err: tt.errno})
-		got := strings.Replace(err.Error(), "x : ", "x: ", 1)
+		got := strings.Replace(hint.Text(err), "x : ", "x: ", 1)
 		if got != tt.want || !errors.Is(err, tt.errno) {
 			t.Errorf("%s %s: got %q, want %q", tt.verb, tt.name, got, tt.want)
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/lunserve/lunserve/backstores/inuse"
+	"github.com/lunserve/lunserve/hint"
 )
 
 // A Vhost is a target whose initiators are virtual machines: QEMU, told the
@@ -75,7 +77,12 @@ func (v *Vhost) Close() error {
 	return err
 }
 
-// held is why a target could not be removed.
+// heldError explains why a target could not be removed, and how it can be later.
 func heldError(wwn, tpg, root string) error {
-	return fmt.Errorf("%s: a virtual machine holds what is left of the target; when that has ended, try cd %s && rmdir -p %s", wwn, root, tpg)
+	err := fmt.Errorf("%s: a virtual machine still holds the target, which has no disks now", wwn)
+	target := path.Dir(tpg)
+	return hint.With(err, hint.Command{
+		Words:   []string{"rmdir", filepath.Join(root, tpg), filepath.Join(root, target), filepath.Join(root, path.Dir(target))},
+		Purpose: "when the machine has ended",
+	})
 }

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/lunserve/lunserve/backstores/inuse"
+	"github.com/lunserve/lunserve/hint"
 )
 
 func oneVhost(k *kernel) error {
@@ -74,7 +75,9 @@ func TestHeldVhostIsTold(t *testing.T) {
 		return before(verb, name)
 	}
 	err := oneVhost(k)
-	if want := "try cd " + k.configfs() + "/target && rmdir -p vhost/" + wwn + "/tpgt_1"; err == nil || !strings.HasSuffix(err.Error(), want) {
+	vhost := k.configfs() + "/target/vhost"
+	want := "; try rmdir " + vhost + "/" + wwn + "/tpgt_1 " + vhost + "/" + wwn + " " + vhost + " when the machine has ended"
+	if err == nil || !strings.HasSuffix(hint.Text(err), want) {
 		t.Errorf("Close() = %v", err)
 	}
 	if exists(k.configfs(), "target/core/user_0") {
