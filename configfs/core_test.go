@@ -68,7 +68,7 @@ func TestKernelIsToldOfAnotherSize(t *testing.T) {
 	same(t, k.ops, []string{`echo -n "dev_size=2147483648" > core/user_0/lunserve-my_disk_1.img-5f2a90c1/control`})
 
 	k.tokenFor = map[string]string{"dev_size": "5"}
-	if err := d.Resize(3 << 30); err == nil || !strings.Contains(err.Error(), "kept the size 5 instead of 3221225472") {
+	if err := d.Resize(3 << 30); err == nil || !strings.Contains(err.Error(), "has the size 5 instead of 3221225472") {
 		t.Errorf("the kernel ignored it: %v", err)
 	}
 }
@@ -188,7 +188,7 @@ func TestKernelIsHeldToWhatItWasTold(t *testing.T) {
 		before := k.snapshot(t)
 		k.tokenFor = map[string]string{key: value}
 		_, err := k.newDevice(spec, "5f2a90c1")
-		if err == nil || !strings.Contains(err.Error(), "/attrib/"+key+": the kernel took "+value+" instead of ") {
+		if err == nil || !strings.Contains(err.Error(), "/attrib/"+key+": the kernel has "+value+" instead of ") {
 			t.Errorf("%s=%s: %v", key, value, err)
 		}
 		if k.snapshot(t) != before {

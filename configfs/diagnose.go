@@ -14,16 +14,16 @@ import (
 	"github.com/lunserve/lunserve/hint"
 )
 
-// A Finding is what a look at one of the things that serving needs has found.
+// A Finding is the state of one thing that serving needs.
 type Finding struct {
-	About string // what was looked at, such as "tcm_loop"
-	Is    string // how it is, or will be when it is needed
-	Err   error  // what is wrong with it, and what to type; or nil
-	Minor bool   // serving is possible all the same, in the default way
+	About string // the thing, such as "tcm_loop"
+	Is    string // its state, if Err is nil
+	Err   error  // what is wrong with it, with hints; or nil
+	Minor bool   // whether images can be served with the defaults in spite of Err
 }
 
-// Diagnose looks at all that [Ready] and the targets need of this machine. It
-// changes nothing.
+// Diagnose examines everything that [Ready] and the targets need of this
+// machine. It changes nothing.
 func Diagnose() []Finding { return host.diagnose() }
 
 func (m machine) diagnose() []Finding {
@@ -42,14 +42,14 @@ func (m machine) diagnose() []Finding {
 }
 
 func (m machine) diagnoseRoot() Finding {
-	f := Finding{About: "root", Is: "may change the kernel's targets"}
+	f := Finding{About: "root", Is: "may configure the kernel's targets"}
 	ids, _ := readAttribute(m.proc, "self/uid_map")
-	ids, _, _ = strings.Cut(ids, "\n") // the first range has root
+	ids, _, _ = strings.Cut(ids, "\n") // the first range contains root
 	switch fields := strings.Fields(ids); {
 	case m.euid() != 0:
 		f.Err = errNotRoot
 	case len(fields) == 3 && (fields[1] != "0" || fields[2] != "4294967295"):
-		f.Err = errors.New("root of a user namespace only, which may not change the kernel's targets; run it outside of the container")
+		f.Err = errors.New("root of a user namespace only, which may not configure the kernel's targets; run it outside of the container")
 	}
 	return f
 }
@@ -59,7 +59,7 @@ func (m machine) diagnoseConfigfs() Finding {
 	f := Finding{About: "configfs", Is: "mounted on " + dir}
 	if !m.isConfigfs(dir) {
 		f = m.diagnoseFeature(configFS)
-		f.Is += "; to be mounted on " + dir
+		f.Is += "; will be mounted on " + dir
 		if f.Err == nil && m.euid() == 0 && !m.capable(unix.CAP_SYS_ADMIN) {
 			f.Err = fmt.Errorf("root lacks CAP_SYS_ADMIN to mount it on %s; run it outside of the container", dir)
 		}
@@ -71,14 +71,14 @@ func (m machine) diagnoseConfigfs() Finding {
 	return f
 }
 
-// lookFor looks for a feature of the kernel's.
+// diagnoseFeature looks for a feature of the kernel.
 func (m machine) diagnoseFeature(f feature) Finding {
 	found := Finding{About: f.module, Is: "loaded"}
 	switch {
 	case m.builtin(f.module):
 		found.Is = "built in"
 	case !m.has(f):
-		found.Is = "a module, to be loaded"
+		found.Is = "a module, will be loaded"
 		if found.Err = m.checkBuilt(f); found.Err == nil {
 			found.Err = m.checkLoading()
 		}
@@ -86,7 +86,7 @@ func (m machine) diagnoseFeature(f feature) Finding {
 	return found
 }
 
-// mayLoad tells why no module whatsoever can be loaded.
+// checkLoading returns an error if no module at all can be loaded.
 func (m machine) checkLoading() error {
 	disabled, _ := readAttribute(m.proc, "sys/kernel/modules_disabled")
 	switch {
@@ -100,7 +100,7 @@ func (m machine) checkLoading() error {
 	return nil
 }
 
-// capable tells whether we have a capability.
+// capable reports whether this process has a capability.
 func (m machine) capable(capability int) bool {
 	status, _ := readAttribute(m.proc, "self/status")
 	for line := range strings.Lines(status) {
@@ -112,9 +112,10 @@ func (m machine) capable(capability int) bool {
 	return false
 }
 
-// isDevtmpfs looks at who makes the nodes of devices, such as /dev/uio0.
+// diagnoseDevtmpfs checks that the kernel makes the nodes of devices, such as
+// /dev/uio0.
 func (m machine) diagnoseDevtmpfs() Finding {
-	f := Finding{About: m.dev, Is: "the kernel makes the nodes of devices"}
+	f := Finding{About: m.dev, Is: "the kernel makes device nodes"}
 	mounts, err := os.ReadFile(filepath.Join(m.proc, "self/mounts"))
 	if err != nil {
 		f.Err = err
@@ -125,29 +126,30 @@ func (m machine) diagnoseDevtmpfs() Finding {
 			return f
 		}
 	}
-	f.Err = hint.Try(errors.New("the kernel makes no nodes here, such as uio0"), "mount", "-t", "devtmpfs", "devtmpfs", m.dev)
+	f.Err = hint.Try(errors.New("the kernel makes no device nodes here, such as uio0"), "mount", "-t", "devtmpfs", "devtmpfs", m.dev)
 	return f
 }
 
 func (m machine) diagnoseUdev() Finding {
-	f := Finding{About: "udev", Is: "runs; a disk is ready when udev is done with it", Minor: true}
+	f := Finding{About: "udev", Is: "runs; a disk is ready when udev has processed it", Minor: true}
 	if !exists(m.run, "udev/control") {
 		f.Err = hint.Try(errors.New("does not run, so there are no links in /dev/disk"), "systemctl", "start", "systemd-udevd")
 	}
 	return f
 }
 
-// isRunner looks for tcmu-runner, of which lunserve is independent.
+// diagnoseRunner looks for tcmu-runner, which lunserve neither needs nor
+// disturbs.
 func (m machine) diagnoseRunner() Finding {
-	f := Finding{About: "tcmu-runner", Is: "does not run, nor need it"}
+	f := Finding{About: "tcmu-runner", Is: "does not run and is not needed"}
 	for _, p := range m.uses().Named("tcmu-runner") {
-		f.Is = fmt.Sprintf(`runs (pid %d) and leaves lunserve's disks alone; for each the kernel logs "could not find device"`, p.PID)
+		f.Is = fmt.Sprintf(`runs (pid %d) and ignores lunserve's disks; for each the kernel logs "could not find device"`, p.PID)
 	}
 	return f
 }
 
-// isPortalFree looks at the default portal.
+// diagnosePortal checks the default portal.
 func (m machine) diagnosePortal() Finding {
 	p := netip.MustParseAddrPort("127.0.0.1:3260")
-	return Finding{About: p.String(), Is: "free, or shared by the kernel's targets", Err: m.checkPortal(p), Minor: true}
+	return Finding{About: p.String(), Is: "free, or a portal of the kernel's targets", Err: m.checkPortal(p), Minor: true}
 }

@@ -49,9 +49,9 @@ func TestDiagnoseTellsHowThingsAre(t *testing.T) {
 	k.file("proc/812/comm", "tcmu-runner\n")
 	want := map[string]string{
 		"target_core_user": "loaded",
-		"tcm_loop":         "a module, to be loaded",
+		"tcm_loop":         "a module, will be loaded",
 		"vhost_scsi":       "built in",
-		"tcmu-runner":      `runs (pid 812) and leaves lunserve's disks alone; for each the kernel logs "could not find device"`,
+		"tcmu-runner":      `runs (pid 812) and ignores lunserve's disks; for each the kernel logs "could not find device"`,
 	}
 	for _, f := range k.diagnose() {
 		if is, ok := want[f.About]; ok && f.Is != is {
@@ -67,9 +67,9 @@ func TestDiagnoseTellsWhatIsTheMatter(t *testing.T) {
 		want   string
 	}{
 		{"not root", func(k *kernel) { k.euid = func() int { return 1000 } },
-			"root: only root may change the kernel's targets; run it with sudo (minor: false)\n"},
+			"root: only root may configure the kernel's targets; run it with sudo (minor: false)\n"},
 		{"root of a user namespace", func(k *kernel) { k.file("proc/self/uid_map", "0 1000 1\n1 100000 65536\n") },
-			"root: root of a user namespace only, which may not change the kernel's targets; run it outside of the container (minor: false)\n"},
+			"root: root of a user namespace only, which may not configure the kernel's targets; run it outside of the container (minor: false)\n"},
 		{"not built", func(k *kernel) {
 			k.gone("sys/module/target_core_user")
 			k.file("lib/modules/6.1.0/modules.dep", "iscsi_target_mod.ko:\n")
@@ -92,7 +92,7 @@ func TestDiagnoseTellsWhatIsTheMatter(t *testing.T) {
 			k.file("proc/self/status", "CapEff:\t0000000000010000\n")
 		}, "configfs: root lacks CAP_SYS_ADMIN to mount it on ROOT/sys/kernel/config; run it outside of the container (minor: false)\n"},
 		{"static /dev", func(k *kernel) { k.file("proc/self/mounts", "tmpfs "+k.dev+" tmpfs rw 0 0\n") },
-			"ROOT/dev: the kernel makes no nodes here, such as uio0; try mount -t devtmpfs devtmpfs ROOT/dev (minor: false)\n"},
+			"ROOT/dev: the kernel makes no device nodes here, such as uio0; try mount -t devtmpfs devtmpfs ROOT/dev (minor: false)\n"},
 		{"no udev", func(k *kernel) { k.gone("run/udev") },
 			"udev: does not run, so there are no links in /dev/disk; try systemctl start systemd-udevd (minor: true)\n"},
 	} {

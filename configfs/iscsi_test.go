@@ -300,7 +300,7 @@ func TestBadISCSISpecsAreTold(t *testing.T) {
 		{ISCSISpec{IQN: "iqn.2001-04.com.example:X"}, "iqn.2001-04.com.example:X: has upper-case letters, which initiators may change to lower case; try --iqn=iqn.2001-04.com.example:x"},
 		{ISCSISpec{IQN: long}, "iqn.2001-04.com.exam…: an iSCSI name has at most 223 bytes, not 224"},
 		{ISCSISpec{IQN: iqn, Allow: []string{"../../core"}}, "../../core: not an iSCSI name, such as iqn.2001-04.com.example:disk"},
-		{ISCSISpec{IQN: iqn, Portals: []netip.AddrPort{p, p}}, p.String() + ": named twice as a portal"},
+		{ISCSISpec{IQN: iqn, Portals: []netip.AddrPort{p, p}}, p.String() + ": the portal is given twice"},
 		{ISCSISpec{IQN: iqn, CHAP: &CHAP{User: "joe", Secret: "elevenbytes"}}, "the CHAP secret has 11 bytes, and needs at least 12 (Windows initiators take 12 to 16); try openssl rand -base64 12"},
 	} {
 		got := ""
@@ -317,14 +317,14 @@ func TestBadSecretsAreToldAndNotShown(t *testing.T) {
 	good := CHAP{"joe", "secret of joe", "target", "secret of target"}
 	for want, change := range map[string]func(*CHAP){
 		"":                            func(*CHAP) {},
-		"the CHAP user has no name":   func(c *CHAP) { c.User = "" },
+		"the CHAP user is empty":      func(c *CHAP) { c.User = "" },
 		"the CHAP secret has 0 bytes": func(c *CHAP) { c.Secret = "" },
 		"the CHAP secret has 256 bytes, and may have at most 255": func(c *CHAP) { c.Secret = strings.Repeat("s", 256) },
 		"the CHAP secret begins with NULL":                        func(c *CHAP) { c.Secret = "NULL of secrets" },
-		"the CHAP user has an end of line":                        func(c *CHAP) { c.User = "joe\n" },
+		"the CHAP user contains a line break":                     func(c *CHAP) { c.User = "joe\n" },
 		"the mutual CHAP secret has 6 bytes":                      func(c *CHAP) { c.MutualSecret = "secret" },
 		"mutual CHAP needs both":                                  func(c *CHAP) { c.MutualSecret = "" },
-		"the two CHAP secrets are the same":                       func(c *CHAP) { c.MutualSecret = c.Secret },
+		"the two CHAP secrets are equal":                          func(c *CHAP) { c.MutualSecret = c.Secret },
 	} {
 		c := good
 		change(&c)

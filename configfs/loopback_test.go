@@ -124,7 +124,7 @@ func TestDiskThatDoesNotAnswerIsToldAtOnce(t *testing.T) {
 	k := newKernel(t)
 	k.noDisk = true
 	d, l, _, err := disks(t.Context(), k)
-	if err == nil || !strings.Contains(err.Error(), "/bus/scsi/devices/2:0:1:0: the kernel asked for a disk and found none") {
+	if err == nil || !strings.Contains(err.Error(), "/bus/scsi/devices/2:0:1:0: the kernel probed for a disk and found none") {
 		t.Errorf("AddLUN() = %v", err)
 	}
 	if err := closeAll(d, l); err != nil {

@@ -12,13 +12,13 @@ import (
 	"github.com/lunserve/lunserve/hint"
 )
 
-// checkPortal tells whether the kernel could listen at p. It does not say why
-// not when it is asked to.
+// checkPortal returns an error if the kernel could not listen at p. The kernel
+// itself gives no reason.
 func (m machine) checkPortal(p netip.AddrPort) error {
 	if p.Port() == 0 {
 		return hint.Try(fmt.Errorf("%s: a portal needs a port", p), "--portal="+netip.AddrPortFrom(p.Addr(), 3260).String())
 	}
-	var nearby error // another target at the same port
+	var nearby error // names another target at the same port
 	for _, np := range m.glob(m.configfs(), "target/iscsi/*/tpgt_*/np/*") {
 		other, err := netip.ParseAddrPort(filepath.Base(np))
 		switch {
@@ -50,8 +50,8 @@ func (m machine) checkPortal(p netip.AddrPort) error {
 	return nil
 }
 
-// bindable listens for a moment as the kernel's target would, but only at an
-// address that the machine has.
+// tryListen listens for a moment, as the kernel's target would, but only at
+// addresses of this machine.
 func tryListen(p netip.AddrPort) error {
 	family, where, err := sockaddr(p)
 	if err != nil {
@@ -86,11 +86,11 @@ func sockaddr(p netip.AddrPort) (family int, where unix.Sockaddr, err error) {
 	return unix.AF_INET6, in6, nil
 }
 
-// listens tells whether somebody listens at p. A connection would tell, too, but
-// the kernel's log would call it a failed login.
+// checkListening returns an error if nothing listens at p. It does not connect:
+// the kernel would log a failed login.
 func checkListening(p netip.AddrPort) error {
 	if err := tryListen(p); !errors.Is(err, unix.EADDRINUSE) {
-		return hint.With(fmt.Errorf("%s: the kernel does not listen, though it was told to", p), kernelLog)
+		return hint.With(fmt.Errorf("%s: the kernel does not listen, though the target is enabled", p), kernelLog)
 	}
 	return nil
 }

@@ -67,7 +67,7 @@ func TestReadyTellsWhatIsTheMatter(t *testing.T) {
 		want    string
 	}{
 		{name: "not root", kernel: func(k *kernel) { k.euid = func() int { return 1000 } },
-			want: "only root may change the kernel's targets; run it with sudo"},
+			want: "only root may configure the kernel's targets; run it with sudo"},
 		{name: "not loaded", missing: "bus/tcm_loop_bus", kernel: func(k *kernel) { k.modprobe = func(string) error { return cannot } },
 			want: "tcm_loop is not loaded, and cannot be: could not insert 'tcm_loop': Key was rejected by service; try modprobe tcm_loop"},
 		{name: "not built", missing: "module/target_core_user", kernel: func(k *kernel) {
@@ -100,7 +100,7 @@ func TestReadyTellsWhatIsTheMatter(t *testing.T) {
 			k.gone("sys/kernel/config/target")
 			k.modprobe = func(string) error { return nil }
 		}, want: "target_core_mod is loaded, but ROOT/sys/kernel/config/target is not there; try dmesg | tail"},
-		{name: "no such fabric", fabric: "floppy", want: "floppy: no such fabric"},
+		{name: "no such fabric", fabric: "floppy", want: "floppy: unknown fabric"},
 	} {
 		k := ready(t, "nothing")
 		if tt.missing != "" {

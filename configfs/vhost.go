@@ -16,8 +16,8 @@ import (
 	"github.com/lunserve/lunserve/hint"
 )
 
-// A Vhost is a target whose initiators are virtual machines: QEMU, told the
-// name, hands the guest's commands to the kernel by itself. It is not safe for
+// A Vhost is a target whose initiators are virtual machines. QEMU is given its
+// name and hands the guest's commands to the kernel. It is not safe for
 // concurrent use.
 type Vhost struct {
 	tree *tree
@@ -25,8 +25,8 @@ type Vhost struct {
 	tpg  string // vhost/naa.…/tpgt_1
 }
 
-// NewVhost makes a target without disks. The name wwn, as from [WWN], must be
-// nobody else's: if it is, the error is [fs.ErrExist].
+// NewVhost makes a target without disks. Its name is wwn, as from [WWN]. If
+// another target has the name, the error is [fs.ErrExist].
 func NewVhost(wwn string) (*Vhost, error) { return host.newVhost(wwn) }
 
 func (m machine) newVhost(wwn string) (*Vhost, error) {
@@ -43,8 +43,7 @@ func (m machine) newVhost(wwn string) (*Vhost, error) {
 	return v, nil
 }
 
-// AddLUN makes dev the LUN with the number n. After an error the Vhost is good
-// for Close only.
+// AddLUN makes dev the LUN n. After an error only Close may be called.
 func (v *Vhost) AddLUN(n int, dev *Device) error {
 	lun := fmt.Sprintf("%s/lun/lun_%d", v.tpg, n)
 	v.tree.mkdir(lun)
@@ -65,10 +64,10 @@ func (m machine) machines(wwn string) []inuse.Process {
 	})
 }
 
-// Close takes the disks away from under the machines that have them, and
-// removes the target. The kernel does not let go of what a running machine
-// holds, if only a target without disks; then Close says so. A second Close
-// does nothing.
+// Close removes the disks, even if virtual machines use them, and then the
+// target. While a machine that uses the target runs, the kernel keeps the
+// target, without disks, and Close returns an error that says so. A second
+// Close does nothing.
 func (v *Vhost) Close() error {
 	err := v.tree.Close()
 	if errors.Is(err, unix.EBUSY) {
