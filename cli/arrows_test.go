@@ -17,9 +17,11 @@ const module = "github.com/lunserve/lunserve"
 var allowed = map[string]string{
 	"":                     "cli",
 	"cli":                  "serve serve/control serve/console configfs backstores backstores/seekable completions",
-	"serve":                "serve/control serve/console tcmu tcmu/scsi configfs backstores",
+	"serve":                "serve/control serve/console tcmu tcmu/scsi configfs backstores backstores/inuse",
+	"serve/control":        "backstores/inuse",
+	"configfs":             "backstores/inuse",
 	"tcmu/scsi":            "backstores",
-	"backstores":           "backstores/seekable",
+	"backstores":           "backstores/seekable backstores/inuse",
 	"backstores/storetest": "backstores",
 	"e2e/packbench":        "backstores",
 }

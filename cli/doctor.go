@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -83,7 +84,8 @@ func (c *doctorCmd) room(need int64) configfs.Finding {
 		f.Is += ", of which as much is used as is in the image"
 	case need > free:
 		f.Minor = true // sparse, and rarely written in whole
-		f.Err = fmt.Errorf("%s, but temporary files may take %s; try --tmpdir DIR to name another folder", f.Is, humanize.IBytes(uint64(need)))
+		f.Err = hint.With(fmt.Errorf("%s, but temporary files may take %s", f.Is, humanize.IBytes(uint64(need))),
+			hint.Command{Words: []string{"--tmpdir", "DIR"}, Purpose: "to name another folder"})
 	case need > 0:
 		f.Is += ", which may take " + humanize.IBytes(uint64(need))
 	}
@@ -95,7 +97,7 @@ func leftovers() (all []configfs.Finding) {
 	exports, _ := configfs.Exports() // what is wrong with configfs is found elsewhere
 	for _, e := range exports {
 		if !e.Alive {
-			why := fmt.Errorf("its lunserve was killed; try lunserve detach %s", e.Name)
+			why := hint.Try(errors.New("its lunserve was killed"), "lunserve", "detach", e.Name)
 			all = append(all, configfs.Finding{About: e.Name, Err: why, Minor: true})
 		}
 	}
@@ -110,8 +112,16 @@ func newSymptom(f configfs.Finding) symptom {
 	if f.Minor {
 		s.Status = "warn"
 	}
-	text := strings.TrimPrefix(strings.TrimPrefix(hint.Text(f.Err), f.About+": "), f.About+" is ")
-	s.Text, s.Try, _ = strings.Cut(text, "; try ")
+	text, try := hint.Split(f.Err)
+	text = strings.TrimPrefix(strings.TrimPrefix(text, f.About+": "), f.About+" is ")
+	var lines []string
+	for _, c := range try {
+		lines = append(lines, c.String())
+	}
+	s.Text, s.Try = text, strings.Join(lines, ", or ")
+	if s.Try == "" { // an error that still has it in its text
+		s.Text, s.Try, _ = strings.Cut(text, "; try ")
+	}
 	return s
 }
 

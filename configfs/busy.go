@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// Busy is what the kernel has been doing for longest of what it was asked for
-// here, such as "unlink /sys/kernel/config/target/…", and since when. It is
-// empty if there is nothing. Safe for concurrent use.
-func Busy() (what string, since time.Time) { return here.busy.longest() }
+// Busy returns the oldest unfinished operation that this package asked of the
+// kernel, such as "unlink /sys/kernel/config/target/…", and when it began. It
+// returns "" if there is none. Safe for concurrent use.
+func Busy() (what string, since time.Time) { return host.busy.longest() }
 
-// A busy is what has been asked for and is not done.
+// A busy is the list of unfinished operations.
 type busy struct {
 	mu   sync.Mutex
 	jobs []*job // oldest first
@@ -22,7 +22,7 @@ type job struct {
 	since time.Time
 }
 
-// begin notes that something is asked for, until it is told that it is done.
+// begin adds an operation, until done is called.
 func (b *busy) begin(what string) (done func()) {
 	j := &job{what, time.Now()}
 	b.mu.Lock()

@@ -6,49 +6,61 @@ import (
 	"path"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/hint"
 )
 
-// causes is what is really the matter where the kernel's error number does not
-// say, and what to type. The first that fits holds.
-var causes = []struct {
+// kernelLog shows reasons that the kernel gives nowhere else.
+var kernelLog = hint.Command{Words: []string{"dmesg"}, Pipe: []string{"tail"}}
+
+const inLog = "the kernel gives the reason only in its log"
+
+// A cause explains an error number that does not say what is wrong.
+type cause struct {
 	verb, name string // name is a pattern
 	errno      unix.Errno
-	cause      string
-}{
-	{"mkdir", "core/user_*", unix.EINVAL, "the kernel's target has no user backstore; try modprobe target_core_user"},
-	{"mkdir", "core/user_*/*", unix.EEXIST, "somebody else made it"},
-	{"write", "core/user_*/*/enable", unix.ENOENT, "tcmu-runner refused the device; try systemctl stop tcmu-runner"},
-	{"write", "core/user_*/*/enable", unix.ENOMEM, "no kernel memory for the ring"},
-	{"rmdir", "core/user_*/*", unix.EBUSY, "a LUN still uses it; try targetcli ls"},
-
-	{"mkdir", "loopback", unix.EINVAL, "the kernel has no loopback target; try modprobe tcm_loop"},
-	{"mkdir", "loopback/*", unix.EEXIST, "a target of this name exists; try targetcli ls /loopback"},
-	{"mkdir", "loopback/*", unix.EINVAL, "the kernel tells why in its log only; try dmesg | tail"},
-	{"mkdir", "loopback/*/*", unix.EINVAL, "the kernel tells why in its log only; try dmesg | tail"},
-	{"link", "loopback/*/*/lun/*/*", unix.ENODEV, "the backstore is not enabled"},
-
-	{"mkdir", "iscsi", unix.EINVAL, "the kernel has no iSCSI target; try modprobe iscsi_target_mod"},
-	{"mkdir", "iscsi/*", unix.EEXIST, "a target of this name exists; try targetcli ls /iscsi"},
-	{"mkdir", "iscsi/*/*/np/*", unix.EINVAL, "the port may be in use, which the kernel tells in its log only; try dmesg | tail"},
-	{"mkdir", "iscsi/*", unix.EINVAL, "the kernel tells why in its log only; try dmesg | tail"},
-	{"mkdir", "iscsi/*/*", unix.EINVAL, "the kernel tells why in its log only; try dmesg | tail"},
-
-	{"mkdir", "vhost", unix.EINVAL, "the kernel has no vhost target; try modprobe vhost_scsi"},
-	{"mkdir", "vhost/*", unix.EEXIST, "a target of this name exists; try targetcli ls /vhost"},
-	{"mkdir", "vhost/*", unix.EINVAL, "the kernel tells why in its log only; try dmesg | tail"},
+	text       string
+	try        []hint.Command
 }
 
-// explain adds the cause to err, if the kernel is known to hide it.
+// causes are the known ones. The first that matches an error applies.
+var causes = []cause{
+	{"mkdir", "core/user_*", unix.EINVAL, "the kernel's target has no user backstore", command("modprobe", "target_core_user")},
+	{"mkdir", "core/user_*/*", unix.EEXIST, "another program made it", nil},
+	{"write", "core/user_*/*/enable", unix.ENOENT, "tcmu-runner refused the device", command("systemctl", "stop", "tcmu-runner")},
+	{"write", "core/user_*/*/enable", unix.ENOMEM, "no kernel memory for the ring", nil},
+	{"rmdir", "core/user_*/*", unix.EBUSY, "a LUN still uses it", command("targetcli", "ls")},
+
+	{"mkdir", "loopback", unix.EINVAL, "the kernel has no loopback target", command("modprobe", "tcm_loop")},
+	{"mkdir", "loopback/*", unix.EEXIST, "a target with this name exists", command("targetcli", "ls", "/loopback")},
+	{"mkdir", "loopback/*", unix.EINVAL, inLog, []hint.Command{kernelLog}},
+	{"mkdir", "loopback/*/*", unix.EINVAL, inLog, []hint.Command{kernelLog}},
+	{"link", "loopback/*/*/lun/*/*", unix.ENODEV, "the backstore is not enabled", nil},
+
+	{"mkdir", "iscsi", unix.EINVAL, "the kernel has no iSCSI target", command("modprobe", "iscsi_target_mod")},
+	{"mkdir", "iscsi/*", unix.EEXIST, "a target with this name exists", command("targetcli", "ls", "/iscsi")},
+	{"mkdir", "iscsi/*/*/np/*", unix.EINVAL, "the port may be in use; " + inLog, []hint.Command{kernelLog}},
+	{"mkdir", "iscsi/*", unix.EINVAL, inLog, []hint.Command{kernelLog}},
+	{"mkdir", "iscsi/*/*", unix.EINVAL, inLog, []hint.Command{kernelLog}},
+
+	{"mkdir", "vhost", unix.EINVAL, "the kernel has no vhost target", command("modprobe", "vhost_scsi")},
+	{"mkdir", "vhost/*", unix.EEXIST, "a target with this name exists", command("targetcli", "ls", "/vhost")},
+	{"mkdir", "vhost/*", unix.EINVAL, inLog, []hint.Command{kernelLog}},
+}
+
+func command(words ...string) []hint.Command { return []hint.Command{{Words: words}} }
+
+// explain adds the cause to err where the error number hides it.
 func explain(verb, name string, err error) error {
 	for _, c := range causes {
-		fits, _ := path.Match(c.name, name)
-		if fits && c.verb == verb && errors.Is(err, c.errno) {
-			return fmt.Errorf("%w: %s", err, c.cause)
+		matches, _ := path.Match(c.name, name)
+		if matches && c.verb == verb && errors.Is(err, c.errno) {
+			return hint.With(fmt.Errorf("%w: %s", err, c.text), c.try...)
 		}
 	}
 	for _, errno := range []unix.Errno{unix.EPERM, unix.EACCES, unix.EROFS} {
 		if errors.Is(err, errno) && verb != "rmdir" && verb != "unlink" {
-			return fmt.Errorf("%w; try as root, outside of containers", err)
+			return fmt.Errorf("%w; run it as root, outside of containers", err)
 		}
 	}
 	return err

@@ -4,26 +4,28 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/lunserve/lunserve/hint"
 )
 
-// A CHAP is what initiators and a target prove to each other that they know,
-// at each login.
+// A CHAP holds the credentials of iSCSI logins.
 type CHAP struct {
-	User, Secret             string // the initiator's
-	MutualUser, MutualSecret string // the target's; empty if it need not prove anything
+	User, Secret             string // of the initiator
+	MutualUser, MutualSecret string // of the target; empty if only the initiator authenticates
 }
 
-// Secrets have at least 12 bytes: RFC 7143, 12.1.3 (CHAP), asks for 96 bits.
-// The kernel has room for 255 of each.
+// RFC 7143, 12.1.3 (CHAP), requires secrets of 96 bits. The kernel stores at
+// most 255 bytes of each value.
 const (
-	shortest = 12
-	longest  = 255
+	minSecret = 12
+	maxSecret = 255
 )
 
-// Check tells what is wrong, without giving anything away.
+// Check returns an error if the kernel or RFC 7143 would not accept c. The
+// error contains no secret.
 func (c CHAP) Check() error {
 	if c.User == "" {
-		return errors.New("the CHAP user has no name")
+		return errors.New("the CHAP user is empty")
 	}
 	if (c.MutualUser == "") != (c.MutualSecret == "") {
 		return errors.New("mutual CHAP needs both a user and a secret")
@@ -36,24 +38,26 @@ func (c CHAP) Check() error {
 	} {
 		secret := strings.HasSuffix(v.what, "secret") && (v.value != "" || v.what == "CHAP secret")
 		switch {
-		case secret && len(v.value) < shortest:
-			return fmt.Errorf("the %s has %d bytes, and %d are the least (initiators of Windows take 12 to 16); try openssl rand -base64 12", v.what, len(v.value), shortest)
-		case len(v.value) > longest:
-			return fmt.Errorf("the %s has %d bytes, and %d are the most", v.what, len(v.value), longest)
+		case secret && len(v.value) < minSecret:
+			return hint.Try(fmt.Errorf("the %s has %d bytes, and needs at least %d (Windows initiators take 12 to 16)", v.what, len(v.value), minSecret),
+				"openssl", "rand", "-base64", "12")
+		case len(v.value) > maxSecret:
+			return fmt.Errorf("the %s has %d bytes, and may have at most %d", v.what, len(v.value), maxSecret)
 		case strings.ContainsAny(v.value, "\x00\r\n"):
-			return fmt.Errorf("the %s has an end of line or a zero in it", v.what)
+			return fmt.Errorf("the %s contains a line break or a zero byte", v.what)
 		case strings.HasPrefix(v.value, "NULL"):
-			return fmt.Errorf("the %s begins with NULL, which the kernel takes for none", v.what)
+			return fmt.Errorf("the %s begins with NULL, which the kernel takes as no value", v.what)
 		}
 	}
 	if c.Secret == c.MutualSecret {
-		return errors.New("the two CHAP secrets are the same, with which either side could pose as the other")
+		return errors.New("the two CHAP secrets are equal, so each side could impersonate the other")
 	}
 	return nil
 }
 
-// chap gives the kernel the secrets, if there are any. It keeps newlines.
-func (t *tree) chap(dir string, c *CHAP) {
+// setCHAP writes the credentials to an auth directory, if there are any. The
+// kernel would keep a trailing newline as part of them.
+func (t *tree) setCHAP(dir string, c *CHAP) {
 	if c == nil {
 		return
 	}

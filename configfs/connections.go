@@ -13,12 +13,12 @@ import (
 	"strings"
 )
 
-// Connections are the other ends of the TCP connections to portals. The kernel
-// says nothing of the sessions of an iSCSI target that would tell two of one
-// initiator apart; but each begins with a connection of its own, and ends with
-// it. Those to other targets at the same portals are among them.
+// Connections returns the peers of the TCP connections to portals. The kernel
+// does not show the sessions of an iSCSI target in a way that tells two of one
+// initiator apart, but each session begins and ends with a connection of its
+// own. Connections to other targets at the same portals are included.
 func Connections(portals []netip.AddrPort) (peers []netip.AddrPort, err error) {
-	return here.connections(portals)
+	return host.connections(portals)
 }
 
 func (m machine) connections(portals []netip.AddrPort) (peers []netip.AddrPort, err error) {
@@ -34,7 +34,7 @@ func (m machine) connections(portals []netip.AddrPort) (peers []netip.AddrPort, 
 		n := 0
 		for line := range strings.Lines(string(text)) {
 			if n++; n == 1 {
-				continue // names of columns
+				continue // column titles
 			}
 			// "0: LOCAL REMOTE STATE …" (Documentation/networking/proc_net_tcp.rst)
 			const established = "01" // TCP_ESTABLISHED of include/net/tcp_states.h
@@ -60,8 +60,8 @@ func (m machine) connections(portals []netip.AddrPort) (peers []netip.AddrPort, 
 	return peers, nil
 }
 
-// socketAddress reads an address as /proc/net/tcp has it: the words of an IP
-// address as numbers of the machine, which is a little-endian one.
+// socketAddress parses an address of /proc/net/tcp: the 32-bit words of an IP
+// address as numbers in host byte order, which is little-endian here.
 func socketAddress(s string) (netip.AddrPort, error) {
 	host, port, _ := strings.Cut(s, ":")
 	b, err := hex.DecodeString(host)
@@ -73,7 +73,7 @@ func socketAddress(s string) (netip.AddrPort, error) {
 	}
 	ip, ok := netip.AddrFromSlice(b)
 	if err != nil || err2 != nil || !ok {
-		return netip.AddrPort{}, fmt.Errorf("%q is no address of a socket", s)
+		return netip.AddrPort{}, fmt.Errorf("%q is not a socket address", s)
 	}
 	return netip.AddrPortFrom(ip.Unmap(), uint16(n)), nil
 }

@@ -66,9 +66,9 @@ func TestConnectionsThatCannotBeSeenAreAnError(t *testing.T) {
 		{name: "mapped", tcp: head, tcp6: head + "   0: 0000000000000000FFFF00000100007F:0CBC 0000000000000000FFFF00000200007F:D431 01\n", want: "127.0.0.2:54321"},
 		{name: "no table", want: "no such file"},
 		{name: "short line", tcp: head + "   0: 0100007F:0CBC\n", want: "line 2"},
-		{name: "no address", tcp: head + "   0: 0100007F:0CBC 010000:D431 01\n", want: "no address"},
-		{name: "no port", tcp: head + "   0: 0100007F:0CBC 0100007F:10000 01\n", want: "no address"},
-		{name: "no hex", tcp: head + "   0: 0100007G:0CBC 0100007F:1000 01\n", want: "no address"},
+		{name: "no address", tcp: head + "   0: 0100007F:0CBC 010000:D431 01\n", want: "is not a socket address"},
+		{name: "no port", tcp: head + "   0: 0100007F:0CBC 0100007F:10000 01\n", want: "is not a socket address"},
+		{name: "no hex", tcp: head + "   0: 0100007G:0CBC 0100007F:1000 01\n", want: "is not a socket address"},
 	} {
 		k := newKernel(t)
 		if tt.tcp != "" {

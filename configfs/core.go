@@ -16,10 +16,12 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/hint"
 )
 
-// A Device is an image's place in the kernel: commands for it arrive on the
-// ring in UIO, once it is made a LUN of some target.
+// A Device is a TCM-USER backstore: commands for the image arrive on the ring
+// UIO once the Device is a LUN of some target.
 type Device struct {
 	UIO string // the ring, such as "/dev/uio0"
 
@@ -27,36 +29,37 @@ type Device struct {
 	name string // core/user_N/lunserve-…
 
 	mu      sync.Mutex
-	dead    bool
-	offline []func() error // each takes a LUN out of service; nil when that is gone
+	reset   bool           // by Reset; there is no way back
+	offline []func() error // each takes a LUN offline; nil once that is removed
 }
 
-// Name is the device's name without what all of lunserve's have in common. No
-// other device of this machine has it.
+// Name returns the name of the device without the prefix of lunserve. It is
+// unique on this machine.
 func (d *Device) Name() string { return strings.TrimPrefix(path.Base(d.name), prefix) }
 
-// prefix begins the names of all devices that lunserve makes.
+// prefix begins the names of all devices of lunserve.
 const prefix = "lunserve-"
 
-// NewDevice makes a device that is ready to be served. If it cannot, nothing is left.
+// NewDevice makes a device whose ring is ready to be served. After an error
+// nothing is left of it.
 func NewDevice(s Spec) (*Device, error) {
 	id := make([]byte, 4)
 	rand.Read(id)
-	return here.newDevice(s, hex.EncodeToString(id))
+	return host.newDevice(s, hex.EncodeToString(id))
 }
 
 func (m machine) newDevice(s Spec, id string) (*Device, error) {
 	t := &tree{machine: m}
-	hba, n := t.hba()
-	d := &Device{tree: t, name: hba + "/" + prefix + clean(filepath.Base(s.Image)) + "-" + id}
+	hba, n := t.newHBA()
+	d := &Device{tree: t, name: hba + "/" + prefix + sanitize(filepath.Base(s.Image)) + "-" + id}
 	config := "lunserve/" + id
 
 	t.mkdir(d.name)
-	t.set(d.name+"/alias", m.self().String()) // first: whoever finds the folder wants to know
+	t.set(d.name+"/alias", m.self().String()) // first, so that whoever finds the device knows its owner
 	t.set(d.name+"/control", s.control(config))
-	t.check(d.name+"/attrib/dev_config", config)
-	t.check(d.name+"/attrib/dev_size", strconv.FormatInt(s.Size, 10))
-	t.check(d.name+"/attrib/nl_reply_supported", "-1")
+	t.verify(d.name+"/attrib/dev_config", config)
+	t.verify(d.name+"/attrib/dev_size", strconv.FormatInt(s.Size, 10))
+	t.verify(d.name+"/attrib/nl_reply_supported", "-1")
 	timeout := cmp.Or(s.Timeout, 60*time.Second)
 	t.set(d.name+"/attrib/cmd_time_out", strconv.FormatInt(int64(max(1, timeout.Round(time.Second)/time.Second)), 10))
 	if exists(t.path(d.name), "attrib/tmr_notification") { // since 5.10
@@ -68,10 +71,10 @@ func (m machine) newDevice(s Spec, id string) (*Device, error) {
 	t.set(d.name+"/udev_path", printable(s.Image, 511))
 	t.set(d.name+"/enable", "1")
 	if s.BlockSize != 0 {
-		t.check(d.name+"/attrib/hw_block_size", strconv.Itoa(s.BlockSize))
+		t.verify(d.name+"/attrib/hw_block_size", strconv.Itoa(s.BlockSize))
 	}
 	if n := s.maxSectors(); n > 0 {
-		t.check(d.name+"/attrib/hw_max_sectors", strconv.Itoa(n))
+		t.verify(d.name+"/attrib/hw_max_sectors", strconv.Itoa(n))
 	}
 	if t.err == nil {
 		d.UIO, t.err = m.uio(ringName(n, filepath.Base(d.name), config))
@@ -82,8 +85,8 @@ func (m machine) newDevice(s Spec, id string) (*Device, error) {
 	return d, nil
 }
 
-// hba makes an HBA that nobody else has.
-func (t *tree) hba() (name string, n int) {
+// newHBA makes an HBA with the first free number.
+func (t *tree) newHBA() (name string, n int) {
 	for ; t.err == nil; n++ {
 		name = fmt.Sprintf("core/user_%d", n)
 		t.mkdir(name)
@@ -95,9 +98,9 @@ func (t *tree) hba() (name string, n int) {
 	return name, n
 }
 
-// check holds the kernel to what it was told. A kernel too old to show the
-// attribute is believed.
-func (t *tree) check(name, want string) {
+// verify compares an attribute with the value that was written to control.
+// Kernels that are too old to show the attribute are trusted.
+func (t *tree) verify(name, want string) {
 	if t.err != nil {
 		return
 	}
@@ -106,12 +109,12 @@ func (t *tree) check(name, want string) {
 	case errors.Is(t.err, fs.ErrNotExist):
 		t.err = nil
 	case t.err == nil && got != want:
-		t.err = fmt.Errorf("%s: the kernel took %s instead of %s", t.path(name), got, want)
+		t.err = fmt.Errorf("%s: the kernel has %s instead of %s", t.path(name), got, want)
 	}
 }
 
-// uio finds the ring by its name. It must be the whole: others' names may be
-// the beginning of ours.
+// uio finds a ring by its name. The whole name must match: another ring's may
+// be a prefix of it.
 func (m machine) uio(name string) (string, error) {
 	class := filepath.Join(m.sys, "class/uio")
 	entries, err := os.ReadDir(class)
@@ -119,39 +122,40 @@ func (m machine) uio(name string) (string, error) {
 		return "", err
 	}
 	for _, e := range entries {
-		// One that has just gone has no name.
-		if got, _ := attribute(class, e.Name(), "name"); got == name {
+		// A ring that was just removed has no name.
+		if got, _ := readAttribute(class, e.Name(), "name"); got == name {
 			return m.node(e.Name())
 		}
 	}
-	return "", fmt.Errorf("%s: no ring is named %s, though the kernel has enabled the device; try dmesg | tail", class, name)
+	return "", hint.With(fmt.Errorf("%s: no ring is named %s, though the kernel has enabled the device", class, name), kernelLog)
 }
 
-// node is the device node of this name, which devtmpfs makes with the device.
+// node returns the path of a device node, which devtmpfs makes together with
+// the device.
 func (m machine) node(name string) (string, error) {
 	path := filepath.Join(m.dev, name)
 	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("%s: the kernel has the device, but its node is not there: %w; try mount -t devtmpfs devtmpfs %s", path, bare(err), m.dev)
+		return "", hint.Try(fmt.Errorf("%s: the kernel has the device, but its node is not there: %w", path, withoutPath(err)),
+			"mount", "-t", "devtmpfs", "devtmpfs", m.dev)
 	}
 	return path, nil
 }
 
-// Reset gives up on a device whose ring nobody serves any more, so that its
-// LUNs can be removed at once rather than when the kernel's patience ends: each
-// command in flight is answered with an error, and there are no new ones.
-// Writes that were not flushed are lost, and Close of the LUNs does not try to
-// save them. There is no way back.
+// Reset gives up on a device whose ring is no longer served, so that its LUNs
+// can be removed at once, and not only after the kernel's command timeout.
+// Commands in flight fail, as do new ones. Unflushed writes are lost, and
+// closing the LUNs does not try to flush them. It cannot be undone.
 //
-// Whoever served the ring must have stopped touching it: the data of commands
-// in flight belongs to others after this. Safe for concurrent use.
+// The caller must no longer touch the ring: the data buffers of commands in
+// flight are reused after this. Safe for concurrent use.
 func (d *Device) Reset() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.dead = true
+	d.reset = true
 
-	// In this order: what is sent again after the reset must be refused before
-	// it is queued for the ring, where the answer would be BUSY, which Linux
-	// takes to mean try again, for minutes.
+	// The disks go offline first. A command that is retried after the reset
+	// must be refused before it is queued for the ring: the ring would answer
+	// BUSY, and Linux retries that for minutes.
 	var errs []error
 	for _, offline := range d.offline {
 		if offline != nil {
@@ -161,7 +165,7 @@ func (d *Device) Reset() error {
 	return errors.Join(append(errs, d.tree.reset(d.name))...)
 }
 
-// reset answers what a device has not answered, and refuses what is to come.
+// reset fails the commands that a device has not completed, and all later ones.
 func (t *tree) reset(device string) error {
 	var errs []error
 	for _, a := range []struct{ name, value string }{
@@ -177,23 +181,24 @@ func (t *tree) reset(device string) error {
 	return errors.Join(errs...)
 }
 
-// Resize tells the kernel the size of the disk in bytes. It makes little use of
-// it: that initiators hear of it is up to whoever answers their commands.
+// Resize tells the kernel the size of the disk in bytes. The kernel hardly uses
+// it: the server of the ring reports the size to initiators, and that it
+// changed.
 func (d *Device) Resize(size int64) error {
-	// The attribute dev_size can be written only while somebody listens to
-	// netlink for that.
+	// Writing the attribute dev_size fails unless a netlink listener such as
+	// tcmu-runner answers.
 	name, want := d.name+"/control", strconv.FormatInt(size, 10)
 	if err := d.tree.op("write", name, func(path string) error { return write(path, "dev_size="+want) }); err != nil {
 		return err
 	}
-	got, err := attribute(d.tree.path(d.name), "attrib/dev_size")
+	got, err := readAttribute(d.tree.path(d.name), "attrib/dev_size")
 	if err == nil && got != want {
-		err = fmt.Errorf("%s: the kernel kept the size %s instead of %s", d.tree.path(name), got, want)
+		err = fmt.Errorf("%s: the kernel has the size %s instead of %s", d.tree.path(name), got, want)
 	}
 	return err
 }
 
-// onReset adds to what Reset does first, until it is told to forget it.
+// onReset adds a step to the beginning of Reset, until forget is called.
 func (d *Device) onReset(f func() error) (forget func()) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -206,12 +211,13 @@ func (d *Device) onReset(f func() error) (forget func()) {
 	}
 }
 
-func (d *Device) isDead() bool {
+// wasReset reports whether Reset was called.
+func (d *Device) wasReset() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.dead
+	return d.reset
 }
 
-// Close removes the device and with it the ring. Whoever mapped that may unmap
-// it before or after. A second Close does nothing.
+// Close removes the device and its ring. The ring may be unmapped before or
+// after. A second Close does nothing.
 func (d *Device) Close() error { return d.tree.Close() }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/lunserve/lunserve/hint"
 )
 
 var spec = Spec{
@@ -66,7 +68,7 @@ func TestKernelIsToldOfAnotherSize(t *testing.T) {
 	same(t, k.ops, []string{`echo -n "dev_size=2147483648" > core/user_0/lunserve-my_disk_1.img-5f2a90c1/control`})
 
 	k.tokenFor = map[string]string{"dev_size": "5"}
-	if err := d.Resize(3 << 30); err == nil || !strings.Contains(err.Error(), "kept the size 5 instead of 3221225472") {
+	if err := d.Resize(3 << 30); err == nil || !strings.Contains(err.Error(), "has the size 5 instead of 3221225472") {
 		t.Errorf("the kernel ignored it: %v", err)
 	}
 }
@@ -186,7 +188,7 @@ func TestKernelIsHeldToWhatItWasTold(t *testing.T) {
 		before := k.snapshot(t)
 		k.tokenFor = map[string]string{key: value}
 		_, err := k.newDevice(spec, "5f2a90c1")
-		if err == nil || !strings.Contains(err.Error(), "/attrib/"+key+": the kernel took "+value+" instead of ") {
+		if err == nil || !strings.Contains(err.Error(), "/attrib/"+key+": the kernel has "+value+" instead of ") {
 			t.Errorf("%s=%s: %v", key, value, err)
 		}
 		if k.snapshot(t) != before {
@@ -244,7 +246,7 @@ func TestMissingRingIsTold(t *testing.T) {
 	k := newKernel(t)
 	k.noNode = true
 	before := k.snapshot(t)
-	if _, err := k.newDevice(spec, "5f2a90c1"); err == nil || !strings.Contains(err.Error(), "/dev/uio7: ") || !strings.Contains(err.Error(), "devtmpfs") {
+	if _, err := k.newDevice(spec, "5f2a90c1"); err == nil || !strings.Contains(err.Error(), "/dev/uio7: ") || !strings.Contains(hint.Text(err), "mount -t devtmpfs devtmpfs ") {
 		t.Errorf("no node: %v", err)
 	}
 	if k.snapshot(t) != before {
@@ -262,8 +264,8 @@ func TestNamesAreCleaned(t *testing.T) {
 		"a b,c:d/../\n\"é":       "a_b_c_d_..____", // whatever the path was
 		strings.Repeat("x", 200): strings.Repeat("x", 64),
 	} {
-		if got := clean(name); got != want {
-			t.Errorf("clean(%q) = %q, want %q", name, got, want)
+		if got := sanitize(name); got != want {
+			t.Errorf("sanitize(%q) = %q, want %q", name, got, want)
 		}
 	}
 	if got := printable("a\nb\x1b[1mé"+strings.Repeat("é", 300), 511); len(got) > 511 || !strings.HasPrefix(got, "a?b?[1mé") || strings.ContainsRune(got, '\uFFFD') {

@@ -10,97 +10,99 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/hint"
 )
 
-// A Finding is what a look at one of the things that serving needs has found.
+// A Finding is the state of one thing that serving needs.
 type Finding struct {
-	About string // what was looked at, such as "tcm_loop"
-	Is    string // how it is, or will be when it is needed
-	Err   error  // what is wrong with it, and what to type; or nil
-	Minor bool   // serving is possible all the same, in the default way
+	About string // the thing, such as "tcm_loop"
+	Is    string // its state, if Err is nil
+	Err   error  // what is wrong with it, with hints; or nil
+	Minor bool   // whether images can be served with the defaults in spite of Err
 }
 
-// Diagnose looks at all that [Ready] and the targets need of this machine. It
-// changes nothing.
-func Diagnose() []Finding { return here.diagnose() }
+// Diagnose examines everything that [Ready] and the targets need of this
+// machine. It changes nothing.
+func Diagnose() []Finding { return host.diagnose() }
 
 func (m machine) diagnose() []Finding {
-	all := []Finding{m.isRoot(), m.isConfigfsUsable(), m.lookFor(targetCore), m.lookFor(targetUser)}
+	all := []Finding{m.diagnoseRoot(), m.diagnoseConfigfs(), m.diagnoseFeature(targetCore), m.diagnoseFeature(targetUser)}
 	for _, f := range fabrics["loopback"] {
-		all = append(all, m.lookFor(f))
+		all = append(all, m.diagnoseFeature(f))
 	}
 	for _, name := range []string{"iscsi", "vhost"} {
 		for _, f := range fabrics[name] {
-			found := m.lookFor(f)
+			found := m.diagnoseFeature(f)
 			found.Minor = true
 			all = append(all, found)
 		}
 	}
-	return append(all, m.isDevtmpfs(), m.isUdev(), m.isRunner(), m.isPortalFree())
+	return append(all, m.diagnoseDevtmpfs(), m.diagnoseUdev(), m.diagnoseRunner(), m.diagnosePortal())
 }
 
-func (m machine) isRoot() Finding {
-	f := Finding{About: "root", Is: "may change the kernel's targets"}
-	ids, _ := attribute(m.proc, "self/uid_map")
-	ids, _, _ = strings.Cut(ids, "\n") // the first range has root
+func (m machine) diagnoseRoot() Finding {
+	f := Finding{About: "root", Is: "may configure the kernel's targets"}
+	ids, _ := readAttribute(m.proc, "self/uid_map")
+	ids, _, _ = strings.Cut(ids, "\n") // the first range contains root
 	switch fields := strings.Fields(ids); {
 	case m.euid() != 0:
-		f.Err = errors.New("only root may change the kernel's targets; try sudo lunserve …")
+		f.Err = errNotRoot
 	case len(fields) == 3 && (fields[1] != "0" || fields[2] != "4294967295"):
-		f.Err = errors.New("root of a user namespace only, for whom the kernel's targets are not; try outside of the container")
+		f.Err = errors.New("root of a user namespace only, which may not configure the kernel's targets; run it outside of the container")
 	}
 	return f
 }
 
-func (m machine) isConfigfsUsable() Finding {
+func (m machine) diagnoseConfigfs() Finding {
 	dir := m.configfs()
 	f := Finding{About: "configfs", Is: "mounted on " + dir}
 	if !m.isConfigfs(dir) {
-		f = m.lookFor(configFS)
-		f.Is += "; to be mounted on " + dir
+		f = m.diagnoseFeature(configFS)
+		f.Is += "; will be mounted on " + dir
 		if f.Err == nil && m.euid() == 0 && !m.capable(unix.CAP_SYS_ADMIN) {
-			f.Err = fmt.Errorf("this root may not mount it on %s (CAP_SYS_ADMIN); try outside of the container", dir)
+			f.Err = fmt.Errorf("root lacks CAP_SYS_ADMIN to mount it on %s; run it outside of the container", dir)
 		}
 		return f
 	}
 	if unix.Access(dir, unix.W_OK) == unix.EROFS {
-		f.Err = fmt.Errorf("%s: read-only, as in containers; try mount -o remount,rw %[1]s", dir)
+		f.Err = hint.Try(fmt.Errorf("%s: read-only, as in containers", dir), "mount", "-o", "remount,rw", dir)
 	}
 	return f
 }
 
-// lookFor looks for a feature of the kernel's.
-func (m machine) lookFor(f feature) Finding {
+// diagnoseFeature looks for a feature of the kernel.
+func (m machine) diagnoseFeature(f feature) Finding {
 	found := Finding{About: f.module, Is: "loaded"}
 	switch {
 	case m.builtin(f.module):
 		found.Is = "built in"
 	case !m.has(f):
-		found.Is = "a module, to be loaded"
-		if found.Err = m.loadable(f); found.Err == nil {
-			found.Err = m.mayLoad()
+		found.Is = "a module, will be loaded"
+		if found.Err = m.checkBuilt(f); found.Err == nil {
+			found.Err = m.checkLoading()
 		}
 	}
 	return found
 }
 
-// mayLoad tells why no module whatsoever can be loaded.
-func (m machine) mayLoad() error {
-	disabled, _ := attribute(m.proc, "sys/kernel/modules_disabled")
+// checkLoading returns an error if no module at all can be loaded.
+func (m machine) checkLoading() error {
+	disabled, _ := readAttribute(m.proc, "sys/kernel/modules_disabled")
 	switch {
 	case disabled == "1":
-		return errors.New("the kernel loads no more modules until the next boot (kernel.modules_disabled); try rebooting")
+		return errors.New("the kernel loads no more modules until the next reboot (kernel.modules_disabled)")
 	case m.euid() == 0 && !m.capable(unix.CAP_SYS_MODULE):
-		return errors.New("this root may not load modules (CAP_SYS_MODULE); try outside of the container")
+		return errors.New("root lacks CAP_SYS_MODULE to load modules; run it outside of the container")
 	case !m.hasModprobe():
-		return errors.New("there is no modprobe to load it; try apt-get install kmod")
+		return hint.Try(errors.New("there is no modprobe to load it"), "apt-get", "install", "kmod")
 	}
 	return nil
 }
 
-// capable tells whether we have a capability.
+// capable reports whether this process has a capability.
 func (m machine) capable(capability int) bool {
-	status, _ := attribute(m.proc, "self/status")
+	status, _ := readAttribute(m.proc, "self/status")
 	for line := range strings.Lines(status) {
 		if set, ok := strings.CutPrefix(line, "CapEff:"); ok {
 			bits, err := strconv.ParseUint(strings.TrimSpace(set), 16, 64)
@@ -110,9 +112,10 @@ func (m machine) capable(capability int) bool {
 	return false
 }
 
-// isDevtmpfs looks at who makes the nodes of devices, such as /dev/uio0.
-func (m machine) isDevtmpfs() Finding {
-	f := Finding{About: m.dev, Is: "the kernel makes the nodes of devices"}
+// diagnoseDevtmpfs checks that the kernel makes the nodes of devices, such as
+// /dev/uio0.
+func (m machine) diagnoseDevtmpfs() Finding {
+	f := Finding{About: m.dev, Is: "the kernel makes device nodes"}
 	mounts, err := os.ReadFile(filepath.Join(m.proc, "self/mounts"))
 	if err != nil {
 		f.Err = err
@@ -123,31 +126,30 @@ func (m machine) isDevtmpfs() Finding {
 			return f
 		}
 	}
-	f.Err = fmt.Errorf("the kernel makes no nodes here, such as uio0; try mount -t devtmpfs devtmpfs %s", m.dev)
+	f.Err = hint.Try(errors.New("the kernel makes no device nodes here, such as uio0"), "mount", "-t", "devtmpfs", "devtmpfs", m.dev)
 	return f
 }
 
-func (m machine) isUdev() Finding {
-	f := Finding{About: "udev", Is: "runs; a disk is ready when udev is done with it", Minor: true}
+func (m machine) diagnoseUdev() Finding {
+	f := Finding{About: "udev", Is: "runs; a disk is ready when udev has processed it", Minor: true}
 	if !exists(m.run, "udev/control") {
-		f.Err = errors.New("does not run, so there are no links in /dev/disk; try systemctl start systemd-udevd")
+		f.Err = hint.Try(errors.New("does not run, so there are no links in /dev/disk"), "systemctl", "start", "systemd-udevd")
 	}
 	return f
 }
 
-// isRunner looks for tcmu-runner, of which lunserve is independent.
-func (m machine) isRunner() Finding {
-	f := Finding{About: "tcmu-runner", Is: "does not run, nor need it"}
-	for _, pid := range m.processes() {
-		if comm, _ := attribute(m.proc, pid, "comm"); comm == "tcmu-runner" {
-			f.Is = fmt.Sprintf(`runs (pid %s) and leaves lunserve's disks alone; for each the kernel logs "could not find device"`, pid)
-		}
+// diagnoseRunner looks for tcmu-runner, which lunserve neither needs nor
+// disturbs.
+func (m machine) diagnoseRunner() Finding {
+	f := Finding{About: "tcmu-runner", Is: "does not run and is not needed"}
+	for _, p := range m.uses().Named("tcmu-runner") {
+		f.Is = fmt.Sprintf(`runs (pid %d) and ignores lunserve's disks; for each the kernel logs "could not find device"`, p.PID)
 	}
 	return f
 }
 
-// isPortalFree looks at the default portal.
-func (m machine) isPortalFree() Finding {
+// diagnosePortal checks the default portal.
+func (m machine) diagnosePortal() Finding {
 	p := netip.MustParseAddrPort("127.0.0.1:3260")
-	return Finding{About: p.String(), Is: "free, or shared by the kernel's targets", Err: m.checkPortal(p), Minor: true}
+	return Finding{About: p.String(), Is: "free, or a portal of the kernel's targets", Err: m.checkPortal(p), Minor: true}
 }

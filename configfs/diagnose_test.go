@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/lunserve/lunserve/hint"
 )
 
 // healthy returns a kernel that has, or could load, all that there is.
@@ -24,7 +26,7 @@ func trouble(k *kernel) string {
 	for _, f := range k.diagnose() {
 		// The port is that of the machine that runs the tests.
 		if f.Err != nil && f.About != "127.0.0.1:3260" {
-			fmt.Fprintf(&b, "%s: %v (minor: %v)\n", f.About, f.Err, f.Minor)
+			fmt.Fprintf(&b, "%s: %s (minor: %v)\n", f.About, hint.Text(f.Err), f.Minor)
 		}
 	}
 	return strings.ReplaceAll(b.String(), k.root, "ROOT")
@@ -47,9 +49,9 @@ func TestDiagnoseTellsHowThingsAre(t *testing.T) {
 	k.file("proc/812/comm", "tcmu-runner\n")
 	want := map[string]string{
 		"target_core_user": "loaded",
-		"tcm_loop":         "a module, to be loaded",
+		"tcm_loop":         "a module, will be loaded",
 		"vhost_scsi":       "built in",
-		"tcmu-runner":      `runs (pid 812) and leaves lunserve's disks alone; for each the kernel logs "could not find device"`,
+		"tcmu-runner":      `runs (pid 812) and ignores lunserve's disks; for each the kernel logs "could not find device"`,
 	}
 	for _, f := range k.diagnose() {
 		if is, ok := want[f.About]; ok && f.Is != is {
@@ -65,16 +67,16 @@ func TestDiagnoseTellsWhatIsTheMatter(t *testing.T) {
 		want   string
 	}{
 		{"not root", func(k *kernel) { k.euid = func() int { return 1000 } },
-			"root: only root may change the kernel's targets; try sudo lunserve … (minor: false)\n"},
+			"root: only root may configure the kernel's targets; run it with sudo (minor: false)\n"},
 		{"root of a user namespace", func(k *kernel) { k.file("proc/self/uid_map", "0 1000 1\n1 100000 65536\n") },
-			"root: root of a user namespace only, for whom the kernel's targets are not; try outside of the container (minor: false)\n"},
+			"root: root of a user namespace only, which may not configure the kernel's targets; run it outside of the container (minor: false)\n"},
 		{"not built", func(k *kernel) {
 			k.gone("sys/module/target_core_user")
 			k.file("lib/modules/6.1.0/modules.dep", "iscsi_target_mod.ko:\n")
 		},
-			"target_core_user: target_core_user is not built for kernel 6.1.0 (CONFIG_TCM_USER2); try a kernel that has it, such as Debian's linux-image-amd64 (minor: false)\n"},
+			"target_core_user: target_core_user is not built for kernel 6.1.0 (CONFIG_TCM_USER2); boot a kernel that has it, such as Debian's linux-image-amd64 (minor: false)\n"},
 		{"no iSCSI", func(k *kernel) { k.file("lib/modules/6.1.0/modules.dep", "") },
-			"iscsi_target_mod: iscsi_target_mod is not built for kernel 6.1.0 (CONFIG_ISCSI_TARGET); try a kernel that has it, such as Debian's linux-image-amd64 (minor: true)\n"},
+			"iscsi_target_mod: iscsi_target_mod is not built for kernel 6.1.0 (CONFIG_ISCSI_TARGET); boot a kernel that has it, such as Debian's linux-image-amd64 (minor: true)\n"},
 		{"no modprobe", func(k *kernel) {
 			k.hasModprobe = func() bool { return false }
 			k.file("sys/module/iscsi_target_mod/x", "")
@@ -82,15 +84,15 @@ func TestDiagnoseTellsWhatIsTheMatter(t *testing.T) {
 		},
 			"tcm_loop: there is no modprobe to load it; try apt-get install kmod (minor: false)\n"},
 		{"no capabilities", func(k *kernel) { k.file("proc/self/status", "CapEff:\t00000000a80425fb\n") },
-			"iscsi_target_mod: this root may not load modules (CAP_SYS_MODULE); try outside of the container (minor: true)\n"},
+			"iscsi_target_mod: root lacks CAP_SYS_MODULE to load modules; run it outside of the container (minor: true)\n"},
 		{"no more modules", func(k *kernel) { k.file("proc/sys/kernel/modules_disabled", "1\n") },
-			"iscsi_target_mod: the kernel loads no more modules until the next boot (kernel.modules_disabled); try rebooting (minor: true)\n"},
+			"iscsi_target_mod: the kernel loads no more modules until the next reboot (kernel.modules_disabled) (minor: true)\n"},
 		{"not to be mounted", func(k *kernel) {
 			k.isConfigfs = func(string) bool { return false }
 			k.file("proc/self/status", "CapEff:\t0000000000010000\n")
-		}, "configfs: this root may not mount it on ROOT/sys/kernel/config (CAP_SYS_ADMIN); try outside of the container (minor: false)\n"},
+		}, "configfs: root lacks CAP_SYS_ADMIN to mount it on ROOT/sys/kernel/config; run it outside of the container (minor: false)\n"},
 		{"static /dev", func(k *kernel) { k.file("proc/self/mounts", "tmpfs "+k.dev+" tmpfs rw 0 0\n") },
-			"ROOT/dev: the kernel makes no nodes here, such as uio0; try mount -t devtmpfs devtmpfs ROOT/dev (minor: false)\n"},
+			"ROOT/dev: the kernel makes no device nodes here, such as uio0; try mount -t devtmpfs devtmpfs ROOT/dev (minor: false)\n"},
 		{"no udev", func(k *kernel) { k.gone("run/udev") },
 			"udev: does not run, so there are no links in /dev/disk; try systemctl start systemd-udevd (minor: true)\n"},
 	} {

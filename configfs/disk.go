@@ -13,32 +13,34 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/hint"
 )
 
-// How long to wait for the kernel to announce a disk that it has found, which
-// takes a few of the disk's answers, and then for udev to be done with it.
+// The kernel announces a disk after a few commands to it. udev then makes links
+// and runs rules.
 const (
-	patience     = time.Minute
-	udevPatience = 10 * time.Second
+	announceTimeout = time.Minute
+	udevTimeout     = 10 * time.Second
 )
 
-var errLate = fmt.Errorf("still not after %v", patience)
+var errNotAnnounced = fmt.Errorf("not within %v", announceTimeout)
 
-// announced waits until the kernel has announced the disk at a SCSI address,
-// which it does when it has made the nodes and read the partition table, and
-// until udev, if it runs, has done its part. The events are those since before
-// the disk was there.
-func (m machine) announced(ctx context.Context, events listener, address string) (string, error) {
+// waitForDisk waits until the kernel has announced the disk at a SCSI address,
+// which means that its node exists and the partition table is read, and until
+// udev, if it runs, has processed the disk and its partitions. The listener
+// must have been opened before the disk appeared.
+func (m machine) waitForDisk(ctx context.Context, events listener, address string) (string, error) {
 	var disk uevent
-	early, cancel := context.WithTimeoutCause(ctx, patience, errLate)
+	early, cancel := context.WithTimeoutCause(ctx, announceTimeout, errNotAnnounced)
 	defer cancel()
 	for disk.devpath == "" {
 		ev, err := events.next(early)
 		switch {
 		case errors.Is(err, errMissed):
-			m.repeat(m.glob(m.sys, "bus/scsi/devices", address, "block/*/uevent")...)
+			m.reannounce(m.glob(m.sys, "bus/scsi/devices", address, "block/*/uevent")...)
 		case err != nil:
-			return "", fmt.Errorf("no disk was announced at SCSI address %s: %w; try dmesg | tail", address, err)
+			return "", hint.With(fmt.Errorf("no disk was announced at SCSI address %s: %w", address, err), kernelLog)
 		case ev.isDisk(address):
 			disk = ev
 		}
@@ -48,7 +50,7 @@ func (m machine) announced(ctx context.Context, events listener, address string)
 		return node, err
 	}
 
-	soon, cancel := context.WithTimeout(ctx, udevPatience)
+	soon, cancel := context.WithTimeout(ctx, udevTimeout)
 	defer cancel()
 	settled := make(map[string]bool)
 	for {
@@ -64,7 +66,7 @@ func (m machine) announced(ctx context.Context, events listener, address string)
 		ev, err := events.next(soon)
 		switch {
 		case errors.Is(err, errMissed):
-			m.repeat(left...)
+			m.reannounce(left...)
 		case ctx.Err() != nil:
 			return "", context.Cause(ctx)
 		case soon.Err() != nil:
@@ -77,22 +79,22 @@ func (m machine) announced(ctx context.Context, events listener, address string)
 	}
 }
 
-// isDisk tells whether the kernel announces the disk at a SCSI address. Other
-// than "add", that can be the "change" of repeat.
+// isDisk reports whether the kernel announces the disk at a SCSI address: as
+// "add" or, after reannounce, as "change".
 func (ev uevent) isDisk(address string) bool {
 	return !ev.udev && (ev.action == "add" || ev.action == "change") &&
 		strings.HasSuffix(path.Dir(ev.devpath), "/"+address+"/block")
 }
 
-// repeat has the kernel announce devices again, whose uevents were missed. It
-// does not as long as it has not announced them for the first time.
-func (m machine) repeat(uevents ...string) {
+// reannounce has the kernel send the uevents of devices again, after some were
+// lost. The kernel does nothing for a device that it has not announced yet.
+func (m machine) reannounce(uevents ...string) {
 	for _, f := range uevents {
 		write(f, "change")
 	}
 }
 
-// partitions are the devpaths of a disk's partitions.
+// partitions returns the devpaths of the partitions of a disk.
 func (m machine) partitions(devpath string) (parts []string) {
 	for _, f := range m.glob(m.sys, devpath, "*/partition") {
 		parts = append(parts, path.Join(devpath, filepath.Base(filepath.Dir(f))))
@@ -100,40 +102,40 @@ func (m machine) partitions(devpath string) (parts []string) {
 	return parts
 }
 
-// glob returns the files that fit a pattern. No part of it may hold what means
-// something in patterns and is not meant so.
+// glob returns the files that match a pattern. Names put into a pattern must
+// not contain its special characters.
 func (m machine) glob(pattern ...string) []string {
 	found, _ := filepath.Glob(filepath.Join(pattern...))
 	return found
 }
 
-// Rescan has the kernel ask a disk of this machine, such as "/dev/sdb", for its
-// size, which is to be this. The disk must be served meanwhile.
-func Rescan(disk string, size int64) error { return here.rescan(disk, size) }
+// Rescan has the kernel read the size of a disk of this machine, such as
+// "/dev/sdb", again, and returns an error if it is not size. The disk must be
+// served meanwhile.
+func Rescan(disk string, size int64) error { return host.rescan(disk, size) }
 
 func (m machine) rescan(disk string, size int64) error {
 	dir := filepath.Join(m.sys, "class/block", filepath.Base(disk))
-	if err := tell(filepath.Join(dir, "device/rescan"), "1"); err != nil {
+	if err := writeAttribute(filepath.Join(dir, "device/rescan"), "1"); err != nil {
 		return err
 	}
-	const sector = 512 // whatever the size of the disk's blocks
-	got, err := attribute(dir, "size")
+	const sector = 512 // in sysfs, for any block size
+	got, err := readAttribute(dir, "size")
 	if err == nil && got != strconv.FormatInt(size/sector, 10) {
-		err = fmt.Errorf("%s: the kernel read its size again and has %s sectors, not %d; try dmesg | tail", disk, got, size/sector)
+		err = hint.With(fmt.Errorf("%s: the kernel reads a size of %s sectors, not %d", disk, got, size/sector), kernelLog)
 	}
 	return err
 }
 
-// flush writes to the disk what the kernel holds for it in memory: for file
-// systems that are mounted from it, for its partitions, and for what is made of
-// them, such as logical volumes.
+// flush writes what the kernel caches for a disk: the data of mounted file
+// systems, of partitions, and of devices stacked on it, such as logical
+// volumes.
 func (m machine) flush(disk string) error {
 	if disk == "" {
-		return nil // it never appeared
+		return nil // the disk never appeared
 	}
 	var errs []error
-	for _, dev := range m.users(filepath.Base(disk)) {
-		path := filepath.Join(m.dev, dev.name)
+	for _, path := range m.uses().Stack(disk) {
 		done := m.busy.begin("flush " + path)
 		err := flush(path)
 		done()
@@ -147,10 +149,10 @@ func (m machine) flush(disk string) error {
 func flush(path string) error {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return bare(err)
+		return withoutPath(err)
 	}
 	defer f.Close()
-	// The first is for a mounted file system, the second tells of errors.
+	// BLKFLSBUF flushes mounted file systems too; fsync reports the errors.
 	unix.IoctlSetInt(int(f.Fd()), unix.BLKFLSBUF, 0)
-	return bare(f.Sync())
+	return withoutPath(f.Sync())
 }

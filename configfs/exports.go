@@ -11,40 +11,39 @@ import (
 	"strings"
 )
 
-// An Export is an image that a lunserve of this machine serves, or did until it
-// was killed.
+// An Export is an image that a lunserve of this machine serves, or served until
+// it was killed.
 type Export struct {
 	Name  string   // as [Device.Name]
-	Image string   // its path, as the lunserve was told it
-	PID   int      // of the lunserve
-	Alive bool     // it runs, and has not been killed
-	UIO   string   // the ring, such as "/dev/uio0"; empty before there is one
+	Image string   // its path, as given to lunserve
+	PID   int      // of the lunserve, as proc shows it
+	Alive bool     // whether that process runs and was not killed
+	UIO   string   // the ring, such as "/dev/uio0"; empty until it exists
 	Size  int64    // in bytes
-	Nodes []string // its own on this machine, such as "/dev/sdb"
+	Nodes []string // local disks, such as "/dev/sdb"
 
 	device string // core/user_N/lunserve-…
 	server process
 }
 
-// An attachment is a LUN that a device is.
+// An attachment is one LUN whose backstore is the device.
 type attachment struct {
 	lun  string // loopback/naa.…/tpgt_1/lun/lun_0
-	scsi string // the folder of its disk in sysfs; of loopback alone
+	scsi string // the sysfs directory of its disk; only for loopback
 }
 
-// tpg is loopback/naa.…/tpgt_1.
+// tpg returns loopback/naa.…/tpgt_1.
 func (a attachment) tpg() string { return path.Dir(path.Dir(a.lun)) }
 
-// target is loopback/naa.…
+// target returns loopback/naa.….
 func (a attachment) target() string { return path.Dir(a.tpg()) }
 
-// Exports are all that lunserve has made on this machine, whichever process it
-// was, in the order of their HBAs.
-func Exports() ([]Export, error) { return here.exports() }
+// Exports returns all devices that any lunserve made on this machine, by HBA.
+func Exports() ([]Export, error) { return host.exports() }
 
 func (m machine) exports() (list []Export, err error) {
-	// Where there is no target there are no exports. A folder that is being
-	// read may go meanwhile.
+	// Without a target there are no exports. A directory may vanish while it is
+	// read.
 	hbas, err := os.ReadDir(filepath.Join(m.configfs(), "target/core"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -66,11 +65,11 @@ func (m machine) exports() (list []Export, err error) {
 	return list, nil
 }
 
-// export reads what there is to know of a device.
+// export reads the state of a device.
 func (m machine) export(device string) (e Export, err error) {
 	get := func(name string) (value string) {
 		if err == nil {
-			value, err = attribute(m.configfs(), "target", device, name)
+			value, err = readAttribute(m.configfs(), "target", device, name)
 		}
 		return value
 	}
@@ -86,31 +85,31 @@ func (m machine) export(device string) (e Export, err error) {
 	e.PID = e.server.pid
 	e.Alive = m.runs(e.server) && !m.isDying(e.server)
 	if n, err := strconv.Atoi(strings.TrimPrefix(path.Base(hba), "user_")); err == nil {
-		e.UIO, _ = m.uio(ringName(n, base, config)) // there is none until the device is enabled
+		e.UIO, _ = m.uio(ringName(n, base, config)) // missing until the device is enabled
 	}
 	for _, a := range m.attachments(device) {
 		if a.scsi == "" {
 			continue
 		}
-		for _, block := range children(a.scsi + "/block") {
+		for _, block := range subdirs(a.scsi + "/block") {
 			e.Nodes = append(e.Nodes, filepath.Join(m.dev, block))
 		}
 	}
 	return e, nil
 }
 
-// ringName is what the kernel calls the ring of a device.
+// ringName returns the kernel's name of the ring of a device.
 func ringName(hba int, device, config string) string {
 	return fmt.Sprintf("tcm-user/%d/%s/%s", hba, device, config)
 }
 
-// attachments are the LUNs that the device is. They are found by the number
-// that the kernel gives to a device, and not by the link in the folder of the
-// LUN: as long as that link goes, and nobody answers what the kernel asks of the
-// disk meanwhile, nobody can look into the folder.
+// attachments returns the LUNs of the device. It finds them by the index that
+// the kernel gives to a device, not by the link in the LUN's directory: while
+// that link is being removed, and no server completes the commands that this
+// takes, the directory cannot be read.
 func (m machine) attachments(device string) (list []attachment) {
 	root := filepath.Join(m.configfs(), "target")
-	index, err := attribute(root, device, "statistics/scsi_dev/indx")
+	index, err := readAttribute(root, device, "statistics/scsi_dev/indx")
 	if err != nil {
 		return nil
 	}
@@ -119,7 +118,7 @@ func (m machine) attachments(device string) (list []attachment) {
 			continue
 		}
 		a := attachment{lun: strings.TrimPrefix(dir, root+"/")}
-		if address, err := attribute(root, a.tpg(), "address"); err == nil {
+		if address, err := readAttribute(root, a.tpg(), "address"); err == nil {
 			number := strings.TrimPrefix(path.Base(a.lun), "lun_")
 			a.scsi = filepath.Join(m.sys, "bus/scsi/devices", address+":"+number)
 		}
@@ -128,14 +127,14 @@ func (m machine) attachments(device string) (list []attachment) {
 	return list
 }
 
-// deviceOf is the number of the device that a LUN is; empty if it is none.
+// deviceOf returns the index of the device behind a LUN, or "".
 func (m machine) deviceOf(lun string) string {
-	index, _ := attribute(lun, "statistics/scsi_port/dev")
+	index, _ := readAttribute(lun, "statistics/scsi_port/dev")
 	return index
 }
 
-// children are the names of the folders in a folder, if that is there.
-func children(dir string) (names []string) {
+// subdirs returns the names of the directories in a directory, if it exists.
+func subdirs(dir string) (names []string) {
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {
 		if e.IsDir() {

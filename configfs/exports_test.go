@@ -139,3 +139,27 @@ func TestProcessWithoutAStartIsTakenForTheOneThatRuns(t *testing.T) {
 		t.Errorf("%v is not there", p)
 	}
 }
+
+// In a container proc may show another process id than getpid returns. Whoever
+// finds the device and its target compares what proc shows.
+func TestTargetsAndDevicesNameTheSameProcess(t *testing.T) {
+	k := newKernel(t)
+	k.process(4242, 17, "")
+	if err := os.Symlink("4242", k.proc+"/self"); err != nil {
+		t.Fatal(err)
+	}
+	d, err := k.newDevice(spec, "0000000a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := k.newLoopback(wwn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if owner, e := l.tree.ownerPID("loopback/"+wwn), one(t, k); owner != 4242 || e.PID != 4242 || !e.Alive {
+		t.Errorf("the target is owned by %d, the device by %d, alive %v", owner, e.PID, e.Alive)
+	}
+	if err := closeAll([2]*Device{d}, l); err != nil {
+		t.Error(err)
+	}
+}

@@ -2,9 +2,10 @@ package configfs
 
 import "path/filepath"
 
-// Generic is the node by which a disk, such as "/dev/sdb", is sent any SCSI
-// command; empty if the kernel has none for it, which needs its module sg.
-func Generic(disk string) string { return here.generic(filepath.Base(disk)) }
+// Generic returns the SCSI generic node of a disk, such as "/dev/sdb", which
+// accepts any SCSI command. It returns "" if the kernel has none: that takes
+// the module sg.
+func Generic(disk string) string { return host.generic(filepath.Base(disk)) }
 
 func (m machine) generic(disk string) string {
 	for _, dir := range m.glob(m.sys, "class/block", disk, "device/scsi_generic/*") {

@@ -10,28 +10,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An Identity is what initiators know a disk by, whichever way they reach it.
-// They take two disks with the same for one.
+// An Identity is what initiators identify a disk by, on all fabrics. They take
+// two disks with the same identity for two paths to one disk.
 type Identity struct {
 	Serial string // the unit serial number: 16 hex digits
-	WWN    string // an NAA identifier, as of [WWN]
+	WWN    string // an NAA identifier, as from [WWN]
 
 	lock *os.File
 }
 
-// NewIdentity is one for a disk of the image at path, the same each time on this
-// machine. While another lunserve serves a disk with that, as two may with the
-// writes of each apart, it is one of its own.
+// NewIdentity returns an identity for a disk of the image at path: the same one
+// each time on this machine, unless another lunserve serves a disk with it. Two
+// may serve one image if each keeps its writes to itself.
 //
-// Until the identity is closed nobody else gets one; so it is closed when the
-// device is there that has it.
+// Until Close no other identity is given out. Close it when the device that has
+// it exists.
 func NewIdentity(ctx context.Context, path string) (*Identity, error) {
-	return here.newIdentity(ctx, path)
+	return host.newIdentity(ctx, path)
 }
 
 func (m machine) newIdentity(ctx context.Context, path string) (_ *Identity, err error) {
 	core := filepath.Join(m.configfs(), "target/core")
-	lock, err := locked(ctx, core)
+	lock, err := lockFile(ctx, core)
 	if err != nil {
 		return nil, err
 	}
@@ -46,8 +46,8 @@ func (m machine) newIdentity(ctx context.Context, path string) (_ *Identity, err
 	}
 	taken := make(map[string]bool)
 	for _, e := range exports {
-		if text, err := attribute(core, strings.TrimPrefix(e.device, "core/"), "wwn/vpd_unit_serial"); err == nil && e.Alive {
-			_, serial, _ := strings.Cut(text, ": ") // the kernel says what it is
+		if text, err := readAttribute(core, strings.TrimPrefix(e.device, "core/"), "wwn/vpd_unit_serial"); err == nil && e.Alive {
+			_, serial, _ := strings.Cut(text, ": ") // after the title that the kernel puts before it
 			taken[serial] = true
 		}
 	}
@@ -67,9 +67,9 @@ func (m machine) newIdentity(ctx context.Context, path string) (_ *Identity, err
 	}
 }
 
-// locked opens a file or folder and waits for its one lock, which ends when it
-// is closed.
-func locked(ctx context.Context, path string) (*os.File, error) {
+// lockFile opens a file or directory and waits for its exclusive flock, which
+// ends when the file is closed.
+func lockFile(ctx context.Context, path string) (*os.File, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -90,13 +90,13 @@ func locked(ctx context.Context, path string) (*os.File, error) {
 		}
 		return f, nil
 	case <-ctx.Done():
-		go func() { // until it has it, or the process ends
+		go func() { // the wait for the lock cannot be interrupted
 			<-done
 			f.Close()
 		}()
-		return nil, fmt.Errorf("%s: interrupted; another lunserve that is starting has it locked", path)
+		return nil, fmt.Errorf("%s: interrupted while another lunserve that is starting holds the lock", path)
 	}
 }
 
-// Close lets others get identities.
+// Close lets other processes make identities.
 func (i *Identity) Close() error { return i.lock.Close() }

@@ -7,18 +7,18 @@ import (
 	"strings"
 )
 
-// IQN is a name for an iSCSI target of the image at path: like [WWN], but with
-// the name of the machine in it.
+// IQN returns a name for an iSCSI target of the image at path. It is like
+// [WWN], but contains the host name.
 func IQN(path, use string) (string, error) {
-	host, err := os.Hostname()
+	name, err := os.Hostname()
 	if err != nil {
 		return "", err
 	}
-	sum, err := here.digest(path, "iqn "+use)
-	return "iqn.2026-11.io.github.lunserve:" + hostPart(host) + sum[:9], err
+	sum, err := host.digest(path, "iqn "+use)
+	return "iqn.2026-11.io.github.lunserve:" + hostPart(name) + sum[:9], err
 }
 
-// hostPart is what of a machine's name may be part of an iSCSI name, with a
+// hostPart returns the part of a host name that may be in an iSCSI name, with a
 // dot after it.
 func hostPart(host string) string {
 	host, _, _ = strings.Cut(strings.ToLower(host), ".")
@@ -34,17 +34,18 @@ func hostPart(host string) string {
 	return host[:min(len(host), 63)] + "."
 }
 
-// names are the three forms that RFC 7143, 4.2.7 (iSCSI Names), has. What it
-// allows after the colon has fewer characters; some initiators use more.
-var names = regexp.MustCompile(`^(?i:iqn\.[0-9]{4}-(0[1-9]|1[0-2])\.[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[^/[:cntrl:][:space:]]+)?|eui\.[0-9a-f]{16}|naa\.([0-9a-f]{16}){1,2})$`)
+// iscsiName matches the three forms of RFC 7143, 4.2.7 (iSCSI Names). After the
+// colon it accepts more than the RFC, because some initiators use it.
+var iscsiName = regexp.MustCompile(`^(?i:iqn\.[0-9]{4}-(0[1-9]|1[0-2])\.[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[^/[:cntrl:][:space:]]+)?|eui\.[0-9a-f]{16}|naa\.([0-9a-f]{16}){1,2})$`)
 
-// checkName tells what is wrong with the name of an initiator or a target.
+// checkName returns an error if name is not the name of an initiator or a
+// target.
 func checkName(name string) error {
 	switch {
 	case len(name) > 223:
 		return fmt.Errorf("%.20s…: an iSCSI name has at most 223 bytes, not %d", printable(name, 20), len(name))
-	case !names.MatchString(name):
-		return fmt.Errorf("%s: not an iSCSI name; try one like iqn.2001-04.com.example:disk", printable(name, 223))
+	case !iscsiName.MatchString(name):
+		return fmt.Errorf("%s: not an iSCSI name, such as iqn.2001-04.com.example:disk", printable(name, 223))
 	}
 	return nil
 }

@@ -8,27 +8,29 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/lunserve/lunserve/hint"
 )
 
-// An ISCSISpec says what an [ISCSI] target is to be.
+// An ISCSISpec describes an [ISCSI] target.
 type ISCSISpec struct {
-	IQN      string           // as from [IQN], or the user's
+	IQN      string           // its name, from [IQN] or the user
 	Portals  []netip.AddrPort // where it listens
-	Allow    []string         // the names of the initiators that may log in; if none, all may
-	CHAP     *CHAP            // what they must know; nothing if nil
-	ReadOnly bool             // for all of them
+	Allow    []string         // the initiators that may log in; all, if empty
+	CHAP     *CHAP            // required at each login, unless nil
+	ReadOnly bool             // for all initiators
 }
 
-// Check tells what is wrong with a target before anything is made for it, such
-// as a name that another has: that error is [fs.ErrExist].
-func (s ISCSISpec) Check() error { return here.checkISCSI(s) }
+// Check finds errors before anything is made. If another target has the name,
+// the error is [fs.ErrExist].
+func (s ISCSISpec) Check() error { return host.checkISCSI(s) }
 
 func (m machine) checkISCSI(s ISCSISpec) error {
 	if err := checkName(s.IQN); err != nil {
 		return err
 	}
 	if lower := strings.ToLower(s.IQN); lower != s.IQN {
-		return fmt.Errorf("%s: not all in lower case, to which initiators may change it; try %s", s.IQN, lower)
+		return hint.Try(fmt.Errorf("%s: has upper-case letters, which initiators may change to lower case", s.IQN), "--iqn="+lower)
 	}
 	for _, name := range s.Allow {
 		if err := checkName(name); err != nil {
@@ -41,11 +43,13 @@ func (m machine) checkISCSI(s ISCSISpec) error {
 		}
 	}
 	if exists(m.configfs(), "target/iscsi", s.IQN) {
-		return fmt.Errorf("%s: the kernel has a target of this name: %w; try another --iqn, or targetcli ls /iscsi", s.IQN, fs.ErrExist)
+		return hint.With(fmt.Errorf("%s: the kernel has a target with this name: %w", s.IQN, fs.ErrExist),
+			hint.Command{Words: []string{"--iqn", "IQN"}, Purpose: "for another name"},
+			hint.Command{Words: []string{"targetcli", "ls", "/iscsi"}})
 	}
 	for i, p := range s.Portals {
 		if slices.Contains(s.Portals[:i], p) {
-			return fmt.Errorf("%s: named twice as a portal", p)
+			return fmt.Errorf("%s: the portal is given twice", p)
 		}
 		if err := m.checkPortal(p); err != nil {
 			return err
@@ -54,16 +58,16 @@ func (m machine) checkISCSI(s ISCSISpec) error {
 	return nil
 }
 
-// An ISCSI is an iSCSI target of the kernel's. It is not safe for concurrent use.
+// An ISCSI is an iSCSI target of the kernel. It is not safe for concurrent use.
 type ISCSI struct {
 	tree *tree
 	spec ISCSISpec
 	tpg  string // iscsi/iqn.…/tpgt_1
 }
 
-// NewISCSI makes a target that has no LUNs and cannot be reached yet. Its name
-// must be nobody else's: if it is, the error is [fs.ErrExist].
-func NewISCSI(s ISCSISpec) (*ISCSI, error) { return here.newISCSI(s) }
+// NewISCSI makes a target without LUNs, which does not listen yet. If another
+// target has the name, the error is [fs.ErrExist].
+func NewISCSI(s ISCSISpec) (*ISCSI, error) { return host.newISCSI(s) }
 
 func (m machine) newISCSI(s ISCSISpec) (*ISCSI, error) {
 	if err := checkName(s.IQN); err != nil { // it becomes a path
@@ -73,22 +77,22 @@ func (m machine) newISCSI(s ISCSISpec) (*ISCSI, error) {
 	target := "iscsi/" + s.IQN
 	i := &ISCSI{tree: t, spec: s, tpg: target + "/tpgt_1"}
 
-	t.share("iscsi", target)
+	t.mkdirShared("iscsi", target)
 	t.mkdir(i.tpg)
-	// Demo mode is the kernel's word for letting everybody in.
+	// LIO calls it demo mode when initiators without an ACL may log in.
 	t.set(i.tpg+"/attrib/generate_node_acls", bit(len(s.Allow) == 0))
 	t.set(i.tpg+"/attrib/demo_mode_write_protect", bit(s.ReadOnly))
 	t.set(i.tpg+"/attrib/prod_mode_write_protect", bit(s.ReadOnly))
 	t.set(i.tpg+"/attrib/authentication", bit(s.CHAP != nil))
 	if len(s.Allow) == 0 {
-		t.chap(i.tpg+"/auth", s.CHAP)
+		t.setCHAP(i.tpg+"/auth", s.CHAP)
 	}
 	for _, name := range i.allowed() {
 		if err := checkName(name); t.err == nil {
 			t.err = err
 		}
 		t.mkdir(i.acl(name))
-		t.chap(i.acl(name)+"/auth", s.CHAP)
+		t.setCHAP(i.acl(name)+"/auth", s.CHAP)
 	}
 	if t.err != nil {
 		return nil, errors.Join(t.err, t.Close())
@@ -96,8 +100,8 @@ func (m machine) newISCSI(s ISCSISpec) (*ISCSI, error) {
 	return i, nil
 }
 
-// allowed are the initiators with an ACL. The kernel changes the name that it
-// is given at a login to lower case.
+// allowed returns the initiators with an ACL. At a login the kernel changes the
+// initiator's name to lower case.
 func (i *ISCSI) allowed() (names []string) {
 	for _, name := range i.spec.Allow {
 		if lower := strings.ToLower(name); !slices.Contains(names, lower) {
@@ -109,8 +113,8 @@ func (i *ISCSI) allowed() (names []string) {
 
 func (i *ISCSI) acl(name string) string { return i.tpg + "/acls/" + name }
 
-// AddLUN makes dev the LUN with the number n of whoever may log in. After an
-// error the ISCSI is good for Close only.
+// AddLUN makes dev the LUN n for all initiators that may log in. After an error
+// only Close may be called.
 func (i *ISCSI) AddLUN(n int, dev *Device) error {
 	t := i.tree
 	lun := fmt.Sprintf("%s/lun/lun_%d", i.tpg, n)
@@ -124,8 +128,8 @@ func (i *ISCSI) AddLUN(n int, dev *Device) error {
 	return t.err
 }
 
-// Enable lets initiators in. When it returns, they can log in.
-// The rings must be served by others from here on, until Close has returned.
+// Enable admits initiators. When it returns, they can log in. The rings must be
+// served from here until Close has returned.
 func (i *ISCSI) Enable() error {
 	t := i.tree
 	for _, p := range i.spec.Portals {
@@ -134,25 +138,25 @@ func (i *ISCSI) Enable() error {
 	enable := i.tpg + "/enable"
 	t.set(enable, "1")
 	if t.err == nil {
-		// Ends the sessions, once their commands are answered. Whatever is
-		// removed before that is removed under the feet of initiators.
+		// Ends the sessions, after their commands are completed. It is undone
+		// first, so that nothing is removed that an initiator still uses.
 		t.push(func() error { return t.op("write", enable, func(path string) error { return write(path, "0") }) })
 	}
 	for _, p := range i.spec.Portals {
 		if t.err == nil {
-			t.err = listens(p)
+			t.err = checkListening(p)
 		}
 	}
 	return t.err
 }
 
-// Initiators are the names of those that are logged in.
+// Initiators returns the names of the initiators that are logged in.
 func (i *ISCSI) Initiators() (names []string) {
 	t := i.tree
-	dynamic, _ := attribute(t.path(i.tpg), "dynamic_sessions")
+	dynamic, _ := readAttribute(t.path(i.tpg), "dynamic_sessions")
 	names = strings.FieldsFunc(dynamic, func(r rune) bool { return r == 0 || r == '\n' })
 	for _, name := range i.allowed() {
-		info, _ := attribute(t.path(i.acl(name)), "info")
+		info, _ := readAttribute(t.path(i.acl(name)), "info")
 		if strings.HasPrefix(info, "InitiatorName:") {
 			names = append(names, name)
 		}
@@ -161,10 +165,9 @@ func (i *ISCSI) Initiators() (names []string) {
 	return slices.Compact(names)
 }
 
-// Close ends the sessions and removes the target. What initiators have not been
-// answered for is answered first, which needs the rings: one that is not served
-// makes it wait for as long as the devices' timeouts, unless their
-// [Device.Reset] was called. A second Close does nothing.
+// Close ends the sessions and removes the target. It waits for commands in
+// flight. If a ring is not served, that takes the command timeout of its
+// Device, unless [Device.Reset] was called. A second Close does nothing.
 func (i *ISCSI) Close() error { return i.tree.Close() }
 
 func bit(b bool) string {

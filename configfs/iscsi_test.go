@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/lunserve/lunserve/hint"
 )
 
 const iqn = "iqn.2001-04.com.example:disk"
@@ -289,21 +291,21 @@ func TestBadISCSISpecsAreTold(t *testing.T) {
 		{ISCSISpec{IQN: "iqn.1993-08.org.debian:01:1234567890_ab", Allow: []string{"IQN.1991-05.com.Microsoft:PC"}}, ""},
 		{ISCSISpec{IQN: "iqn.2001-04.com.example"}, ""},
 		{ISCSISpec{IQN: "naa.5001405123456789"}, ""},
-		{ISCSISpec{IQN: ""}, ": not an iSCSI name; try one like iqn.2001-04.com.example:disk"},
-		{ISCSISpec{IQN: "iqn.2001-13.com.example:x"}, "iqn.2001-13.com.example:x: not an iSCSI name; try one like iqn.2001-04.com.example:disk"},
-		{ISCSISpec{IQN: "iqn.2001-04.com.example:a/b"}, "iqn.2001-04.com.example:a/b: not an iSCSI name; try one like iqn.2001-04.com.example:disk"},
-		{ISCSISpec{IQN: "iqn.2001-04.com.example:a\nb"}, "iqn.2001-04.com.example:a?b: not an iSCSI name; try one like iqn.2001-04.com.example:disk"},
-		{ISCSISpec{IQN: "iqn.2001-04.com.example:"}, "iqn.2001-04.com.example:: not an iSCSI name; try one like iqn.2001-04.com.example:disk"},
-		{ISCSISpec{IQN: "naa.50014051234567890"}, "naa.50014051234567890: not an iSCSI name; try one like iqn.2001-04.com.example:disk"},
-		{ISCSISpec{IQN: "iqn.2001-04.com.example:X"}, "iqn.2001-04.com.example:X: not all in lower case, to which initiators may change it; try iqn.2001-04.com.example:x"},
+		{ISCSISpec{IQN: ""}, ": not an iSCSI name, such as iqn.2001-04.com.example:disk"},
+		{ISCSISpec{IQN: "iqn.2001-13.com.example:x"}, "iqn.2001-13.com.example:x: not an iSCSI name, such as iqn.2001-04.com.example:disk"},
+		{ISCSISpec{IQN: "iqn.2001-04.com.example:a/b"}, "iqn.2001-04.com.example:a/b: not an iSCSI name, such as iqn.2001-04.com.example:disk"},
+		{ISCSISpec{IQN: "iqn.2001-04.com.example:a\nb"}, "iqn.2001-04.com.example:a?b: not an iSCSI name, such as iqn.2001-04.com.example:disk"},
+		{ISCSISpec{IQN: "iqn.2001-04.com.example:"}, "iqn.2001-04.com.example:: not an iSCSI name, such as iqn.2001-04.com.example:disk"},
+		{ISCSISpec{IQN: "naa.50014051234567890"}, "naa.50014051234567890: not an iSCSI name, such as iqn.2001-04.com.example:disk"},
+		{ISCSISpec{IQN: "iqn.2001-04.com.example:X"}, "iqn.2001-04.com.example:X: has upper-case letters, which initiators may change to lower case; try --iqn=iqn.2001-04.com.example:x"},
 		{ISCSISpec{IQN: long}, "iqn.2001-04.com.exam…: an iSCSI name has at most 223 bytes, not 224"},
-		{ISCSISpec{IQN: iqn, Allow: []string{"../../core"}}, "../../core: not an iSCSI name; try one like iqn.2001-04.com.example:disk"},
-		{ISCSISpec{IQN: iqn, Portals: []netip.AddrPort{p, p}}, p.String() + ": named twice as a portal"},
-		{ISCSISpec{IQN: iqn, CHAP: &CHAP{User: "joe", Secret: "elevenbytes"}}, "the CHAP secret has 11 bytes, and 12 are the least (initiators of Windows take 12 to 16); try openssl rand -base64 12"},
+		{ISCSISpec{IQN: iqn, Allow: []string{"../../core"}}, "../../core: not an iSCSI name, such as iqn.2001-04.com.example:disk"},
+		{ISCSISpec{IQN: iqn, Portals: []netip.AddrPort{p, p}}, p.String() + ": the portal is given twice"},
+		{ISCSISpec{IQN: iqn, CHAP: &CHAP{User: "joe", Secret: "elevenbytes"}}, "the CHAP secret has 11 bytes, and needs at least 12 (Windows initiators take 12 to 16); try openssl rand -base64 12"},
 	} {
 		got := ""
 		if err := iscsiKernel(t).checkISCSI(tt.spec); err != nil {
-			got = err.Error()
+			got = hint.Text(err)
 		}
 		if got != tt.want {
 			t.Errorf("%+v:\ngot  %s\nwant %s", tt.spec, got, tt.want)
@@ -314,15 +316,15 @@ func TestBadISCSISpecsAreTold(t *testing.T) {
 func TestBadSecretsAreToldAndNotShown(t *testing.T) {
 	good := CHAP{"joe", "secret of joe", "target", "secret of target"}
 	for want, change := range map[string]func(*CHAP){
-		"":                                       func(*CHAP) {},
-		"the CHAP user has no name":              func(c *CHAP) { c.User = "" },
-		"the CHAP secret has 0 bytes":            func(c *CHAP) { c.Secret = "" },
-		"the CHAP secret has 256 bytes, and 255": func(c *CHAP) { c.Secret = strings.Repeat("s", 256) },
-		"the CHAP secret begins with NULL":       func(c *CHAP) { c.Secret = "NULL of secrets" },
-		"the CHAP user has an end of line":       func(c *CHAP) { c.User = "joe\n" },
-		"the mutual CHAP secret has 6 bytes":     func(c *CHAP) { c.MutualSecret = "secret" },
-		"mutual CHAP needs both":                 func(c *CHAP) { c.MutualSecret = "" },
-		"the two CHAP secrets are the same":      func(c *CHAP) { c.MutualSecret = c.Secret },
+		"":                            func(*CHAP) {},
+		"the CHAP user is empty":      func(c *CHAP) { c.User = "" },
+		"the CHAP secret has 0 bytes": func(c *CHAP) { c.Secret = "" },
+		"the CHAP secret has 256 bytes, and may have at most 255": func(c *CHAP) { c.Secret = strings.Repeat("s", 256) },
+		"the CHAP secret begins with NULL":                        func(c *CHAP) { c.Secret = "NULL of secrets" },
+		"the CHAP user contains a line break":                     func(c *CHAP) { c.User = "joe\n" },
+		"the mutual CHAP secret has 6 bytes":                      func(c *CHAP) { c.MutualSecret = "secret" },
+		"mutual CHAP needs both":                                  func(c *CHAP) { c.MutualSecret = "" },
+		"the two CHAP secrets are equal":                          func(c *CHAP) { c.MutualSecret = c.Secret },
 	} {
 		c := good
 		change(&c)
@@ -351,9 +353,9 @@ func TestPortalsThatCannotBe(t *testing.T) {
 		{name: "in use", portal: busy, want: "address already in use; try ss -ltnp"},
 		{name: "in use elsewhere", portal: any, want: "address already in use; try ss -ltnp"},
 		{name: "shared", portal: busy, theirs: busy.String()},
-		{name: "overlaps", portal: busy, theirs: any.String(), want: "the kernel's target iqn.2001-04.com.example:theirs listens at " + any.String() + "; try --portal " + any.String()},
+		{name: "overlaps", portal: busy, theirs: any.String(), want: "the kernel's target iqn.2001-04.com.example:theirs listens at " + any.String() + "; try --portal=" + any.String()},
 		{name: "not ours", portal: netip.MustParseAddrPort("192.0.2.1:3260"), want: "not an address of this machine: cannot assign requested address; try ip address"},
-		{name: "no port", portal: netip.MustParseAddrPort("127.0.0.1:0"), want: "no portal without a port"},
+		{name: "no port", portal: netip.MustParseAddrPort("127.0.0.1:0"), want: "127.0.0.1:0: a portal needs a port; try --portal=127.0.0.1:3260"},
 		{name: "no link", portal: netip.MustParseAddrPort("[fe80::1%nolink0]:3260"), want: "no such network interface"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -362,7 +364,7 @@ func TestPortalsThatCannotBe(t *testing.T) {
 				k.file(theirs+tt.theirs+"/iser", "0")
 			}
 			err := k.checkPortal(tt.portal)
-			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(hint.Text(err), tt.want)) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
 		})

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/backstores/storetest/tmpfs"
 )
 
 // A kernel plays the kernel on a plain folder: it makes the attributes of what
@@ -37,7 +39,7 @@ type kernel struct {
 
 // newKernel returns a machine with a target, on which nothing is made yet.
 func newKernel(t testing.TB) *kernel {
-	k := &kernel{root: t.TempDir(), made: make(map[string]bool), groups: make(map[string]int)}
+	k := &kernel{root: tmpfs.Dir(t), made: make(map[string]bool), groups: make(map[string]int)}
 	k.machine = machine{
 		sys:     k.root + "/sys",
 		proc:    k.root + "/proc",
@@ -74,6 +76,14 @@ func (k *kernel) file(name, text string) {
 		panic(err)
 	}
 	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+		panic(err)
+	}
+}
+
+func (k *kernel) symlink(to, name string) {
+	name = filepath.Join(k.root, name)
+	os.MkdirAll(filepath.Dir(name), 0o755)
+	if err := os.Symlink(filepath.Join(k.root, to), name); err != nil {
 		panic(err)
 	}
 }

@@ -6,31 +6,33 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+
+	"github.com/lunserve/lunserve/hint"
 )
 
-// A Loopback is a SCSI host of this machine, whose disks are LUNs of ours. It
-// is not safe for concurrent use.
+// A Loopback is a SCSI host of this machine whose disks are our LUNs. It is not
+// safe for concurrent use.
 type Loopback struct {
 	tree    *tree
 	tpg     string // loopback/naa.…/tpgt_1
-	address string // its place among the SCSI devices, H:C:T
+	address string // of the target among the SCSI devices, H:C:T
 	luns    []*lun
-	going   bool // its LUNs, one after the other
+	flushed bool // before the first LUN was removed
 }
 
-// A lun is a disk of a Loopback.
+// A lun is one disk of a Loopback.
 type lun struct {
 	dev  *Device
 	node string // "/dev/sdb"; empty until it has appeared
-	err  error  // of its flush before the first LUN went
+	err  error  // of the flush before the first LUN was removed
 }
 
-var errDead = errors.New("its ring is no longer served")
+var errNotServed = errors.New("its ring is no longer served")
 
-// NewLoopback makes a target without disks. The name wwn, as from [WWN], must be
-// nobody else's: if it is, the error is [fs.ErrExist].
+// NewLoopback makes a target without disks. Its name is wwn, as from [WWN]. If
+// another target has the name, the error is [fs.ErrExist].
 func NewLoopback(wwn string) (*Loopback, error) {
-	return here.newLoopback(wwn)
+	return host.newLoopback(wwn)
 }
 
 func (m machine) newLoopback(wwn string) (*Loopback, error) {
@@ -38,7 +40,7 @@ func (m machine) newLoopback(wwn string) (*Loopback, error) {
 	target := "loopback/" + wwn
 	l := &Loopback{tree: t, tpg: target + "/tpgt_1"}
 
-	t.share("loopback", target)
+	t.mkdirShared("loopback", target)
 	t.mkdir(l.tpg)
 	t.set(l.tpg+"/nexus", wwn)
 	l.address = t.get(l.tpg + "/address")
@@ -48,43 +50,42 @@ func (m machine) newLoopback(wwn string) (*Loopback, error) {
 	return l, nil
 }
 
-// AddLUN makes dev the disk with the number n, and returns its node, such as
-// "/dev/sdb", when that exists and its partitions do too. Where udev runs, it
-// has then finished with all of them, unless that takes it more than 10 s.
+// AddLUN makes dev the LUN n and returns its node, such as "/dev/sdb", when the
+// node and those of its partitions exist. If udev runs, it has processed them,
+// unless that takes more than 10 s.
 //
-// The ring of dev must be served by others meanwhile: the kernel looks at the
-// disk through it. A context that is done ends the wait for the node, but not
-// the kernel's look; [Device.Reset] ends both. After an error the Loopback is
-// good for Close only.
+// The ring of dev must be served meanwhile, because the kernel probes the disk
+// through it. Cancelling ctx ends the wait for the node but not the probe;
+// [Device.Reset] ends both. After an error only Close may be called.
 func (l *Loopback) AddLUN(ctx context.Context, n int, dev *Device) (disk string, err error) {
 	t := l.tree
-	folder := fmt.Sprintf("%s/lun/lun_%d", l.tpg, n)
+	dir := fmt.Sprintf("%s/lun/lun_%d", l.tpg, n)
 	address := fmt.Sprintf("%s:%d", l.address, n)
 	scsi := filepath.Join(t.sys, "bus/scsi/devices", address)
 
-	// Before the link, which is what makes the kernel announce the disk.
+	// Listen before the link is made, which makes the kernel announce the disk.
 	events, err := t.listen()
 	if err != nil {
 		return "", err
 	}
 	defer events.Close()
 
-	t.mkdir(folder)
+	t.mkdir(dir)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	forget := dev.onReset(func() error {
-		cancel(errDead)
-		return t.offline(l.tpg, scsi)
+		cancel(errNotServed)
+		return t.takeOffline(l.tpg, scsi)
 	})
-	// After the link is gone and before the target is, whose place among the
-	// SCSI devices somebody else's may take.
+	// Runs after the link is removed, and before the target is: then another
+	// target may get its SCSI address.
 	t.push(func() error { forget(); return nil })
-	if t.err == nil && dev.isDead() {
-		// It was reset too early to be told of this LUN; the kernel would look
-		// at the disk until its patience ends.
-		t.err = fmt.Errorf("%s: %w", dev.UIO, errDead)
+	if t.err == nil && dev.wasReset() {
+		// The reset came too early to take this LUN offline. Without an error
+		// the kernel would probe the disk until its commands time out.
+		t.err = fmt.Errorf("%s: %w", dev.UIO, errNotServed)
 	}
-	t.link(dev.name, folder+"/"+filepath.Base(dev.name))
+	t.link(dev.name, dir+"/"+filepath.Base(dev.name))
 	if t.err != nil {
 		return "", t.err
 	}
@@ -92,65 +93,66 @@ func (l *Loopback) AddLUN(ctx context.Context, n int, dev *Device) (disk string,
 	l.luns = append(l.luns, x)
 	t.push(func() error {
 		l.flush()
-		if dev.isDead() {
-			return t.uncache(scsi)
+		if dev.wasReset() {
+			return t.markWriteThrough(scsi)
 		}
-		// Linux takes no more writes for a disk whose link goes; measured with
-		// 6.1 and 6.12, all that was not flushed was lost.
+		// Linux accepts no more writes for a disk whose link is removed. With
+		// 6.1 and 6.12, everything that was not flushed before was lost.
 		return cmp.Or(t.flush(x.node), x.err)
 	})
 
-	// The link is made whether or not the kernel found a disk behind it.
+	// The link is made even if the kernel finds no disk behind it.
 	if !exists(scsi) {
-		t.err = fmt.Errorf("%s: the kernel asked for a disk and found none; try dmesg | tail", scsi)
+		t.err = hint.With(fmt.Errorf("%s: the kernel probed for a disk and found none", scsi), kernelLog)
 		return "", t.err
 	}
-	x.node, t.err = t.announced(ctx, events, address)
+	x.node, t.err = t.waitForDisk(ctx, events, address)
 	return x.node, t.err
 }
 
-// flush flushes all disks before the first of them goes. The others then hear
-// that the LUNs have changed, which Linux takes for another medium of those that
-// are removable: it drops what it has not written yet.
+// flush flushes all disks before the first LUN is removed. The removal makes
+// the other disks report that the LUNs have changed. Linux takes that as a
+// medium change of removable disks, and drops their unwritten data.
 func (l *Loopback) flush() {
-	if l.going {
+	if l.flushed {
 		return
 	}
-	l.going = true
+	l.flushed = true
 	for _, x := range l.luns {
-		if !x.dev.isDead() {
+		if !x.dev.wasReset() {
 			x.err = l.tree.flush(x.node)
 		}
 	}
 }
 
-// offline has the kernel refuse what is asked of a disk, whose folder in sysfs
-// is scsi, or of all disks of its target while it is not there.
-func (t *tree) offline(tpg, scsi string) error {
-	if !exists(scsi) { // still being looked at, or it was found wanting
-		return t.disconnect(tpg)
+// takeOffline has the kernel refuse commands to a disk, whose sysfs directory
+// is scsi, or to all disks of its target while that directory does not exist.
+func (t *tree) takeOffline(tpg, scsi string) error {
+	if !exists(scsi) { // being probed, or the probe failed
+		return t.takeTargetOffline(tpg)
 	}
-	return tell(scsi+"/state", "offline\n")
+	return writeAttribute(scsi+"/state", "offline\n")
 }
 
-// disconnect has the target refuse what the kernel asks of its disks.
-func (t *tree) disconnect(tpg string) error {
+// takeTargetOffline has the target refuse commands to all its disks.
+func (t *tree) takeTargetOffline(tpg string) error {
 	return t.op("write", tpg+"/transport_status", func(path string) error { return write(path, "offline") })
 }
 
-// uncache has the kernel think that a disk has no cache of its own. When the
-// disk goes it flushes that, and would try to for minutes if nobody answers.
-func (m machine) uncache(scsi string) error {
+// markWriteThrough has the kernel treat the disk as one without a write cache.
+// Otherwise it would flush the cache when the disk is removed, and retry that
+// for minutes if the ring is not served.
+func (m machine) markWriteThrough(scsi string) error {
 	for _, f := range m.glob(scsi, "scsi_disk/*/cache_type") {
-		return tell(f, "temporary write through")
+		return writeAttribute(f, "temporary write through")
 	}
 	return nil
 }
 
-// Close takes the disks away from under whoever uses them ([InUse] tells) and
-// then the target. What was written to a disk is flushed to its ring first; the
-// kernel would drop it. A second Close does nothing.
+// Close removes the disks, even if they are in use ([inuse.Of] finds the
+// users), and then the target. It flushes each disk to its ring first, because
+// the kernel would drop unwritten data. A second Close does nothing.
 //
-// Nothing can interrupt it: a ring that is not served makes it wait for as long
-// as the devices' timeouts, unless their [Device.Reset] was called.
+// Nothing can interrupt it. If a ring is not served, it waits for the command
+// timeout of the Device, unless [Device.Reset] was called.
 func (l *Loopback) Close() error { return l.tree.Close() }

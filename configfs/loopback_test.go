@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/hint"
 )
 
 const wwn = "naa.5001405123456789"
@@ -122,7 +124,7 @@ func TestDiskThatDoesNotAnswerIsToldAtOnce(t *testing.T) {
 	k := newKernel(t)
 	k.noDisk = true
 	d, l, _, err := disks(t.Context(), k)
-	if err == nil || !strings.Contains(err.Error(), "/bus/scsi/devices/2:0:1:0: the kernel asked for a disk and found none") {
+	if err == nil || !strings.Contains(err.Error(), "/bus/scsi/devices/2:0:1:0: the kernel probed for a disk and found none") {
 		t.Errorf("AddLUN() = %v", err)
 	}
 	if err := closeAll(d, l); err != nil {
@@ -141,7 +143,7 @@ func TestMissingNodeIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	k.noNode = true
-	if _, err := l.AddLUN(t.Context(), 0, d); err == nil || !strings.Contains(err.Error(), "/dev/sdb: ") || !strings.Contains(err.Error(), "devtmpfs") {
+	if _, err := l.AddLUN(t.Context(), 0, d); err == nil || !strings.Contains(err.Error(), "/dev/sdb: ") || !strings.Contains(hint.Text(err), "mount -t devtmpfs devtmpfs ") {
 		t.Errorf("AddLUN() = %v", err)
 	}
 }
@@ -275,7 +277,7 @@ func TestResetEndsTheWaitForTheDisk(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if _, err := l.AddLUN(t.Context(), 0, d); !errors.Is(err, errDead) {
+	if _, err := l.AddLUN(t.Context(), 0, d); !errors.Is(err, errNotServed) {
 		t.Errorf("AddLUN() = %v", err)
 	}
 	if err := closeAll([2]*Device{d}, l); err != nil {
@@ -341,7 +343,7 @@ func TestUdevIsNotWaitedForForever(t *testing.T) {
 		if err := oneDisk(t.Context(), k); err != nil {
 			t.Error(err)
 		}
-		if waited := time.Since(began); waited != udevPatience {
+		if waited := time.Since(began); waited != udevTimeout {
 			t.Errorf("waited %v", waited)
 		}
 	})
@@ -351,7 +353,7 @@ func TestDiskThatIsNeverAnnouncedIsTold(t *testing.T) {
 	k := newKernel(t)
 	synctest.Test(t, func(t *testing.T) {
 		k.heard = func() { k.uevents = nil }
-		if err := oneDisk(t.Context(), k); !errors.Is(err, errLate) || !strings.Contains(err.Error(), "2:0:1:0") {
+		if err := oneDisk(t.Context(), k); !errors.Is(err, errNotAnnounced) || !strings.Contains(err.Error(), "2:0:1:0") {
 			t.Errorf("AddLUN() = %v", err)
 		}
 	})
@@ -450,7 +452,11 @@ func TestDeadDiskIsNotFlushed(t *testing.T) {
 
 func TestFlushReachesAllThatIsMadeOfTheDisk(t *testing.T) {
 	k := newKernel(t)
-	k.sysBlock("sdb", "8:16")
+	for _, name := range []string{"sdb1", "sdb2"} {
+		k.file("sys/devices/sdb/"+name+"/partition", "")
+		k.symlink("sys/devices/sdb/"+name, "sys/class/block/"+name)
+	}
+	k.symlink("sys/devices/sdb", "sys/class/block/sdb")
 	k.file("dev/sdb", "")
 	k.file("dev/sdb1", "")
 	if err := k.flush(k.dev + "/sdb"); err != nil {

@@ -10,19 +10,20 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/backstores/inuse"
 )
 
-// A machine is where the kernel shows itself and what can be asked of it. The
-// tests put its folders in a temporary one and play the kernel themselves.
+// A machine is where the kernel shows its state, and the operations that need
+// more than files. Tests use directories of their own and play the kernel.
 type machine struct {
 	sys     string
 	proc    string
 	dev     string
 	run     string
 	etc     string
-	modules string // has a folder for each kernel
+	modules string // one directory per kernel release
 
-	// What needs more than files.
 	euid        func() int
 	release     func() string
 	isConfigfs  func(dir string) bool
@@ -35,14 +36,14 @@ type machine struct {
 
 	busy *busy
 
-	// before and after surround each operation on configfs; nil but in tests.
-	// An error from before is the operation's own.
+	// before and after surround each operation on configfs; only tests set
+	// them. An error of before becomes that of the operation.
 	before func(verb, path string) error
 	after  func(verb, path string)
 }
 
-// here is the machine that we run on.
-var here = machine{
+// host is the machine that this process runs on.
+var host = machine{
 	sys:     "/sys",
 	proc:    "/proc",
 	dev:     "/dev",
@@ -63,7 +64,8 @@ var here = machine{
 	busy: new(busy),
 }
 
-// release is the version of the running kernel, which names its modules' folder.
+// release returns the release of the running kernel, which names the directory
+// of its modules.
 func release() string {
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {
@@ -72,7 +74,7 @@ func release() string {
 	return unix.ByteSliceToString(u.Release[:])
 }
 
-// group is the id of a file's group; 0 if there is no such file.
+// group returns the group id of a file, or 0 if it does not exist.
 func group(path string) int {
 	var st unix.Stat_t
 	if unix.Stat(path, &st) != nil {
@@ -81,11 +83,15 @@ func group(path string) int {
 	return int(st.Gid)
 }
 
-// configfs is where it is mounted. The folder is there if the kernel has it.
+// uses finds the users of disks on this machine.
+func (m machine) uses() inuse.View { return inuse.View{Proc: m.proc, Sys: m.sys, Dev: m.dev} }
+
+// configfs returns its mount point, a directory that exists if the kernel has
+// configfs.
 func (m machine) configfs() string { return filepath.Join(m.sys, "kernel/config") }
 
 func isConfigfs(dir string) bool {
-	const magic = 0x62656570 // CONFIGFS_MAGIC of fs/configfs
+	const magic = 0x62656570 // CONFIGFS_MAGIC of fs/configfs/mount.c
 	var st unix.Statfs_t
 	return unix.Statfs(dir, &st) == nil && st.Type == magic
 }
@@ -94,8 +100,8 @@ func mountConfigfs(dir string) error {
 	return unix.Mount("configfs", dir, "configfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
 }
 
-// modprobe loads a module. Its error says why modprobe did not, which need not
-// mean that the feature is missing.
+// modprobe loads a module. Its error is the reason that modprobe gives. The
+// feature may exist in spite of it.
 func modprobe(module string) error {
 	out, err := exec.Command(modprobePath(), module).CombinedOutput()
 	if err == nil {
@@ -108,32 +114,31 @@ func modprobe(module string) error {
 	if said == "" {
 		return err
 	}
-	return errors.New(said) // rather than an exit status
+	return errors.New(said) // more useful than an exit status
 }
 
 func modprobePath() string {
 	path, err := exec.LookPath("modprobe")
 	if err != nil {
-		return "/sbin/modprobe" // not in the PATH that some ways to root give
+		return "/sbin/modprobe" // su and cron may set a PATH without it
 	}
 	return path
 }
 
-// attribute reads a file of one value, such as those of sysfs.
-func attribute(path ...string) (string, error) {
+// readAttribute reads a file with one value, such as those of sysfs.
+func readAttribute(path ...string) (string, error) {
 	b, err := os.ReadFile(filepath.Join(path...))
 	return strings.TrimSpace(string(b)), err
 }
 
-// exists tells whether there is a file or folder of this name.
+// exists reports whether a file or directory exists.
 func exists(path ...string) bool {
 	_, err := os.Stat(filepath.Join(path...))
 	return err == nil
 }
 
-// write gives one value to a file of the kernel's. It is one write(2), because
-// each is taken for a value of its own, and it creates nothing, because a file
-// that the kernel does not have cannot be made.
+// write writes a value to an attribute in one write(2), because each write
+// counts as a value. It never creates a file: a missing attribute is an error.
 func write(path, value string) error {
 	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -147,8 +152,8 @@ func write(path, value string) error {
 	return err
 }
 
-// tell is write, with an error that names the file.
-func tell(path, value string) error {
+// writeAttribute is write with an error that names the file.
+func writeAttribute(path, value string) error {
 	if err := write(path, value); err != nil {
 		return fmt.Errorf("%s: write: %w", path, err)
 	}

@@ -8,15 +8,17 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/hint"
 )
 
-// checkPortal tells whether the kernel could listen at p. It does not say why
-// not when it is asked to.
+// checkPortal returns an error if the kernel could not listen at p. The kernel
+// itself gives no reason.
 func (m machine) checkPortal(p netip.AddrPort) error {
 	if p.Port() == 0 {
-		return fmt.Errorf("%s: no portal without a port; try port 3260", p)
+		return hint.Try(fmt.Errorf("%s: a portal needs a port", p), "--portal="+netip.AddrPortFrom(p.Addr(), 3260).String())
 	}
-	var nearby string // another target at the same port
+	var nearby error // names another target at the same port
 	for _, np := range m.glob(m.configfs(), "target/iscsi/*/tpgt_*/np/*") {
 		other, err := netip.ParseAddrPort(filepath.Base(np))
 		switch {
@@ -24,27 +26,33 @@ func (m machine) checkPortal(p netip.AddrPort) error {
 		case other == p:
 			return nil // targets may share a portal
 		case other.Port() == p.Port():
-			nearby = fmt.Sprintf("the kernel's target %s listens at %s; try --portal %[2]s",
-				filepath.Base(filepath.Dir(filepath.Dir(filepath.Dir(np)))), other)
+			target := filepath.Base(filepath.Dir(filepath.Dir(filepath.Dir(np))))
+			nearby = hint.Try(fmt.Errorf("the kernel's target %s listens at %s", target, other), "--portal="+other.String())
 		}
 	}
-	err := bindable(p)
+	err := tryListen(p)
 	switch {
-	case errors.Is(err, unix.EADDRINUSE) && nearby != "":
-		return fmt.Errorf("%s: %w: %s", p, err, nearby)
+	case errors.Is(err, unix.EADDRINUSE) && nearby != nil:
+		return fmt.Errorf("%s: %w: %w", p, err, nearby)
 	case errors.Is(err, unix.EADDRINUSE):
-		return fmt.Errorf("%s: %w; try ss -ltnp sport = :%d to see by whom, or another --portal", p, err, p.Port())
+		return hint.With(fmt.Errorf("%s: %w", p, err), hint.Command{
+			Words:   []string{"ss", "-ltnp", "sport", "eq", fmt.Sprint(":", p.Port())},
+			Purpose: "to see by whom",
+		}, hint.Command{
+			Words:   []string{"--portal", "ADDR:PORT"},
+			Purpose: "for another address",
+		})
 	case errors.Is(err, unix.EADDRNOTAVAIL):
-		return fmt.Errorf("%s: not an address of this machine: %w; try ip address", p, err)
+		return hint.Try(fmt.Errorf("%s: not an address of this machine: %w", p, err), "ip", "address")
 	case err != nil:
 		return fmt.Errorf("%s: %w", p, err)
 	}
 	return nil
 }
 
-// bindable listens for a moment as the kernel's target would, but only at an
-// address that the machine has.
-func bindable(p netip.AddrPort) error {
+// tryListen listens for a moment, as the kernel's target would, but only at
+// addresses of this machine.
+func tryListen(p netip.AddrPort) error {
 	family, where, err := sockaddr(p)
 	if err != nil {
 		return err
@@ -78,11 +86,11 @@ func sockaddr(p netip.AddrPort) (family int, where unix.Sockaddr, err error) {
 	return unix.AF_INET6, in6, nil
 }
 
-// listens tells whether somebody listens at p. A connection would tell, too, but
-// the kernel's log would call it a failed login.
-func listens(p netip.AddrPort) error {
-	if err := bindable(p); !errors.Is(err, unix.EADDRINUSE) {
-		return fmt.Errorf("%s: the kernel does not listen, though it was told to; try dmesg | tail", p)
+// checkListening returns an error if nothing listens at p. It does not connect:
+// the kernel would log a failed login.
+func checkListening(p netip.AddrPort) error {
+	if err := tryListen(p); !errors.Is(err, unix.EADDRINUSE) {
+		return hint.With(fmt.Errorf("%s: the kernel does not listen, though the target is enabled", p), kernelLog)
 	}
 	return nil
 }

@@ -9,26 +9,25 @@ import (
 	"strings"
 )
 
-// A process is one run of a program. Its id may be another's later, but not
-// with the time of its start.
+// A process is one run of a program. Its id may be reused, but not together
+// with its start time.
 type process struct {
 	pid     int
-	started uint64 // as /proc/PID/stat has it; 0 is not known
+	started uint64 // as in /proc/PID/stat; 0 if not known
 }
 
-// self is this one, by the id that those have for it who see the same /proc: in
-// a container that can be another than its own.
+// Self returns this process's id as proc shows it, which in a container may
+// differ from that of os.Getpid. Everything that other processes compare or look
+// up uses it: the owner mark of targets, the alias of devices, [Export.PID].
+func Self() int { return host.self().pid }
+
 func (m machine) self() process {
-	pid := os.Getpid()
-	if link, err := os.Readlink(filepath.Join(m.proc, "self")); err == nil {
-		if n, err := strconv.Atoi(link); err == nil {
-			pid = n
-		}
-	}
+	pid := m.uses().Self()
 	return process{pid, m.started(pid)}
 }
 
-// String is how a Device says who serves it, and parseProcess the way back.
+// String is the alias by which a Device names its server. parseProcess parses
+// it.
 func (p process) String() string { return fmt.Sprintf("lunserve pid %d since %d", p.pid, p.started) }
 
 func parseProcess(s string) (p process) {
@@ -36,12 +35,12 @@ func parseProcess(s string) (p process) {
 	return p
 }
 
-// started is when the process that has this id now was started, in clock ticks
-// since the machine was; 0 if there is none.
+// started returns when the process that has this id now started, in clock ticks
+// since boot, or 0 if there is none.
 func (m machine) started(pid int) (ticks uint64) {
 	stat, _ := os.ReadFile(filepath.Join(m.proc, strconv.Itoa(pid), "stat"))
-	// PID (NAME) STATE … where a name may hold anything.
-	const starttime = 22 - 3 // proc(5), of the fields after the name
+	// PID (NAME) STATE …, where NAME may contain anything.
+	const starttime = 22 - 3 // proc(5), counted from the state
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 	if len(fields) > starttime {
 		ticks, _ = strconv.ParseUint(fields[starttime], 10, 64)
@@ -49,17 +48,16 @@ func (m machine) started(pid int) (ticks uint64) {
 	return ticks
 }
 
-// runs tells whether there still is this process, if only because the kernel
-// has not done with it.
+// runs reports whether the process still exists, if only inside the kernel.
 func (m machine) runs(p process) bool {
 	now := m.started(p.pid)
 	return now != 0 && (now == p.started || p.started == 0)
 }
 
-// isDying tells whether a process that is there was killed: it executes
-// nothing of its own any more, but may be stuck in the kernel.
+// isDying reports whether an existing process was killed. It executes no more
+// code of its own, but may be blocked in the kernel.
 func (m machine) isDying(p process) bool {
-	const kill = 1 << (9 - 1) // SIGKILL in a set of signals
+	const kill = 1 << (9 - 1) // SIGKILL in a signal set
 	status, _ := os.ReadFile(filepath.Join(m.proc, strconv.Itoa(p.pid), "status"))
 	for line := range strings.Lines(string(status)) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), ":\t")

@@ -7,14 +7,16 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+
+	"github.com/lunserve/lunserve/hint"
 )
 
-// A feature is something the kernel must have, tested for by what it shows when
-// it has it and not by how loading it went.
+// A feature is something that the kernel must have. Its presence is judged by
+// sysfs, not by the result of modprobe.
 type feature struct {
 	module string
-	option string // of the kernel's configuration
-	sign   string // in sysfs
+	option string // in the kernel's configuration
+	sysfs  string // exists if the feature does
 }
 
 var (
@@ -22,7 +24,7 @@ var (
 	targetCore = feature{"target_core_mod", "CONFIG_TARGET_CORE", "kernel/config/target"}
 	targetUser = feature{"target_core_user", "CONFIG_TCM_USER2", "module/target_core_user"}
 
-	// fabrics are the ways to an initiator, and what each needs besides.
+	// fabrics lists what each fabric needs besides the target.
 	fabrics = map[string][]feature{
 		"loopback": {
 			{"tcm_loop", "CONFIG_LOOPBACK_TARGET", "bus/tcm_loop_bus"},
@@ -33,58 +35,61 @@ var (
 	}
 )
 
-// Ready returns nil if targets of these fabrics ("loopback", "iscsi", "vhost")
-// can be made here, for which it loads modules and mounts configfs if need be;
-// else an error that says what is missing. What it loaded and mounted stays.
+// errNotRoot is the first check of all.
+var errNotRoot = errors.New("only root may configure the kernel's targets; run it with sudo")
+
+// Ready prepares the kernel for targets of these fabrics: "loopback", "iscsi",
+// "vhost". It loads modules and mounts configfs if need be, and leaves them so.
+// Its error names what is missing.
 func Ready(names ...string) error {
-	return here.ready(names...)
+	return host.ready(names...)
 }
 
 func (m machine) ready(names ...string) error {
 	if m.euid() != 0 {
-		return errors.New("only root may change the kernel's targets; try sudo lunserve …")
+		return errNotRoot
 	}
-	if err := m.needConfigfs(); err != nil {
+	if err := m.ensureConfigfs(); err != nil {
 		return err
 	}
 	need := []feature{targetCore, targetUser}
 	for _, name := range names {
 		more, ok := fabrics[name]
 		if !ok {
-			return fmt.Errorf("%s: no such fabric", name)
+			return fmt.Errorf("%s: unknown fabric", name)
 		}
 		need = append(need, more...)
 	}
 	for _, f := range need {
-		if err := m.need(f); err != nil {
+		if err := m.ensure(f); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// needConfigfs mounts configfs if nobody has.
-func (m machine) needConfigfs() error {
+// ensureConfigfs mounts configfs unless it is mounted.
+func (m machine) ensureConfigfs() error {
 	dir := m.configfs()
 	if m.isConfigfs(dir) {
 		return nil
 	}
-	if err := m.need(configFS); err != nil {
+	if err := m.ensure(configFS); err != nil {
 		return err
 	}
-	// That it is busy says that another lunserve was first.
+	// EBUSY means that another lunserve was faster.
 	if err := m.mount(dir); err != nil && !m.isConfigfs(dir) {
-		return fmt.Errorf("%s: mount: %w; try mount -t configfs configfs %s", dir, err, dir)
+		return hint.Try(fmt.Errorf("%s: mount: %w", dir, err), "mount", "-t", "configfs", "configfs", dir)
 	}
 	if !m.isConfigfs(dir) {
-		return fmt.Errorf("%s: not a configfs, though mounted; try mount -t configfs configfs %s", dir, dir)
+		return hint.Try(fmt.Errorf("%s: not a configfs, though mounted", dir), "mount", "-t", "configfs", "configfs", dir)
 	}
 	return nil
 }
 
-// need loads what is missing. The two ways to fail ask for different things of
-// the user: a kernel that has the module, or a look at why it does not load.
-func (m machine) need(f feature) error {
+// ensure loads a feature unless it is there. The errors distinguish a kernel
+// without the module from a module that does not load.
+func (m machine) ensure(f feature) error {
 	if m.has(f) {
 		return nil
 	}
@@ -92,43 +97,44 @@ func (m machine) need(f feature) error {
 	if m.has(f) {
 		return nil
 	}
-	if err := m.loadable(f); err != nil {
+	if err := m.checkBuilt(f); err != nil {
 		return err
 	}
 	if failed != nil {
-		return fmt.Errorf("%s is not loaded, and cannot be: %w; try modprobe %s", f.module, failed, f.module)
+		return hint.Try(fmt.Errorf("%s is not loaded, and cannot be: %w", f.module, failed), "modprobe", f.module)
 	}
-	return fmt.Errorf("%s is loaded, but %s is not there; try dmesg | tail", f.module, filepath.Join(m.sys, f.sign))
+	return hint.With(fmt.Errorf("%s is loaded, but %s is not there", f.module, filepath.Join(m.sys, f.sysfs)), kernelLog)
 }
 
-// loadable returns nil if the kernel was built with the feature, as far as the
-// lists of its modules tell.
-func (m machine) loadable(f feature) error {
+// checkBuilt returns an error if the kernel was built without the feature,
+// according to its lists of modules.
+func (m machine) checkBuilt(f feature) error {
 	dir := filepath.Join(m.modules, m.release())
 	dep, err := os.ReadFile(filepath.Join(dir, "modules.dep"))
 	if err != nil {
-		return fmt.Errorf("%s is not loaded, and %s has no modules for the running kernel; try rebooting into an installed one", f.module, dir)
+		return fmt.Errorf("%s is not loaded, and %s has no modules for the running kernel; reboot into an installed one", f.module, dir)
 	}
-	if !lists(string(dep), f.module) && !m.builtin(f.module) {
-		return fmt.Errorf("%s is not built for kernel %s (%s); try a kernel that has it, such as Debian's linux-image-amd64", f.module, m.release(), f.option)
+	if !listsModule(string(dep), f.module) && !m.builtin(f.module) {
+		return fmt.Errorf("%s is not built for kernel %s (%s); boot a kernel that has it, such as Debian's linux-image-amd64", f.module, m.release(), f.option)
 	}
 	return nil
 }
 
-// has tells whether the feature shows. Parts of the kernel proper may show
-// nothing in sysfs that says so.
+// has reports whether the feature is there. sysfs may show nothing of a feature
+// that is built in.
 func (m machine) has(f feature) bool {
-	return exists(m.sys, f.sign) || strings.HasPrefix(f.sign, "module/") && m.builtin(f.module)
+	return exists(m.sys, f.sysfs) || strings.HasPrefix(f.sysfs, "module/") && m.builtin(f.module)
 }
 
 func (m machine) builtin(module string) bool {
 	b, _ := os.ReadFile(filepath.Join(m.modules, m.release(), "modules.builtin"))
-	return lists(string(b), module)
+	return listsModule(string(b), module)
 }
 
-// lists tells whether a list of module files, of which dependencies may follow
-// after a colon, has one for the module. Its name has dashes or underscores.
-func lists(list, module string) bool {
+// listsModule reports whether a list of module files contains the module. In
+// modules.dep a colon and dependencies follow each file. File names have dashes
+// or underscores.
+func listsModule(list, module string) bool {
 	for line := range strings.Lines(list) {
 		file, _, _ := strings.Cut(strings.TrimSpace(line), ":")
 		name, _, _ := strings.Cut(path.Base(file), ".ko")

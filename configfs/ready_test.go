@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/hint"
 )
 
 // ready returns a kernel that has all that loopback needs, but for missing.
@@ -65,19 +67,19 @@ func TestReadyTellsWhatIsTheMatter(t *testing.T) {
 		want    string
 	}{
 		{name: "not root", kernel: func(k *kernel) { k.euid = func() int { return 1000 } },
-			want: "only root may change the kernel's targets; try sudo lunserve …"},
+			want: "only root may configure the kernel's targets; run it with sudo"},
 		{name: "not loaded", missing: "bus/tcm_loop_bus", kernel: func(k *kernel) { k.modprobe = func(string) error { return cannot } },
 			want: "tcm_loop is not loaded, and cannot be: could not insert 'tcm_loop': Key was rejected by service; try modprobe tcm_loop"},
 		{name: "not built", missing: "module/target_core_user", kernel: func(k *kernel) {
 			k.file("lib/modules/6.1.0/modules.dep", "kernel/drivers/target/xtarget_core_user.ko:\n")
 			k.modprobe = func(string) error { return cannot }
-		}, want: "target_core_user is not built for kernel 6.1.0 (CONFIG_TCM_USER2); try a kernel that has it, such as Debian's linux-image-amd64"},
+		}, want: "target_core_user is not built for kernel 6.1.0 (CONFIG_TCM_USER2); boot a kernel that has it, such as Debian's linux-image-amd64"},
 		{name: "not built, says a silent modprobe", fabric: "iscsi", kernel: func(k *kernel) { k.modprobe = func(string) error { return nil } },
-			want: "iscsi_target_mod is not built for kernel 6.1.0 (CONFIG_ISCSI_TARGET); try a kernel that has it, such as Debian's linux-image-amd64"},
+			want: "iscsi_target_mod is not built for kernel 6.1.0 (CONFIG_ISCSI_TARGET); boot a kernel that has it, such as Debian's linux-image-amd64"},
 		{name: "no modules at all", missing: "bus/scsi/drivers/sd", kernel: func(k *kernel) {
 			k.gone("lib/modules/6.1.0")
 			k.modprobe = func(string) error { return cannot }
-		}, want: "sd_mod is not loaded, and ROOT/lib/modules/6.1.0 has no modules for the running kernel; try rebooting into an installed one"},
+		}, want: "sd_mod is not loaded, and ROOT/lib/modules/6.1.0 has no modules for the running kernel; reboot into an installed one"},
 		{name: "loaded to no avail", missing: "bus/tcm_loop_bus", kernel: func(k *kernel) { k.modprobe = func(string) error { return nil } },
 			want: "tcm_loop is loaded, but ROOT/sys/bus/tcm_loop_bus is not there; try dmesg | tail"},
 		{name: "built in, but shows nothing", missing: "bus/tcm_loop_bus", kernel: func(k *kernel) {
@@ -93,12 +95,12 @@ func TestReadyTellsWhatIsTheMatter(t *testing.T) {
 			k.isConfigfs = func(string) bool { return false }
 			k.gone("sys/kernel/config")
 			k.modprobe = func(string) error { return cannot }
-		}, want: "configfs is not built for kernel 6.1.0 (CONFIG_CONFIGFS_FS); try a kernel that has it, such as Debian's linux-image-amd64"},
+		}, want: "configfs is not built for kernel 6.1.0 (CONFIG_CONFIGFS_FS); boot a kernel that has it, such as Debian's linux-image-amd64"},
 		{name: "no target", kernel: func(k *kernel) {
 			k.gone("sys/kernel/config/target")
 			k.modprobe = func(string) error { return nil }
 		}, want: "target_core_mod is loaded, but ROOT/sys/kernel/config/target is not there; try dmesg | tail"},
-		{name: "no such fabric", fabric: "floppy", want: "floppy: no such fabric"},
+		{name: "no such fabric", fabric: "floppy", want: "floppy: unknown fabric"},
 	} {
 		k := ready(t, "nothing")
 		if tt.missing != "" {
@@ -112,7 +114,7 @@ func TestReadyTellsWhatIsTheMatter(t *testing.T) {
 			fabric = "loopback"
 		}
 		err := k.ready(fabric)
-		if err == nil || strings.ReplaceAll(err.Error(), k.root, "ROOT") != tt.want {
+		if err == nil || strings.ReplaceAll(hint.Text(err), k.root, "ROOT") != tt.want {
 			t.Errorf("%s: got %v\nwant %s", tt.name, err, tt.want)
 		}
 	}

@@ -7,45 +7,46 @@ import (
 	"os"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/hint"
 )
 
-// Remove takes away what a lunserve left that was killed: the LUNs that the
-// export is, the targets that were made for it, and the device. What is used is
-// taken from under its users, and commands that nobody has answered end in
-// errors. It refuses while the export is served.
+// Remove removes what a killed lunserve left: the LUNs of the export, the
+// targets of that process, and the device. Users of the disk lose it, and
+// commands in flight fail. It refuses while the export is served.
 //
-// It goes on to the end, and tells what could not go. What is gone already is
-// no error.
-func (e Export) Remove() error { return here.remove(e) }
+// It continues after errors and returns them all. It is idempotent.
+func (e Export) Remove() error { return host.remove(e) }
 
 func (m machine) remove(e Export) error {
 	switch {
 	case !m.runs(e.server):
-		// Process ids are not the same in every container, but the kernel lets
-		// nobody open a ring that another has open.
+		// The process may be in another PID namespace. But the kernel lets only
+		// one process open a ring.
 		ring, err := os.OpenFile(e.UIO, os.O_RDWR, 0)
 		if errors.Is(err, unix.EBUSY) {
-			return fmt.Errorf("%s: %s is served by a process that cannot be seen from here", e.Name, e.UIO)
+			return fmt.Errorf("%s: %s is served by a process in another PID namespace", e.Name, e.UIO)
 		}
 		if err == nil {
-			defer ring.Close() // nor anybody else from here on
+			defer ring.Close() // and nobody else can open it now
 		}
 	case !m.isDying(e.server):
-		return fmt.Errorf("%s: served by lunserve (pid %d); try kill %[2]d", e.Name, e.PID)
+		return hint.Try(fmt.Errorf("%s: served by lunserve (pid %d)", e.Name, e.PID), "kill", strconv.Itoa(e.PID))
 	}
-	r := removal{tree: tree{machine: m}, export: e}
+	r := remover{tree: tree{machine: m}, export: e}
 	luns := m.attachments(e.device)
-	// As in Device.Reset, and for the same reason in this order. A disk that is
-	// on its way out can be taken offline no more, but its target can.
+	// In the order of Device.Reset, for the same reason. A disk that is being
+	// removed cannot be taken offline, but its target can.
 	for _, a := range luns {
 		if strings.HasPrefix(a.lun, "loopback/") {
 			if r.isOurs(a) {
-				r.note(r.disconnect(a.tpg()))
+				r.note(r.takeTargetOffline(a.tpg()))
 			}
-			if err := r.offline(a.tpg(), a.scsi); !errors.Is(err, unix.EINVAL) {
+			if err := r.takeOffline(a.tpg(), a.scsi); !errors.Is(err, unix.EINVAL) {
 				r.note(err)
 			}
 		}
@@ -53,35 +54,35 @@ func (m machine) remove(e Export) error {
 	if e.UIO != "" {
 		r.note(r.reset(e.device))
 	}
-	serial, _ := attribute(r.path(e.device), "wwn/vpd_unit_serial")
+	serial, _ := readAttribute(r.path(e.device), "wwn/vpd_unit_serial")
 	for _, a := range luns {
-		r.lun(a)
+		r.removeLUN(a)
 	}
-	r.targets(luns)
+	r.removeTargets(luns)
 	r.rmdir(e.device)
-	r.note(r.leave(path.Dir(e.device)))
-	r.reservations(serial)
+	r.note(r.leaveShared(path.Dir(e.device)))
+	r.removeReservations(serial)
 	return errors.Join(r.errs...)
 }
 
-// A removal undoes what another process has done.
-type removal struct {
+// A remover undoes what another process made.
+type remover struct {
 	tree
 	export Export
 	errs   []error
 }
 
-// note keeps an error, unless it is that something is gone.
-func (r *removal) note(err error) {
+// note keeps an error, unless something is gone already.
+func (r *remover) note(err error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		r.errs = append(r.errs, err)
 	}
 }
 
-func (r *removal) rmdir(name string) { r.note(r.op("rmdir", name, unix.Rmdir)) }
+func (r *remover) rmdir(name string) { r.note(r.op("rmdir", name, unix.Rmdir)) }
 
-// unlink removes the links in a folder that lead to where ends in to.
-func (r *removal) unlink(dir, to string) (found bool) {
+// unlink removes the links in a directory whose target ends in to.
+func (r *remover) unlink(dir, to string) (found bool) {
 	entries, _ := os.ReadDir(r.path(dir))
 	for _, e := range entries {
 		link := path.Join(dir, e.Name())
@@ -93,21 +94,21 @@ func (r *removal) unlink(dir, to string) (found bool) {
 	return found
 }
 
-// isOurs tells whether the process made the target.
-func (r *removal) isOurs(a attachment) bool { return r.signer(a.target()) == r.export.PID }
+// isOurs reports whether the dead process made the target.
+func (r *remover) isOurs(a attachment) bool { return r.ownerPID(a.target()) == r.export.PID }
 
-// lun takes the device out of a target, and the LUN that it was if the process
-// made that.
-func (r *removal) lun(a attachment) {
+// removeLUN takes the device out of a target. It removes the LUN as well if the
+// dead process made the target.
+func (r *remover) removeLUN(a attachment) {
 	if a.scsi != "" {
-		r.note(r.uncache(a.scsi))
+		r.note(r.markWriteThrough(a.scsi))
 	}
 	if !r.isOurs(a) {
 		r.unlink(a.lun, "/"+r.export.device)
 		return
 	}
-	for _, acl := range r.list(a.tpg() + "/acls") {
-		for _, mapped := range r.list(acl) {
+	for _, acl := range r.children(a.tpg() + "/acls") {
+		for _, mapped := range r.children(acl) {
 			if r.unlink(mapped, "/"+a.lun) {
 				r.rmdir(mapped)
 			}
@@ -117,63 +118,64 @@ func (r *removal) lun(a attachment) {
 	r.rmdir(a.lun)
 }
 
-// list are the folders in a folder, which one can make.
-func (r *removal) list(dir string) (folders []string) {
-	for _, name := range children(r.path(dir)) {
-		folders = append(folders, path.Join(dir, name))
+// children returns the directories in a directory, which are those that were
+// made with mkdir.
+func (r *remover) children(dir string) (dirs []string) {
+	for _, name := range subdirs(r.path(dir)) {
+		dirs = append(dirs, path.Join(dir, name))
 	}
-	return folders
+	return dirs
 }
 
-// targets takes away those that the process has left without a LUN. It may have
-// come no further when it was killed, or as far as that again.
+// removeTargets removes the targets of the dead process that have no LUN. It
+// may have been killed while it made or removed them.
 //
-// If another has its id by now, those of that look the same. Then only the
-// targets go that were emptied just now.
-func (r *removal) targets(emptied []attachment) {
+// If a living process has the same id by now, its targets look the same. Then
+// only those go that were emptied just now.
+func (r *remover) removeTargets(emptied []attachment) {
 	exports, _ := r.exports()
 	reused := slices.ContainsFunc(exports, func(e Export) bool { return e.Alive && e.PID == r.export.PID })
-	for _, fabric := range r.list("") {
+	for _, fabric := range r.children("") {
 		if !r.isShared(fabric) {
 			continue
 		}
-		for _, target := range r.list(fabric) {
+		for _, target := range r.children(fabric) {
 			was := func(a attachment) bool { return a.target() == target }
-			if r.signer(target) == r.export.PID && (!reused || slices.ContainsFunc(emptied, was)) {
-				r.target(target)
+			if r.ownerPID(target) == r.export.PID && (!reused || slices.ContainsFunc(emptied, was)) {
+				r.removeTarget(target)
 			}
 		}
-		r.note(r.leave(fabric))
+		r.note(r.leaveShared(fabric))
 	}
 }
 
-// target takes a target away, unless there are other devices in it.
-func (r *removal) target(target string) {
-	for _, tpg := range r.list(target) {
+// removeTarget removes a target unless it has other LUNs.
+func (r *remover) removeTarget(target string) {
+	for _, tpg := range r.children(target) {
 		if !strings.HasPrefix(path.Base(tpg), "tpgt_") {
 			continue
 		}
-		luns := r.list(tpg + "/lun")
+		luns := r.children(tpg + "/lun")
 		if slices.ContainsFunc(luns, func(lun string) bool { return r.deviceOf(r.path(lun)) != "" }) {
 			return
 		}
-		if enable := tpg + "/enable"; exists(r.path(enable)) { // of iSCSI alone
+		if enable := tpg + "/enable"; exists(r.path(enable)) { // only iSCSI
 			r.note(r.op("write", enable, func(path string) error { return write(path, "0") }))
 		}
-		for _, acl := range r.list(tpg + "/acls") {
-			for _, mapped := range r.list(acl) {
+		for _, acl := range r.children(tpg + "/acls") {
+			for _, mapped := range r.children(acl) {
 				if strings.HasPrefix(path.Base(mapped), "lun_") {
 					r.rmdir(mapped)
 				}
 			}
 			r.rmdir(acl)
 		}
-		for _, name := range append(luns, r.list(tpg+"/np")...) {
+		for _, name := range append(luns, r.children(tpg+"/np")...) {
 			r.rmdir(name)
 		}
 		err := r.op("rmdir", tpg, unix.Rmdir)
 		if errors.Is(err, unix.EBUSY) && strings.HasPrefix(target, "vhost/") {
-			r.note(held(path.Base(target), tpg, r.path("")))
+			r.note(heldError(path.Base(target), tpg, r.path("")))
 			return
 		}
 		r.note(err)
@@ -181,15 +183,16 @@ func (r *removal) target(target string) {
 	r.rmdir(target)
 }
 
-// reservations takes away the place of the device's, unless another lunserve
-// serves the same image by now. Making it once more finds what is there.
-func (r *removal) reservations(serial string) {
-	_, serial, _ = strings.Cut(serial, ": ") // the kernel says what it is
+// removeReservations removes the place for persistent reservations, unless
+// another lunserve serves the same image by now. Making the place again finds
+// what is there, and Close removes it.
+func (r *remover) removeReservations(serial string) {
+	_, serial, _ = strings.Cut(serial, ": ") // after the title that the kernel puts before it
 	if serial == "" {
 		return
 	}
 	for _, other := range r.glob(r.path("core"), "user_*", prefix+"*", "wwn/vpd_unit_serial") {
-		if text, _ := attribute(other); strings.HasSuffix(text, ": "+serial) {
+		if text, _ := readAttribute(other); strings.HasSuffix(text, ": "+serial) {
 			return
 		}
 	}

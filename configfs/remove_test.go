@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/hint"
 )
 
 // The portal has an IPv6 address, in brackets: it looks like a pattern.
@@ -235,7 +237,7 @@ func TestRemoveLeavesTheTargetsOfOtherProcesses(t *testing.T) {
 	if err := k.remove(one(t, k)); err != nil {
 		t.Error(err)
 	}
-	if left := children(k.configfs() + "/target/loopback"); !slices.Equal(left, []string{other}) {
+	if left := subdirs(k.configfs() + "/target/loopback"); !slices.Equal(left, []string{other}) {
 		t.Errorf("left are %q", left)
 	}
 }
@@ -261,7 +263,7 @@ func TestRemoveTakesTheTargetsThoughTheIDIsAnothers(t *testing.T) {
 		t.Error(err)
 	}
 	for fabric, want := range map[string][]string{"loopback": {living}, "iscsi": nil, "vhost": nil} {
-		if left := children(k.configfs() + "/target/" + fabric); !slices.Equal(left, want) {
+		if left := subdirs(k.configfs() + "/target/" + fabric); !slices.Equal(left, want) {
 			t.Errorf("%s: left are %q, want %q", fabric, left, want)
 		}
 	}
@@ -283,7 +285,9 @@ func TestRemoveTellsWhatAMachineHolds(t *testing.T) {
 	}
 	e := one(t, k)
 	err := k.remove(e)
-	if want := "try cd " + k.configfs() + "/target && rmdir -p vhost/" + wwn + "/tpgt_1"; err == nil || !strings.HasSuffix(err.Error(), want) {
+	vhost := k.configfs() + "/target/vhost"
+	want := "; try rmdir " + vhost + "/" + wwn + "/tpgt_1 " + vhost + "/" + wwn + " " + vhost + " when the machine has ended"
+	if err == nil || !strings.HasSuffix(hint.Text(err), want) {
 		t.Errorf("remove() = %v", err)
 	}
 	if exists(k.configfs(), "target", e.device) {

@@ -3,6 +3,8 @@ package configfs
 import (
 	"strings"
 	"testing"
+
+	"github.com/lunserve/lunserve/hint"
 )
 
 func TestRescanHoldsTheKernelToTheSize(t *testing.T) {
@@ -15,7 +17,7 @@ func TestRescanHoldsTheKernelToTheSize(t *testing.T) {
 	if got := k.read("sys/class/block/sdb/device/rescan"); got != "1" {
 		t.Errorf("rescan was given %q", got)
 	}
-	if err := k.rescan(k.dev+"/sdb", 3<<20); err == nil || !strings.Contains(err.Error(), "has 4096 sectors, not 6144; try dmesg") {
+	if err := k.rescan(k.dev+"/sdb", 3<<20); err == nil || !strings.Contains(hint.Text(err), "reads a size of 4096 sectors, not 6144; try dmesg") {
 		t.Errorf("a size that did not change: %v", err)
 	}
 	if err := k.rescan(k.dev+"/sdz", 1<<20); err == nil {

@@ -8,30 +8,30 @@ import (
 	"time"
 )
 
-// A Spec says what a [Device] is to be. What is zero is left to the kernel,
-// unless the field says otherwise.
+// A Spec describes a [Device]. The kernel chooses for zero values, unless the
+// field says otherwise.
 type Spec struct {
-	Image      string // the image's path: in the device's name, and shown to the curious
+	Image      string // its path; in the device's name, and shown in udev_path
 	Size       int64  // in bytes
 	BlockSize  int    // in bytes
-	MaxSectors int    // the most blocks in one command; rounded down to whole pages
+	MaxSectors int    // the most blocks of one command; rounded down to whole pages
 
-	// Serial is the unit serial number. The kernel names files of its own after
-	// it; what initiators read is up to whoever answers their commands.
+	// Serial is the unit serial number. The kernel names files after it. The
+	// server of the ring reports it to initiators.
 	Serial string
 
-	// Timeout is how long the kernel waits for an answer before it gives one
-	// itself; 60 s if zero. It counts in seconds. Far from the 30 s after which
-	// Linux asks what became of a command, so that the two do not race.
+	// Timeout is the kernel's timeout of a command on the ring, in whole
+	// seconds; 60 s if zero. It should differ from the 30 s of Linux's SCSI
+	// timeout, so that the two do not race.
 	Timeout time.Duration
 }
 
-// control is what the device's control file is given. Commas end a value there,
-// 255 bytes are kept of config, and what the kernel does not know it ignores:
-// hence a short config of ours and the reading back.
+// control returns the text for the control file of the device. A comma ends a
+// value there, 255 bytes are kept of dev_config, and unknown keys are ignored.
+// Hence dev_config is short, and the values are read back.
 //
-// nl_reply_supported=-1 must come before enable, which otherwise waits for ever
-// for the answer of a tcmu-runner where one has ever run.
+// nl_reply_supported=-1 must be set before enable. Otherwise enable waits
+// forever for tcmu-runner where that has ever run.
 func (s Spec) control(config string) string {
 	c := fmt.Sprintf("dev_config=%s,dev_size=%d,nl_reply_supported=-1", config, s.Size)
 	if s.BlockSize != 0 {
@@ -43,8 +43,8 @@ func (s Spec) control(config string) string {
 	return c
 }
 
-// maxSectors is MaxSectors as the kernel takes it, in multiples of a page. It
-// rounds down, even to zero.
+// maxSectors returns MaxSectors in multiples of a page, but at least one: the
+// kernel rounds down, even to zero.
 func (s Spec) maxSectors() int {
 	perPage := max(1, os.Getpagesize()/cmp.Or(s.BlockSize, 512))
 	if s.MaxSectors == 0 {
@@ -53,9 +53,9 @@ func (s Spec) maxSectors() int {
 	return max(perPage, s.MaxSectors/perPage*perPage)
 }
 
-// clean is a file's name as part of a kernel object's, and of command lines, where
-// it must not look like a flag.
-func clean(base string) string {
+// sanitize returns a file name as part of a kernel object's name. It never
+// looks like a flag.
+func sanitize(base string) string {
 	if len(base) > 64 {
 		base = base[:64]
 	}

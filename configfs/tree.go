@@ -11,23 +11,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A tree is what one object has made below the target's folder. Its verbs are
-// those of the shell session that it replaces; they keep the first error and do
-// nothing after it, so that a set-up reads as the list of what is set up.
+// A tree is what one object made below the target's directory. Its methods are
+// the commands of the shell session that it replaces. They keep the first error
+// and do nothing after it, so that code which makes objects reads as a list.
 //
 // A tree is not safe for concurrent use.
 type tree struct {
 	machine
-	undo
-	err error
+	undo Undo
+	err  error
 }
 
-// path is where a name relative to the target's folder is.
+// push adds a step that removes something. It is no error if that is gone
+// already.
+func (t *tree) push(step func() error) { t.undo.Push(removal(step)) }
+
+// Close removes everything, newest first. A second Close does nothing.
+func (t *tree) Close() error { return t.undo.Close() }
+
+// path returns the path of a name relative to the target's directory.
 func (t *tree) path(name string) string {
 	return filepath.Join(t.configfs(), "target", name)
 }
 
-// op does one thing to name, and says so if it cannot.
+// op performs one operation on name. Its error names both.
 func (t *tree) op(verb, name string, do func(path string) error) error {
 	defer t.busy.begin(verb + " " + t.path(name))()
 	var err error
@@ -46,8 +53,8 @@ func (t *tree) op(verb, name string, do func(path string) error) error {
 	return nil
 }
 
-// mkdir makes a folder, which makes a kernel object. That it exists already is
-// an error: then it is somebody else's.
+// mkdir makes a directory and so a kernel object. One that exists belongs to
+// another program, which is an error.
 func (t *tree) mkdir(name string) {
 	if t.err != nil {
 		return
@@ -57,42 +64,42 @@ func (t *tree) mkdir(name string) {
 	}
 }
 
-// share makes a folder that several programs use, unless it is there, and then
-// a folder in it that is ours alone.
+// mkdirShared makes the directory name, which several programs share, unless it
+// exists, and in it the directory child, which is ours alone.
 //
-// The sticky bit says that lunserve made the shared one, and that the last
-// lunserve to leave removes it: whoever made it may be gone by then. One that
-// somebody else made stays.
-func (t *tree) share(name, child string) {
-	// The last user of the folder may remove it just before we make ours in it.
+// The sticky bit marks a shared directory that lunserve made. The last lunserve
+// to use it removes it, even if another one made it. Directories of other
+// programs stay.
+func (t *tree) mkdirShared(name, child string) {
+	// The last user may remove the shared directory just before child is in it.
 	for tries := 0; t.err == nil; tries++ {
-		mark := len(t.undo)
-		t.enter(name)
+		mark := t.undo
+		t.joinShared(name)
 		t.mkdir(child)
 		if !errors.Is(t.err, fs.ErrNotExist) || exists(t.path(name)) || tries == 10 {
-			t.sign(child)
+			t.setOwnerPID(child)
 			return
 		}
-		t.err, t.undo = nil, t.undo[:mark]
+		t.err, t.undo = nil, mark
 	}
 }
 
-// sign says whose a folder is: its group is the process that made it, which is
-// the one thing that the kernel keeps there and has no use for itself.
-func (t *tree) sign(name string) {
+// setOwnerPID records this process as the owner of a directory, in its group:
+// no other metadata is kept by configfs and unused by the kernel.
+func (t *tree) setOwnerPID(name string) {
 	if t.err == nil {
-		t.err = t.op("chown", name, func(path string) error { return t.setGroup(path, os.Getpid()) })
+		t.err = t.op("chown", name, func(path string) error { return t.setGroup(path, t.self().pid) })
 	}
 }
 
-// signer is the process that made a folder.
-func (t *tree) signer(name string) (pid int) { return t.group(t.path(name)) }
+// ownerPID returns the process that made a directory.
+func (t *tree) ownerPID(name string) (pid int) { return t.group(t.path(name)) }
 
-// enter is the first half of share.
-func (t *tree) enter(name string) {
+// joinShared makes or joins a shared directory.
+func (t *tree) joinShared(name string) {
 	err := t.op("mkdir", name, mkdir)
 	if err == nil {
-		t.push(func() error { return t.leave(name) })
+		t.push(func() error { return t.leaveShared(name) })
 		t.err = t.op("chmod", name, func(path string) error { return unix.Chmod(path, 0o755|unix.S_ISVTX) })
 		return
 	}
@@ -101,18 +108,18 @@ func (t *tree) enter(name string) {
 		return
 	}
 	if t.isShared(name) {
-		t.push(func() error { return t.leave(name) })
+		t.push(func() error { return t.leaveShared(name) })
 	}
 }
 
-// isShared tells whether lunserve made a folder that others may use.
+// isShared reports whether lunserve made a shared directory.
 func (t *tree) isShared(name string) bool {
 	fi, err := os.Stat(t.path(name))
 	return err == nil && fi.Mode()&fs.ModeSticky != 0
 }
 
-// leave removes a folder unless others are in it.
-func (t *tree) leave(name string) error {
+// leaveShared removes a shared directory unless others use it.
+func (t *tree) leaveShared(name string) error {
 	err := t.op("rmdir", name, unix.Rmdir)
 	if errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EBUSY) {
 		return nil
@@ -120,8 +127,8 @@ func (t *tree) leave(name string) error {
 	return err
 }
 
-// set writes a value to an attribute, without a newline: some keep it. The
-// value is in no error, since some are secrets.
+// set writes a value to an attribute, without a newline, which some attributes
+// would keep. Values may be secrets, so errors do not contain them.
 func (t *tree) set(name, value string) {
 	if t.err == nil {
 		t.err = t.op("write", name, func(path string) error { return write(path, value) })
@@ -132,15 +139,15 @@ func (t *tree) set(name, value string) {
 func (t *tree) get(name string) (value string) {
 	if t.err == nil {
 		t.err = t.op("read", name, func(path string) (err error) {
-			value, err = attribute(path)
-			return bare(err)
+			value, err = readAttribute(path)
+			return withoutPath(err)
 		})
 	}
 	return value
 }
 
-// link makes the link name to the folder to. The kernel looks that up at once,
-// from the working directory, hence an absolute path.
+// link makes the link name to the directory to. The kernel resolves it at once,
+// relative to the working directory, so it must be absolute.
 func (t *tree) link(to, name string) {
 	if t.err != nil {
 		return
@@ -153,16 +160,16 @@ func (t *tree) link(to, name string) {
 
 func mkdir(path string) error { return unix.Mkdir(path, 0o755) }
 
-// bare is err without the path that os put before it.
-func bare(err error) error {
+// withoutPath returns err without the path that os added.
+func withoutPath(err error) error {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		return e.Err
 	}
 	return err
 }
 
-// printable is s without what would garble a terminal or a name, at most n
-// bytes of it.
+// printable returns at most n bytes of s, without characters that would garble
+// a terminal or a name.
 func printable(s string, n int) string {
 	s = strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r == '\uFFFD' {

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/hint"
 )
 
 func TestCloseUndoesNewestFirst(t *testing.T) {
@@ -68,7 +70,7 @@ func TestNothingIsDoneAfterAnError(t *testing.T) {
 	tr.mkdir("none/such")
 	first := tr.err
 	tr.mkdir("a")
-	tr.share("b", "b/c")
+	tr.mkdirShared("b", "b/c")
 	tr.set("version", "x")
 	tr.link("core", "link")
 	if got := tr.get("version"); got != "" {
@@ -100,7 +102,7 @@ func TestSharedFolderGoesWithItsLastUser(t *testing.T) {
 		var trees [2]*tree
 		for i, child := range []string{"loopback/a", "loopback/b"} {
 			trees[i] = &tree{machine: k.machine}
-			trees[i].share("loopback", child)
+			trees[i].mkdirShared("loopback", child)
 			if trees[i].err != nil {
 				t.Fatal(trees[i].err)
 			}
@@ -124,7 +126,7 @@ func TestSharedFolderOfOthersStays(t *testing.T) {
 	k.file("sys/kernel/config/target/loopback/naa.foreign/nexus", "x")
 	before := k.snapshot(t)
 	tr := &tree{machine: k.machine}
-	tr.share("loopback", "loopback/a")
+	tr.mkdirShared("loopback", "loopback/a")
 	if err := errors.Join(tr.err, tr.Close()); err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +135,7 @@ func TestSharedFolderOfOthersStays(t *testing.T) {
 	}
 	k.gone("sys/kernel/config/target/loopback/naa.foreign")
 	tr = &tree{machine: k.machine}
-	tr.share("loopback", "loopback/a")
+	tr.mkdirShared("loopback", "loopback/a")
 	if err := errors.Join(tr.err, tr.Close()); err != nil || !exists(tr.path("loopback")) {
 		t.Errorf("an empty folder of others' went: %v", err)
 	}
@@ -143,7 +145,7 @@ func TestSharedFolderOfOthersStays(t *testing.T) {
 func TestSharedFolderMayVanish(t *testing.T) {
 	k := newKernel(t)
 	other := &tree{machine: k.machine}
-	other.share("loopback", "loopback/a")
+	other.mkdirShared("loopback", "loopback/a")
 	left := false
 	k.refuse = func(verb, name string) bool {
 		if name == "loopback/b" && !left {
@@ -155,7 +157,7 @@ func TestSharedFolderMayVanish(t *testing.T) {
 		return false
 	}
 	tr := &tree{machine: k.machine}
-	tr.share("loopback", "loopback/b")
+	tr.mkdirShared("loopback", "loopback/b")
 	if tr.err != nil || !left {
 		t.Fatal(tr.err, left)
 	}
@@ -172,15 +174,15 @@ func TestErrorsNameTheCause(t *testing.T) {
 	}{
 		{"mkdir", "core/user_0", unix.EINVAL, "x: invalid argument: the kernel's target has no user backstore; try modprobe target_core_user"},
 		{"mkdir", "loopback", unix.EINVAL, "x: invalid argument: the kernel has no loopback target; try modprobe tcm_loop"},
-		{"mkdir", "loopback/naa.1", unix.EINVAL, "x: invalid argument: the kernel tells why in its log only; try dmesg | tail"},
+		{"mkdir", "loopback/naa.1", unix.EINVAL, "x: invalid argument: the kernel gives the reason only in its log; try dmesg | tail"},
 		{"rmdir", "core/user_0/a", unix.EBUSY, "x: device or resource busy: a LUN still uses it; try targetcli ls"},
 		{"write", "core/user_0/a/enable", unix.ENOENT, "x: no such file or directory: tcmu-runner refused the device; try systemctl stop tcmu-runner"},
-		{"mkdir", "core/user_0", unix.EACCES, "x: permission denied; try as root, outside of containers"},
+		{"mkdir", "core/user_0", unix.EACCES, "x: permission denied; run it as root, outside of containers"},
 		{"rmdir", "core/user_0", unix.EPERM, "x: operation not permitted"},
 		{"mkdir", "core/user_0", unix.EIO, "x: input/output error"},
 	} {
 		err := explain(tt.verb, tt.name, &fs.PathError{Op: "x", Err: tt.errno})
-		got := strings.Replace(err.Error(), "x : ", "x: ", 1)
+		got := strings.Replace(hint.Text(err), "x : ", "x: ", 1)
 		if got != tt.want || !errors.Is(err, tt.errno) {
 			t.Errorf("%s %s: got %q, want %q", tt.verb, tt.name, got, tt.want)
 		}

@@ -12,48 +12,48 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A uevent is word of a change to a device, from the kernel or, when it has
-// made the links and run the rules for that, from udev.
+// A uevent is a notification about a device: from the kernel, or from udev
+// after it has processed that of the kernel.
 type uevent struct {
 	udev    bool
 	action  string // add, change, …
-	devpath string // the device's folder in sysfs, without the /sys
-	devname string // its node, relative to /dev; udev says it with the /dev
+	devpath string // the device's sysfs directory without /sys
+	devname string // its node, relative to /dev; udev's starts with /dev
 }
 
-// Where uevents are broadcast: the kernel's to the first group of the netlink
-// protocol, udev's to the second.
+// The multicast groups of the netlink protocol: 1 of the kernel, 2 of udev.
 const (
 	kernelGroup = 1 << iota
 	udevGroup
 )
 
-// errMissed says that uevents came faster than they were taken, and some are lost.
+// errMissed means that uevents were lost because they came too fast.
 var errMissed = errors.New("uevents were lost")
 
-// A listener hears uevents. Its next waits for one until ctx is done.
+// A listener receives uevents. Its next method waits for one until ctx is done.
 type listener interface {
 	next(ctx context.Context) (uevent, error)
 	Close() error
 }
 
-// A socket is the listener to a netlink socket.
+// A socket is a listener on a netlink socket.
 type socket struct {
 	f      *os.File
 	recv   func(fd int, p []byte) (n int, from unix.Sockaddr, err error)
 	buf    []byte
-	missed bool // something was, and it has not been said yet
+	missed bool // uevents were lost, and next has not returned errMissed yet
 }
 
-// listenUevents returns a socket that gets what is sent from now on.
+// listenUevents returns a socket that receives the uevents from now on.
 func listenUevents() (*socket, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_KOBJECT_UEVENT)
 	if err != nil {
 		return nil, fmt.Errorf("listen for uevents: socket: %w", err)
 	}
-	// Others' devices may come by the hundred; what is not read is not held.
+	// Hundreds of uevents of other devices may arrive at once. The kernel
+	// allocates memory only for queued ones.
 	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 16<<20) != nil {
-		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 1<<20) // as much as it gives
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 1<<20) // best effort
 	}
 	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: kernelGroup | udevGroup}); err != nil {
 		unix.Close(fd)
@@ -65,11 +65,11 @@ func listenUevents() (*socket, error) {
 
 func (s *socket) Close() error { return s.f.Close() }
 
-// next returns errMissed when there is nothing more to be had of what came
-// before. Until then the kernel drops whatever else it sends, and says nothing
-// of that; an event that is repeated any earlier would be missed again.
+// next returns errMissed only when the socket is empty. Until then the kernel
+// silently drops all further uevents, so one that is repeated earlier could be
+// lost again.
 //
-// It is called again only if ctx was not done.
+// After ctx is done, next must not be called again.
 func (s *socket) next(ctx context.Context) (uevent, error) {
 	stop := context.AfterFunc(ctx, func() { s.f.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
@@ -99,16 +99,16 @@ func (s *socket) next(ctx context.Context) (uevent, error) {
 		case failed != nil:
 			return uevent{}, fmt.Errorf("listen for uevents: %w", failed)
 		default:
-			if ev, ok := received(from, s.buf[:n]); ok {
+			if ev, ok := parseUevent(from, s.buf[:n]); ok {
 				return ev, nil
 			}
 		}
 	}
 }
 
-// received is the uevent in a message, unless it is not from the one whose
-// group it was sent to. The kernel has no port; nobody else may have none.
-func received(from unix.Sockaddr, msg []byte) (uevent, bool) {
+// parseUevent parses a message. It rejects messages whose sender is not the
+// owner of the group: the kernel has port 0, and no process can.
+func parseUevent(from unix.Sockaddr, msg []byte) (uevent, bool) {
 	sa, ok := from.(*unix.SockaddrNetlink)
 	switch {
 	case !ok:
@@ -121,8 +121,8 @@ func received(from unix.Sockaddr, msg []byte) (uevent, bool) {
 	return uevent{}, false
 }
 
-// parseKernel reads ACTION@DEVPATH and the properties after it, each with a
-// zero at its end.
+// parseKernel parses ACTION@DEVPATH and the properties, each ended by a zero
+// byte.
 func parseKernel(msg []byte) (uevent, bool) {
 	title, properties, ok := bytes.Cut(msg, []byte{0})
 	if !ok || !bytes.ContainsRune(title, '@') {
@@ -131,8 +131,8 @@ func parseKernel(msg []byte) (uevent, bool) {
 	return parseProperties(properties)
 }
 
-// parseUdev reads what libudev writes: a header with the place of the
-// properties. The magic is in network order and the rest in the machine's.
+// parseUdev parses a message of libudev: a header and the properties it locates.
+// The magic is in network byte order, the rest in host byte order.
 //
 //	0        8      12           16               20               40
 //	+--------+------+------------+----------------+----------------+---

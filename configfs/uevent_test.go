@@ -61,7 +61,7 @@ func TestUeventsAreRead(t *testing.T) {
 		{"udev, begin and length wrap", fromUdev, damaged(16, 1<<32-1), uevent{}, false},
 		{"udev, wrong magic", fromUdev, strings.Replace(libudev(properties), "\xfe\xed", "\xed\xfe", 1), uevent{}, false},
 	} {
-		got, ok := received(tt.from, []byte(tt.msg))
+		got, ok := parseUevent(tt.from, []byte(tt.msg))
 		if ok != tt.ok || ok && got != tt.want {
 			t.Errorf("%s: got %+v, %v; want %+v, %v", tt.name, got, ok, tt.want, tt.ok)
 		}
@@ -76,7 +76,7 @@ func FuzzUevent(f *testing.F) {
 		if udev {
 			from = fromUdev
 		}
-		if ev, ok := received(from, msg); ok && (ev.action == "" || ev.devpath == "" || ev.udev != udev) {
+		if ev, ok := parseUevent(from, msg); ok && (ev.action == "" || ev.devpath == "" || ev.udev != udev) {
 			t.Errorf("took %+v for a uevent", ev)
 		}
 	})

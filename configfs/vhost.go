@@ -4,15 +4,20 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/backstores/inuse"
+	"github.com/lunserve/lunserve/hint"
 )
 
-// A Vhost is a target whose initiators are virtual machines: QEMU, told the
-// name, hands the guest's commands to the kernel by itself. It is not safe for
+// A Vhost is a target whose initiators are virtual machines. QEMU is given its
+// name and hands the guest's commands to the kernel. It is not safe for
 // concurrent use.
 type Vhost struct {
 	tree *tree
@@ -20,16 +25,16 @@ type Vhost struct {
 	tpg  string // vhost/naa.…/tpgt_1
 }
 
-// NewVhost makes a target without disks. The name wwn, as from [WWN], must be
-// nobody else's: if it is, the error is [fs.ErrExist].
-func NewVhost(wwn string) (*Vhost, error) { return here.newVhost(wwn) }
+// NewVhost makes a target without disks. Its name is wwn, as from [WWN]. If
+// another target has the name, the error is [fs.ErrExist].
+func NewVhost(wwn string) (*Vhost, error) { return host.newVhost(wwn) }
 
 func (m machine) newVhost(wwn string) (*Vhost, error) {
 	t := &tree{machine: m}
 	target := "vhost/" + wwn
 	v := &Vhost{tree: t, wwn: wwn, tpg: target + "/tpgt_1"}
 
-	t.share("vhost", target)
+	t.mkdirShared("vhost", target)
 	t.mkdir(v.tpg)
 	t.set(v.tpg+"/nexus", wwn)
 	if t.err != nil {
@@ -38,8 +43,7 @@ func (m machine) newVhost(wwn string) (*Vhost, error) {
 	return v, nil
 }
 
-// AddLUN makes dev the LUN with the number n. After an error the Vhost is good
-// for Close only.
+// AddLUN makes dev the LUN n. After an error only Close may be called.
 func (v *Vhost) AddLUN(n int, dev *Device) error {
 	lun := fmt.Sprintf("%s/lun/lun_%d", v.tpg, n)
 	v.tree.mkdir(lun)
@@ -47,41 +51,37 @@ func (v *Vhost) AddLUN(n int, dev *Device) error {
 	return v.tree.err
 }
 
-// Machines are the processes that run a machine with the disks, such as
-// "qemu-system-x86 (pid 812)".
-func (v *Vhost) Machines() []string { return v.tree.vhosts(v.wwn) }
+// Machines returns the processes of the virtual machines that use the target:
+// those that have /dev/vhost-scsi open and its WWN on their command line. The
+// kernel does not show which process has which target.
+func (v *Vhost) Machines() []inuse.Process { return v.tree.machines(v.wwn) }
 
-// vhosts are those that have the kernel's door to such targets open, and were
-// told of this one: the kernel does not show who has which.
-func (m machine) vhosts(wwn string) (who []string) {
-	door := filepath.Join(m.dev, "vhost-scsi")
-	for _, pid := range m.processes() {
-		opened := slices.ContainsFunc(m.glob(m.proc, pid, "fd/*"), func(fd string) bool {
-			to, _ := os.Readlink(fd)
-			return to == door
-		})
-		told, _ := os.ReadFile(filepath.Join(m.proc, pid, "cmdline"))
-		if opened && strings.Contains(string(told), wwn) {
-			comm, _ := attribute(m.proc, pid, "comm")
-			who = append(who, fmt.Sprintf("%s (pid %s)", printable(comm, 16), pid))
-		}
-	}
-	return who
+func (m machine) machines(wwn string) []inuse.Process {
+	open := m.uses().Openers(filepath.Join(m.dev, "vhost-scsi"))
+	return slices.DeleteFunc(open, func(p inuse.Process) bool {
+		args, _ := os.ReadFile(filepath.Join(m.proc, strconv.Itoa(p.PID), "cmdline"))
+		return !strings.Contains(string(args), wwn)
+	})
 }
 
-// Close takes the disks away from under the machines that have them, and
-// removes the target. The kernel does not let go of what a running machine
-// holds, if only a target without disks; then Close says so. A second Close
-// does nothing.
+// Close removes the disks, even if virtual machines use them, and then the
+// target. While a machine that uses the target runs, the kernel keeps the
+// target, without disks, and Close returns an error that says so. A second
+// Close does nothing.
 func (v *Vhost) Close() error {
 	err := v.tree.Close()
 	if errors.Is(err, unix.EBUSY) {
-		return held(v.wwn, v.tpg, v.tree.path(""))
+		return heldError(v.wwn, v.tpg, v.tree.path(""))
 	}
 	return err
 }
 
-// held is why a target could not be removed.
-func held(wwn, tpg, root string) error {
-	return fmt.Errorf("%s: a virtual machine holds what is left of the target; when that has ended, try cd %s && rmdir -p %s", wwn, root, tpg)
+// heldError explains why a target could not be removed, and how it can be later.
+func heldError(wwn, tpg, root string) error {
+	err := fmt.Errorf("%s: a virtual machine still holds the target, which has no disks now", wwn)
+	target := path.Dir(tpg)
+	return hint.With(err, hint.Command{
+		Words:   []string{"rmdir", filepath.Join(root, tpg), filepath.Join(root, target), filepath.Join(root, path.Dir(target))},
+		Purpose: "when the machine has ended",
+	})
 }

@@ -4,10 +4,14 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/backstores/inuse"
+	"github.com/lunserve/lunserve/hint"
 )
 
 func oneVhost(k *kernel) error {
@@ -71,7 +75,9 @@ func TestHeldVhostIsTold(t *testing.T) {
 		return before(verb, name)
 	}
 	err := oneVhost(k)
-	if want := "try cd " + k.configfs() + "/target && rmdir -p vhost/" + wwn + "/tpgt_1"; err == nil || !strings.HasSuffix(err.Error(), want) {
+	vhost := k.configfs() + "/target/vhost"
+	want := "; try rmdir " + vhost + "/" + wwn + "/tpgt_1 " + vhost + "/" + wwn + " " + vhost + " when the machine has ended"
+	if err == nil || !strings.HasSuffix(hint.Text(err), want) {
 		t.Errorf("Close() = %v", err)
 	}
 	if exists(k.configfs(), "target/core/user_0") {
@@ -97,5 +103,7 @@ func TestMachinesAreThoseWithTheDoorOpen(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	same(t, v.Machines(), []string{"qemu-system-x86 (pid 10)"})
+	if got, want := v.Machines(), []inuse.Process{{PID: 10, Command: "qemu-system-x86"}}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
 }

@@ -7,11 +7,10 @@ import (
 	"path/filepath"
 )
 
-// WWN is a world wide name for what use says of the image at path, such as
-// "target": an NAA identifier of 16 hex digits after "naa.". It is the same each
-// time on this machine, whichever way path leads to the image, and is not the
-// same on another.
-func WWN(path, use string) (string, error) { return here.wwn(path, use) }
+// WWN returns a world wide name for the image at path and a use such as
+// "target": "naa." and 16 hex digits. The same image has the same name each
+// time on this machine, by whichever path, and another name on another machine.
+func WWN(path, use string) (string, error) { return host.wwn(path, use) }
 
 func (m machine) wwn(path, use string) (string, error) {
 	sum, err := m.digest(path, "wwn "+use)
@@ -24,9 +23,9 @@ func (m machine) digest(path, use string) (string, error) {
 		real, err = filepath.EvalSymlinks(real)
 	}
 	if err != nil {
-		err = fmt.Errorf("%s: %w", path, bare(err))
+		err = fmt.Errorf("%s: %w", path, withoutPath(err))
 	}
-	id, _ := attribute(m.etc, "machine-id") // without one all such machines are the same
+	id, _ := readAttribute(m.etc, "machine-id") // machines without one share their names
 	sum := sha256.Sum256([]byte(id + "\x00" + real + "\x00" + use))
 	return hex.EncodeToString(sum[:]), err
 }

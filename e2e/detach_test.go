@@ -167,7 +167,7 @@ func TestDetachLeavesWhatIsServedInAnotherContainer(t *testing.T) {
 	// unshare does not pass a signal on, but has lunserve get one when it is killed.
 	s := launch(t, exec.Command("unshare", "--pid", "--fork", "--mount-proc", "--kill-child=SIGTERM", binary, image))
 	disk := s.line()
-	if out := fails(t, binary, "detach", "--force", image); !strings.Contains(out, "served by a process that cannot be seen from here") {
+	if out := fails(t, binary, "detach", "--force", image); !strings.Contains(out, "served by a process in another PID namespace") {
 		t.Errorf("detach says: %s", out)
 	}
 	write(t, disk, 0, noise(1<<20, 1))

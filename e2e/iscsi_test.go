@@ -335,7 +335,7 @@ func TestPortInUseIsTold(t *testing.T) {
 	defer l.Close()
 	portal := l.Addr().String()
 	_, port, _ := net.SplitHostPort(portal)
-	refused(t, "lunserve: "+portal+": address already in use; try ss -ltnp sport = :"+port+" to see by whom, or another --portal",
+	refused(t, "lunserve: "+portal+": address already in use; try ss -ltnp sport eq :"+port+" to see by whom, or --portal ADDR:PORT for another address",
 		"--iscsi", "--portal="+portal, newImage(t, tmpfsDir(t), 1<<20))
 }
 
@@ -351,11 +351,11 @@ func TestBadTargetsAreRefused(t *testing.T) {
 	s, _ := startISCSI(t, "--iqn="+taken, newImage(t, tmpfsDir(t), 1<<20))
 	for _, tt := range []struct{ want, flag string }{
 		{"192.0.2.1:3260: not an address of this machine: cannot assign requested address; try ip address", "--portal=192.0.2.1 --open"},
-		{taken + ": the kernel has a target of this name: file already exists; try another --iqn, or targetcli ls /iscsi", "--iqn=" + taken},
-		{"disk: not an iSCSI name; try one like iqn.2001-04.com.example:disk", "--iqn=disk"},
-		{"iqn.2001-04.com.example:Disk: not all in lower case, to which initiators may change it; try iqn.2001-04.com.example:disk", "--iqn=iqn.2001-04.com.example:Disk"},
-		{"../x: not an iSCSI name; try one like iqn.2001-04.com.example:disk", "--allow=../x"},
-		{short + ": the CHAP secret has 8 bytes, and 12 are the least (initiators of Windows take 12 to 16); try openssl rand -base64 12", "--chap-file=" + short},
+		{taken + ": the kernel has a target with this name: file already exists; try --iqn IQN for another name, or targetcli ls /iscsi", "--iqn=" + taken},
+		{"disk: not an iSCSI name, such as iqn.2001-04.com.example:disk", "--iqn=disk"},
+		{"iqn.2001-04.com.example:Disk: has upper-case letters, which initiators may change to lower case; try --iqn=iqn.2001-04.com.example:disk", "--iqn=iqn.2001-04.com.example:Disk"},
+		{"../x: not an iSCSI name, such as iqn.2001-04.com.example:disk", "--allow=../x"},
+		{short + ": the CHAP secret has 8 bytes, and needs at least 12 (Windows initiators take 12 to 16); try openssl rand -base64 12", "--chap-file=" + short},
 		{public + ": others than its owner may use the file (mode 0644); try chmod 600 " + public, "--chap-file=" + public},
 		{"/nowhere: no such file or directory", "--chap-file=/nowhere"},
 	} {

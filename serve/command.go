@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/configfs"
 )
 
 // A command runs while the disks are there. A nil one is none.
@@ -25,7 +27,7 @@ type command struct {
 
 // run starts the command with the disks in its environment. When the service ends
 // first, the command gets SIGTERM and, 5 s later, SIGKILL.
-func (s *service) run(args []string, down *undo) error {
+func (s *service) run(args []string, down *configfs.Undo) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
@@ -42,7 +44,7 @@ func (s *service) run(args []string, down *undo) error {
 		defer close(c.ended)
 		c.err = cmd.Wait()
 	}()
-	down.push(func() error {
+	down.Push(func() error {
 		cancel()
 		<-c.ended
 		return nil

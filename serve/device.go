@@ -30,7 +30,7 @@ const cmdTimeout = 5 * time.Minute
 
 // attach makes the device of d and serves its ring. It is a LUN of no target yet.
 // Later failures go to the service.
-func (s *service) attach(ctx context.Context, d *disk, down *undo) error {
+func (s *service) attach(ctx context.Context, d *disk, down *configfs.Undo) error {
 	img := d.image
 	id, err := configfs.NewIdentity(ctx, img.path)
 	if err != nil {
@@ -56,16 +56,16 @@ func (s *service) attach(ctx context.Context, d *disk, down *undo) error {
 	if err != nil {
 		return err
 	}
-	down.push(dev.kernel.Close)
+	down.Push(dev.kernel.Close)
 	// Where /var cannot be written, reservations do not survive a power cut.
 	if kept, err := configfs.KeepReservations(id.Serial); err == nil {
-		down.push(kept.Close)
+		down.Push(kept.Close)
 	}
 
 	if dev.ring, err = tcmu.Open(dev.kernel.UIO); err != nil {
 		return err
 	}
-	down.push(dev.ring.Close)
+	down.Push(dev.ring.Close)
 	d.device = dev
 	d.watch.attach(dev.ring)
 
@@ -83,7 +83,7 @@ func (s *service) attach(ctx context.Context, d *disk, down *undo) error {
 			}
 		}
 	}()
-	down.push(func() error {
+	down.Push(func() error {
 		halt()
 		<-done
 		return nil

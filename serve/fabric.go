@@ -6,7 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 
-	"github.com/lunserve/lunserve/serve/control"
+	"github.com/lunserve/lunserve/backstores/inuse"
+	"github.com/lunserve/lunserve/configfs"
 )
 
 // A fabric makes a target whose LUNs are the disks, in their order.
@@ -19,11 +20,11 @@ type fabric interface {
 
 	// up makes the target, pushes its removal, and returns the address of each
 	// disk. The rings are served from before up until the target is removed.
-	up(ctx context.Context, disks []*disk, down *undo) ([]address, error)
+	up(ctx context.Context, disks []*disk, down *configfs.Undo) ([]address, error)
 
 	// users returns who uses the disk at this address through the fabric. It is
 	// safe for concurrent use once up has returned.
-	users(a address) []control.User
+	users(a address) []inuse.User
 }
 
 // fabrics returns those asked for, in the order of what standard output gets.

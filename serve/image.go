@@ -12,6 +12,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/hint"
 	"github.com/lunserve/lunserve/serve/control"
 )
@@ -37,7 +38,7 @@ func wholeBlocks(bytes int64, blockSize int) int64 {
 }
 
 // openImage opens and locks an image, stacks the layers, and says what it is.
-func (s *service) openImage(ctx context.Context, path string, down *undo) (*openedImage, error) {
+func (s *service) openImage(ctx context.Context, path string, down *configfs.Undo) (*openedImage, error) {
 	o := &s.options
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -64,7 +65,7 @@ func (s *service) openImage(ctx context.Context, path string, down *undo) (*open
 		return nil, err
 	}
 	img.store, img.format = img.base, backstores.Describe(img.base)
-	down.push(func() error {
+	down.Push(func() error {
 		err := errors.Join(backstores.Flush(img.store), img.store.Close())
 		if img.created {
 			err = errors.Join(err, os.Remove(path))

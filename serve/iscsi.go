@@ -8,9 +8,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lunserve/lunserve/backstores/inuse"
 	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/serve/console"
-	"github.com/lunserve/lunserve/serve/control"
 )
 
 // iscsi makes an iSCSI target.
@@ -43,11 +43,11 @@ func (f *iscsi) check() error {
 	})
 }
 
-func (f *iscsi) up(_ context.Context, disks []*disk, down *undo) (all []address, err error) {
+func (f *iscsi) up(_ context.Context, disks []*disk, down *configfs.Undo) (all []address, err error) {
 	if f.target, err = configfs.NewISCSI(f.spec); err != nil {
 		return nil, err
 	}
-	down.push(f.target.Close)
+	down.Push(f.target.Close)
 	portal := f.spec.Portals[0]
 	if portal.Addr().IsUnspecified() {
 		portal = reachable(portal)
@@ -71,9 +71,9 @@ func (f *iscsi) up(_ context.Context, disks []*disk, down *undo) (all []address,
 	return all, nil
 }
 
-func (f *iscsi) users(address) (all []control.User) {
+func (f *iscsi) users(address) (all []inuse.User) {
 	for _, name := range f.target.Initiators() {
-		all = append(all, control.User{Kind: control.Initiator, Where: name})
+		all = append(all, inuse.User{Kind: inuse.Initiator, Where: name})
 	}
 	return all
 }

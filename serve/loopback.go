@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/lunserve/lunserve/backstores/inuse"
 	"github.com/lunserve/lunserve/configfs"
-	"github.com/lunserve/lunserve/serve/control"
 )
 
 // loopback makes disks of this machine.
@@ -17,7 +17,7 @@ func (f *loopback) kind() string { return "loopback" }
 
 func (f *loopback) check() error { return nil }
 
-func (f *loopback) up(ctx context.Context, disks []*disk, down *undo) (all []address, err error) {
+func (f *loopback) up(ctx context.Context, disks []*disk, down *configfs.Undo) (all []address, err error) {
 	var target *configfs.Loopback
 	err = firstFreeName(f.image, func(n int) error {
 		wwn, err := configfs.WWN(f.image, fmt.Sprint("target ", n))
@@ -29,7 +29,7 @@ func (f *loopback) up(ctx context.Context, disks []*disk, down *undo) (all []add
 	if err != nil {
 		return nil, err
 	}
-	down.push(target.Close)
+	down.Push(target.Close)
 	for n, d := range disks {
 		node, err := target.AddLUN(ctx, n, d.device.kernel)
 		if err != nil {
@@ -40,4 +40,4 @@ func (f *loopback) up(ctx context.Context, disks []*disk, down *undo) (all []add
 	return all, nil
 }
 
-func (f *loopback) users(a address) []control.User { return LocalUsers(a.node) }
+func (f *loopback) users(a address) []inuse.User { return LocalUsers(a.node) }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 
+	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/serve/control"
 )
 
@@ -12,7 +13,7 @@ import (
 //
 // PR_SET_PDEATHSIG will not do: it goes by the thread that started this process,
 // which may end long before its own process.
-func parentEnd(down *undo) (<-chan struct{}, error) {
+func parentEnd(down *configfs.Undo) (<-chan struct{}, error) {
 	pid := os.Getppid()
 	if pid == 1 {
 		return nil, errors.New("--exit-with-parent: the parent process has ended already, or is init")
@@ -21,7 +22,7 @@ func parentEnd(down *undo) (<-chan struct{}, error) {
 	if err != nil {
 		return nil, err
 	}
-	down.push(stop)
+	down.Push(stop)
 	if os.Getppid() != pid {
 		// It has just ended, and another process may have its id.
 		now := make(chan struct{})

@@ -10,13 +10,14 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/serve/console"
 	"github.com/lunserve/lunserve/serve/control"
 )
 
 // ready announces that the disks can be used, starts the command, and lets the
 // process go to the background if one waits for that.
-func (s *service) ready(waiting *os.File, down *undo) ending {
+func (s *service) ready(waiting *os.File, down *configfs.Undo) ending {
 	s.started = time.Now()
 	for _, d := range s.disks {
 		d.started = s.started
@@ -43,21 +44,21 @@ func (s *service) ready(waiting *os.File, down *undo) ending {
 }
 
 // listen makes the control socket. The disks are of use without.
-func (s *service) listen(down *undo) {
+func (s *service) listen(down *configfs.Undo) {
 	unreachable := func(err error) {
 		s.console.Warn(fmt.Errorf("lunserve list, stats, resize and detach do not reach this process: %w", err))
 	}
-	server, err := control.Listen(os.Getpid(), host{s}, unreachable)
+	server, err := control.Listen(configfs.Self(), host{s}, unreachable)
 	if err != nil {
 		unreachable(err)
 		return
 	}
-	down.push(server.Close)
+	down.Push(server.Close)
 }
 
 // announce writes the pid file, notifies the service manager, and prints the
 // addresses of the disks: on standard output, unless a command writes to that.
-func (s *service) announce(down *undo) error {
+func (s *service) announce(down *configfs.Undo) error {
 	if name := s.options.PIDFile; name != "" {
 		if err := s.writePIDFile(name); err != nil {
 			return err
@@ -66,7 +67,7 @@ func (s *service) announce(down *undo) error {
 	if err := notify("READY=1"); err != nil {
 		s.console.Warn(err) // the manager may have gone; the disks are there
 	} else {
-		down.push(func() error { return notify("STOPPING=1") })
+		down.Push(func() error { return notify("STOPPING=1") })
 	}
 	switch {
 	case len(s.options.Command) > 0:

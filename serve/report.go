@@ -1,13 +1,17 @@
 package serve
 
-import "time"
+import (
+	"time"
+
+	"github.com/lunserve/lunserve/configfs"
+)
 
 // startReports keeps the status line and the stats events up to date.
-func (s *service) startReports(down *undo) {
+func (s *service) startReports(down *configfs.Undo) {
 	o := &s.options
 	if s.console.StatusWidth() > 0 && !o.Quiet && s.command == nil && !o.Trace {
 		m := measure(s.disks...)
-		down.push(func() error {
+		down.Push(func() error {
 			m.stop()
 			s.console.SetStatus("")
 			return nil
@@ -20,7 +24,7 @@ func (s *service) startReports(down *undo) {
 	}
 	if o.StatsInterval > 0 {
 		each := measureEach(s.disks)
-		down.push(func() error {
+		down.Push(func() error {
 			each.stop()
 			return nil
 		})
@@ -33,7 +37,7 @@ func (s *service) startReports(down *undo) {
 }
 
 // every calls f periodically until down is run.
-func every(period time.Duration, down *undo, f func()) {
+func every(period time.Duration, down *configfs.Undo, f func()) {
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
@@ -48,7 +52,7 @@ func every(period time.Duration, down *undo, f func()) {
 			}
 		}
 	}()
-	down.push(func() error {
+	down.Push(func() error {
 		close(stop)
 		<-done
 		return nil

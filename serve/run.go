@@ -22,9 +22,9 @@ func Run(ctx context.Context, o Options, c *console.Console) error {
 	c.SetQuiet(o.Quiet)
 	c.OnWarning(func(text string) { _ = s.events.emit(event{Event: "warning", Message: text}) })
 
-	var down undo
-	defer down.run() // in a panic as well
-	down.push(s.removePIDFile)
+	var down configfs.Undo
+	defer down.Close() // in a panic as well
+	down.Push(s.removePIDFile)
 	end := s.start(ctx, &down)
 	if end.cause == goesOn {
 		end = s.ready(waiting, &down)
@@ -32,7 +32,7 @@ func Run(ctx context.Context, o Options, c *console.Console) error {
 	if end.cause == goesOn {
 		end = s.wait()
 	}
-	end.add(runUninterruptible(s.console, s.stopSignals, down.run))
+	end.add(runUninterruptible(s.console, s.stopSignals, down.Close))
 	s.warnOfRest()
 	last := event{Event: "exit"}
 	if !s.started.IsZero() {
@@ -48,11 +48,11 @@ func Run(ctx context.Context, o Options, c *console.Console) error {
 }
 
 // start makes the disks.
-func (s *service) start(ctx context.Context, down *undo) ending {
+func (s *service) start(ctx context.Context, down *configfs.Undo) ending {
 	return failure(s.bringUp(ctx, down))
 }
 
-func (s *service) bringUp(ctx context.Context, down *undo) (err error) {
+func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) {
 	if s.options.ExitWithParent {
 		if s.parentEnd, err = parentEnd(down); err != nil {
 			return err
@@ -95,7 +95,7 @@ func (s *service) bringUp(ctx context.Context, down *undo) (err error) {
 }
 
 // connect makes the targets, and the disks LUNs of each.
-func (s *service) connect(ctx context.Context, down *undo) (err error) {
+func (s *service) connect(ctx context.Context, down *configfs.Undo) (err error) {
 	// A SANITIZE in the background would keep a target from going.
 	closeUnits := func() error {
 		for _, d := range s.disks {
@@ -117,7 +117,7 @@ func (s *service) connect(ctx context.Context, down *undo) (err error) {
 			d.address = d.address.and(addresses[i])
 		}
 	}
-	down.push(closeUnits)
+	down.Push(closeUnits)
 	return nil
 }
 

@@ -1,8 +1,7 @@
 package serve
 
 import (
-	"os"
-
+	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/serve/control"
 )
 
@@ -19,7 +18,7 @@ func (d *disk) state() control.Disk {
 		Device:    d.address.node,
 		URI:       d.address.uri(),
 		WWPN:      d.address.wwpn,
-		PID:       os.Getpid(),
+		PID:       configfs.Self(),
 		Started:   d.started,
 		Done:      control.Stats(d.device.unit.Stats()),
 	}

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/serve/console"
 	"github.com/lunserve/lunserve/tcmu/scsi"
 )
@@ -26,7 +27,7 @@ type tracer struct {
 }
 
 // trace traces the commands of all disks.
-func (s *service) trace(down *undo) error {
+func (s *service) trace(down *configfs.Undo) error {
 	t := &tracer{to: s.console, start: time.Now(), many: len(s.disks) > 1, lines: make(chan string, 4096)}
 	if name := s.options.TraceFile; name != "" {
 		file, err := os.Create(name)
@@ -34,10 +35,10 @@ func (s *service) trace(down *undo) error {
 			return err
 		}
 		w := console.NewWriter(file)
-		down.push(func() error { return errors.Join(w.Close(), file.Close()) })
+		down.Push(func() error { return errors.Join(w.Close(), file.Close()) })
 		t.to = w
 	}
-	down.push(func() error {
+	down.Push(func() error {
 		close(t.lines)
 		t.writing.Wait()
 		if n := t.dropped.Load(); n > 0 {

@@ -22,12 +22,13 @@ func Remove(e configfs.Export, c *console.Console) error {
 }
 
 // runUninterruptible runs steps that nothing can interrupt, such as the removal of
-// disks. If that takes long, or a signal asks for it again, it says what the
-// kernel is waited for.
+// disks. When an operation of the kernel has taken warnAfter, or when a signal asks
+// again, it names the operation that the kernel has not finished.
 func runUninterruptible(c *console.Console, again <-chan os.Signal, run func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- run() }()
-	start, late := time.Now(), time.After(warnAfter)
+	start, late := time.Now(), time.NewTimer(warnAfter)
+	defer late.Stop()
 	for {
 		select {
 		case err := <-done:
@@ -37,7 +38,12 @@ func runUninterruptible(c *console.Console, again <-chan os.Signal, run func() e
 			if time.Since(start) < time.Second {
 				continue
 			}
-		case <-late:
+		case <-late.C:
+			// Operations follow each other. Each counts from its own start.
+			if what, since := configfs.Busy(); what != "" && time.Since(since) < warnAfter {
+				late.Reset(warnAfter - time.Since(since))
+				continue
+			}
 		}
 		if what, since := configfs.Busy(); what != "" {
 			c.Warn(hint.With(fmt.Errorf("the kernel has taken %v so far to %s", time.Since(since).Round(time.Second), what),

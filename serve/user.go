@@ -1,44 +1,21 @@
 package serve
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/lunserve/lunserve/configfs"
+	"github.com/lunserve/lunserve/backstores/inuse"
 	"github.com/lunserve/lunserve/serve/control"
 )
 
 // LocalUsers returns who uses a disk of this machine by its node, such as
 // /dev/sdb. An empty node has no users.
-func LocalUsers(node string) (all []control.User) {
+func LocalUsers(node string) []inuse.User {
 	if node == "" {
 		return nil
 	}
-	for _, u := range configfs.InUse(node) {
-		all = append(all, parseUser(u.How))
-	}
-	return all
-}
-
-func parseUser(how string) (u control.User) {
-	before, process, _ := strings.Cut(how, " for ")
-	switch {
-	case strings.HasPrefix(how, "opened by "):
-		u.Kind, process = control.Process, strings.TrimPrefix(how, "opened by ")
-	case strings.HasPrefix(how, "part of "):
-		u.Kind, u.Where = control.Holder, strings.TrimPrefix(how, "part of ")
-	case strings.HasPrefix(how, "mounted on "):
-		u.Kind, u.Where = control.Mount, strings.TrimPrefix(before, "mounted on ")
-	default:
-		u.Kind = control.Swap
-	}
-	if i := strings.LastIndex(process, " (pid "); i > 0 {
-		u.Command = process[:i]
-		fmt.Sscanf(process[i:], " (pid %d)", &u.PID)
-	}
-	return u
+	return inuse.Of(node)
 }
 
 // leaveTime is how long users that may be about to leave are given.
@@ -54,7 +31,7 @@ func (s *service) users() string {
 		used, stays := false, false
 		for _, d := range disks {
 			used = used || len(d.Users) > 0
-			stays = stays || slices.ContainsFunc(d.Users, func(u control.User) bool { return !u.MayLeave() })
+			stays = stays || slices.ContainsFunc(d.Users, func(u inuse.User) bool { return !u.Transient() })
 		}
 		if !used || stays || time.Now().After(end) {
 			return strings.Join(sentences(disks...), ", ")
@@ -63,7 +40,7 @@ func (s *service) users() string {
 }
 
 // usersOf returns who uses a disk, through all fabrics.
-func (s *service) usersOf(d *disk) (all []control.User) {
+func (s *service) usersOf(d *disk) (all []inuse.User) {
 	for _, f := range s.fabrics {
 		all = append(all, f.users(d.address)...)
 	}

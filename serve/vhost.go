@@ -4,9 +4,9 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/lunserve/lunserve/backstores/inuse"
 	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/serve/console"
-	"github.com/lunserve/lunserve/serve/control"
 )
 
 // vhost makes a target for virtual machines. One WWPN stands for all of its LUNs.
@@ -20,7 +20,7 @@ func (f *vhost) kind() string { return "vhost" }
 
 func (f *vhost) check() error { return nil }
 
-func (f *vhost) up(_ context.Context, disks []*disk, down *undo) (all []address, err error) {
+func (f *vhost) up(_ context.Context, disks []*disk, down *configfs.Undo) (all []address, err error) {
 	var wwn string
 	err = firstFreeName(f.image, func(n int) (err error) {
 		if wwn, err = configfs.WWN(f.image, fmt.Sprint("vhost ", n)); err == nil {
@@ -31,7 +31,7 @@ func (f *vhost) up(_ context.Context, disks []*disk, down *undo) (all []address,
 	if err != nil {
 		return nil, err
 	}
-	down.push(f.target.Close)
+	down.Push(f.target.Close)
 	for n, d := range disks {
 		if err := f.target.AddLUN(n, d.device.kernel); err != nil {
 			return nil, err
@@ -42,11 +42,9 @@ func (f *vhost) up(_ context.Context, disks []*disk, down *undo) (all []address,
 	return all, nil
 }
 
-func (f *vhost) users(address) (all []control.User) {
-	for _, machine := range f.target.Machines() {
-		u := parseUser("opened by " + machine)
-		u.Kind = control.VM
-		all = append(all, u)
+func (f *vhost) users(address) (all []inuse.User) {
+	for _, p := range f.target.Machines() {
+		all = append(all, inuse.User{Kind: inuse.VM, PID: p.PID, Command: p.Command})
 	}
 	return all
 }

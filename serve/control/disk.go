@@ -1,26 +1,30 @@
 package control
 
-import "time"
+import (
+	"time"
+
+	"github.com/lunserve/lunserve/backstores/inuse"
+)
 
 // A Disk is a served disk as other programs see it: in replies, in the events of
 // --json, in list --json and stats --json. Sizes are bytes.
 type Disk struct {
-	Name      string    `json:"name"` // unique on this machine
-	Image     string    `json:"image"`
-	Format    string    `json:"format,omitempty"`
-	Writes    Writes    `json:"writes,omitempty"`
-	Overlay   string    `json:"overlay,omitempty"` // the file of --overlay
-	Size      int64     `json:"size"`
-	BlockSize int       `json:"block_size,omitempty"`
-	Device    string    `json:"device,omitempty"`
-	URI       string    `json:"uri,omitempty"`
-	WWPN      string    `json:"wwpn,omitempty"`
-	PID       int       `json:"pid"`
-	Started   time.Time `json:"started,omitzero"` // since when it can be used
-	Dead      bool      `json:"dead,omitempty"`   // its lunserve was killed
-	Users     []User    `json:"users,omitempty"`
-	Done      Stats     `json:"done"` // since Started
-	Rates     *Rates    `json:"rates,omitempty"`
+	Name      string       `json:"name"` // unique on this machine
+	Image     string       `json:"image"`
+	Format    string       `json:"format,omitempty"`
+	Writes    Writes       `json:"writes,omitempty"`
+	Overlay   string       `json:"overlay,omitempty"` // the file of --overlay
+	Size      int64        `json:"size"`
+	BlockSize int          `json:"block_size,omitempty"`
+	Device    string       `json:"device,omitempty"`
+	URI       string       `json:"uri,omitempty"`
+	WWPN      string       `json:"wwpn,omitempty"`
+	PID       int          `json:"pid"`
+	Started   time.Time    `json:"started,omitzero"` // since when it can be used
+	Dead      bool         `json:"dead,omitempty"`   // its lunserve was killed
+	Users     []inuse.User `json:"users,omitempty"`
+	Done      Stats        `json:"done"` // since Started
+	Rates     *Rates       `json:"rates,omitempty"`
 }
 
 // Writes is where the data of WRITE commands goes.

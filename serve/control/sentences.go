@@ -1,0 +1,32 @@
+package control
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/lunserve/lunserve/backstores/inuse"
+)
+
+// Sentences returns who uses d, one sentence each: "/dev/sdb is mounted on
+// /mnt". The users of a target reach all of its disks.
+func (d *Disk) Sentences() (all []string) {
+	for _, u := range d.Users {
+		all = append(all, fmt.Sprintf("%s is %s", d.usedBy(u.Kind), u))
+	}
+	return all
+}
+
+// usedBy is the name of d by which users of this kind reach it.
+func (d *Disk) usedBy(k inuse.Kind) string {
+	switch k {
+	case inuse.VM:
+		return d.WWPN
+	case inuse.Initiator:
+		// iscsi://PORTAL/IQN/LUN
+		if parts := strings.Split(d.URI, "/"); len(parts) == 5 {
+			return parts[3]
+		}
+		return d.URI
+	}
+	return d.Device
+}
