@@ -129,7 +129,7 @@ func (x *export) attach(ctx context.Context, s *service, down *undo) error {
 		Serial:    id.Serial,
 		NAA:       strings.TrimPrefix(id.WWN, "naa."),
 		Removable: x.removable,
-		Nexuses:   s.nexuses,
+		Nexuses:   nexuses(s.fabrics),
 		Report:    s.report,
 	})
 	x.device, err = configfs.NewDevice(configfs.Spec{
@@ -163,7 +163,7 @@ func (x *export) attach(ctx context.Context, s *service, down *undo) error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := ring.Serve(serving, x.disk); err != nil {
+		if err := ring.Serve(serving, handler{x.disk}); err != nil {
 			s.failed <- fmt.Errorf("%s: %w", filepath.Base(x.path), err)
 			// Nobody will answer; without this the LUN could not be removed.
 			if err := x.device.Reset(); err != nil {
@@ -178,4 +178,17 @@ func (x *export) attach(ctx context.Context, s *service, down *undo) error {
 		return nil
 	})
 	return nil
+}
+
+// A handler is a disk as a [tcmu.Handler] and a [tcmu.TaskManager].
+type handler struct{ *scsi.Disk }
+
+var _ tcmu.TaskManager = handler{}
+
+func (h handler) Execute(cdb []byte, data [][]byte, wait bool) (tcmu.Result, error) {
+	r, err := h.Disk.Execute(cdb, data, wait)
+	if err != nil {
+		err = tcmu.ErrWouldBlock
+	}
+	return tcmu.Result(r), err
 }

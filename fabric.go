@@ -20,10 +20,20 @@ type fabric interface {
 	// users are who uses the disk x now, and by what of its names.
 	// It is safe for concurrent use, once up has returned.
 	users(x *export) []user
-	// nexuses looks at who reaches the disks now. What it returns tells whether
-	// one of them still does. Both are safe for concurrent use, once check has
-	// returned.
-	nexuses() (left func() bool)
+}
+
+// nexuses returns the [scsi.Options.Nexuses] of disks on these fabrics. It is nil
+// unless iSCSI is the only one: the nexuses of other fabrics last as long as the
+// target.
+func nexuses(fabrics []fabric) func() (remain func() bool) {
+	if len(fabrics) != 1 {
+		return nil
+	}
+	f, ok := fabrics[0].(interface{ nexuses() (remain func() bool) })
+	if !ok {
+		return nil
+	}
+	return f.nexuses
 }
 
 // fabricFlags choose the ways to the disks.

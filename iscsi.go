@@ -130,9 +130,10 @@ func (f *iscsi) users(*export) (all []user) {
 	return all
 }
 
-// nexuses are the connections: a session has one, unless its initiator asks for
-// more. Where they cannot be seen, they are taken to be left.
-func (f *iscsi) nexuses() (left func() bool) {
+// nexuses records the connections, and returns a function that reports whether
+// any of them remains: a session has one, unless its initiator asks for more. If
+// they cannot be read, it reports true.
+func (f *iscsi) nexuses() (remain func() bool) {
 	then, err := configfs.Connections(f.spec.Portals)
 	return func() bool {
 		now, err2 := configfs.Connections(f.spec.Portals)

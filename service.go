@@ -168,16 +168,6 @@ func (s *service) usersOf(x *export) (all []user) {
 	return all
 }
 
-// nexuses looks at who reaches the disks now. What it returns tells whether one
-// of them still does.
-func (s *service) nexuses() (left func() bool) {
-	var each []func() bool
-	for _, f := range s.fabrics {
-		each = append(each, f.nexuses())
-	}
-	return func() bool { return slices.ContainsFunc(each, func(left func() bool) bool { return left() }) }
-}
-
 // pending is the error of a ring that has failed, if any has.
 func pending(failed <-chan error) error {
 	select {

@@ -46,7 +46,3 @@ func (f *vhost) users(*export) (all []user) {
 	}
 	return all
 }
-
-// nexuses: the one there is stays as long as the target, whichever machine has
-// it.
-func (f *vhost) nexuses() (left func() bool) { return func() bool { return true } }

@@ -41,8 +41,8 @@ func TestReadAndWriteDoNotAllocate(t *testing.T) {
 	for _, x := range hot {
 		cdb, bufs := raw(x.cdb), split(filled(4096), 2048)
 		if n := testing.AllocsPerRun(100, func() {
-			if status, _, _, ok := d.Execute(cdb, bufs, false); status != 0 || !ok {
-				t.Fatalf("%s: status %02x, ok %v", x.name, status, ok)
+			if r, err := d.Execute(cdb, bufs, false); r.Status != good || err != nil {
+				t.Fatalf("%s: %+v, %v", x.name, r, err)
 			}
 		}); n != 0 {
 			t.Errorf("%s: %v allocations a command", x.name, n)

@@ -10,7 +10,7 @@ import (
 
 func TestTable(t *testing.T) {
 	testTable(t, commands, true)
-	testTable(t, kernels, false)
+	testTable(t, kernelCommands, false)
 }
 
 // testTable looks at a table of commands, which are ours to run or not.
@@ -46,7 +46,7 @@ func testTable(t *testing.T, commands []command, ours bool) {
 		if (c.run != nil) != ours {
 			t.Errorf("%s: has a function: %v, want %v", c.name, !ours, ours)
 		}
-		if c.kind&changes != 0 && c.kind&(dataOut|media) != dataOut|media {
+		if c.attrs&changes != 0 && c.attrs&(dataOut|media) != dataOut|media {
 			t.Errorf("%s changes the medium, but is no medium command with data-out", c.name)
 		}
 		if c.sa != none && i > 0 && commands[i-1].op == c.op && commands[i-1].sa == none {
@@ -85,13 +85,13 @@ func TestEveryReservedBitIsRefused(t *testing.T) {
 						}
 						cdb[i] |= 1 << bit
 						for _, wait := range []bool{false, true} {
-							status, n, sense, ok := u.Execute(cdb, [][]byte{filled(512)}, wait)
-							if !ok {
-								t.Errorf("%x: would wait", cdb)
+							r, err := u.Execute(cdb, [][]byte{filled(512)}, wait)
+							if err != nil {
+								t.Errorf("%x: %v", cdb, err)
 								continue
 							}
 							want := fmt.Sprintf("5/24/00 cdb %d.%d", i, bit)
-							if got := verdict(t, status, n, 512, sense); got != want {
+							if got := verdict(t, r, 512); got != want {
 								t.Errorf("%x: sense data %q, want %q", cdb, got, want)
 							}
 						}

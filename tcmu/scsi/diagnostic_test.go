@@ -25,8 +25,8 @@ func TestDiagnostics(t *testing.T) {
 	}
 	for _, cdb := range []string{"1d 04 00 0000 00", "1d 07 00 0000 00"} {
 		u := newUnit("read-only", 512)
-		if _, _, _, ok := u.Execute(raw(cdb), nil, false); ok {
-			t.Errorf("%s: done without waiting", cdb)
+		if _, err := u.Execute(raw(cdb), nil, false); err == nil {
+			t.Errorf("%s: completed without waiting", cdb)
 		}
 		if _, why := must(t, u.Disk, raw(cdb)); why != "" || len(u.calls) == 0 || !strings.HasPrefix(u.calls[0], "read") {
 			t.Errorf("%s: sense data %q; the store did %q", cdb, why, u.calls)

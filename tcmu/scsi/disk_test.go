@@ -133,13 +133,13 @@ func TestRequestSense(t *testing.T) {
 func TestDescriptorSenseWhereAskedFor(t *testing.T) {
 	u := newUnit("sparse", 512)
 	u.mode.descriptorSense.Store(true)
-	_, _, sense, _ := u.Execute(raw("28 20 00000000 00 0001 00"), [][]byte{filled(512)}, true)
-	if want := raw("72 05 2400 000000 08  02 06 0000 cd 0001 00"); !bytes.Equal(sense, want) {
-		t.Errorf("got % x, want % x", sense, want)
+	r, _ := u.Execute(raw("28 20 00000000 00 0001 00"), [][]byte{filled(512)}, true)
+	if want := raw("72 05 2400 000000 08  02 06 0000 cd 0001 00"); !bytes.Equal(r.Sense, want) {
+		t.Errorf("got % x, want % x", r.Sense, want)
 	}
-	_, _, sense, _ = u.Execute(raw("88 00 ffffffffffffffff 00000001 00 00"), [][]byte{filled(512)}, true)
-	if want := raw("72 05 2100 000000 0c  00 0a 80 00 ffffffffffffffff"); !bytes.Equal(sense, want) {
-		t.Errorf("got % x, want % x", sense, want)
+	r, _ = u.Execute(raw("88 00 ffffffffffffffff 00000001 00 00"), [][]byte{filled(512)}, true)
+	if want := raw("72 05 2100 000000 0c  00 0a 80 00 ffffffffffffffff"); !bytes.Equal(r.Sense, want) {
+		t.Errorf("got % x, want % x", r.Sense, want)
 	}
 }
 
@@ -159,10 +159,10 @@ func TestReadOnlyDiskRefusesWritesAndIsUnchanged(t *testing.T) {
 		u := newUnit("read-only", 512)
 		before := slices.Clone(u.bytes)
 		for _, x := range writes {
-			status, n, sense, ok := u.Execute(raw(x.cdb), [][]byte{filled(512)}, wait)
-			if !ok {
-				t.Errorf("%s: would wait", x.name)
-			} else if why := verdict(t, status, n, 512, sense); why != "7/27/00" {
+			r, err := u.Execute(raw(x.cdb), [][]byte{filled(512)}, wait)
+			if err != nil {
+				t.Errorf("%s: %v", x.name, err)
+			} else if why := verdict(t, r, 512); why != "7/27/00" {
 				t.Errorf("%s: sense data %q, want DATA PROTECT, WRITE PROTECTED", x.name, why)
 			}
 		}

@@ -110,16 +110,17 @@ func FuzzDisk(f *testing.F) {
 			sent, before := slices.Clone(buf), slices.Clone(u.bytes)
 			stats := u.Stats()
 
-			status, n, sense, ok := u.Execute(cdb, bufs, false)
-			if !ok {
-				if status != 0 || n != 0 || sense != nil || !bytes.Equal(before, u.bytes) || u.Stats() != stats {
-					t.Fatalf("%x: not done yet, but status %02x, %d bytes, sense data % x", cdb, status, n, sense)
+			r, err := u.Execute(cdb, bufs, false)
+			if err != nil {
+				if r.Status != 0 || r.DataIn != 0 || r.Sense != nil || !bytes.Equal(before, u.bytes) || u.Stats() != stats {
+					t.Fatalf("%x: would block, but has done something: %+v", cdb, r)
 				}
-				if status, n, sense, ok = u.Execute(cdb, bufs, true); !ok {
-					t.Fatalf("%x: not done, though it may wait", cdb)
+				if r, err = u.Execute(cdb, bufs, true); err != nil {
+					t.Fatalf("%x: %v, though it may wait", cdb, err)
 				}
 			}
-			if why := verdict(t, status, n, room, sense); why != "" || len(cdb) == 0 {
+			n := r.DataIn
+			if why := verdict(t, r, room); why != "" || len(cdb) == 0 {
 				if !bytes.Equal(before, u.bytes) || !bytes.Equal(sent, buf) || u.Stats() != stats {
 					t.Fatalf("%x: refused with %s, and something has changed", cdb, why)
 				}
@@ -151,7 +152,7 @@ func FuzzDisk(f *testing.F) {
 					before[off+uint64(i)] = b
 				}
 			}
-			u.sanitizing.background.Wait() // SANITIZE with IMMED goes on
+			u.sanitizer.background.Wait() // SANITIZE with IMMED goes on
 			if d.verb == "change" {
 				if u.has&writable == 0 && serviceAction(cdb) != 0x1f {
 					t.Fatalf("%x: done on a disk that cannot be written", cdb)
@@ -160,7 +161,7 @@ func FuzzDisk(f *testing.F) {
 				t.Fatalf("%x: the image is not as it should be", cdb)
 			}
 			switch row, _ := u.find(cdb); {
-			case row.kind&dataOut != 0:
+			case row.attrs&dataOut != 0:
 				if n != 0 || !bytes.Equal(sent, buf) && len(bytes.Trim(buf, "\x00")) > 0 {
 					t.Fatalf("%x: %d bytes of data-in, or data-out that has changed", cdb, n)
 				}

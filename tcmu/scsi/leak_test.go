@@ -114,7 +114,7 @@ func TestNoCommandOfTheTableLeaks(t *testing.T) {
 		}
 		for _, room := range []int{1, 36, 600} {
 			for _, allocation := range []byte{0, 1, 0xff} {
-				if row.kind&dataOut != 0 && allocation != 0 {
+				if row.attrs&dataOut != 0 && allocation != 0 {
 					continue // what a write takes is on the medium now, too
 				}
 				// The low byte of an allocation length stands at one of these.

@@ -46,11 +46,11 @@ func newCrumbling() *Disk {
 
 // finish executes a command as the ring does: without waiting, then with.
 func finish(d *Disk, cdb, buf []byte) (status byte, sense []byte) {
-	status, _, sense, ok := d.Execute(cdb, [][]byte{buf}, false)
-	if !ok {
-		status, _, sense, _ = d.Execute(cdb, [][]byte{buf}, true)
+	r, err := d.Execute(cdb, [][]byte{buf}, false)
+	if err != nil {
+		r, _ = d.Execute(cdb, [][]byte{buf}, true)
 	}
-	return status, sense
+	return r.Status, r.Sense
 }
 
 // TestNoIncrementByCompareAndWriteIsLost: several goroutines count in one
@@ -242,8 +242,8 @@ func TestCommandsThatMayNotWaitAreLeftWhileOneIsAlone(t *testing.T) {
 			out := slices.Concat(s.bytes[5*512:6*512], s.bytes[5*512:6*512])
 			done := make(chan byte)
 			go func() {
-				status, _, _, _ := d.Execute(raw(alone.cdb), [][]byte{out}, true)
-				done <- status
+				r, _ := d.Execute(raw(alone.cdb), [][]byte{out}, true)
+				done <- r.Status
 			}()
 			select {
 			case <-g.reached:
@@ -254,14 +254,14 @@ func TestCommandsThatMayNotWaitAreLeftWhileOneIsAlone(t *testing.T) {
 			for _, cdb := range []string{"28 00 00000005 00 0001 00", "88 00 0000000000000100 00000001 00 00",
 				"2a 00 00000005 00 0001 00", "2a 08 00000400 00 0001 00"} {
 				for range 2 {
-					if status, n, sense, ok := d.Execute(raw(cdb), [][]byte{filled(512)}, false); ok {
-						t.Errorf("%s: done, with status %02x, %d bytes, sense data % x", cdb, status, n, sense)
+					if r, err := d.Execute(raw(cdb), [][]byte{filled(512)}, false); err == nil {
+						t.Errorf("%s: completed: %+v", cdb, r)
 					}
 				}
 			}
 			for _, cdb := range []string{"00 00 00 00 00 00", "25 00 00000000 00 00 00 00", "12 00 00 00ff 00", "03 00 00 00 12 00", "1a 00 3f 00 ff 00", "a3 0c 00 00 0000 00000100 00 00"} {
-				if status, _, sense, ok := d.Execute(raw(cdb), [][]byte{filled(512)}, false); !ok || status != 0 {
-					t.Errorf("%s: status %02x, sense data % x, ok %v", cdb, status, sense, ok)
+				if r, err := d.Execute(raw(cdb), [][]byte{filled(512)}, false); err != nil || r.Status != good {
+					t.Errorf("%s: %+v, %v", cdb, r, err)
 				}
 			}
 			if len(s.calls) != calls {
@@ -271,8 +271,8 @@ func TestCommandsThatMayNotWaitAreLeftWhileOneIsAlone(t *testing.T) {
 			if status := <-done; status != 0 {
 				t.Errorf("status %02x", status)
 			}
-			if status, _, _, ok := d.Execute(raw("28 00 00000005 00 0001 00"), [][]byte{filled(512)}, false); !ok || status != 0 {
-				t.Errorf("READ(10) afterwards: status %02x, ok %v", status, ok)
+			if r, err := d.Execute(raw("28 00 00000005 00 0001 00"), [][]byte{filled(512)}, false); err != nil || r.Status != good {
+				t.Errorf("READ(10) afterwards: %+v, %v", r, err)
 			}
 		})
 	}
@@ -291,8 +291,8 @@ func TestReadsDoNotExcludeEachOther(t *testing.T) {
 	}()
 	<-g.reached
 	for _, cdb := range []string{"28 00 00000005 00 0001 00", "2a 00 00000005 00 0001 00"} {
-		if status, _, sense, ok := d.Execute(raw(cdb), [][]byte{filled(512)}, false); !ok || status != 0 {
-			t.Errorf("%s: status %02x, sense data % x, ok %v", cdb, status, sense, ok)
+		if r, err := d.Execute(raw(cdb), [][]byte{filled(512)}, false); err != nil || r.Status != good {
+			t.Errorf("%s: %+v, %v", cdb, r, err)
 		}
 	}
 	close(g.open)

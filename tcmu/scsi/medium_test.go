@@ -53,7 +53,7 @@ func TestCommandsOfNoMedium(t *testing.T) {
 	must(t, u.Disk, raw(eject))
 	u.calls = nil
 	for _, row := range u.rows {
-		if row.kind&media == 0 {
+		if row.attrs&media == 0 {
 			continue
 		}
 		cdb := make([]byte, len(row.usage))
@@ -64,8 +64,8 @@ func TestCommandsOfNoMedium(t *testing.T) {
 		if _, why := must(t, u.Disk, cdb, filled(512)); why != "2/3a/00" {
 			t.Errorf("%s: sense data %q", row.name, why)
 		}
-		if status, n, sense, ok := u.Execute(cdb, [][]byte{filled(512)}, false); ok {
-			if why := verdict(t, status, n, 512, sense); why != "2/3a/00" {
+		if r, err := u.Execute(cdb, [][]byte{filled(512)}, false); err == nil {
+			if why := verdict(t, r, 512); why != "2/3a/00" {
 				t.Errorf("%s without wait: sense data %q", row.name, why)
 			}
 		}
@@ -75,7 +75,7 @@ func TestCommandsOfNoMedium(t *testing.T) {
 	}
 	for _, name := range []string{"READ(10)", "WRITE(16)", "TEST UNIT READY", "READ CAPACITY(10)", "READ CAPACITY(16)", "UNMAP",
 		"COMPARE AND WRITE", "GET LBA STATUS", "VERIFY(12)", "WRITE SAME(10)", "PRE-FETCH(10)", "SYNCHRONIZE CACHE(10)", "SYNCHRONIZE CACHE(16)"} {
-		if i := slices.IndexFunc(u.rows, func(r row) bool { return r.name == name }); i < 0 || u.rows[i].kind&media == 0 {
+		if i := slices.IndexFunc(u.rows, func(r row) bool { return r.name == name }); i < 0 || u.rows[i].attrs&media == 0 {
 			t.Errorf("%s needs no medium", name)
 		}
 	}
@@ -183,7 +183,7 @@ func TestResetAllowsRemoval(t *testing.T) {
 // would raise.
 func (u *unit) attention() {
 	u.medium.raise(capacityChanged)
-	u.medium.refresh(&u.sanitizing)
+	u.medium.refresh(&u.sanitizer)
 }
 
 // TestUnitAttentionGoesToTheNextCommandWhateverItIs, but for INQUIRY, and that
@@ -230,10 +230,10 @@ func TestUnitAttentionIsToldOnceToWhoeverWaits(t *testing.T) {
 	u := newUnit("removable", 512)
 	u.attention()
 	cdb := raw("2f 00 00000000 00 0001 00")
-	status, n, sense, ok := u.Execute(cdb, nil, false)
+	r, err := u.Execute(cdb, nil, false)
 	why := ""
-	if ok {
-		why = verdict(t, status, n, 0, sense)
+	if err == nil {
+		why = verdict(t, r, 0)
 	} else {
 		_, why = must(t, u.Disk, cdb)
 	}

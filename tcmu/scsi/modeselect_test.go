@@ -211,8 +211,8 @@ func TestAllThatChangesIsKnownHere(t *testing.T) {
 		here[row.name] = true
 	}
 	for _, row := range u.rows {
-		if (row.kind&changes != 0) != here[row.name] {
-			t.Errorf("%s changes the medium: %v; it is in the list of those that do: %v", row.name, row.kind&changes != 0, here[row.name])
+		if (row.attrs&changes != 0) != here[row.name] {
+			t.Errorf("%s changes the medium: %v; it is in the list of those that do: %v", row.name, row.attrs&changes != 0, here[row.name])
 		}
 	}
 }
@@ -224,12 +224,12 @@ func TestSoftwareWriteProtect(t *testing.T) {
 	selectModes(t, u.Disk, header6+controlSWPd)
 	for _, x := range all {
 		for _, wait := range []bool{false, true} {
-			if status, n, sense, ok := u.Execute(raw(x.cdb), [][]byte{raw(x.out)}, wait); ok {
-				if why := verdict(t, status, n, 0, sense); why != "7/27/02" {
+			if r, err := u.Execute(raw(x.cdb), [][]byte{raw(x.out)}, wait); err == nil {
+				if why := verdict(t, r, 0); why != "7/27/02" {
 					t.Errorf("%s: sense data %q, want DATA PROTECT, LOGICAL UNIT SOFTWARE WRITE PROTECTED", x.name, why)
 				}
 			} else if wait {
-				t.Errorf("%s: not done, though it may wait", x.name)
+				t.Errorf("%s: %v, though it may wait", x.name, err)
 			}
 		}
 	}
@@ -323,9 +323,9 @@ func TestClearingWCEWaits(t *testing.T) {
 		if cdb[:2] == "55" {
 			list = raw(header10 + cachingOff)
 		}
-		status, _, sense, ok := u.Execute(raw(cdb), [][]byte{list}, false)
-		if ok || len(u.calls) > 0 || modes(t, u.Disk) != "WCE" {
-			t.Errorf("%s: status %02x, sense data % x, ok %v; the store did %q", cdb, status, sense, ok, u.calls)
+		r, err := u.Execute(raw(cdb), [][]byte{list}, false)
+		if err == nil || len(u.calls) > 0 || modes(t, u.Disk) != "WCE" {
+			t.Errorf("%s: %+v, %v; calls of the store: %q", cdb, r, err, u.calls)
 		}
 		if _, why := must(t, u.Disk, raw(cdb), list); why != "" || modes(t, u.Disk) != "" {
 			t.Errorf("%s: sense data %q", cdb, why)
@@ -336,8 +336,8 @@ func TestClearingWCEWaits(t *testing.T) {
 func TestDescriptorSenseIsSwitched(t *testing.T) {
 	u := newUnit("sparse", 512)
 	sense := func() byte {
-		_, _, sense, _ := u.Execute(raw("28 20 00000000 00 0001 00"), [][]byte{filled(512)}, true)
-		return sense[0]
+		r, _ := u.Execute(raw("28 20 00000000 00 0001 00"), [][]byte{filled(512)}, true)
+		return r.Sense[0]
 	}
 	for _, x := range []struct {
 		control string

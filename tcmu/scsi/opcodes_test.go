@@ -148,11 +148,11 @@ func TestReportingOptionsAgree(t *testing.T) {
 		u := newUnit(ability, 512)
 		plain, sizes := all(t, u.Disk, false)
 		timed, timedSizes := all(t, u.Disk, true)
-		if len(plain) != len(u.told) || len(timed) != len(u.told) {
-			t.Fatalf("%s: %d and, with timeouts, %d commands told of %d", ability, len(plain), len(timed), len(u.told))
+		if len(plain) != len(u.listed) || len(timed) != len(u.listed) {
+			t.Fatalf("%s: %d and, with timeouts, %d commands told of %d", ability, len(plain), len(timed), len(u.listed))
 		}
 		for i, c := range plain {
-			row := u.told[i]
+			row := u.listed[i]
 			if c.op != row.op || c.sa != row.sa || sizes[i] != len(row.usage) {
 				t.Errorf("%s: %s is told as %02x/%x of %d bytes", ability, row.name, c.op, c.sa, sizes[i])
 			}
@@ -223,7 +223,7 @@ func TestUnmapBitIsNotToldOfByDisksThatAreNotThin(t *testing.T) {
 
 // What the kernel is to answer, but does not, is none of ours.
 func TestKernelsCommandsAreNotAnswered(t *testing.T) {
-	for _, c := range kernels {
+	for _, c := range kernelCommands {
 		cdb := make([]byte, 16)
 		cdb[0], cdb[1] = c.op, byte(max(c.sa, 0))
 		if _, why := must(t, newUnit("sparse", 512).Disk, cdb, filled(64)); why != "5/20/00" {

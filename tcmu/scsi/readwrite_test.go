@@ -305,8 +305,8 @@ func TestPlainStore(t *testing.T) {
 	d := NewDisk(plain{m}, Options{BlockSize: 512})
 	buf := filled(1024)
 	for _, cdb := range []string{"2a 00 00000000 00 0002 00", "2a 08 00000000 00 0002 00", "28 08 00000000 00 0002 00"} {
-		if _, _, _, ok := d.Execute(raw(cdb), [][]byte{buf}, false); ok {
-			t.Errorf("%s: done without waiting, by a store that cannot tell", cdb)
+		if _, err := d.Execute(raw(cdb), [][]byte{buf}, false); err == nil {
+			t.Errorf("%s: completed without waiting, though the store does not support that", cdb)
 		}
 		if _, why := must(t, d, raw(cdb), split(buf, 100)...); why != "" {
 			t.Errorf("%s: sense data %q", cdb, why)

@@ -143,8 +143,8 @@ func TestWhileSanitizingOnlyAFewCommandsAreAnswered(t *testing.T) {
 			d, s := newSlowing()
 			done := make(chan byte, 1)
 			go func() {
-				status, _, _, _ := d.Execute(raw(tt.cdb), nil, true)
-				done <- status
+				r, _ := d.Execute(raw(tt.cdb), nil, true)
+				done <- r.Status
 			}()
 			<-s.reached
 			const busy = "2/04/1b progress 0"
@@ -171,14 +171,14 @@ func TestWhileSanitizingOnlyAFewCommandsAreAnswered(t *testing.T) {
 					t.Errorf("%s: sense data %q", row.name, why)
 				}
 			}
-			if status, _, _, ok := d.Execute(raw("28 00 00000000 00 0001 00"), [][]byte{filled(512)}, false); !ok || status != 0x02 {
-				t.Errorf("READ(10) that may not wait: status %02x, ok %v", status, ok)
+			if r, err := d.Execute(raw("28 00 00000000 00 0001 00"), [][]byte{filled(512)}, false); err != nil || r.Status != checkCondition {
+				t.Errorf("READ(10) that may not wait: %+v, %v", r, err)
 			}
 			close(s.open)
 			if status := <-done; status != 0 {
 				t.Errorf("status %02x", status)
 			}
-			d.sanitizing.background.Wait()
+			d.sanitizer.background.Wait()
 			converse(t, d, []exchange{
 				{name: "ready", cdb: "00 00 00 00 00 00"},
 				{name: "erased", cdb: "28 00 000007ff 00 0001 00", room: 4, want: "00000000"},
@@ -205,7 +205,7 @@ func TestSanitizeOutlivesItsCommand(t *testing.T) {
 		d.TaskManagement(reset) // has nothing to answer any more
 		converse(t, d, []exchange{{name: "still at it", cdb: isReady, fail: "2/04/1b progress 0"}})
 		close(s.open)
-		d.sanitizing.background.Wait()
+		d.sanitizer.background.Wait()
 		converse(t, d, []exchange{{name: "erased", cdb: "28 00 000007ff 00 0001 00", room: 4, want: "00000000"}})
 	}
 }
@@ -241,11 +241,11 @@ func TestFailedSanitizeLeavesNothingReadable(t *testing.T) {
 func TestCloseEndsASanitize(t *testing.T) {
 	s := &slowing{&sparse{ram{image{bytes: make([]byte, 64<<20)}}}, make(chan struct{}), make(chan struct{})}
 	d := NewDisk(s, Options{BlockSize: 512})
-	if status, _, _, _ := d.Execute(raw("48 82 0000000000 0000 00"), nil, true); status != 0 {
-		t.Fatalf("status %02x", status)
+	if r, _ := d.Execute(raw("48 82 0000000000 0000 00"), nil, true); r.Status != good {
+		t.Fatalf("%+v", r)
 	}
 	<-s.reached
-	d.sanitizing.stop.Store(true) // as Close begins
+	d.sanitizer.stop.Store(true) // as Close begins
 	close(s.open)
 	d.Close()
 	trims := len(s.calls)

@@ -49,8 +49,8 @@ func TestWriteUnderWayIsDurableOnceThereIsNoCache(t *testing.T) {
 		d := NewDisk(s, Options{BlockSize: 512})
 		done := make(chan byte)
 		go func() {
-			status, _, _, _ := d.Execute(raw(cdb), [][]byte{filled(512)}, true)
-			done <- status
+			r, _ := d.Execute(raw(cdb), [][]byte{filled(512)}, true)
+			done <- r.Status
 		}()
 		<-s.reached
 		list := raw(header6 + cachingOff)
@@ -73,8 +73,8 @@ func TestFlushDoesNotHoldUpOthers(t *testing.T) {
 	d := NewDisk(s, Options{BlockSize: 512})
 	done := make(chan byte)
 	go func() {
-		status, _, _, _ := d.Execute(raw("35 00 00000000 00 0000 00"), nil, true)
-		done <- status
+		r, _ := d.Execute(raw("35 00 00000000 00 0000 00"), nil, true)
+		done <- r.Status
 	}()
 	<-s.reached
 	for _, cdb := range []string{
@@ -82,8 +82,8 @@ func TestFlushDoesNotHoldUpOthers(t *testing.T) {
 	} {
 		status := make(chan byte)
 		go func() {
-			got, _, _, _ := d.Execute(raw(cdb), [][]byte{slices.Concat(s.bytes[7*512:8*512], filled(512))}, true)
-			status <- got
+			r, _ := d.Execute(raw(cdb), [][]byte{slices.Concat(s.bytes[7*512:8*512], filled(512))}, true)
+			status <- r.Status
 		}()
 		if got := <-status; got != 0 {
 			t.Errorf("%s: status %02x", cdb, got)

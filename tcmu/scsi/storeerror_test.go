@@ -77,9 +77,9 @@ func TestErrorsOfTheStoreBecomeSenseData(t *testing.T) {
 func TestErrorsAreReportedWithoutWaitToo(t *testing.T) {
 	u := newUnit("sparse", 512)
 	u.fails["read"] = unix.EIO
-	status, n, sense, ok := u.Execute(raw("28 00 00000005 00 0001 00"), [][]byte{filled(512)}, false)
-	if !ok || verdict(t, status, n, 512, sense) != "3/11/00 info 5" {
-		t.Errorf("status %02x, sense data % x, ok %v", status, sense, ok)
+	r, err := u.Execute(raw("28 00 00000005 00 0001 00"), [][]byte{filled(512)}, false)
+	if err != nil || verdict(t, r, 512) != "3/11/00 info 5" {
+		t.Errorf("%+v, %v", r, err)
 	}
 	if len(u.reports) != 1 {
 		t.Errorf("reported %q", u.reports)
@@ -179,9 +179,9 @@ func TestWhatWouldBlockIsLeftForLater(t *testing.T) {
 			bufs := split(filled(1000), 100) // as the ring has them: the same ones both times
 			for range 2 {
 				u.calls = nil
-				status, n, sense, ok := u.Execute(raw(tt.cdb), bufs, false)
-				if ok || status != 0 || n != 0 || sense != nil {
-					t.Errorf("status %02x, %d bytes, sense data % x, ok %v", status, n, sense, ok)
+				r, err := u.Execute(raw(tt.cdb), bufs, false)
+				if err != backstores.ErrWouldBlock || r.Status != 0 || r.DataIn != 0 || r.Sense != nil {
+					t.Errorf("%+v, %v", r, err)
 				}
 				if !slices.Equal(u.calls, tt.tried) {
 					t.Errorf("the store did %q, want %q", u.calls, tt.tried)
@@ -193,8 +193,8 @@ func TestWhatWouldBlockIsLeftForLater(t *testing.T) {
 			if s := u.Stats(); s != (Stats{}) {
 				t.Errorf("counted: %+v", s)
 			}
-			if status, _, sense, ok := u.Execute(raw(tt.cdb), bufs, true); !ok || status != 0 {
-				t.Errorf("then, with wait: status %02x, sense data % x, ok %v", status, sense, ok)
+			if r, err := u.Execute(raw(tt.cdb), bufs, true); err != nil || r.Status != good {
+				t.Errorf("then, with wait: %+v, %v", r, err)
 			}
 			if s := u.Stats(); s != tt.stats {
 				t.Errorf("counted %+v, want %+v", s, tt.stats)
@@ -213,8 +213,8 @@ func TestControlCommandsNeverWait(t *testing.T) {
 		"a3 0c 00 00 0000 00001000 00 00", "a3 0a 00 00 0000 00001000 00 00", "a3 0d 80 00 0000 00001000 00 00", "37 00 18 00000000 00ff 00",
 		"1c 01 00 00ff 00", "1d 00 00 0000 00", "28 00 00000000 00 0000 00", "2a 00 00000000 00 0000 00",
 	} {
-		if status, _, sense, ok := u.Execute(raw(cdb), [][]byte{filled(4096)}, false); !ok || status != 0 {
-			t.Errorf("%s: status %02x, sense data % x, ok %v", cdb, status, sense, ok)
+		if r, err := u.Execute(raw(cdb), [][]byte{filled(4096)}, false); err != nil || r.Status != good {
+			t.Errorf("%s: %+v, %v", cdb, r, err)
 		}
 	}
 	if len(u.calls) > 0 {
@@ -233,9 +233,9 @@ func TestWithWaitThereIsAlwaysAnAnswer(t *testing.T) {
 		for _, call := range []string{"read", "write", "flush", "zero", "trim"} {
 			u.fails[call] = backstores.ErrWouldBlock
 		}
-		status, _, sense, ok := u.Execute(raw(cdb), [][]byte{filled(1024)}, true)
-		if !ok || status != 0x02 {
-			t.Errorf("%s: status %02x, sense data % x, ok %v", cdb, status, sense, ok)
+		r, err := u.Execute(raw(cdb), [][]byte{filled(1024)}, true)
+		if err != nil || r.Status != checkCondition {
+			t.Errorf("%s: %+v, %v", cdb, r, err)
 		}
 	}
 }
@@ -253,8 +253,8 @@ func TestCommandsRunSideBySide(t *testing.T) {
 					"9301%016x000000010000", "1b0000000100", "120000006000",
 					"8900%016x000000010000", "8b00%016x000000020000", "2e00%08x00000200", "34000000000000000100", "4d004c00000000010000", "9e12%016x000000180000"} {
 					wait := j%2 == 0
-					if _, _, _, ok := u.Execute(at(how, lba), [][]byte{buf}, wait); wait && !ok {
-						t.Errorf("%s: no answer", how)
+					if _, err := u.Execute(at(how, lba), [][]byte{buf}, wait); wait && err != nil {
+						t.Errorf("%s: %v", how, err)
 					}
 				}
 			}

@@ -103,32 +103,32 @@ func split(b []byte, sizes ...int) (bufs [][]byte) {
 // hangs together. It returns the number of bytes and the sense data, in brief.
 func must(t testing.TB, d *Disk, cdb []byte, bufs ...[]byte) (n int, why string) {
 	t.Helper()
-	status, n, sense, ok := d.Execute(cdb, slices.Clone(bufs), true)
-	if !ok {
-		t.Fatalf("%x: not done, though it may wait", cdb)
+	r, err := d.Execute(cdb, slices.Clone(bufs), true)
+	if err != nil {
+		t.Fatalf("%x: %v, though it may wait", cdb, err)
 	}
-	return n, verdict(t, status, n, int(total(bufs)), sense)
+	return r.DataIn, verdict(t, r, int(total(bufs)))
 }
 
 // verdict is "" for GOOD, or the sense data in brief.
-func verdict(t testing.TB, status byte, n, room int, sense []byte) string {
+func verdict(t testing.TB, r Result, room int) string {
 	t.Helper()
-	switch status {
+	switch r.Status {
 	case 0x00:
-		if sense != nil {
-			t.Errorf("GOOD with sense data % x", sense)
+		if r.Sense != nil {
+			t.Errorf("GOOD with sense data % x", r.Sense)
 		}
-		if n < 0 || n > room {
-			t.Errorf("%d bytes of data-in in buffers of %d", n, room)
+		if r.DataIn < 0 || r.DataIn > room {
+			t.Errorf("%d bytes of data-in in buffers of %d", r.DataIn, room)
 		}
 		return ""
 	case 0x02:
-		if n != 0 {
-			t.Errorf("CHECK CONDITION with %d bytes of data-in", n)
+		if r.DataIn != 0 {
+			t.Errorf("CHECK CONDITION with %d bytes of data-in", r.DataIn)
 		}
-		return brief(t, sense)
+		return brief(t, r.Sense)
 	}
-	t.Errorf("status %02x", status)
+	t.Errorf("status %02x", r.Status)
 	return "?"
 }
 
