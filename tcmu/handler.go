@@ -16,10 +16,11 @@ type Handler interface {
 	Execute(cdb []byte, data [][]byte, wait bool) (Result, error)
 }
 
-// A Result is the outcome of a command.
+// A Result is the outcome of a command. It is at most four words long, so that
+// the compiler keeps it in registers.
 type Result struct {
 	Status byte
-	DataIn int    // bytes of data-in at the start of the buffers, or WholeBuffer
+	DataIn int32  // bytes of data-in at the start of the buffers, or WholeBuffer
 	Sense  []byte // sense data, if Status is CHECK CONDITION
 }
 

@@ -253,7 +253,7 @@ func FuzzRing(f *testing.F) {
 			taken = append(taken, c.id)
 		}
 		for i, id := range slices.Backward(taken) {
-			r.complete(id, Result{checkCondition, i, []byte{0x70}})
+			r.complete(id, Result{checkCondition, int32(i), []byte{0x70}})
 		}
 		if r.publish(); r.count != 0 || mb.tail.Load() >= 1024 {
 			t.Errorf("%d commands not completed, tail %#x", r.count, mb.tail.Load())

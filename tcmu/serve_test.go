@@ -53,7 +53,7 @@ func readWrite(slow func(n uint32) bool) handlerFunc {
 		if cdb[0] != 0x28 {
 			total = 0
 		}
-		return Result{DataIn: total}, nil
+		return Result{DataIn: int32(total)}, nil
 	}
 }
 
@@ -300,7 +300,7 @@ func BenchmarkServe(b *testing.B) {
 			medium := make([]byte, 4096)
 			stop := serve(b, d, handlerFunc(func(cdb []byte, data [][]byte, _ bool) (Result, error) {
 				if cdb[0] == 0x28 {
-					return Result{DataIn: copy(data[0], medium)}, nil
+					return Result{DataIn: int32(copy(data[0], medium))}, nil
 				}
 				copy(medium, data[0])
 				return Result{}, nil

@@ -24,7 +24,7 @@ const none = -1
 
 // An attr is a set of attributes of a command. They decide what happens before
 // the command runs.
-type attr uint
+type attr uint32
 
 const (
 	dataOut   attr = 1 << iota // its buffers hold data-out
@@ -46,7 +46,7 @@ const (
 )
 
 // An ability is a set of abilities of a disk.
-type ability uint
+type ability uint32
 
 const (
 	writable  ability = 1 << iota

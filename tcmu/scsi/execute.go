@@ -8,13 +8,14 @@ const (
 	checkCondition = 0x02
 )
 
-// A Result is the outcome of a command. Its fields are those of tcmu.Result.
+// A Result is the outcome of a command. Its fields are those of tcmu.Result. It is
+// at most four words long, so that the compiler keeps it in registers.
 type Result struct {
 	Status byte
 
 	// DataIn is the number of bytes of data-in. If it is zero, the buffers are
 	// cleared: TCM-USER cannot express "no data-in" and returns all of them.
-	DataIn int
+	DataIn int32
 
 	Sense []byte // set if and only if Status is CHECK CONDITION
 }
@@ -26,7 +27,7 @@ type Result struct {
 func (d *Disk) Execute(cdb []byte, data [][]byte, wait bool) (Result, error) {
 	n, err := d.run(request{cdb, data, wait})
 	if err == nil {
-		return Result{Status: good, DataIn: n}, nil
+		return Result{Status: good, DataIn: int32(n)}, nil
 	}
 	if err == backstores.ErrWouldBlock && !wait {
 		return Result{}, err

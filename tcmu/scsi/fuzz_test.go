@@ -119,7 +119,7 @@ func FuzzDisk(f *testing.F) {
 					t.Fatalf("%x: %v, though it may wait", cdb, err)
 				}
 			}
-			n := r.DataIn
+			n := int(r.DataIn)
 			if why := verdict(t, r, room); why != "" || len(cdb) == 0 {
 				if !bytes.Equal(before, u.bytes) || !bytes.Equal(sent, buf) || u.Stats() != stats {
 					t.Fatalf("%x: refused with %s, and something has changed", cdb, why)

@@ -107,7 +107,7 @@ func must(t testing.TB, d *Disk, cdb []byte, bufs ...[]byte) (n int, why string)
 	if err != nil {
 		t.Fatalf("%x: %v, though it may wait", cdb, err)
 	}
-	return r.DataIn, verdict(t, r, int(total(bufs)))
+	return int(r.DataIn), verdict(t, r, int(total(bufs)))
 }
 
 // verdict is "" for GOOD, or the sense data in brief.
@@ -118,7 +118,7 @@ func verdict(t testing.TB, r Result, room int) string {
 		if r.Sense != nil {
 			t.Errorf("GOOD with sense data % x", r.Sense)
 		}
-		if r.DataIn < 0 || r.DataIn > room {
+		if r.DataIn < 0 || int(r.DataIn) > room {
 			t.Errorf("%d bytes of data-in in buffers of %d", r.DataIn, room)
 		}
 		return ""
