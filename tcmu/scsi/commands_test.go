@@ -69,29 +69,25 @@ func testTable(t *testing.T, commands []command, ours bool) {
 // TestEveryReservedBitIsRefused sets each bit that the usage data has not, one
 // at a time, in a CDB of zeros.
 func TestEveryReservedBitIsRefused(t *testing.T) {
-	for _, ability := range abilities {
-		u := newUnit(ability, 512)
+	for _, variant := range variants {
+		u := newUnit(variant, 512)
 		for _, row := range u.rows {
-			t.Run(ability+"/"+row.name, func(t *testing.T) {
+			t.Run(variant+"/"+row.name, func(t *testing.T) {
 				for i := 1; i < len(row.usage); i++ {
 					for bit := range 8 {
 						if row.usage[i]>>bit&1 != 0 || i == 1 && bit < 5 && row.sa != none {
 							continue
 						}
-						cdb := make([]byte, len(row.usage))
-						cdb[0] = row.op
-						if row.sa != none {
-							cdb[1] = byte(row.sa)
-						}
+						cdb := row.emptyCDB()
 						cdb[i] |= 1 << bit
 						for _, wait := range []bool{false, true} {
-							r, err := u.Execute(cdb, [][]byte{filled(512)}, wait)
+							r, err := u.Execute(cdb, [][]byte{stale(512)}, wait)
 							if err != nil {
 								t.Errorf("%x: %v", cdb, err)
 								continue
 							}
 							want := fmt.Sprintf("5/24/00 cdb %d.%d", i, bit)
-							if got := verdict(t, r, 512); got != want {
+							if got := checkResult(t, r, 512); got != want {
 								t.Errorf("%x: sense data %q, want %q", cdb, got, want)
 							}
 						}
@@ -100,13 +96,13 @@ func TestEveryReservedBitIsRefused(t *testing.T) {
 			})
 		}
 		if len(u.calls) > 0 {
-			t.Errorf("%s: the store was touched: %q", ability, u.calls)
+			t.Errorf("%s: the store was touched: %q", variant, u.calls)
 		}
 	}
 }
 
 func TestTheLeftmostBadBitIsPointedAt(t *testing.T) {
-	converse(t, newUnit("sparse", 512).Disk, []exchange{
+	testExchanges(t, newUnit("thin", 512).Disk, []exchange{
 		{name: "of a byte", cdb: "00 7f 00 00 00 00", fail: "5/24/00 cdb 1.6"},
 		{name: "of the CDB", cdb: "00 01 80 00 00 ff", fail: "5/24/00 cdb 1.0"},
 		{name: "NACA", cdb: "28 00 00000000 00 0000 04", fail: "5/24/00 cdb 9.2"},

@@ -3,8 +3,8 @@ package scsi
 import "testing"
 
 func TestReadDefectData(t *testing.T) {
-	u := newUnit("sparse", 512)
-	converse(t, u.Disk, []exchange{
+	u := newUnit("thin", 512)
+	testExchanges(t, u.Disk, []exchange{
 		{name: "(10)", cdb: "37 00 00 00000000 00ff 00", want: "00 00 0000"},
 		{name: "(10) PLIST, long block format", cdb: "37 00 13 00000000 00ff 00", want: "00 13 0000"},
 		{name: "(10) GLIST, physical sector format", cdb: "37 00 0d 00000000 00ff 00", want: "00 0d 0000"},

@@ -87,7 +87,7 @@ func TestCommandsInWords(t *testing.T) {
 		{"28 00 00", "", "READ(10)", "28 00 00"},
 	} {
 		u := newUnit("removable", 512)
-		name, what := u.Describe(raw(tt.cdb), split([]byte(tt.out), 5, 3))
+		name, what := u.Describe(unhex(tt.cdb), split([]byte(tt.out), 5, 3))
 		if name != tt.name || what != tt.what {
 			t.Errorf("%s:\n got %s %q\nwant %s %q", tt.cdb, name, what, tt.name, tt.what)
 		}
@@ -96,7 +96,7 @@ func TestCommandsInWords(t *testing.T) {
 
 func TestCommandThatTheDiskHasNotIsNamed(t *testing.T) {
 	u := newUnit("writable", 512)
-	if name, what := u.Describe(raw("42 00 00000000 00 0018 00"), nil); name != "UNMAP" || what != "42 00 00 00 00 00 00 00 18 00" {
+	if name, what := u.Describe(unhex("42 00 00000000 00 0018 00"), nil); name != "UNMAP" || what != "42 00 00 00 00 00 00 00 18 00" {
 		t.Errorf("%s %q", name, what)
 	}
 }
@@ -105,11 +105,7 @@ func TestCommandThatTheDiskHasNotIsNamed(t *testing.T) {
 func TestEveryFieldIsDescribed(t *testing.T) {
 	u := newUnit("removable", 512)
 	for _, row := range u.rows {
-		cdb := make([]byte, len(row.usage))
-		cdb[0] = row.op
-		if row.sa != none {
-			cdb[1] = byte(row.sa)
-		}
+		cdb := row.emptyCDB()
 		if row.name == "REPORT SUPPORTED OPERATION CODES" {
 			cdb[2] = 1 // about one, not about all
 		}
@@ -135,7 +131,7 @@ func FuzzDescribe(f *testing.F) {
 		f.Add(row.usage, []byte("some data-out"), byte(3))
 	}
 	f.Add(unmapCDB(40), unmapList(1, 2, 3, 4), byte(7))
-	f.Add(raw("15 10 00 00 18 00"), []byte("\x17\x00\x10\x00\x08\x12\x04"), byte(100))
+	f.Add(unhex("15 10 00 00 18 00"), []byte("\x17\x00\x10\x00\x08\x12\x04"), byte(100))
 	f.Fuzz(func(t *testing.T, cdb, out []byte, piece byte) {
 		data := split(out, int(piece)+1)
 		before, pieces := slices.Concat(cdb, out), len(data)

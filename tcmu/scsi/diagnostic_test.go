@@ -9,7 +9,7 @@ import (
 
 func TestDiagnostics(t *testing.T) {
 	u := newUnit("read-only", 512)
-	converse(t, u.Disk, []exchange{
+	testExchanges(t, u.Disk, []exchange{
 		{name: "RECEIVE DIAGNOSTIC RESULTS", cdb: "1c 01 00 00ff 00", want: "00 00 0001 00"},
 		{name: "RECEIVE DIAGNOSTIC RESULTS, of the last SEND DIAGNOSTIC", cdb: "1c 00 00 00ff 00", want: "00 00 0001 00"},
 		{name: "RECEIVE DIAGNOSTIC RESULTS clipped", cdb: "1c 01 00 0003 00", want: "00 00 00"},
@@ -25,14 +25,14 @@ func TestDiagnostics(t *testing.T) {
 	}
 	for _, cdb := range []string{"1d 04 00 0000 00", "1d 07 00 0000 00"} {
 		u := newUnit("read-only", 512)
-		if _, err := u.Execute(raw(cdb), nil, false); err == nil {
+		if _, err := u.Execute(unhex(cdb), nil, false); err == nil {
 			t.Errorf("%s: completed without waiting", cdb)
 		}
-		if _, why := must(t, u.Disk, raw(cdb)); why != "" || len(u.calls) == 0 || !strings.HasPrefix(u.calls[0], "read") {
+		if _, why := execute(t, u.Disk, unhex(cdb)); why != "" || len(u.calls) == 0 || !strings.HasPrefix(u.calls[0], "read") {
 			t.Errorf("%s: sense data %q; the store did %q", cdb, why, u.calls)
 		}
 		u.fails["read"] = unix.EIO
-		if _, why := must(t, u.Disk, raw(cdb)); why == "" || len(u.reports) != 1 {
+		if _, why := execute(t, u.Disk, unhex(cdb)); why == "" || len(u.reports) != 1 {
 			t.Errorf("%s of a disk that is broken: sense data %q, reports %q", cdb, why, u.reports)
 		}
 	}

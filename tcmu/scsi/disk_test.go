@@ -9,7 +9,7 @@ import (
 )
 
 func TestUnknownCommandsAreRefused(t *testing.T) {
-	converse(t, newUnit("sparse", 512).Disk, []exchange{
+	testExchanges(t, newUnit("thin", 512).Disk, []exchange{
 		{name: "no CDB", cdb: "", fail: "5/20/00"},
 		{name: "vendor specific", cdb: "c1 00 00000000 00 0000 00", fail: "5/20/00"},
 		{name: "FORMAT UNIT", cdb: "04 00 00 00 00 00", fail: "5/20/00"},
@@ -24,57 +24,53 @@ func TestUnknownCommandsAreRefused(t *testing.T) {
 func TestCommandsOfOtherDisksAreUnknown(t *testing.T) {
 	unmap := exchange{name: "UNMAP", cdb: "42 00 00000000 00 0000 00", fail: "5/20/00"}
 	prevent := exchange{name: "PREVENT ALLOW MEDIUM REMOVAL", cdb: "1e 00 00 00 01 00", fail: "5/20/00"}
-	converse(t, newUnit("writable", 512).Disk, []exchange{unmap, prevent})
-	converse(t, newUnit("read-only", 512).Disk, []exchange{unmap, prevent})
-	converse(t, newUnit("sparse", 512).Disk, []exchange{prevent})
+	testExchanges(t, newUnit("writable", 512).Disk, []exchange{unmap, prevent})
+	testExchanges(t, newUnit("read-only", 512).Disk, []exchange{unmap, prevent})
+	testExchanges(t, newUnit("thin", 512).Disk, []exchange{prevent})
 }
 
 func TestEveryTruncatedCDBIsRefused(t *testing.T) {
-	for _, ability := range abilities {
-		u := newUnit(ability, 512)
+	for _, variant := range variants {
+		u := newUnit(variant, 512)
 		before := slices.Clone(u.bytes)
 		for _, row := range u.rows {
-			cdb := make([]byte, len(row.usage))
-			cdb[0] = row.op
-			if row.sa != none {
-				cdb[1] = byte(row.sa)
-			}
+			cdb := row.emptyCDB()
 			for n := 1; n < len(cdb); n++ {
-				if _, why := must(t, u.Disk, cdb[:n:n], filled(512)); !strings.HasPrefix(why, "5/24/00") {
+				if _, why := execute(t, u.Disk, cdb[:n:n], stale(512)); !strings.HasPrefix(why, "5/24/00") {
 					t.Errorf("%s cut to %d bytes: %q", row.name, n, why)
 				}
 			}
 		}
 		if !bytes.Equal(before, u.bytes) || len(u.calls) > 0 {
-			t.Errorf("%s: the store was touched: %q", ability, u.calls)
+			t.Errorf("%s: the store was touched: %q", variant, u.calls)
 		}
 	}
 }
 
 // TestPaddingAfterACDBIsIgnored: a ring may pass on more bytes than a CDB has.
 func TestPaddingAfterACDBIsIgnored(t *testing.T) {
-	converse(t, newUnit("sparse", 512).Disk, []exchange{
+	testExchanges(t, newUnit("thin", 512).Disk, []exchange{
 		{name: "TEST UNIT READY", cdb: "00 00 00 00 00 00 ffffffffffffffffffff"},
 		{name: "READ CAPACITY(10)", cdb: "25 00 00000000 00 00 00 00 ffffffffffff", want: "000007ff 00000200"},
 		{name: "MODE SENSE(6)", cdb: "1a 08 3f 00 04 00 00000000", want: "23 00 10 00"},
-		{name: "READ(6)", cdb: "08 00 0000 01 00 ffffffff", room: 2, want: hex.EncodeToString(noise(2))},
-		{name: "READ(10)", cdb: "28 00 00000000 00 0001 00 ffffffffffff", room: 2, want: hex.EncodeToString(noise(2))},
-		{name: "READ(12)", cdb: "a8 00 00000000 00000001 00 00 ffffffff", room: 2, want: hex.EncodeToString(noise(2))},
+		{name: "READ(6)", cdb: "08 00 0000 01 00 ffffffff", room: 2, want: hex.EncodeToString(randomBytes(2))},
+		{name: "READ(10)", cdb: "28 00 00000000 00 0001 00 ffffffffffff", room: 2, want: hex.EncodeToString(randomBytes(2))},
+		{name: "READ(12)", cdb: "a8 00 00000000 00000001 00 00 ffffffff", room: 2, want: hex.EncodeToString(randomBytes(2))},
 	})
 }
 
 func TestStoppedDiskRefusesMediumCommandsUntilStarted(t *testing.T) {
-	u := newUnit("sparse", 512)
+	u := newUnit("thin", 512)
 	before := slices.Clone(u.bytes)
 	const stopped = "2/04/02"
-	converse(t, u.Disk, []exchange{
+	testExchanges(t, u.Disk, []exchange{
 		{name: "ready", cdb: "00 00 00 00 00 00"},
 		{name: "START STOP UNIT: stop", cdb: "1b 00 00 00 00 00"},
 	})
 	if !slices.Equal(u.calls, []string{"flush 0 at 0"}) {
 		t.Errorf("stopping did %q, want one flush", u.calls)
 	}
-	converse(t, u.Disk, []exchange{
+	testExchanges(t, u.Disk, []exchange{
 		{name: "TEST UNIT READY", cdb: "00 00 00 00 00 00", fail: stopped},
 		{name: "READ(6)", cdb: "08 00 0000 01 00", fail: stopped},
 		{name: "READ(10)", cdb: "28 00 00000000 00 0001 00", fail: stopped},
@@ -100,8 +96,8 @@ func TestStoppedDiskRefusesMediumCommandsUntilStarted(t *testing.T) {
 }
 
 func TestStartStopUnit(t *testing.T) {
-	u := newUnit("sparse", 512)
-	converse(t, u.Disk, []exchange{
+	u := newUnit("thin", 512)
+	testExchanges(t, u.Disk, []exchange{
 		{name: "start what is started", cdb: "1b 00 00 00 01 00"},
 		{name: "LOEJ", cdb: "1b 00 00 00 02 00", fail: "5/24/00 cdb 4.1"},
 		{name: "LOEJ and START", cdb: "1b 00 00 00 03 00", fail: "5/24/00 cdb 4.1"},
@@ -112,7 +108,7 @@ func TestStartStopUnit(t *testing.T) {
 	if len(u.calls) > 0 {
 		t.Errorf("starting did %q", u.calls)
 	}
-	converse(t, u.Disk, []exchange{
+	testExchanges(t, u.Disk, []exchange{
 		{name: "IMMED, NO_FLUSH: stop", cdb: "1b 01 00 00 04 00"},
 		{name: "stopped", cdb: "00 00 00 00 00 00", fail: "2/04/02"},
 	})
@@ -122,7 +118,7 @@ func TestStartStopUnit(t *testing.T) {
 }
 
 func TestRequestSense(t *testing.T) {
-	converse(t, newUnit("sparse", 512).Disk, []exchange{
+	testExchanges(t, newUnit("thin", 512).Disk, []exchange{
 		{name: "fixed", cdb: "03 00 00 00 ff 00", want: "70 00 00 00000000 0a 00000000 0000 00 000000"},
 		{name: "descriptor", cdb: "03 01 00 00 ff 00", want: "72 00 0000 000000 00"},
 		{name: "clipped", cdb: "03 00 00 00 04 00", want: "70 00 00 00"},
@@ -131,14 +127,14 @@ func TestRequestSense(t *testing.T) {
 }
 
 func TestDescriptorSenseWhereAskedFor(t *testing.T) {
-	u := newUnit("sparse", 512)
+	u := newUnit("thin", 512)
 	u.mode.descriptorSense.Store(true)
-	r, _ := u.Execute(raw("28 20 00000000 00 0001 00"), [][]byte{filled(512)}, true)
-	if want := raw("72 05 2400 000000 08  02 06 0000 cd 0001 00"); !bytes.Equal(r.Sense, want) {
+	r, _ := u.Execute(unhex("28 20 00000000 00 0001 00"), [][]byte{stale(512)}, true)
+	if want := unhex("72 05 2400 000000 08  02 06 0000 cd 0001 00"); !bytes.Equal(r.Sense, want) {
 		t.Errorf("got % x, want % x", r.Sense, want)
 	}
-	r, _ = u.Execute(raw("88 00 ffffffffffffffff 00000001 00 00"), [][]byte{filled(512)}, true)
-	if want := raw("72 05 2100 000000 0c  00 0a 80 00 ffffffffffffffff"); !bytes.Equal(r.Sense, want) {
+	r, _ = u.Execute(unhex("88 00 ffffffffffffffff 00000001 00 00"), [][]byte{stale(512)}, true)
+	if want := unhex("72 05 2100 000000 0c  00 0a 80 00 ffffffffffffffff"); !bytes.Equal(r.Sense, want) {
 		t.Errorf("got % x, want % x", r.Sense, want)
 	}
 }
@@ -159,10 +155,10 @@ func TestReadOnlyDiskRefusesWritesAndIsUnchanged(t *testing.T) {
 		u := newUnit("read-only", 512)
 		before := slices.Clone(u.bytes)
 		for _, x := range writes {
-			r, err := u.Execute(raw(x.cdb), [][]byte{filled(512)}, wait)
+			r, err := u.Execute(unhex(x.cdb), [][]byte{stale(512)}, wait)
 			if err != nil {
 				t.Errorf("%s: %v", x.name, err)
-			} else if why := verdict(t, r, 512); why != "7/27/00" {
+			} else if why := checkResult(t, r, 512); why != "7/27/00" {
 				t.Errorf("%s: sense data %q, want DATA PROTECT, WRITE PROTECTED", x.name, why)
 			}
 		}
@@ -177,7 +173,7 @@ func TestReadOnlyDiskRefusesWritesAndIsUnchanged(t *testing.T) {
 
 func TestReadOnlyDiskIsReadable(t *testing.T) {
 	u := newUnit("read-only", 512)
-	converse(t, u.Disk, []exchange{
+	testExchanges(t, u.Disk, []exchange{
 		{name: "READ(10)", cdb: "28 00 00000005 00 0001 00", want: hex.EncodeToString(u.bytes[5*512 : 6*512])},
 		{name: "READ(10) FUA", cdb: "28 08 00000005 00 0001 00", want: hex.EncodeToString(u.bytes[5*512 : 6*512])},
 		{name: "VERIFY(10)", cdb: "2f 00 00000000 00 0800 00"},
@@ -207,15 +203,15 @@ func TestStatsCountCommandsThatSucceeded(t *testing.T) {
 			out: "0016 0010 00000000  0000000000000000 00000008 00000000"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			u := newUnit("sparse", 512)
+			u := newUnit("thin", 512)
 			if tt.fails != "" {
 				u.fails[tt.fails] = errPast
 			}
-			buf := raw(tt.out)
+			buf := unhex(tt.out)
 			if tt.out == "" {
-				buf = filled(1024)
+				buf = stale(1024)
 			}
-			must(t, u.Disk, raw(tt.cdb), buf)
+			execute(t, u.Disk, unhex(tt.cdb), buf)
 			if got := u.Stats(); got != tt.want {
 				t.Errorf("got %+v, want %+v", got, tt.want)
 			}

@@ -24,12 +24,12 @@ func step(cdb []byte, room int, fill, piece byte) []byte {
 }
 
 // A deed is what is known of a command that moves blocks, worked out anew.
-type deed struct {
+type effect struct {
 	lba, blocks uint64
 	verb        string // "read", "write", "or", "swap", "change" or "" of one that leaves the image alone
 }
 
-func expect(cdb []byte) (d deed) {
+func expect(cdb []byte) (d effect) {
 	op := cdb[0]
 	switch {
 	case op>>5 == 0:
@@ -63,13 +63,9 @@ func expect(cdb []byte) (d deed) {
 // each answer to what every answer has to be, and the image to a model.
 func FuzzDisk(f *testing.F) {
 	const size, blockSize = 64 << 10, 512
-	for kind, ability := range abilities {
-		for _, row := range newUnit(ability, blockSize).rows {
-			plain := make([]byte, len(row.usage))
-			plain[0] = row.op
-			if row.sa != none {
-				plain[1] = byte(row.sa)
-			}
+	for kind, variant := range variants {
+		for _, row := range newUnit(variant, blockSize).rows {
+			plain := row.emptyCDB()
 			some := slices.Clone(plain)
 			for i := 2; i < len(some); i++ {
 				some[i] |= row.usage[i] & 0x11
@@ -85,19 +81,19 @@ func FuzzDisk(f *testing.F) {
 			f.Add(byte(kind), append(step(low, 0, 4, 0), step(plain, 1, 0, 0)...))
 		}
 	}
-	write, read := raw("2a 00 00000003 00 0002 00"), raw("28 08 00000002 00 0004 00")
+	write, read := unhex("2a 00 00000003 00 0002 00"), unhex("28 08 00000002 00 0004 00")
 	f.Add(byte(0), append(step(write, 1024, 0x55, 100), step(read, 2048, 0, 33)...))
-	f.Add(byte(0), append(step(raw("93 01 0000000000000003 00000002 00 00"), 0, 0, 0), step(read, 2048, 1, 33)...))
-	f.Add(byte(0), append(step(raw("8e 02 0000000000000003 00000002 00 00"), 1024, 0x55, 100), step(read, 2048, 0, 33)...))
-	f.Add(byte(0), append(step(raw("8b 08 0000000000000003 00000002 00 00"), 1024, 0x55, 100), step(read, 2048, 0, 33)...))
+	f.Add(byte(0), append(step(unhex("93 01 0000000000000003 00000002 00 00"), 0, 0, 0), step(read, 2048, 1, 33)...))
+	f.Add(byte(0), append(step(unhex("8e 02 0000000000000003 00000002 00 00"), 1024, 0x55, 100), step(read, 2048, 0, 33)...))
+	f.Add(byte(0), append(step(unhex("8b 08 0000000000000003 00000002 00 00"), 1024, 0x55, 100), step(read, 2048, 0, 33)...))
 	// Two blocks that are equal, compared and swapped.
-	caw := step(raw("89 00 0000000000000003 000000 01 00 00"), 1024, 0x55, 100)
-	f.Add(byte(0), slices.Concat(step(raw("2a 00 00000003 00 0001 00"), 512, 0x55, 100), caw, caw, step(read, 2048, 0, 33)))
-	f.Add(byte(3), slices.Concat(step(raw("1b 00 00 00 02 00"), 0, 0, 0), step(raw("1b 00 00 00 03 00"), 0, 0, 0), step(read, 2048, 1, 33), step(read, 2048, 1, 33)))
-	f.Add(byte(0), append(step(raw("1b 00 00 00 00 00"), 0, 0, 0), step(read, 2048, 1, 33)...))
+	caw := step(unhex("89 00 0000000000000003 000000 01 00 00"), 1024, 0x55, 100)
+	f.Add(byte(0), slices.Concat(step(unhex("2a 00 00000003 00 0001 00"), 512, 0x55, 100), caw, caw, step(read, 2048, 0, 33)))
+	f.Add(byte(3), slices.Concat(step(unhex("1b 00 00 00 02 00"), 0, 0, 0), step(unhex("1b 00 00 00 03 00"), 0, 0, 0), step(read, 2048, 1, 33), step(read, 2048, 1, 33)))
+	f.Add(byte(0), append(step(unhex("1b 00 00 00 00 00"), 0, 0, 0), step(read, 2048, 1, 33)...))
 
 	f.Fuzz(func(t *testing.T, kind byte, script []byte) {
-		u := newSizedUnit(abilities[int(kind)%len(abilities)], size, blockSize)
+		u := newSizedUnit(variants[int(kind)%len(variants)], size, blockSize)
 		u.busy = kind >= 0x80
 		for steps := 0; len(script) >= stepLength && steps < 100; script, steps = script[stepLength:], steps+1 {
 			cdb := slices.Clone(script[1:17][:min(int(script[0]), 16)])
@@ -120,7 +116,7 @@ func FuzzDisk(f *testing.F) {
 				}
 			}
 			n := int(r.DataIn)
-			if why := verdict(t, r, room); why != "" || len(cdb) == 0 {
+			if why := checkResult(t, r, room); why != "" || len(cdb) == 0 {
 				if !bytes.Equal(before, u.bytes) || !bytes.Equal(sent, buf) || u.Stats() != stats {
 					t.Fatalf("%x: refused with %s, and something has changed", cdb, why)
 				}
@@ -177,7 +173,7 @@ func FuzzDisk(f *testing.F) {
 }
 
 // unmapped is the image after an UNMAP, or the start of the sense data.
-func unmapped(image []byte, blockSize, length int, list []byte) ([]byte, string) {
+func imageAfterUnmap(image []byte, blockSize, length int, list []byte) ([]byte, string) {
 	blocks := uint64(len(image) / blockSize)
 	switch {
 	case length == 0:
@@ -203,7 +199,7 @@ func unmapped(image []byte, blockSize, length int, list []byte) ([]byte, string)
 
 // selected is the modes after a MODE SELECT as modes tells them, or the start
 // of the sense data.
-func selected(long bool, length int, list []byte) (want, fail string) {
+func modesAfter(long bool, length int, list []byte) (want, fail string) {
 	const before = "WCE"
 	header, descriptors := 4, []string{"", "00000080 00000200", "00000000 00000200"}
 	if long {
@@ -225,7 +221,7 @@ func selected(long bool, length int, list []byte) (want, fail string) {
 	if list = list[header:]; n > len(list) {
 		return before, "5/1a/00"
 	}
-	if !slices.ContainsFunc(descriptors, func(s string) bool { return bytes.Equal(raw(s), list[:n]) }) {
+	if !slices.ContainsFunc(descriptors, func(s string) bool { return bytes.Equal(unhex(s), list[:n]) }) {
 		return before, "5/26/00"
 	}
 	wce, dsense, swp := true, false, false
@@ -233,9 +229,9 @@ func selected(long bool, length int, list []byte) (want, fail string) {
 		var page []byte
 		switch list[0] {
 		case 0x08:
-			page = raw(cachingOff)
+			page = unhex(cachingOff)
 		case 0x0a:
-			page = raw(controlNone)
+			page = unhex(controlNone)
 		default:
 			if len(list) < 2 {
 				return before, "5/1a/00"
@@ -284,7 +280,7 @@ func FuzzParameterList(f *testing.F) {
 	f.Add(byte(0), uint16(0), []byte{}, byte(0))
 	f.Add(byte(0), uint16(7), unmapList(), byte(0))
 	f.Add(byte(0), uint16(0), unmapList(), byte(0))
-	f.Add(byte(1), uint16(0), raw(header6), byte(0))
+	f.Add(byte(1), uint16(0), unhex(header6), byte(0))
 	f.Add(byte(0), uint16(8), unmapList(), byte(0))
 	f.Add(byte(0), uint16(24), unmapList(3, 5), byte(0))
 	f.Add(byte(0), uint16(40), unmapList(3, 5, 5, 1), byte(3))
@@ -296,7 +292,7 @@ func FuzzParameterList(f *testing.F) {
 		header10, "0000 00 00 00 00 0008 00000000 00000200", "0000 00 00 01 00 0010 0000000000000080 00000000 00000200"}} {
 		for _, header := range headers {
 			for _, pages := range []string{"", cachingOff, controlD, controlSWPd + cachingOff, cachingOn + controlBoth, cachingOn[:14], "08"} {
-				list := raw(header + pages)
+				list := unhex(header + pages)
 				f.Add(byte(kind), uint16(len(list)), list, byte(kind))
 				f.Add(byte(kind), uint16(len(list)-1), list, byte(7))
 				f.Add(byte(kind), uint16(len(list)+1), list, byte(0))
@@ -304,21 +300,21 @@ func FuzzParameterList(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, kind byte, length uint16, list []byte, piece byte) {
-		u := newSizedUnit("sparse", blocks*blockSize, blockSize)
+		u := newSizedUnit("thin", blocks*blockSize, blockSize)
 		want, sent := slices.Clone(u.bytes), slices.Clone(list)
 		cdb, wantModes, fail := unmapCDB(int(length)), "WCE", ""
 		switch kind % 3 {
 		case 0:
-			want, fail = unmapped(want, blockSize, int(length), list)
+			want, fail = imageAfterUnmap(want, blockSize, int(length), list)
 		case 1:
 			length &= 0xff
-			cdb = raw(fmt.Sprintf("15 10 0000 %02x 00", length))
-			wantModes, fail = selected(false, int(length), list)
+			cdb = unhex(fmt.Sprintf("15 10 0000 %02x 00", length))
+			wantModes, fail = modesAfter(false, int(length), list)
 		case 2:
-			cdb = raw(fmt.Sprintf("55 10 0000000000 %04x 00", length))
-			wantModes, fail = selected(true, int(length), list)
+			cdb = unhex(fmt.Sprintf("55 10 0000000000 %04x 00", length))
+			wantModes, fail = modesAfter(true, int(length), list)
 		}
-		n, why := must(t, u.Disk, cdb, split(list, int(piece)+1, 5)...)
+		n, why := execute(t, u.Disk, cdb, split(list, int(piece)+1, 5)...)
 		if n != 0 || !strings.HasPrefix(why, fail) || fail == "" && why != "" {
 			t.Fatalf("%d bytes of data-in, sense data %q, want %q", n, why, fail)
 		}

@@ -13,14 +13,14 @@ import (
 
 // A holey is a sparse store that knows its holes: data from zero to the first
 // edge, a hole to the second, and so on. It answers no more than at a time.
-type holey struct {
-	sparse
+type holeStore struct {
+	thinStore
 	edges  []int64
 	atMost int64
 	err    error
 }
 
-func (h *holey) Extent(off int64) (n int64, data bool, err error) {
+func (h *holeStore) Extent(off int64) (n int64, data bool, err error) {
 	if h.err != nil {
 		return 0, false, h.err
 	}
@@ -38,9 +38,9 @@ func (h *holey) Extent(off int64) (n int64, data bool, err error) {
 	return min(end-off, h.atMost), data, nil
 }
 
-func newHoley(size, blockSize int, edges ...int64) (*Disk, *holey) {
-	h := &holey{edges: edges, atMost: 1 << 40}
-	h.bytes = noise(size)
+func newHoleDisk(size, blockSize int, edges ...int64) (*Disk, *holeStore) {
+	h := &holeStore{edges: edges, atMost: 1 << 40}
+	h.bytes = randomBytes(size)
 	return NewDisk(h, Options{BlockSize: blockSize}), h
 }
 
@@ -48,14 +48,14 @@ const mapped, deallocated = "00 000000", "01 000000"
 
 func TestLBAStatus(t *testing.T) {
 	ask := func(lba string) string { return "9e 12 " + lba + " 00001000 00 00" }
-	d, _ := newHoley(1<<20, 512, 4096, 8192, 16384)
+	d, _ := newHoleDisk(1<<20, 512, 4096, 8192, 16384)
 	const (
 		first = "0000000000000000 00000008" + mapped
 		hole  = "0000000000000008 00000008" + deallocated
 		more  = "0000000000000010 00000010" + mapped
 		rest  = "0000000000000020 000007e0" + deallocated
 	)
-	converse(t, d, []exchange{
+	testExchanges(t, d, []exchange{
 		{name: "all", cdb: ask("0000000000000000"), want: "00000044 00000000" + first + hole + more + rest},
 		{name: "from within data", cdb: ask("0000000000000005"), want: "00000044 00000000  0000000000000005 00000003" + mapped + hole + more + rest},
 		{name: "from a hole", cdb: ask("0000000000000008"), want: "00000034 00000000" + hole + more + rest},
@@ -68,14 +68,14 @@ func TestLBAStatus(t *testing.T) {
 	})
 	// A clipped answer tells of as many descriptors as it has whole ones of,
 	// and never of none.
-	whole := raw(first + hole + more + rest)
+	whole := unhex(first + hole + more + rest)
 	for allocation := 0; allocation <= 8+len(whole)+1; allocation++ {
 		for _, room := range []int{allocation, 4096} {
 			count := min(max((allocation-8)/16, 1), 4)
 			want := slices.Concat(binary.BigEndian.AppendUint32(nil, uint32(4+16*count)), make([]byte, 4), whole[:16*count])
 			want = want[:min(len(want), allocation)]
-			buf := filled(room)
-			n, why := must(t, d, raw(fmt.Sprintf("9e 12 0000000000000000 %08x 00 00", allocation)), split(buf, 7, 100)...)
+			buf := stale(room)
+			n, why := execute(t, d, unhex(fmt.Sprintf("9e 12 0000000000000000 %08x 00 00", allocation)), split(buf, 7, 100)...)
 			if why != "" || !bytes.Equal(buf[:n], want) {
 				t.Errorf("allocation length %d: sense data %q\n got %x\nwant %x", allocation, why, buf[:n], want)
 			}
@@ -86,17 +86,17 @@ func TestLBAStatus(t *testing.T) {
 func TestLBAStatusWithoutHoles(t *testing.T) {
 	all := exchange{name: "all", cdb: "9e 12 0000000000000000 00000100 00 00", want: "00000014 00000000  0000000000000000 00000800" + mapped}
 	some := exchange{name: "some", cdb: "9e 12 0000000000000123 00000018 00 00", want: "00000014 00000000  0000000000000123 000006dd" + mapped}
-	for _, ability := range abilities {
-		t.Run(ability, func(t *testing.T) { converse(t, newUnit(ability, 512).Disk, []exchange{all, some}) })
+	for _, variant := range variants {
+		t.Run(variant, func(t *testing.T) { testExchanges(t, newUnit(variant, 512).Disk, []exchange{all, some}) })
 	}
 	// Where blocks are not given back there are no unmapped ones to speak of.
-	h := &holey{edges: []int64{512}, atMost: 1 << 40}
-	h.bytes = noise(1 << 20)
+	h := &holeStore{edges: []int64{512}, atMost: 1 << 40}
+	h.bytes = randomBytes(1 << 20)
 	d := NewDisk(struct {
-		*ram
+		*writableStore
 		extenter
-	}{&h.ram, h}, Options{BlockSize: 512})
-	converse(t, d, []exchange{all, some})
+	}{&h.writableStore, h}, Options{BlockSize: 512})
+	testExchanges(t, d, []exchange{all, some})
 }
 
 type extenter interface {
@@ -104,8 +104,8 @@ type extenter interface {
 }
 
 func TestLBAStatusOfMoreBlocksThanADescriptorHolds(t *testing.T) {
-	d, _ := newVastUnit(5<<41, 512) // 5 × 2³² blocks
-	converse(t, d, []exchange{
+	d, _ := newHugeDisk(5<<41, 512) // 5 × 2³² blocks
+	testExchanges(t, d, []exchange{
 		{name: "one descriptor", cdb: "9e 12 0000000000000000 00000018 00 00", want: "00000014 00000000  0000000000000000 ffffffff" + mapped},
 		{name: "two", cdb: "9e 12 0000000000000000 00000028 00 00",
 			want: "00000024 00000000  0000000000000000 ffffffff" + mapped + "00000000ffffffff ffffffff" + mapped},
@@ -130,7 +130,7 @@ func TestLBAStatusAgreesWithTheHoles(t *testing.T) {
 			}
 			slices.Sort(edges)
 			edges = slices.Compact(edges)
-			d, h := newHoley(size, blockSize, edges...)
+			d, h := newHoleDisk(size, blockSize, edges...)
 			if r.IntN(2) == 0 {
 				h.atMost = int64(blockSize) + r.Int64N(5000)
 			}
@@ -146,8 +146,8 @@ func TestLBAStatusAgreesWithTheHoles(t *testing.T) {
 				}
 			}
 			start := r.IntN(blocks)
-			buf := filled(8192)
-			n, why := must(t, d, raw(fmt.Sprintf("9e 12 %016x 00002000 00 00", start)), buf)
+			buf := stale(8192)
+			n, why := execute(t, d, unhex(fmt.Sprintf("9e 12 %016x 00002000 00 00", start)), buf)
 			if why != "" || n < 24 || int(binary.BigEndian.Uint32(buf)) != n-4 {
 				t.Fatalf("edges %d: sense data %q, % x", edges, why, buf[:n])
 			}
@@ -172,9 +172,9 @@ func TestLBAStatusAgreesWithTheHoles(t *testing.T) {
 }
 
 func TestLBAStatusOfAStoreThatCannotTell(t *testing.T) {
-	d, h := newHoley(1<<20, 512)
+	d, h := newHoleDisk(1<<20, 512)
 	h.err = unix.EIO
-	converse(t, d, []exchange{
+	testExchanges(t, d, []exchange{
 		{name: "GET LBA STATUS", cdb: "9e 12 0000000000000007 00000018 00 00", fail: "3/11/00 info 7"},
 		{name: "LOG SENSE", cdb: "4d 00 4c 00 00 0000 0100 00", fail: "3/11/00 info 0"},
 	})

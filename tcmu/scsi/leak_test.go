@@ -66,9 +66,9 @@ func TestNothingOfOtherCommandsLeaks(t *testing.T) {
 			for allocation := range x.most + 1 {
 				for _, room := range []int{1, 3, 36, 300, 1000} {
 					for _, shape := range [][]int{{1 << 30}, {1, 2}, {16}} {
-						buf := filled(room)
+						buf := stale(room)
 						bufs := split(buf, shape...)
-						n, why := must(t, u.Disk, at(x.cdb, allocation), bufs...)
+						n, why := execute(t, u.Disk, cdbWith(x.cdb, allocation), bufs...)
 						switch {
 						case why != "":
 							t.Fatalf("sense data %q", why)
@@ -77,7 +77,7 @@ func TestNothingOfOtherCommandsLeaks(t *testing.T) {
 						case n == 0 && len(bytes.Trim(buf, "\x00")) > 0:
 							t.Fatalf("allocation length %d: no bytes are told of, and buffers of %d bytes in pieces of %d hold % x",
 								allocation, room, shape, buf[:min(room, 16)])
-						case n > 0 && !bytes.Equal(buf[n:], filled(room-n)) && len(bytes.Trim(buf[n:], "\x00")) > 0:
+						case n > 0 && !bytes.Equal(buf[n:], stale(room-n)) && len(bytes.Trim(buf[n:], "\x00")) > 0:
 							t.Fatalf("allocation length %d: more than %d bytes were written", allocation, n)
 						}
 					}
@@ -89,12 +89,12 @@ func TestNothingOfOtherCommandsLeaks(t *testing.T) {
 
 // TestAnswersAreTheSameInBuffersOfAnySize holds what is clipped to the whole.
 func TestAnswersAreTheSameInBuffersOfAnySize(t *testing.T) {
-	u := newUnit("sparse", 512)
+	u := newUnit("thin", 512)
 	for _, cdb := range []string{"12 00 00 00ff 00", "12 01 83 00ff 00", "1a 00 3f 00 ff 00", "a3 0c 80 00 0000 00001000 00 00"} {
 		whole := ask(t, u.Disk, cdb)
 		for room := 1; room <= len(whole)+1; room++ {
-			buf := filled(room)
-			n, why := must(t, u.Disk, raw(cdb), split(buf, 7, 1)...)
+			buf := stale(room)
+			n, why := execute(t, u.Disk, unhex(cdb), split(buf, 7, 1)...)
 			if want := whole[:min(room, len(whole))]; why != "" || !bytes.Equal(buf[:n], want) {
 				t.Fatalf("%s into %d bytes: sense data %q, % x, want % x", cdb, room, why, buf[:n], want)
 			}
@@ -107,11 +107,7 @@ func TestAnswersAreTheSameInBuffersOfAnySize(t *testing.T) {
 func TestNoCommandOfTheTableLeaks(t *testing.T) {
 	u := newUnit("removable", 512)
 	for _, row := range u.rows {
-		cdb := make([]byte, len(row.usage))
-		cdb[0] = row.op
-		if row.sa != none {
-			cdb[1] = byte(row.sa)
-		}
+		cdb := row.emptyCDB()
 		for _, room := range []int{1, 36, 600} {
 			for _, allocation := range []byte{0, 1, 0xff} {
 				if row.attrs&dataOut != 0 && allocation != 0 {
@@ -123,12 +119,12 @@ func TestNoCommandOfTheTableLeaks(t *testing.T) {
 					if some[i] |= allocation & row.usage[i]; row.op == 0x1b {
 						some[i] &= 0x01
 					}
-					buf := filled(room)
-					n, why := must(t, u.Disk, some, split(buf, 5, 100)...)
-					if why == "" && len(bytes.Trim(buf[n:], "\x00")) > 0 && (n == 0 || !bytes.Equal(buf[n:], filled(room-n))) {
+					buf := stale(room)
+					n, why := execute(t, u.Disk, some, split(buf, 5, 100)...)
+					if why == "" && len(bytes.Trim(buf[n:], "\x00")) > 0 && (n == 0 || !bytes.Equal(buf[n:], stale(room-n))) {
 						t.Errorf("%s, %x: %d bytes are told of, and buffers of %d hold % x", row.name, some, n, room, buf[n:min(room, n+16)])
 					}
-					must(t, u.Disk, raw(start))
+					execute(t, u.Disk, unhex(start))
 				}
 			}
 		}

@@ -31,13 +31,13 @@ func TestLogSense(t *testing.T) {
 		}
 		return append(all, provisioning)
 	}
-	for _, ability := range abilities {
-		t.Run(ability, func(t *testing.T) {
-			d := newUnit(ability, 512).Disk
+	for _, variant := range variants {
+		t.Run(variant, func(t *testing.T) {
+			d := newUnit(variant, 512).Disk
 			if d.has&thin != 0 {
-				converse(t, d, cases("00 00 0003 00 0c 19", "40 ff 0008 0000 00ff 0c00 1900", true))
+				testExchanges(t, d, cases("00 00 0003 00 0c 19", "40 ff 0008 0000 00ff 0c00 1900", true))
 			} else {
-				converse(t, d, cases("00 00 0002 00 19", "40 ff 0006 0000 00ff 1900", false))
+				testExchanges(t, d, cases("00 00 0002 00 19", "40 ff 0006 0000 00ff 1900", false))
 			}
 		})
 	}
@@ -47,11 +47,11 @@ func TestLogSense(t *testing.T) {
 // blocks transmitted those that were read, as the standard looks at them from
 // the disk.
 func TestStatisticsLogCounts(t *testing.T) {
-	u := newUnit("sparse", 4096)
+	u := newUnit("thin", 4096)
 	for range 3 {
-		must(t, u.Disk, raw("28 00 00000000 00 0002 00"), filled(8192))
+		execute(t, u.Disk, unhex("28 00 00000000 00 0002 00"), stale(8192))
 	}
-	must(t, u.Disk, raw("2a 00 00000000 00 0005 00"), filled(5*4096))
+	execute(t, u.Disk, unhex("2a 00 00000000 00 0005 00"), stale(5*4096))
 	b := ask(t, u.Disk, "4d 00 59 00 00 0000 00ff 00")
 	for i, f := range []struct {
 		name string
@@ -64,7 +64,7 @@ func TestStatisticsLogCounts(t *testing.T) {
 }
 
 func TestProvisioningLogCountsMappedBlocks(t *testing.T) {
-	d, _ := newHoley(1<<20, 512, 4096, 8192, 16384, 1<<20-100)
-	converse(t, d, []exchange{{name: "used", cdb: "4d 00 4c 00 00 0000 00ff 00",
+	d, _ := newHoleDisk(1<<20, 512, 4096, 8192, 16384, 1<<20-100)
+	testExchanges(t, d, []exchange{{name: "used", cdb: "4d 00 4c 00 00 0000 00ff 00",
 		want: "0c 00 000c  0002 03 08 00000019 01 000000"}}) // 8 + 16, and one of which 100 bytes are
 }

@@ -17,7 +17,7 @@ const (
 
 func TestRemovableMediumGoesAndComes(t *testing.T) {
 	u := newUnit("removable", 512)
-	converse(t, u.Disk, []exchange{
+	testExchanges(t, u.Disk, []exchange{
 		{name: "ready", cdb: isReady},
 		{name: "loading what is there tells nobody", cdb: load},
 		{name: "ready, still", cdb: isReady},
@@ -28,7 +28,7 @@ func TestRemovableMediumGoesAndComes(t *testing.T) {
 	}
 	u.calls = nil
 	const gone = "2/3a/00"
-	converse(t, u.Disk, []exchange{
+	testExchanges(t, u.Disk, []exchange{
 		{name: "not ready", cdb: isReady, fail: gone},
 		{name: "REQUEST SENSE says why", cdb: "03 00 00 00 12 00", want: "70 00 02 00000000 0a 00000000 3a00 00 000000"},
 		{name: "INQUIRY is answered", cdb: "12 00 00 0005 00", want: "00 80 06 12 5b"},
@@ -50,22 +50,18 @@ func TestRemovableMediumGoesAndComes(t *testing.T) {
 // TestCommandsOfNoMedium: every one that needs it, at once and with wait.
 func TestCommandsOfNoMedium(t *testing.T) {
 	u := newUnit("removable", 512)
-	must(t, u.Disk, raw(eject))
+	execute(t, u.Disk, unhex(eject))
 	u.calls = nil
 	for _, row := range u.rows {
 		if row.attrs&media == 0 {
 			continue
 		}
-		cdb := make([]byte, len(row.usage))
-		cdb[0] = row.op
-		if row.sa != none {
-			cdb[1] = byte(row.sa)
-		}
-		if _, why := must(t, u.Disk, cdb, filled(512)); why != "2/3a/00" {
+		cdb := row.emptyCDB()
+		if _, why := execute(t, u.Disk, cdb, stale(512)); why != "2/3a/00" {
 			t.Errorf("%s: sense data %q", row.name, why)
 		}
-		if r, err := u.Execute(cdb, [][]byte{filled(512)}, false); err == nil {
-			if why := verdict(t, r, 512); why != "2/3a/00" {
+		if r, err := u.Execute(cdb, [][]byte{stale(512)}, false); err == nil {
+			if why := checkResult(t, r, 512); why != "2/3a/00" {
 				t.Errorf("%s without wait: sense data %q", row.name, why)
 			}
 		}
@@ -83,7 +79,7 @@ func TestCommandsOfNoMedium(t *testing.T) {
 
 func TestPreventedRemoval(t *testing.T) {
 	u := newUnit("removable", 512)
-	converse(t, u.Disk, []exchange{
+	testExchanges(t, u.Disk, []exchange{
 		{name: "allow what is allowed", cdb: allow},
 		{name: "prevent", cdb: prevent},
 		{name: "MEDIUM REMOVAL PREVENTED", cdb: eject, fail: "5/53/02"},
@@ -136,7 +132,7 @@ func TestPreventionEndsWithWhoAskedForIt(t *testing.T) {
 		{[]string{"five"}, eject, ""},
 	} {
 		here = x.here
-		if _, why := must(t, u.Disk, raw(x.cdb)); why != x.fail {
+		if _, why := execute(t, u.Disk, unhex(x.cdb)); why != x.fail {
 			t.Errorf("CDB %s with nexuses %v: sense data %q, want %q", x.cdb, x.here, why, x.fail)
 		}
 	}
@@ -152,7 +148,7 @@ func TestAskingTheKeepersHoldsUpNobody(t *testing.T) {
 			return true
 		}
 	}
-	converse(t, u.Disk, []exchange{
+	testExchanges(t, u.Disk, []exchange{
 		{name: "prevent", cdb: prevent},
 		{name: "eject", cdb: eject, fail: "5/53/02"},
 		{name: "eject, after the reset", cdb: eject},
@@ -163,7 +159,7 @@ func TestAskingTheKeepersHoldsUpNobody(t *testing.T) {
 func TestAFailedFlushKeepsTheMediumIn(t *testing.T) {
 	u := newUnit("removable", 512)
 	u.fails["flush"] = unix.EIO
-	converse(t, u.Disk, []exchange{
+	testExchanges(t, u.Disk, []exchange{
 		{name: "eject", cdb: eject, fail: "3/0c/00"},
 		{name: "ready", cdb: isReady},
 	})
@@ -172,11 +168,11 @@ func TestAFailedFlushKeepsTheMediumIn(t *testing.T) {
 // TestResetAllowsRemoval, and no other task management does.
 func TestResetAllowsRemoval(t *testing.T) {
 	u := newUnit("removable", 512)
-	must(t, u.Disk, raw(prevent))
+	execute(t, u.Disk, unhex(prevent))
 	u.TaskManagement(false)
-	converse(t, u.Disk, []exchange{{name: "eject", cdb: eject, fail: "5/53/02"}})
+	testExchanges(t, u.Disk, []exchange{{name: "eject", cdb: eject, fail: "5/53/02"}})
 	u.TaskManagement(true)
-	converse(t, u.Disk, []exchange{{name: "eject, after a reset", cdb: eject}})
+	testExchanges(t, u.Disk, []exchange{{name: "eject, after a reset", cdb: eject}})
 }
 
 // attention raises a unit attention condition, if not one that a removable disk
@@ -193,32 +189,28 @@ func TestUnitAttentionGoesToTheNextCommandWhateverItIs(t *testing.T) {
 	for _, row := range u.rows {
 		u.attention()
 		u.calls = nil
-		cdb := make([]byte, len(row.usage))
-		cdb[0] = row.op
-		if row.sa != none {
-			cdb[1] = byte(row.sa)
-		}
+		cdb := row.emptyCDB()
 		if row.op == 0x03 {
 			const attention = "70 00 06 00000000 0a 00000000 2a09 00 000000"
-			converse(t, u.Disk, []exchange{{name: "REQUEST SENSE", cdb: "03 00 00 00 12 00", want: attention}, {name: "told once", cdb: isReady}})
+			testExchanges(t, u.Disk, []exchange{{name: "REQUEST SENSE", cdb: "03 00 00 00 12 00", want: attention}, {name: "told once", cdb: isReady}})
 			continue
 		}
 		if row.op == 0x12 {
-			if _, why := must(t, u.Disk, cdb, filled(512)); why != "" {
+			if _, why := execute(t, u.Disk, cdb, stale(512)); why != "" {
 				t.Errorf("%s: sense data %q", row.name, why)
 			}
-			if _, why := must(t, u.Disk, raw(isReady)); why != "6/2a/09" {
+			if _, why := execute(t, u.Disk, unhex(isReady)); why != "6/2a/09" {
 				t.Errorf("%s, then TEST UNIT READY: sense data %q", row.name, why)
 			}
 			continue
 		}
-		if _, why := must(t, u.Disk, cdb, filled(512)); why != "6/2a/09" {
+		if _, why := execute(t, u.Disk, cdb, stale(512)); why != "6/2a/09" {
 			t.Errorf("%s: sense data %q", row.name, why)
 		}
 		if len(u.calls) > 0 {
 			t.Errorf("%s: the store did %q", row.name, u.calls)
 		}
-		if _, why := must(t, u.Disk, raw(isReady)); why != "" {
+		if _, why := execute(t, u.Disk, unhex(isReady)); why != "" {
 			t.Errorf("%s, then TEST UNIT READY: sense data %q", row.name, why)
 		}
 	}
@@ -229,18 +221,18 @@ func TestUnitAttentionGoesToTheNextCommandWhateverItIs(t *testing.T) {
 func TestUnitAttentionIsToldOnceToWhoeverWaits(t *testing.T) {
 	u := newUnit("removable", 512)
 	u.attention()
-	cdb := raw("2f 00 00000000 00 0001 00")
+	cdb := unhex("2f 00 00000000 00 0001 00")
 	r, err := u.Execute(cdb, nil, false)
 	why := ""
 	if err == nil {
-		why = verdict(t, r, 0)
+		why = checkResult(t, r, 0)
 	} else {
-		_, why = must(t, u.Disk, cdb)
+		_, why = execute(t, u.Disk, cdb)
 	}
 	if why != "6/2a/09" {
 		t.Errorf("sense data %q", why)
 	}
-	if _, why := must(t, u.Disk, cdb); why != "" {
+	if _, why := execute(t, u.Disk, cdb); why != "" {
 		t.Errorf("then %q", why)
 	}
 }

@@ -27,8 +27,8 @@ const (
 // selectModes sends a mode parameter list with MODE SELECT(6).
 func selectModes(t *testing.T, d *Disk, list string) {
 	t.Helper()
-	b := raw(list)
-	if _, why := must(t, d, raw(fmt.Sprintf("15 10 0000 %02x 00", len(b))), b); why != "" {
+	b := unhex(list)
+	if _, why := execute(t, d, unhex(fmt.Sprintf("15 10 0000 %02x 00", len(b))), b); why != "" {
 		t.Fatalf("MODE SELECT(6) of %s: sense data %q", list, why)
 	}
 }
@@ -108,9 +108,9 @@ func TestModeSelect(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, shape := range shapes {
-				u := newUnit("sparse", 512)
-				list := raw(tt.list)
-				n, why := must(t, u.Disk, raw(tt.cdb), split(list, shape...)...)
+				u := newUnit("thin", 512)
+				list := unhex(tt.list)
+				n, why := execute(t, u.Disk, unhex(tt.cdb), split(list, shape...)...)
 				if n != 0 || why != tt.fail {
 					t.Errorf("in pieces of %d: sense data %q, want %q; %d bytes of data-in", shape, why, tt.fail, n)
 				}
@@ -125,9 +125,9 @@ func TestModeSelect(t *testing.T) {
 // TestWhatIsSensedCanBeSelected, unchanged but for the mode data length, which
 // is reserved; initiators do it that way.
 func TestWhatIsSensedCanBeSelected(t *testing.T) {
-	for _, ability := range abilities {
+	for _, variant := range variants {
 		for _, blockSize := range []int{512, 4096} {
-			d := newUnit(ability, blockSize).Disk
+			d := newUnit(variant, blockSize).Disk
 			for _, x := range []struct{ sense, sel string }{
 				{"1a 00 3f 00 ff 00", "15 10 0000 %02x 00"},
 				{"1a 08 3f ff ff 00", "15 10 0000 %02x 00"},
@@ -139,8 +139,8 @@ func TestWhatIsSensedCanBeSelected(t *testing.T) {
 				if b[1] = 0; x.sense[:2] == "1a" {
 					b[2] &= 0x7f
 				}
-				if _, why := must(t, d, raw(fmt.Sprintf(x.sel, len(b))), b); why != "" {
-					t.Errorf("%s: %s of % x: sense data %q", ability, x.sel, b, why)
+				if _, why := execute(t, d, unhex(fmt.Sprintf(x.sel, len(b))), b); why != "" {
+					t.Errorf("%s: %s of % x: sense data %q", variant, x.sel, b, why)
 				}
 			}
 		}
@@ -149,7 +149,7 @@ func TestWhatIsSensedCanBeSelected(t *testing.T) {
 
 func TestReadOnlyDiskHasNoCacheToSwitch(t *testing.T) {
 	d := newUnit("read-only", 512).Disk
-	converse(t, d, []exchange{
+	testExchanges(t, d, []exchange{
 		{name: "WCE", cdb: "15 10 0000 18 00", out: header6 + cachingOn, fail: "5/26/00 list 6"},
 		{name: "no WCE", cdb: "15 10 0000 18 00", out: header6 + cachingOff},
 	})
@@ -160,7 +160,7 @@ func TestReadOnlyDiskHasNoCacheToSwitch(t *testing.T) {
 
 // TestDefaultAndChangeableValuesDoNotChange, whatever the current ones are.
 func TestDefaultAndChangeableValuesDoNotChange(t *testing.T) {
-	d := newUnit("sparse", 512).Disk
+	d := newUnit("thin", 512).Disk
 	initial, changeable := ask(t, d, "1a 08 bf 00 ff 00"), ask(t, d, "1a 08 7f 00 ff 00")
 	selectModes(t, d, header6+cachingOff+controlD)
 	if got := ask(t, d, "1a 08 bf 00 ff 00"); !bytes.Equal(got, initial) {
@@ -169,14 +169,14 @@ func TestDefaultAndChangeableValuesDoNotChange(t *testing.T) {
 	if got := ask(t, d, "1a 08 7f 00 ff 00"); !bytes.Equal(got, changeable) {
 		t.Errorf("changeable values % x, before % x", got, changeable)
 	}
-	if got := ask(t, d, "1a 08 3f 00 ff 00"); !bytes.Equal(got[4:], raw(cachingOff+controlD)) {
+	if got := ask(t, d, "1a 08 3f 00 ff 00"); !bytes.Equal(got[4:], unhex(cachingOff+controlD)) {
 		t.Errorf("current values % x", got)
 	}
 }
 
 // changing are commands that change the medium, all there are, with their
 // data-out.
-func changing(u *unit) []exchange {
+func mediumChanges(u *unit) []exchange {
 	same := fmt.Sprintf("%x%x", u.bytes[5*512:6*512], u.bytes[5*512:6*512])
 	block, zeros := strings.Repeat("aa", 512), strings.Repeat("00", 512)
 	return []exchange{
@@ -202,8 +202,8 @@ func changing(u *unit) []exchange {
 func TestAllThatChangesIsKnownHere(t *testing.T) {
 	u := newUnit("removable", 512)
 	here := map[string]bool{}
-	for _, x := range changing(u) {
-		row, err := u.find(raw(x.cdb))
+	for _, x := range mediumChanges(u) {
+		row, err := u.find(unhex(x.cdb))
 		if err != nil {
 			t.Errorf("%s: %v", x.name, err)
 			continue
@@ -218,14 +218,14 @@ func TestAllThatChangesIsKnownHere(t *testing.T) {
 }
 
 func TestSoftwareWriteProtect(t *testing.T) {
-	u := newUnit("sparse", 512)
+	u := newUnit("thin", 512)
 	before := slices.Clone(u.bytes)
-	all := changing(u)
+	all := mediumChanges(u)
 	selectModes(t, u.Disk, header6+controlSWPd)
 	for _, x := range all {
 		for _, wait := range []bool{false, true} {
-			if r, err := u.Execute(raw(x.cdb), [][]byte{raw(x.out)}, wait); err == nil {
-				if why := verdict(t, r, 0); why != "7/27/02" {
+			if r, err := u.Execute(unhex(x.cdb), [][]byte{unhex(x.out)}, wait); err == nil {
+				if why := checkResult(t, r, 0); why != "7/27/02" {
 					t.Errorf("%s: sense data %q, want DATA PROTECT, LOGICAL UNIT SOFTWARE WRITE PROTECTED", x.name, why)
 				}
 			} else if wait {
@@ -236,7 +236,7 @@ func TestSoftwareWriteProtect(t *testing.T) {
 	if !bytes.Equal(before, u.bytes) || len(u.calls) > 0 {
 		t.Errorf("the store was touched: %q", u.calls)
 	}
-	converse(t, u.Disk, []exchange{
+	testExchanges(t, u.Disk, []exchange{
 		{name: "READ(10)", cdb: "28 00 00000005 00 0000 00"},
 		{name: "VERIFY(10)", cdb: "2f 00 00000005 00 0001 00"},
 		{name: "SYNCHRONIZE CACHE(10)", cdb: "35 00 00000000 00 0000 00"},
@@ -245,9 +245,9 @@ func TestSoftwareWriteProtect(t *testing.T) {
 	})
 	selectModes(t, u.Disk, header6+controlNone)
 	for _, x := range all[:8] {
-		out := raw(x.out)
+		out := unhex(x.out)
 		copy(u.bytes[5*512:], out[:512])
-		if _, why := must(t, u.Disk, raw(x.cdb), out); why != "" {
+		if _, why := execute(t, u.Disk, unhex(x.cdb), out); why != "" {
 			t.Errorf("%s, no longer protected: sense data %q", x.name, why)
 		}
 	}
@@ -258,7 +258,7 @@ func TestSoftwareWriteProtect(t *testing.T) {
 func TestReadOnlyComesBeforeSoftwareWriteProtect(t *testing.T) {
 	u := newUnit("read-only", 512)
 	selectModes(t, u.Disk, header6+controlSWPd)
-	if _, why := must(t, u.Disk, raw("2a 00 00000005 00 0001 00"), filled(512)); why != "7/27/00" {
+	if _, why := execute(t, u.Disk, unhex("2a 00 00000005 00 0001 00"), stale(512)); why != "7/27/00" {
 		t.Errorf("sense data %q", why)
 	}
 }
@@ -266,12 +266,12 @@ func TestReadOnlyComesBeforeSoftwareWriteProtect(t *testing.T) {
 // TestWithoutWCEWhatIsWrittenIsDurable, by whichever command: no call of the
 // store that changes it is left without a flush.
 func TestWithoutWCEWhatIsWrittenIsDurable(t *testing.T) {
-	for i, x := range changing(newUnit("sparse", 512)) {
-		u := newUnit("sparse", 512)
-		x = changing(u)[i]
+	for i, x := range mediumChanges(newUnit("thin", 512)) {
+		u := newUnit("thin", 512)
+		x = mediumChanges(u)[i]
 		selectModes(t, u.Disk, header6+cachingOff)
 		u.calls = nil
-		if _, why := must(t, u.Disk, raw(x.cdb), split(raw(x.out), 300)...); why != "" {
+		if _, why := execute(t, u.Disk, unhex(x.cdb), split(unhex(x.out), 300)...); why != "" {
 			t.Errorf("%s: sense data %q", x.name, why)
 		}
 		durable := true
@@ -287,11 +287,11 @@ func TestWithoutWCEWhatIsWrittenIsDurable(t *testing.T) {
 			t.Errorf("%s: the store did %q", x.name, u.calls)
 		}
 	}
-	u := newUnit("sparse", 512)
+	u := newUnit("thin", 512)
 	selectModes(t, u.Disk, header6+cachingOff)
 	selectModes(t, u.Disk, header6+cachingOn)
 	u.calls = nil
-	must(t, u.Disk, raw("2a 00 00000001 00 0001 00"), filled(512))
+	execute(t, u.Disk, unhex("2a 00 00000001 00 0001 00"), stale(512))
 	if want := []string{"write 512 at 512"}; !slices.Equal(u.calls, want) {
 		t.Errorf("with WCE again the store did %q, want %q", u.calls, want)
 	}
@@ -300,17 +300,17 @@ func TestWithoutWCEWhatIsWrittenIsDurable(t *testing.T) {
 // TestClearingWCEMakesDurableWhatWasWrittenBefore: the initiator sends no more
 // SYNCHRONIZE CACHE, as there is no cache any more.
 func TestClearingWCEMakesDurableWhatWasWrittenBefore(t *testing.T) {
-	u := newUnit("sparse", 512)
-	must(t, u.Disk, raw("2a 00 00000001 00 0001 00"), filled(512))
+	u := newUnit("thin", 512)
+	execute(t, u.Disk, unhex("2a 00 00000001 00 0001 00"), stale(512))
 	u.calls = nil
 	selectModes(t, u.Disk, header6+cachingOff)
 	if want := []string{"flush 0 at 0"}; !slices.Equal(u.calls, want) {
 		t.Errorf("the store did %q, want %q", u.calls, want)
 	}
-	u = newUnit("sparse", 512)
+	u = newUnit("thin", 512)
 	u.fails["flush"] = unix.EIO
-	b := raw(header6 + cachingOff)
-	if _, why := must(t, u.Disk, raw("15 10 0000 18 00"), b); !strings.HasPrefix(why, "3/0c/00") || modes(t, u.Disk) != "WCE" {
+	b := unhex(header6 + cachingOff)
+	if _, why := execute(t, u.Disk, unhex("15 10 0000 18 00"), b); !strings.HasPrefix(why, "3/0c/00") || modes(t, u.Disk) != "WCE" {
 		t.Errorf("of a disk that cannot be flushed: sense data %q, modes %q", why, modes(t, u.Disk))
 	}
 }
@@ -318,25 +318,25 @@ func TestClearingWCEMakesDurableWhatWasWrittenBefore(t *testing.T) {
 // TestClearingWCEWaits: it flushes, which whoever may not wait must not do.
 func TestClearingWCEWaits(t *testing.T) {
 	for _, cdb := range []string{"15 10 0000 18 00", "55 10 0000000000 001c 00"} {
-		u := newUnit("sparse", 512)
-		list := raw(header6 + cachingOff)
+		u := newUnit("thin", 512)
+		list := unhex(header6 + cachingOff)
 		if cdb[:2] == "55" {
-			list = raw(header10 + cachingOff)
+			list = unhex(header10 + cachingOff)
 		}
-		r, err := u.Execute(raw(cdb), [][]byte{list}, false)
+		r, err := u.Execute(unhex(cdb), [][]byte{list}, false)
 		if err == nil || len(u.calls) > 0 || modes(t, u.Disk) != "WCE" {
 			t.Errorf("%s: %+v, %v; calls of the store: %q", cdb, r, err, u.calls)
 		}
-		if _, why := must(t, u.Disk, raw(cdb), list); why != "" || modes(t, u.Disk) != "" {
+		if _, why := execute(t, u.Disk, unhex(cdb), list); why != "" || modes(t, u.Disk) != "" {
 			t.Errorf("%s: sense data %q", cdb, why)
 		}
 	}
 }
 
 func TestDescriptorSenseIsSwitched(t *testing.T) {
-	u := newUnit("sparse", 512)
+	u := newUnit("thin", 512)
 	sense := func() byte {
-		r, _ := u.Execute(raw("28 20 00000000 00 0001 00"), [][]byte{filled(512)}, true)
+		r, _ := u.Execute(unhex("28 20 00000000 00 0001 00"), [][]byte{stale(512)}, true)
 		return r.Sense[0]
 	}
 	for _, x := range []struct {
@@ -350,7 +350,7 @@ func TestDescriptorSenseIsSwitched(t *testing.T) {
 	}
 	// REQUEST SENSE has a bit of its own for this.
 	selectModes(t, u.Disk, header6+controlD)
-	converse(t, u.Disk, []exchange{
+	testExchanges(t, u.Disk, []exchange{
 		{name: "REQUEST SENSE", cdb: "03 00 00 00 ff 00", want: "70 00 00 00000000 0a 00000000 0000 00 000000"},
 		{name: "REQUEST SENSE DESC", cdb: "03 01 00 00 ff 00", want: "72 00 0000 000000 00"},
 	})
@@ -358,7 +358,7 @@ func TestDescriptorSenseIsSwitched(t *testing.T) {
 
 // TestNoSelectionIsLostToAnother: each goroutine has a page of its own.
 func TestNoSelectionIsLostToAnother(t *testing.T) {
-	u := newUnit("sparse", 512)
+	u := newUnit("thin", 512)
 	var wg sync.WaitGroup
 	for _, tt := range []struct {
 		pages [2]string

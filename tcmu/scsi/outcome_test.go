@@ -59,8 +59,8 @@ func TestOutcomeWithoutSenseData(t *testing.T) {
 		{0x40, "", "TASK ABORTED"},
 		{0x22, "", "status 22h"},
 	} {
-		if got := Outcome(tt.status, raw(tt.sense)); got != tt.want {
-			t.Errorf("%02x, % x: %q, want %q", tt.status, raw(tt.sense), got, tt.want)
+		if got := Outcome(tt.status, unhex(tt.sense)); got != tt.want {
+			t.Errorf("%02x, % x: %q, want %q", tt.status, unhex(tt.sense), got, tt.want)
 		}
 	}
 }

@@ -7,8 +7,8 @@ import (
 
 func TestTargetPortGroups(t *testing.T) {
 	const all = "0000000c  00 01 0000 00 00 00 01  0000 0001" // active/optimized, and that alone; one port
-	d := newUnit("sparse", 512).Disk
-	converse(t, d, []exchange{
+	d := newUnit("thin", 512).Disk
+	testExchanges(t, d, []exchange{
 		{name: "all", cdb: "a3 0a 00 00 0000 00000100 00 00", want: all},
 		{name: "clipped", cdb: "a3 0a 00 00 0000 00000004 00 00", want: "0000000c"},
 		{name: "nothing", cdb: "a3 0a 00 00 0000 00000000 00 00"},
@@ -33,7 +33,7 @@ func TestTargetPortGroups(t *testing.T) {
 }
 
 func TestReportSupportedTaskManagementFunctions(t *testing.T) {
-	converse(t, newUnit("sparse", 512).Disk, []exchange{
+	testExchanges(t, newUnit("thin", 512).Disk, []exchange{
 		{name: "ABORT TASK, LOGICAL UNIT RESET", cdb: "a3 0d 00 00 0000 00000100 00 00", want: "88 00 00 00"},
 		{name: "REPD", cdb: "a3 0d 80 00 0000 00000100 00 00", want: "88 00 00 0c 00000000 00000000 00000000"},
 		{name: "clipped", cdb: "a3 0d 80 00 0000 00000005 00 00", want: "88 00 00 0c 00"},

@@ -52,11 +52,11 @@ func TestSenseData(t *testing.T) {
 			"72 05 2400 000000 14  00 0a 80 00 0000000000000001  02 06 0000 c00002 00"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := tt.sense.fixed(); !bytes.Equal(got, raw(tt.fixed)) {
-				t.Errorf("fixed format:\n got % x\nwant % x", got, raw(tt.fixed))
+			if got := tt.sense.fixed(); !bytes.Equal(got, unhex(tt.fixed)) {
+				t.Errorf("fixed format:\n got % x\nwant % x", got, unhex(tt.fixed))
 			}
-			if got := tt.sense.descriptor(); !bytes.Equal(got, raw(tt.descriptor)) {
-				t.Errorf("descriptor format:\n got % x\nwant % x", got, raw(tt.descriptor))
+			if got := tt.sense.descriptor(); !bytes.Equal(got, unhex(tt.descriptor)) {
+				t.Errorf("descriptor format:\n got % x\nwant % x", got, unhex(tt.descriptor))
 			}
 		})
 	}
@@ -95,10 +95,10 @@ func TestSenseCodesAreThoseOfTheStandard(t *testing.T) {
 		if got := codeNames[tt.sense.Code]; got != name {
 			t.Errorf("%s is called %s", name, got)
 		}
-		if got := brief(t, tt.sense.fixed()); got != tt.want {
+		if got := formatSense(t, tt.sense.fixed()); got != tt.want {
 			t.Errorf("%s is %s in fixed format, want %s", name, got, tt.want)
 		}
-		if got := brief(t, tt.sense.descriptor()); got != tt.want {
+		if got := formatSense(t, tt.sense.descriptor()); got != tt.want {
 			t.Errorf("%s is %s in descriptor format, want %s", name, got, tt.want)
 		}
 	}

@@ -9,18 +9,18 @@ import (
 )
 
 // A slowly is a store that makes one kind of call wait.
-type slowly struct {
-	*sparse
+type blockingStore struct {
+	*thinStore
 	call          string
 	reached, open chan struct{}
 }
 
-func newSlowly(call string) *slowly {
-	return &slowly{&sparse{ram{image{bytes: noise(1 << 20)}}}, call, make(chan struct{}), make(chan struct{})}
+func newBlockingStore(call string) *blockingStore {
+	return &blockingStore{&thinStore{writableStore{memStore{bytes: randomBytes(1 << 20)}}}, call, make(chan struct{}), make(chan struct{})}
 }
 
 // pass waits in the first call, until it may go on.
-func (s *slowly) pass(call string) {
+func (s *blockingStore) pass(call string) {
 	if call == s.call {
 		s.call = ""
 		close(s.reached)
@@ -28,33 +28,33 @@ func (s *slowly) pass(call string) {
 	}
 }
 
-func (s *slowly) WriteVec(bufs [][]byte, off int64, f backstores.Flag) error {
+func (s *blockingStore) WriteVec(bufs [][]byte, off int64, f backstores.Flag) error {
 	if f&backstores.NoWait != 0 {
 		return backstores.ErrWouldBlock
 	}
 	s.pass("write")
-	return s.sparse.WriteVec(bufs, off, f)
+	return s.thinStore.WriteVec(bufs, off, f)
 }
 
-func (s *slowly) Flush() error {
+func (s *blockingStore) Flush() error {
 	s.pass("flush")
-	return s.sparse.Flush()
+	return s.thinStore.Flush()
 }
 
 // A write that is under way when the cache is turned off is durable when it is
 // answered, as those are that come later.
 func TestWriteUnderWayIsDurableOnceThereIsNoCache(t *testing.T) {
 	for _, cdb := range []string{"2a 00 00000005 00 0001 00", "8b 00 0000000000000005 00000001 00 00"} {
-		s := newSlowly("write")
+		s := newBlockingStore("write")
 		d := NewDisk(s, Options{BlockSize: 512})
 		done := make(chan byte)
 		go func() {
-			r, _ := d.Execute(raw(cdb), [][]byte{filled(512)}, true)
+			r, _ := d.Execute(unhex(cdb), [][]byte{stale(512)}, true)
 			done <- r.Status
 		}()
 		<-s.reached
-		list := raw(header6 + cachingOff)
-		if _, why := must(t, d, at("15 10 0000 %02x 00", len(list)), list); why != "" {
+		list := unhex(header6 + cachingOff)
+		if _, why := execute(t, d, cdbWith("15 10 0000 %02x 00", len(list)), list); why != "" {
 			t.Fatalf("MODE SELECT: sense data %q", why)
 		}
 		close(s.open)
@@ -69,11 +69,11 @@ func TestWriteUnderWayIsDurableOnceThereIsNoCache(t *testing.T) {
 // While one flush takes long, a command that has to be alone does not wait for
 // it, nor do those that come after that.
 func TestFlushDoesNotHoldUpOthers(t *testing.T) {
-	s := newSlowly("flush")
+	s := newBlockingStore("flush")
 	d := NewDisk(s, Options{BlockSize: 512})
 	done := make(chan byte)
 	go func() {
-		r, _ := d.Execute(raw("35 00 00000000 00 0000 00"), nil, true)
+		r, _ := d.Execute(unhex("35 00 00000000 00 0000 00"), nil, true)
 		done <- r.Status
 	}()
 	<-s.reached
@@ -82,7 +82,7 @@ func TestFlushDoesNotHoldUpOthers(t *testing.T) {
 	} {
 		status := make(chan byte)
 		go func() {
-			r, _ := d.Execute(raw(cdb), [][]byte{slices.Concat(s.bytes[7*512:8*512], filled(512))}, true)
+			r, _ := d.Execute(unhex(cdb), [][]byte{slices.Concat(s.bytes[7*512:8*512], stale(512))}, true)
 			status <- r.Status
 		}()
 		if got := <-status; got != 0 {

@@ -13,7 +13,7 @@ import (
 
 // An image is a store in memory that can be read, and what its betters below
 // have in common. It keeps a record of the calls, and fails where it is told.
-type image struct {
+type memStore struct {
 	mu    sync.Mutex
 	bytes []byte
 	calls []string         // "read 512 at 0", …
@@ -28,7 +28,7 @@ var (
 )
 
 // begin records a call and says how it ends, if that is certain.
-func (m *image) begin(call string, off, n int64, f backstores.Flag) error {
+func (m *memStore) begin(call string, off, n int64, f backstores.Flag) error {
 	text := fmt.Sprintf("%s %d at %d", call, n, off)
 	if f&backstores.NoWait != 0 {
 		text += " nowait"
@@ -57,15 +57,15 @@ func total(bufs [][]byte) (n int64) {
 	return n
 }
 
-func (m *image) Close() error { return nil }
+func (m *memStore) Close() error { return nil }
 
-func (m *image) Size() int64 {
+func (m *memStore) Size() int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return int64(len(m.bytes))
 }
 
-func (m *image) ReadAt(p []byte, off int64) (int, error) {
+func (m *memStore) ReadAt(p []byte, off int64) (int, error) {
 	if off >= int64(len(m.bytes)) {
 		return 0, io.EOF
 	}
@@ -75,7 +75,7 @@ func (m *image) ReadAt(p []byte, off int64) (int, error) {
 	return len(p), nil
 }
 
-func (m *image) ReadVec(bufs [][]byte, off int64, f backstores.Flag) error {
+func (m *memStore) ReadVec(bufs [][]byte, off int64, f backstores.Flag) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.begin("read", off, total(bufs), f); err != nil {
@@ -88,16 +88,16 @@ func (m *image) ReadVec(bufs [][]byte, off int64, f backstores.Flag) error {
 }
 
 // A ram can be written too, and flushed.
-type ram struct{ image }
+type writableStore struct{ memStore }
 
-func (m *ram) WriteAt(p []byte, off int64) (int, error) {
+func (m *writableStore) WriteAt(p []byte, off int64) (int, error) {
 	if err := m.WriteVec([][]byte{p}, off, 0); err != nil {
 		return 0, err
 	}
 	return len(p), nil
 }
 
-func (m *ram) WriteVec(bufs [][]byte, off int64, f backstores.Flag) error {
+func (m *writableStore) WriteVec(bufs [][]byte, off int64, f backstores.Flag) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.begin("write", off, total(bufs), f); err != nil {
@@ -109,16 +109,16 @@ func (m *ram) WriteVec(bufs [][]byte, off int64, f backstores.Flag) error {
 	return nil
 }
 
-func (m *ram) Flush() error {
+func (m *writableStore) Flush() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.begin("flush", 0, 0, 0)
 }
 
 // A sparse gives space back too.
-type sparse struct{ ram }
+type thinStore struct{ writableStore }
 
-func (m *sparse) zero(call string, off, n int64) error {
+func (m *thinStore) zero(call string, off, n int64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.begin(call, off, n, 0); err != nil {
@@ -128,47 +128,47 @@ func (m *sparse) zero(call string, off, n int64) error {
 	return nil
 }
 
-func (m *sparse) Trim(off, n int64) error { return m.zero("trim", off, n) }
-func (m *sparse) Zero(off, n int64) error { return m.zero("zero", off, n) }
+func (m *thinStore) Trim(off, n int64) error { return m.zero("trim", off, n) }
+func (m *thinStore) Zero(off, n int64) error { return m.zero("zero", off, n) }
 
 // A plain has only what a store must have to be written.
-type plain struct{ m *ram }
+type minimalStore struct{ m *writableStore }
 
-func (p plain) Size() int64                                  { return p.m.Size() }
-func (p plain) Close() error                                 { return nil }
-func (p plain) ReadAt(b []byte, off int64) (int, error)      { return p.m.ReadAt(b, off) }
-func (p plain) WriteAt(b []byte, off int64) (n int, _ error) { return p.m.WriteAt(b, off) }
+func (p minimalStore) Size() int64                                  { return p.m.Size() }
+func (p minimalStore) Close() error                                 { return nil }
+func (p minimalStore) ReadAt(b []byte, off int64) (int, error)      { return p.m.ReadAt(b, off) }
+func (p minimalStore) WriteAt(b []byte, off int64) (n int, _ error) { return p.m.WriteAt(b, off) }
 
 // A vast is of any size and takes no memory: it reads as zeros, and forgets.
-type vast struct {
+type hugeStore struct {
 	size  int64
 	calls *[]string
 }
 
-func newVast(size int64) vast { return vast{size, new([]string)} }
+func newHugeStore(size int64) hugeStore { return hugeStore{size, new([]string)} }
 
-func (v vast) record(call string, off, n int64) error {
+func (v hugeStore) record(call string, off, n int64) error {
 	*v.calls = append(*v.calls, fmt.Sprintf("%s %d at %d", call, n, off))
 	return nil
 }
 
-func (v vast) Size() int64  { return v.size }
-func (v vast) Close() error { return nil }
-func (v vast) ReadAt(p []byte, off int64) (int, error) {
+func (v hugeStore) Size() int64  { return v.size }
+func (v hugeStore) Close() error { return nil }
+func (v hugeStore) ReadAt(p []byte, off int64) (int, error) {
 	clear(p)
 	return len(p), v.record("read", off, int64(len(p)))
 }
-func (v vast) WriteAt(p []byte, off int64) (int, error) {
+func (v hugeStore) WriteAt(p []byte, off int64) (int, error) {
 	return len(p), v.record("write", off, int64(len(p)))
 }
-func (v vast) Trim(off, n int64) error { return v.record("trim", off, n) }
-func (v vast) Flush() error            { return v.record("flush", 0, 0) }
-func (v vast) Zero(off, n int64) error { return v.record("zero", off, n) }
+func (v hugeStore) Trim(off, n int64) error { return v.record("trim", off, n) }
+func (v hugeStore) Flush() error            { return v.record("flush", 0, 0) }
+func (v hugeStore) Zero(off, n int64) error { return v.record("zero", off, n) }
 
 // noise is n bytes of which no two blocks are equal.
-func noise(n int) []byte { return slices.Clone(noises()[:n]) }
+func randomBytes(n int) []byte { return slices.Clone(randomMiB()[:n]) }
 
-var noises = sync.OnceValue(func() []byte {
+var randomMiB = sync.OnceValue(func() []byte {
 	b := make([]byte, 1<<20)
 	r := rand.New(rand.NewPCG(1, 2))
 	for i := range b {

@@ -52,10 +52,10 @@ func TestErrorsOfTheStoreBecomeSenseData(t *testing.T) {
 		{"WRITE SAME(16) UNMAP", "93 09 0000000000000005 00000003 00 00", "", "trim", unix.EIO, "3/0c/00"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			u := newUnit("sparse", 512)
+			u := newUnit("thin", 512)
 			cause := fmt.Errorf("disk.img: %w", tt.err)
 			u.fails[tt.call] = cause
-			_, why := must(t, u.Disk, raw(tt.cdb), []byte(tt.out))
+			_, why := execute(t, u.Disk, unhex(tt.cdb), []byte(tt.out))
 			if want, open := strings.CutSuffix(tt.fail, "…"); why != want && !(open && strings.HasPrefix(why, want)) {
 				t.Errorf("sense data %q, want %q", why, tt.fail)
 			}
@@ -75,10 +75,10 @@ func TestErrorsOfTheStoreBecomeSenseData(t *testing.T) {
 // TestErrorsAreReportedWithoutWaitToo: an error that comes at once is an
 // answer, and is not tried again.
 func TestErrorsAreReportedWithoutWaitToo(t *testing.T) {
-	u := newUnit("sparse", 512)
+	u := newUnit("thin", 512)
 	u.fails["read"] = unix.EIO
-	r, err := u.Execute(raw("28 00 00000005 00 0001 00"), [][]byte{filled(512)}, false)
-	if err != nil || verdict(t, r, 512) != "3/11/00 info 5" {
+	r, err := u.Execute(unhex("28 00 00000005 00 0001 00"), [][]byte{stale(512)}, false)
+	if err != nil || checkResult(t, r, 512) != "3/11/00 info 5" {
 		t.Errorf("%+v, %v", r, err)
 	}
 	if len(u.reports) != 1 {
@@ -100,13 +100,13 @@ func TestBadBlockIsNamed(t *testing.T) {
 		{"WRITE(10), that block", "2a 00 0000000d 00 0001 00", strings.Repeat("x", 512), "3/0c/00 info 13"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			u := newUnit("sparse", 512)
+			u := newUnit("thin", 512)
 			u.bad = 13 * 512
 			buf := []byte(tt.out)
 			if tt.out == "" {
-				buf = filled(1 << 20)
+				buf = stale(1 << 20)
 			}
-			if _, why := must(t, u.Disk, raw(tt.cdb), buf); why != tt.fail {
+			if _, why := execute(t, u.Disk, unhex(tt.cdb), buf); why != tt.fail {
 				t.Errorf("sense data %q, want %q", why, tt.fail)
 			}
 		})
@@ -114,28 +114,28 @@ func TestBadBlockIsNamed(t *testing.T) {
 }
 
 func TestRefusedCommandsAreNotReported(t *testing.T) {
-	u := newUnit("sparse", 512)
-	must(t, u.Disk, raw("28 00 00001000 00 0002 00"), filled(1024))
-	must(t, u.Disk, raw("c1 00 00000000 00 0000 00"))
+	u := newUnit("thin", 512)
+	execute(t, u.Disk, unhex("28 00 00001000 00 0002 00"), stale(1024))
+	execute(t, u.Disk, unhex("c1 00 00000000 00 0000 00"))
 	if len(u.reports) > 0 {
 		t.Errorf("reported %q", u.reports)
 	}
 }
 
 func TestNobodyHasToTakeReports(t *testing.T) {
-	u := newUnit("sparse", 512)
+	u := newUnit("thin", 512)
 	u.Report = nil
 	u.fails["read"] = unix.EIO
-	if _, why := must(t, u.Disk, raw("28 00 00000005 00 0002 00"), filled(1024)); why != "3/11/00 info 5" {
+	if _, why := execute(t, u.Disk, unhex("28 00 00000005 00 0002 00"), stale(1024)); why != "3/11/00 info 5" {
 		t.Errorf("sense data %q", why)
 	}
 }
 
 func TestUnmapStopsAtTheFirstError(t *testing.T) {
-	u := newUnit("sparse", 512)
+	u := newUnit("thin", 512)
 	u.fails["trim"] = unix.EIO
 	list := unmapList(5, 1, 9, 1)
-	if _, why := must(t, u.Disk, unmapCDB(len(list)), list); why != "3/0c/00 info 5" {
+	if _, why := execute(t, u.Disk, unmapCDB(len(list)), list); why != "3/0c/00 info 5" {
 		t.Errorf("sense data %q", why)
 	}
 	if want := []string{"trim 512 at 2560"}; !slices.Equal(u.calls, want) {
@@ -173,13 +173,13 @@ func TestWhatWouldBlockIsLeftForLater(t *testing.T) {
 		{"START STOP UNIT", "1b 00 00 00 00 00", nil, Stats{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			u := newUnit("sparse", 512)
+			u := newUnit("thin", 512)
 			u.busy = true
 			before := slices.Clone(u.bytes)
-			bufs := split(filled(1000), 100) // as the ring has them: the same ones both times
+			bufs := split(stale(1000), 100) // as the ring has them: the same ones both times
 			for range 2 {
 				u.calls = nil
-				r, err := u.Execute(raw(tt.cdb), bufs, false)
+				r, err := u.Execute(unhex(tt.cdb), bufs, false)
 				if err != backstores.ErrWouldBlock || r.Status != 0 || r.DataIn != 0 || r.Sense != nil {
 					t.Errorf("%+v, %v", r, err)
 				}
@@ -193,7 +193,7 @@ func TestWhatWouldBlockIsLeftForLater(t *testing.T) {
 			if s := u.Stats(); s != (Stats{}) {
 				t.Errorf("counted: %+v", s)
 			}
-			if r, err := u.Execute(raw(tt.cdb), bufs, true); err != nil || r.Status != good {
+			if r, err := u.Execute(unhex(tt.cdb), bufs, true); err != nil || r.Status != good {
 				t.Errorf("then, with wait: %+v, %v", r, err)
 			}
 			if s := u.Stats(); s != tt.stats {
@@ -205,7 +205,7 @@ func TestWhatWouldBlockIsLeftForLater(t *testing.T) {
 
 // TestControlCommandsNeverWait, whatever the store is at.
 func TestControlCommandsNeverWait(t *testing.T) {
-	u := newUnit("sparse", 512)
+	u := newUnit("thin", 512)
 	u.busy = true
 	for _, cdb := range []string{
 		"00 00 00 00 00 00", "03 00 00 00 12 00", "12 00 00 00ff 00", "12 01 b0 00ff 00", "1a 00 3f 00 ff 00",
@@ -213,7 +213,7 @@ func TestControlCommandsNeverWait(t *testing.T) {
 		"a3 0c 00 00 0000 00001000 00 00", "a3 0a 00 00 0000 00001000 00 00", "a3 0d 80 00 0000 00001000 00 00", "37 00 18 00000000 00ff 00",
 		"1c 01 00 00ff 00", "1d 00 00 0000 00", "28 00 00000000 00 0000 00", "2a 00 00000000 00 0000 00",
 	} {
-		if r, err := u.Execute(raw(cdb), [][]byte{filled(4096)}, false); err != nil || r.Status != good {
+		if r, err := u.Execute(unhex(cdb), [][]byte{stale(4096)}, false); err != nil || r.Status != good {
 			t.Errorf("%s: %+v, %v", cdb, r, err)
 		}
 	}
@@ -229,11 +229,11 @@ func TestWithWaitThereIsAlwaysAnAnswer(t *testing.T) {
 		"35 00 00000000 00 0000 00", "93 01 0000000000000005 00000001 00 00",
 		"8b 00 0000000000000005 00000001 00 00", "2e 00 00000005 00 0001 00", "89 00 0000000000000005 000000 01 00 00",
 		"34 00 00000005 00 0001 00", "1d 04 00 0000 00", "1b 00 00 00 00 00"} {
-		u := newUnit("sparse", 512)
+		u := newUnit("thin", 512)
 		for _, call := range []string{"read", "write", "flush", "zero", "trim"} {
 			u.fails[call] = backstores.ErrWouldBlock
 		}
-		r, err := u.Execute(raw(cdb), [][]byte{filled(1024)}, true)
+		r, err := u.Execute(unhex(cdb), [][]byte{stale(1024)}, true)
 		if err != nil || r.Status != checkCondition {
 			t.Errorf("%s: %+v, %v", cdb, r, err)
 		}
@@ -242,18 +242,18 @@ func TestWithWaitThereIsAlwaysAnAnswer(t *testing.T) {
 
 // TestCommandsRunSideBySide is for the race detector. What may wait is answered.
 func TestCommandsRunSideBySide(t *testing.T) {
-	u := newUnit("sparse", 512)
+	u := newUnit("thin", 512)
 	var wg sync.WaitGroup
 	for i := range 4 {
 		wg.Go(func() {
-			buf := filled(1024)
+			buf := stale(1024)
 			for j := range 200 {
 				lba := (i*200 + j) % 1000
 				for _, how := range []string{"2a00%08x00000200", "2800%08x00000200", "2f00%08x00000200", "3500%08x00000000",
 					"9301%016x000000010000", "1b0000000100", "120000006000",
 					"8900%016x000000010000", "8b00%016x000000020000", "2e00%08x00000200", "34000000000000000100", "4d004c00000000010000", "9e12%016x000000180000"} {
 					wait := j%2 == 0
-					if _, err := u.Execute(at(how, lba), [][]byte{buf}, wait); wait && err != nil {
+					if _, err := u.Execute(cdbWith(how, lba), [][]byte{buf}, wait); wait && err != nil {
 						t.Errorf("%s: %v", how, err)
 					}
 				}

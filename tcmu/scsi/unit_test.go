@@ -22,37 +22,37 @@ const (
 // A unit is a disk to be tested, and what is behind it.
 type unit struct {
 	*Disk
-	*image
+	*memStore
 	mu      sync.Mutex
 	reports []error
 }
 
 // abilities are the stores that disks are tested with.
 // A removable one is sparse too.
-var abilities = []string{"sparse", "writable", "read-only", "removable"}
+var variants = []string{"thin", "writable", "read-only", "removable"}
 
 // newUnit is a disk of 1 MiB.
-func newUnit(ability string, blockSize int) *unit { return newSizedUnit(ability, 1<<20, blockSize) }
+func newUnit(variant string, blockSize int) *unit { return newSizedUnit(variant, 1<<20, blockSize) }
 
-func newSizedUnit(ability string, size, blockSize int) *unit {
+func newSizedUnit(variant string, size, blockSize int) *unit {
 	u := &unit{}
 	var store backstores.Backstore
-	switch ability {
-	case "sparse", "removable":
-		s := new(sparse)
-		store, u.image = s, &s.image
+	switch variant {
+	case "thin", "removable":
+		s := new(thinStore)
+		store, u.memStore = s, &s.memStore
 	case "writable":
-		s := new(ram)
-		store, u.image = s, &s.image
+		s := new(writableStore)
+		store, u.memStore = s, &s.memStore
 	case "read-only":
-		s := new(image)
-		store, u.image = s, s
+		s := new(memStore)
+		store, u.memStore = s, s
 	default:
-		panic(ability)
+		panic(variant)
 	}
-	u.bytes, u.fails = noise(size), map[string]error{}
+	u.bytes, u.fails = randomBytes(size), map[string]error{}
 	u.Disk = NewDisk(store, Options{
-		BlockSize: blockSize, Serial: testSerial, NAA: testNAA, Removable: ability == "removable",
+		BlockSize: blockSize, Serial: testSerial, NAA: testNAA, Removable: variant == "removable",
 		Report: func(err error) {
 			u.mu.Lock()
 			defer u.mu.Unlock()
@@ -63,13 +63,13 @@ func newSizedUnit(ability string, size, blockSize int) *unit {
 }
 
 // newVastUnit is a thin disk of any size.
-func newVastUnit(size int64, blockSize int) (*Disk, vast) {
-	v := newVast(size)
+func newHugeDisk(size int64, blockSize int) (*Disk, hugeStore) {
+	v := newHugeStore(size)
 	return NewDisk(v, Options{BlockSize: blockSize, Serial: testSerial, NAA: testNAA}), v
 }
 
 // raw is bytes from hex, spaced as one likes.
-func raw(s string) []byte {
+func unhex(s string) []byte {
 	b, err := hex.DecodeString(strings.Join(strings.Fields(s), ""))
 	if err != nil {
 		panic(fmt.Sprintf("%q: %v", s, err))
@@ -78,15 +78,15 @@ func raw(s string) []byte {
 }
 
 // at is a CDB with n in its one field that is open, if it has any.
-func at(cdb string, n int) []byte {
+func cdbWith(cdb string, n int) []byte {
 	if strings.Contains(cdb, "%") {
 		cdb = fmt.Sprintf(cdb, n)
 	}
-	return raw(cdb)
+	return unhex(cdb)
 }
 
 // filled is n bytes of 0xAA, as another command may have left them.
-func filled(n int) []byte { return bytes.Repeat([]byte{0xaa}, n) }
+func stale(n int) []byte { return bytes.Repeat([]byte{0xaa}, n) }
 
 // split is b in pieces of the given sizes, over and over. No piece can grow
 // into the next.
@@ -101,17 +101,17 @@ func split(b []byte, sizes ...int) (bufs [][]byte) {
 
 // must executes a command that may wait, and fails the test unless its answer
 // hangs together. It returns the number of bytes and the sense data, in brief.
-func must(t testing.TB, d *Disk, cdb []byte, bufs ...[]byte) (n int, why string) {
+func execute(t testing.TB, d *Disk, cdb []byte, bufs ...[]byte) (n int, why string) {
 	t.Helper()
 	r, err := d.Execute(cdb, slices.Clone(bufs), true)
 	if err != nil {
 		t.Fatalf("%x: %v, though it may wait", cdb, err)
 	}
-	return int(r.DataIn), verdict(t, r, int(total(bufs)))
+	return int(r.DataIn), checkResult(t, r, int(total(bufs)))
 }
 
 // verdict is "" for GOOD, or the sense data in brief.
-func verdict(t testing.TB, r Result, room int) string {
+func checkResult(t testing.TB, r Result, room int) string {
 	t.Helper()
 	switch r.Status {
 	case 0x00:
@@ -126,7 +126,7 @@ func verdict(t testing.TB, r Result, room int) string {
 		if r.DataIn != 0 {
 			t.Errorf("CHECK CONDITION with %d bytes of data-in", r.DataIn)
 		}
-		return brief(t, r.Sense)
+		return formatSense(t, r.Sense)
 	}
 	t.Errorf("status %02x", r.Status)
 	return "?"
@@ -135,7 +135,7 @@ func verdict(t testing.TB, r Result, room int) string {
 // brief reads sense data as an initiator does: "5/24/00 cdb 1.7" is a sense
 // key, an additional sense code and its qualifier, and a pointer at bit 7 of
 // byte 1 of the CDB; "2/04/1b progress 0" is of a unit that is busy. What must be zero is held to that.
-func brief(t testing.TB, b []byte) (s string) {
+func formatSense(t testing.TB, b []byte) (s string) {
 	t.Helper()
 	pointer := func(p []byte) string {
 		key := b[2]
@@ -225,21 +225,31 @@ type exchange struct {
 }
 
 // converse sends raw CDBs to a disk and compares what it answers.
-func converse(t *testing.T, d *Disk, all []exchange) {
+func testExchanges(t *testing.T, d *Disk, all []exchange) {
 	t.Helper()
 	for _, x := range all {
 		t.Run(x.name, func(t *testing.T) {
-			buf := raw(x.out)
+			buf := unhex(x.out)
 			if x.out == "" {
-				buf = filled(cmp.Or(x.room, 4096))
+				buf = stale(cmp.Or(x.room, 4096))
 			}
-			n, why := must(t, d, raw(x.cdb), split(buf, len(buf))...)
+			n, why := execute(t, d, unhex(x.cdb), split(buf, len(buf))...)
 			if why != x.fail {
 				t.Fatalf("CDB %s: sense data %q, want %q", x.cdb, why, x.fail)
 			}
-			if got := buf[:n]; !bytes.Equal(got, raw(x.want)) {
-				t.Errorf("CDB %s:\n got %x\nwant %x", x.cdb, got, raw(x.want))
+			if got := buf[:n]; !bytes.Equal(got, unhex(x.want)) {
+				t.Errorf("CDB %s:\n got %x\nwant %x", x.cdb, got, unhex(x.want))
 			}
 		})
 	}
+}
+
+// emptyCDB returns the CDB of a command with all other fields zero.
+func (r *row) emptyCDB() []byte {
+	cdb := make([]byte, len(r.usage))
+	cdb[0] = r.op
+	if r.sa != none {
+		cdb[1] = byte(r.sa)
+	}
+	return cdb
 }

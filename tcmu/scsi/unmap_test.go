@@ -36,7 +36,7 @@ func unmapList(ranges ...int) []byte {
 	return b
 }
 
-func unmapCDB(length int) []byte { return raw(fmt.Sprintf("42 00 00000000 00 %04x 00", length)) }
+func unmapCDB(length int) []byte { return unhex(fmt.Sprintf("42 00 00000000 00 %04x 00", length)) }
 
 func TestUnmap(t *testing.T) {
 	for _, tt := range []struct {
@@ -85,14 +85,14 @@ func TestUnmap(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, shape := range shapes {
-				u := newUnit("sparse", 512)
+				u := newUnit("thin", 512)
 				want := slices.Clone(u.bytes)
 				for _, call := range tt.done {
 					var n, off int
 					fmt.Sscanf(call, "trim %d at %d", &n, &off)
 					clear(want[off : off+n])
 				}
-				_, why := must(t, u.Disk, raw(tt.cdb), split(raw(tt.list), shape...)...)
+				_, why := execute(t, u.Disk, unhex(tt.cdb), split(unhex(tt.list), shape...)...)
 				if why != tt.fail {
 					t.Errorf("sense data %q, want %q", why, tt.fail)
 				}
@@ -106,7 +106,7 @@ func TestUnmap(t *testing.T) {
 
 func TestUnmapLimitsAreKept(t *testing.T) {
 	for _, blockSize := range []int{512, 4096} {
-		d, v := newVastUnit(1<<50, blockSize)
+		d, v := newHugeDisk(1<<50, blockSize)
 		limit := limits(t, d)
 		if limit.unmap < 4096/blockSize || limit.descriptors < 1 {
 			t.Fatalf("limits %+v", limit)
@@ -129,7 +129,7 @@ func TestUnmapLimitsAreKept(t *testing.T) {
 			{"a descriptor too many", unmapList(append(many, 0, 1)...), 0, "5/26/00"},
 		} {
 			*v.calls = nil
-			_, why := must(t, d, unmapCDB(len(x.list)), x.list)
+			_, why := execute(t, d, unmapCDB(len(x.list)), x.list)
 			if len(*v.calls) != x.calls || why != x.fail && !(x.fail != "" && strings.HasPrefix(why, x.fail+" list ")) {
 				t.Errorf("%s: sense data %q, want %q; %d calls of the store, want %d", x.name, why, x.fail, len(*v.calls), x.calls)
 			}
@@ -138,13 +138,13 @@ func TestUnmapLimitsAreKept(t *testing.T) {
 }
 
 func TestWriteSame(t *testing.T) {
-	block := noise(1 << 12)[1<<12-512:]
+	block := randomBytes(1 << 12)[1<<12-512:]
 	zeros := make([]byte, 512)
 	almost := slices.Clone(zeros)
 	almost[511] = 1
 	for _, tt := range []struct {
 		name    string
-		ability string
+		variant string
 		cdb     string
 		out     []byte
 		lba, n  int    // what has changed
@@ -166,11 +166,11 @@ func TestWriteSame(t *testing.T) {
 		{name: "(16) UNMAP, what unmapped blocks do not read as", cdb: "93 08 0000000000000003 00000005 00 00", out: almost, lba: 3, n: 5, with: almost},
 		{name: "(10) UNMAP, pattern", cdb: "41 08 00000003 00 0005 00", out: block, lba: 3, n: 5, with: block},
 
-		{name: "(10) pattern on a disk without UNMAP", ability: "writable", cdb: "41 00 00000003 00 0005 00", out: block, lba: 3, n: 5, with: block},
-		{name: "(10) zeros on a disk without UNMAP", ability: "writable", cdb: "41 00 00000003 00 0005 00", out: zeros, lba: 3, n: 5, with: zeros},
-		{name: "(16) NDOB on a disk without UNMAP", ability: "writable", cdb: "93 01 0000000000000003 00000005 00 00", lba: 3, n: 5, with: zeros},
-		{name: "(10) UNMAP on a disk without", ability: "writable", cdb: "41 08 00000003 00 0005 00", out: zeros, fail: "5/24/00 cdb 1.3"},
-		{name: "(16) UNMAP on a disk without", ability: "writable", cdb: "93 09 0000000000000003 00000005 00 00", fail: "5/24/00 cdb 1.3"},
+		{name: "(10) pattern on a disk without UNMAP", variant: "writable", cdb: "41 00 00000003 00 0005 00", out: block, lba: 3, n: 5, with: block},
+		{name: "(10) zeros on a disk without UNMAP", variant: "writable", cdb: "41 00 00000003 00 0005 00", out: zeros, lba: 3, n: 5, with: zeros},
+		{name: "(16) NDOB on a disk without UNMAP", variant: "writable", cdb: "93 01 0000000000000003 00000005 00 00", lba: 3, n: 5, with: zeros},
+		{name: "(10) UNMAP on a disk without", variant: "writable", cdb: "41 08 00000003 00 0005 00", out: zeros, fail: "5/24/00 cdb 1.3"},
+		{name: "(16) UNMAP on a disk without", variant: "writable", cdb: "93 09 0000000000000003 00000005 00 00", fail: "5/24/00 cdb 1.3"},
 
 		{name: "(10) ANCHOR", cdb: "41 18 00000003 00 0005 00", out: zeros, fail: "5/24/00 cdb 1.4"},
 		{name: "(16) ANCHOR", cdb: "93 18 0000000000000003 00000005 00 00", out: zeros, fail: "5/24/00 cdb 1.4"},
@@ -180,21 +180,21 @@ func TestWriteSame(t *testing.T) {
 		{name: "(10) past the end", cdb: "41 00 000007ff 00 0002 00", out: block, fail: "5/21/00 info 2047"},
 		{name: "(16) past the end, UNMAP", cdb: "93 09 0000000000000001 00000800 00 00", fail: "5/21/00 info 1"},
 		{name: "(10) no data-out", cdb: "41 00 00000003 00 0005 00", fail: "5/"},
-		{name: "(10) two blocks of data-out", cdb: "41 00 00000003 00 0005 00", out: noise(1024), fail: "5/"},
+		{name: "(10) two blocks of data-out", cdb: "41 00 00000003 00 0005 00", out: randomBytes(1024), fail: "5/"},
 		{name: "(16) UNMAP, two blocks of data-out", cdb: "93 08 0000000000000003 00000005 00 00", out: make([]byte, 1024), fail: "5/"},
 		{name: "(16) half a block of data-out", cdb: "93 00 0000000000000003 00000005 00 00", out: block[:256], fail: "5/"},
 		{name: "(16) UNMAP, half a block of data-out", cdb: "93 08 0000000000000003 00000005 00 00", out: zeros[:256], fail: "5/"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, shape := range [][]int{{512}, {1, 100}} {
-				ability := tt.ability
-				if ability == "" {
-					ability = "sparse"
+				variant := tt.variant
+				if variant == "" {
+					variant = "thin"
 				}
-				u := newUnit(ability, 512)
+				u := newUnit(variant, 512)
 				want := slices.Clone(u.bytes)
 				copy(want[tt.lba*512:], bytes.Repeat(tt.with, tt.n))
-				_, why := must(t, u.Disk, raw(tt.cdb), split(slices.Clone(tt.out), shape...)...)
+				_, why := execute(t, u.Disk, unhex(tt.cdb), split(slices.Clone(tt.out), shape...)...)
 				if why != tt.fail && !(tt.fail == "5/" && strings.HasPrefix(why, "5/")) {
 					t.Errorf("sense data %q, want %q", why, tt.fail)
 				}
@@ -212,12 +212,12 @@ func TestWriteSame(t *testing.T) {
 // TestWriteSameOfNoBlocksIsRefused, as WSNZ in the Block Limits VPD page says:
 // it would be all to the end.
 func TestWriteSameOfNoBlocksIsRefused(t *testing.T) {
-	u := newUnit("sparse", 512)
+	u := newUnit("thin", 512)
 	if b := ask(t, u.Disk, "12 01 b0 00ff 00"); b[4] != 1 {
 		t.Errorf("WSNZ is %d", b[4])
 	}
 	zeros := strings.Repeat("00", 512)
-	converse(t, u.Disk, []exchange{
+	testExchanges(t, u.Disk, []exchange{
 		{name: "(10)", cdb: "41 00 00000000 00 0000 00", out: zeros, fail: "5/24/00 cdb 7"},
 		{name: "(10) UNMAP", cdb: "41 08 00000005 00 0000 00", out: zeros, fail: "5/24/00 cdb 7"},
 		{name: "(16) NDOB", cdb: "93 01 0000000000000005 00000000 00 00", fail: "5/24/00 cdb 10"},
@@ -231,16 +231,16 @@ func TestWriteSameOfNoBlocksIsRefused(t *testing.T) {
 
 func TestWriteSameLimitIsKept(t *testing.T) {
 	for _, blockSize := range []int{512, 4096} {
-		d, v := newVastUnit(1<<40, blockSize)
+		d, v := newHugeDisk(1<<40, blockSize)
 		limit := limits(t, d).writeSame
 		for flags, call := range map[int]string{0x01: "zero", 0x09: "trim"} {
 			*v.calls = nil
-			_, why := must(t, d, raw(fmt.Sprintf("93%02x %016x %08x 0000", flags, 16, limit)))
+			_, why := execute(t, d, unhex(fmt.Sprintf("93%02x %016x %08x 0000", flags, 16, limit)))
 			if want := fmt.Sprintf("%s %d at %d", call, limit*blockSize, 16*blockSize); why != "" || !slices.Equal(*v.calls, []string{want}) {
 				t.Errorf("the most blocks: sense data %q, the store did %q, want %q", why, *v.calls, want)
 			}
 			*v.calls = nil
-			_, why = must(t, d, raw(fmt.Sprintf("93%02x %016x %08x 0000", flags, 16, limit+1)))
+			_, why = execute(t, d, unhex(fmt.Sprintf("93%02x %016x %08x 0000", flags, 16, limit+1)))
 			if !strings.HasPrefix(why, "5/24/00") || len(*v.calls) > 0 {
 				t.Errorf("a block too many: sense data %q, the store did %q", why, *v.calls)
 			}
