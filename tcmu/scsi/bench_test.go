@@ -6,7 +6,7 @@ import (
 	"github.com/lunserve/lunserve/backstores"
 )
 
-// A bench is a store that does no more than it has to.
+// A benchStore does no more than it has to.
 type benchStore []byte
 
 func (m benchStore) Size() int64                              { return int64(len(m)) }
@@ -28,7 +28,7 @@ func (m benchStore) WriteVec(bufs [][]byte, off int64, _ backstores.Flag) error 
 	return nil
 }
 
-// hot are the commands that a disk spends its life with: 4 KiB each.
+// hot are the commands of the benchmarks: 4 KiB each.
 var hot = []struct{ name, cdb string }{
 	{"READ(10)", "28 00 00000008 00 0008 00"},
 	{"READ(16)", "88 00 0000000000000008 00000008 00 00"},

@@ -8,12 +8,13 @@ import (
 	"testing"
 )
 
-func TestTable(t *testing.T) {
+func TestTableIsConsistent(t *testing.T) {
 	testTable(t, commands, true)
 	testTable(t, kernelCommands, false)
 }
 
-// testTable looks at a table of commands, which are ours to run or not.
+// testTable checks a table of commands. ours reports whether they have
+// functions.
 func testTable(t *testing.T, commands []command, ours bool) {
 	t.Helper()
 	lengths := map[byte]int{0: 6, 1: 10, 2: 10, 4: 16, 5: 12} // by group code (SPC-5, OPERATION CODE field)
@@ -66,8 +67,6 @@ func testTable(t *testing.T, commands []command, ours bool) {
 	}
 }
 
-// TestEveryReservedBitIsRefused sets each bit that the usage data has not, one
-// at a time, in a CDB of zeros.
 func TestEveryReservedBitIsRefused(t *testing.T) {
 	for _, variant := range variants {
 		u := newUnit(variant, 512)
@@ -101,7 +100,7 @@ func TestEveryReservedBitIsRefused(t *testing.T) {
 	}
 }
 
-func TestTheLeftmostBadBitIsPointedAt(t *testing.T) {
+func TestFieldPointerIsLeftmostBadBit(t *testing.T) {
 	testExchanges(t, newUnit("thin", 512).Disk, []exchange{
 		{name: "of a byte", cdb: "00 7f 00 00 00 00", fail: "5/24/00 cdb 1.6"},
 		{name: "of the CDB", cdb: "00 01 80 00 00 ff", fail: "5/24/00 cdb 1.0"},

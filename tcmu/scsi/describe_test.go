@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestCommandsInWords(t *testing.T) {
+func TestDescribe(t *testing.T) {
 	extents := func(n int) string {
 		var ranges []int
 		for i := range n {
@@ -94,14 +94,14 @@ func TestCommandsInWords(t *testing.T) {
 	}
 }
 
-func TestCommandThatTheDiskHasNotIsNamed(t *testing.T) {
+func TestUnsupportedCommandIsDescribedByName(t *testing.T) {
 	u := newUnit("writable", 512)
 	if name, what := u.Describe(unhex("42 00 00000000 00 0018 00"), nil); name != "UNMAP" || what != "42 00 00 00 00 00 00 00 18 00" {
 		t.Errorf("%s %q", name, what)
 	}
 }
 
-// Each bit that may be set makes a difference to what is said.
+// Every bit that may be set changes the description.
 func TestEveryFieldIsDescribed(t *testing.T) {
 	u := newUnit("removable", 512)
 	for _, row := range u.rows {

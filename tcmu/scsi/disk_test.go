@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestUnknownCommandsAreRefused(t *testing.T) {
+func TestUnknownCommandsFail(t *testing.T) {
 	testExchanges(t, newUnit("thin", 512).Disk, []exchange{
 		{name: "no CDB", cdb: "", fail: "5/20/00"},
 		{name: "vendor specific", cdb: "c1 00 00000000 00 0000 00", fail: "5/20/00"},
@@ -21,7 +21,7 @@ func TestUnknownCommandsAreRefused(t *testing.T) {
 	})
 }
 
-func TestCommandsOfOtherDisksAreUnknown(t *testing.T) {
+func TestCommandsWithoutTheirAbilityAreUnknown(t *testing.T) {
 	unmap := exchange{name: "UNMAP", cdb: "42 00 00000000 00 0000 00", fail: "5/20/00"}
 	prevent := exchange{name: "PREVENT ALLOW MEDIUM REMOVAL", cdb: "1e 00 00 00 01 00", fail: "5/20/00"}
 	testExchanges(t, newUnit("writable", 512).Disk, []exchange{unmap, prevent})
@@ -29,7 +29,7 @@ func TestCommandsOfOtherDisksAreUnknown(t *testing.T) {
 	testExchanges(t, newUnit("thin", 512).Disk, []exchange{prevent})
 }
 
-func TestEveryTruncatedCDBIsRefused(t *testing.T) {
+func TestTruncatedCDBsFail(t *testing.T) {
 	for _, variant := range variants {
 		u := newUnit(variant, 512)
 		before := slices.Clone(u.bytes)
@@ -47,8 +47,7 @@ func TestEveryTruncatedCDBIsRefused(t *testing.T) {
 	}
 }
 
-// TestPaddingAfterACDBIsIgnored: a ring may pass on more bytes than a CDB has.
-func TestPaddingAfterACDBIsIgnored(t *testing.T) {
+func TestPaddingAfterCDBIsIgnored(t *testing.T) {
 	testExchanges(t, newUnit("thin", 512).Disk, []exchange{
 		{name: "TEST UNIT READY", cdb: "00 00 00 00 00 00 ffffffffffffffffffff"},
 		{name: "READ CAPACITY(10)", cdb: "25 00 00000000 00 00 00 00 ffffffffffff", want: "000007ff 00000200"},
@@ -59,7 +58,7 @@ func TestPaddingAfterACDBIsIgnored(t *testing.T) {
 	})
 }
 
-func TestStoppedDiskRefusesMediumCommandsUntilStarted(t *testing.T) {
+func TestStoppedDiskRefusesMediumCommands(t *testing.T) {
 	u := newUnit("thin", 512)
 	before := slices.Clone(u.bytes)
 	const stopped = "2/04/02"
@@ -126,7 +125,7 @@ func TestRequestSense(t *testing.T) {
 	})
 }
 
-func TestDescriptorSenseWhereAskedFor(t *testing.T) {
+func TestDescriptorSenseData(t *testing.T) {
 	u := newUnit("thin", 512)
 	u.mode.descriptorSense.Store(true)
 	r, _ := u.Execute(unhex("28 20 00000000 00 0001 00"), [][]byte{stale(512)}, true)
@@ -139,7 +138,7 @@ func TestDescriptorSenseWhereAskedFor(t *testing.T) {
 	}
 }
 
-// writes are the commands that change the medium.
+// writes are commands that write to the medium.
 var writes = []exchange{
 	{name: "WRITE(6)", cdb: "0a 00 0000 01 00"},
 	{name: "WRITE(10)", cdb: "2a 00 00000000 00 0001 00"},
@@ -150,7 +149,7 @@ var writes = []exchange{
 	{name: "WRITE(10) past the end", cdb: "2a 00 ffffffff 00 0001 00"},
 }
 
-func TestReadOnlyDiskRefusesWritesAndIsUnchanged(t *testing.T) {
+func TestReadOnlyDiskRefusesWrites(t *testing.T) {
 	for _, wait := range []bool{false, true} {
 		u := newUnit("read-only", 512)
 		before := slices.Clone(u.bytes)
@@ -182,8 +181,8 @@ func TestReadOnlyDiskIsReadable(t *testing.T) {
 	})
 }
 
-// TestStatsCountCommandsThatSucceeded: what Stats promises, and not their parts.
-func TestStatsCountCommandsThatSucceeded(t *testing.T) {
+// A command counts once, whatever the number of its parts.
+func TestStatsCountSuccessfulCommands(t *testing.T) {
 	for _, tt := range []struct {
 		name, cdb, out string
 		fails          string

@@ -12,7 +12,7 @@ import (
 	"github.com/lunserve/lunserve/backstores"
 )
 
-// flipped is b with one bit of the byte at changed.
+// flipBit returns a copy of b with one bit of a byte inverted.
 func flipBit(b []byte, at int) []byte {
 	b = slices.Clone(b)
 	b[at] ^= 0x10
@@ -80,11 +80,11 @@ func TestCompareAndWrite(t *testing.T) {
 	}
 }
 
-// TestCompareAndWriteLimitIsTold: the NUMBER OF LOGICAL BLOCKS field has room
-// for no more than the limit, and its neighbours are reserved.
-func TestCompareAndWriteLimitIsTold(t *testing.T) {
+// The NUMBER OF LOGICAL BLOCKS field cannot hold more than the limit, and the
+// bytes next to it are reserved.
+func TestCompareAndWriteLimitIsReported(t *testing.T) {
 	u := newUnit("thin", 512)
-	if b := ask(t, u.Disk, "12 01 b0 00ff 00"); b[5] != 255 {
+	if b := dataIn(t, u.Disk, "12 01 b0 00ff 00"); b[5] != 255 {
 		t.Errorf("MAXIMUM COMPARE AND WRITE LENGTH is %d", b[5])
 	}
 	testExchanges(t, u.Disk, []exchange{
@@ -146,9 +146,7 @@ func TestOrWrite(t *testing.T) {
 	})
 }
 
-// TestForcedUnitAccessOfCommandsOfTwoParts: what they write is durable if FUA
-// asks for that.
-func TestForcedUnitAccessOfCommandsOfTwoParts(t *testing.T) {
+func TestFUAMakesExclusiveWritesDurable(t *testing.T) {
 	same := randomBytes(1 << 12)[5*512:][:512]
 	for _, cdb := range []string{"89 %02x 0000000000000005 000000 01 00 00", "8b %02x 0000000000000005 00000002 00 00"} {
 		for flags, end := range map[int]string{0x00: "", 0x10: "", 0x08: " durable", 0x18: " durable"} {
@@ -161,7 +159,7 @@ func TestForcedUnitAccessOfCommandsOfTwoParts(t *testing.T) {
 	}
 }
 
-// writeVerifies are the forms of WRITE AND VERIFY, with %x for byte 1, LBA and
+// writeVerifies are the CDBs of WRITE AND VERIFY, with %x for byte 1, LBA and
 // length.
 var writeVerifies = []string{"2e%02x%08x00%04x00", "ae%02x%08x%08x0000", "8e%02x%016x%08x0000"}
 
@@ -214,8 +212,7 @@ func TestWriteAndVerify(t *testing.T) {
 	}
 }
 
-// TestWriteAndVerifyReadsFromTheMedium: what was written is durable before it
-// is read, and it is read.
+// The write is durable before the blocks are read.
 func TestWriteAndVerifyReadsFromTheMedium(t *testing.T) {
 	for _, form := range writeVerifies {
 		for _, flags := range []byte{bytchk0, bytchk1} {
@@ -231,7 +228,7 @@ func TestWriteAndVerifyReadsFromTheMedium(t *testing.T) {
 	}
 }
 
-// A liar is a store that forgets a bit of what it is given.
+// A corruptingStore reads one bit wrong.
 type corruptingStore struct{ *thinStore }
 
 func (l corruptingStore) ReadVec(bufs [][]byte, off int64, f backstores.Flag) error {
@@ -240,7 +237,7 @@ func (l corruptingStore) ReadVec(bufs [][]byte, off int64, f backstores.Flag) er
 	return err
 }
 
-func TestWriteAndVerifyNoticesWhatWasNotWritten(t *testing.T) {
+func TestWriteAndVerifyDetectsCorruption(t *testing.T) {
 	u := newUnit("thin", 512)
 	s := &thinStore{writableStore{memStore{bytes: u.bytes, fails: u.fails}}}
 	d := NewDisk(corruptingStore{s}, u.Options)
@@ -251,8 +248,7 @@ func TestWriteAndVerifyNoticesWhatWasNotWritten(t *testing.T) {
 	}
 }
 
-// TestErrorsOfTheStoreInCommandsOfTwoParts: what fails is told by its part.
-func TestErrorsOfTheStoreInCommandsOfTwoParts(t *testing.T) {
+func TestExclusiveCommandsReportErrorOfReadOrWrite(t *testing.T) {
 	two := randomBytes(1 << 12)[5*512:][:512]
 	two = append(slices.Clone(two), two...)
 	for _, tt := range []struct {
@@ -282,8 +278,8 @@ func TestErrorsOfTheStoreInCommandsOfTwoParts(t *testing.T) {
 	}
 }
 
-// TestTransferLimitOfCommandsThatCopy: where the field is, is told too.
-func TestTransferLimitOfCommandsThatCopy(t *testing.T) {
+// The field pointer is at the number of blocks.
+func TestTransferLimitOfExclusiveCommands(t *testing.T) {
 	d, v := newHugeDisk(1<<40, 4096)
 	limit := limits(t, d).transfer
 	for _, x := range []struct {
@@ -298,9 +294,9 @@ func TestTransferLimitOfCommandsThatCopy(t *testing.T) {
 	}
 }
 
-// A count of blocks that has run over, as 256 do in its one byte, is not taken
-// for none: the data-out tells.
-func TestCompareAndWriteOfNoBlocksTakesNoData(t *testing.T) {
+// 256 blocks do not fit into the field and become zero. The data-out shows that
+// they were meant.
+func TestCompareAndWriteOfZeroBlocksRefusesDataOut(t *testing.T) {
 	u := newUnit("writable", 512)
 	cdb := unhex("89 00 0000000000000000 000000 00 00 00")
 	if _, why := execute(t, u.Disk, cdb, make([]byte, 512*512)); why != "5/24/00 cdb 13" {

@@ -23,7 +23,7 @@ func step(cdb []byte, room int, fill, piece byte) []byte {
 	return b
 }
 
-// A deed is what is known of a command that moves blocks, worked out anew.
+// An effect is the effect of a command on blocks, computed without the disk.
 type effect struct {
 	lba, blocks uint64
 	verb        string // "read", "write", "or", "swap", "change" or "" of one that leaves the image alone
@@ -59,8 +59,9 @@ func expect(cdb []byte) (d effect) {
 	return d
 }
 
-// FuzzDisk has conversations of any commands with disks of all kinds, and holds
-// each answer to what every answer has to be, and the image to a model.
+// FuzzDisk sends sequences of arbitrary commands to all variants of disks. It
+// compares each result with the rules for all commands, and the image with a
+// model.
 func FuzzDisk(f *testing.F) {
 	const size, blockSize = 64 << 10, 512
 	for kind, variant := range variants {
@@ -172,7 +173,8 @@ func FuzzDisk(f *testing.F) {
 	})
 }
 
-// unmapped is the image after an UNMAP, or the start of the sense data.
+// imageAfterUnmap returns the image after an UNMAP, or the start of the sense
+// data.
 func imageAfterUnmap(image []byte, blockSize, length int, list []byte) ([]byte, string) {
 	blocks := uint64(len(image) / blockSize)
 	switch {
@@ -197,8 +199,8 @@ func imageAfterUnmap(image []byte, blockSize, length int, list []byte) ([]byte, 
 	return want, ""
 }
 
-// selected is the modes after a MODE SELECT as modes tells them, or the start
-// of the sense data.
+// modesAfter returns the modes after a MODE SELECT in the format of modes, or
+// the start of the sense data.
 func modesAfter(long bool, length int, list []byte) (want, fail string) {
 	const before = "WCE"
 	header, descriptors := 4, []string{"", "00000080 00000200", "00000000 00000200"}
@@ -272,9 +274,8 @@ func modesAfter(long bool, length int, list []byte) (want, fail string) {
 	return want, ""
 }
 
-// FuzzParameterList sends parameter lists of any bytes with UNMAP, MODE
-// SELECT(6) and MODE SELECT(10), and holds the disk to a model of what they
-// ask for.
+// FuzzParameterList sends arbitrary parameter lists with UNMAP, MODE SELECT(6)
+// and MODE SELECT(10), and compares the disk with a model.
 func FuzzParameterList(f *testing.F) {
 	const blocks, blockSize = 128, 512
 	f.Add(byte(0), uint16(0), []byte{}, byte(0))

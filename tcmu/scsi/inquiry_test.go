@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// ask sends a CDB and returns the data-in.
-func ask(t *testing.T, d *Disk, cdb string) []byte {
+// dataIn executes a command and returns its data-in.
+func dataIn(t *testing.T, d *Disk, cdb string) []byte {
 	t.Helper()
 	buf := stale(4096)
 	n, why := execute(t, d, unhex(cdb), buf)
@@ -21,7 +21,7 @@ func ask(t *testing.T, d *Disk, cdb string) []byte {
 
 func TestStandardInquiry(t *testing.T) {
 	for _, variant := range variants {
-		b := ask(t, newUnit(variant, 512).Disk, "12 00 00 0100 00")
+		b := dataIn(t, newUnit(variant, 512).Disk, "12 00 00 0100 00")
 		rmb := byte(0)
 		if variant == "removable" {
 			rmb = 1
@@ -126,12 +126,12 @@ func TestVPDPages(t *testing.T) {
 	}
 }
 
-func TestEveryListedVPDPageIsThereInAscendingOrder(t *testing.T) {
+func TestSupportedVPDPagesAreListedInAscendingOrder(t *testing.T) {
 	for _, variant := range variants {
 		d := newUnit(variant, 4096).Disk
 		listed := map[byte]bool{}
 		last := -1
-		for _, code := range ask(t, d, "12 01 00 ffff 00")[4:] {
+		for _, code := range dataIn(t, d, "12 01 00 ffff 00")[4:] {
 			if int(code) <= last {
 				t.Errorf("%s: page %02x after page %02x", variant, code, last)
 			}
@@ -155,14 +155,13 @@ func TestEveryListedVPDPageIsThereInAscendingOrder(t *testing.T) {
 	}
 }
 
-// TestBlockLimits holds the Block Limits VPD page to what the commands do:
-// the limits that are told are those that are kept (see the tests of the
-// commands), and those of commands that are not there are zero.
+// The tests of the commands check that they keep to these limits. Limits of
+// commands that the disk does not support are zero.
 func TestBlockLimits(t *testing.T) {
 	for _, blockSize := range []uint32{512, 4096} {
 		for _, variant := range variants {
 			t.Run(fmt.Sprint(variant, " ", blockSize), func(t *testing.T) {
-				b := ask(t, newUnit(variant, int(blockSize)).Disk, "12 01 b0 00ff 00")
+				b := dataIn(t, newUnit(variant, int(blockSize)).Disk, "12 01 b0 00ff 00")
 				if len(b) != 64 {
 					t.Fatalf("page of %d bytes, want 64", len(b))
 				}

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A holey is a sparse store that knows its holes: data from zero to the first
-// edge, a hole to the second, and so on. It answers no more than at a time.
+// A holeStore is a thin store that has data up to the first edge, a hole up to
+// the second, and so on. Extent returns at most atMost bytes.
 type holeStore struct {
 	thinStore
 	edges  []int64
@@ -103,7 +103,7 @@ type extenter interface {
 	Extent(int64) (int64, bool, error)
 }
 
-func TestLBAStatusOfMoreBlocksThanADescriptorHolds(t *testing.T) {
+func TestLBAStatusOfMoreBlocksThanFitIntoADescriptor(t *testing.T) {
 	d, _ := newHugeDisk(5<<41, 512) // 5 × 2³² blocks
 	testExchanges(t, d, []exchange{
 		{name: "one descriptor", cdb: "9e 12 0000000000000000 00000018 00 00", want: "00000014 00000000  0000000000000000 ffffffff" + mapped},
@@ -113,9 +113,8 @@ func TestLBAStatusOfMoreBlocksThanADescriptorHolds(t *testing.T) {
 	})
 }
 
-// TestLBAStatusAgreesWithTheHoles compares with a map made block by block, for
-// holes that begin and end anywhere.
-func TestLBAStatusAgreesWithTheHoles(t *testing.T) {
+// It compares with a map of all blocks, for random holes.
+func TestLBAStatusMatchesHoles(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for _, blockSize := range []int{512, 4096} {
 		for range 200 {
@@ -171,7 +170,7 @@ func TestLBAStatusAgreesWithTheHoles(t *testing.T) {
 	}
 }
 
-func TestLBAStatusOfAStoreThatCannotTell(t *testing.T) {
+func TestLBAStatusReportsStoreErrors(t *testing.T) {
 	d, h := newHoleDisk(1<<20, 512)
 	h.err = unix.EIO
 	testExchanges(t, d, []exchange{

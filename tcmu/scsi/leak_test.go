@@ -5,10 +5,9 @@ import (
 	"testing"
 )
 
-// TestNothingOfOtherCommandsLeaks: buffers come with what was in them before.
-// The fabric gets the first n bytes, or all of them if n is zero: there is no
-// way to tell the ring of no bytes.
-func TestNothingOfOtherCommandsLeaks(t *testing.T) {
+// Buffers hold data of earlier commands. The initiator gets the first DataIn
+// bytes, or all of them if DataIn is zero.
+func TestNoDataOfOtherCommandsLeaks(t *testing.T) {
 	for _, x := range []struct {
 		name string
 		cdb  string // with %x for an allocation length
@@ -87,11 +86,10 @@ func TestNothingOfOtherCommandsLeaks(t *testing.T) {
 	}
 }
 
-// TestAnswersAreTheSameInBuffersOfAnySize holds what is clipped to the whole.
-func TestAnswersAreTheSameInBuffersOfAnySize(t *testing.T) {
+func TestDataInIsTheSameInBuffersOfAnySize(t *testing.T) {
 	u := newUnit("thin", 512)
 	for _, cdb := range []string{"12 00 00 00ff 00", "12 01 83 00ff 00", "1a 00 3f 00 ff 00", "a3 0c 80 00 0000 00001000 00 00"} {
-		whole := ask(t, u.Disk, cdb)
+		whole := dataIn(t, u.Disk, cdb)
 		for room := 1; room <= len(whole)+1; room++ {
 			buf := stale(room)
 			n, why := execute(t, u.Disk, unhex(cdb), split(buf, 7, 1)...)
@@ -102,8 +100,7 @@ func TestAnswersAreTheSameInBuffersOfAnySize(t *testing.T) {
 	}
 }
 
-// TestNoCommandOfTheTableLeaks goes by the table, so that the
-// commands that the list above has not are tested too.
+// It runs all commands of the table, so that new ones are tested as well.
 func TestNoCommandOfTheTableLeaks(t *testing.T) {
 	u := newUnit("removable", 512)
 	for _, row := range u.rows {

@@ -13,8 +13,8 @@ import (
 	"github.com/lunserve/lunserve/backstores"
 )
 
-// A crumbling is a store whose calls come apart: others get in between the
-// blocks of one. It has what two calls at once need, and nothing more.
+// An interleavedStore transfers one block at a time and lets other calls run in
+// between.
 type interleavedStore struct{ writableStore }
 
 func (m *interleavedStore) eachBlock(bufs [][]byte, off int64, one func([][]byte, int64, backstores.Flag) error, f backstores.Flag) error {
@@ -44,7 +44,8 @@ func newInterleavedDisk() *Disk {
 	return NewDisk(m, Options{BlockSize: 512})
 }
 
-// finish executes a command as the ring does: without waiting, then with.
+// executeAsServe executes a command as tcmu.Serve does: without waiting, then
+// with.
 func executeAsServe(d *Disk, cdb, buf []byte) (status byte, sense []byte) {
 	r, err := d.Execute(cdb, [][]byte{buf}, false)
 	if err != nil {
@@ -53,10 +54,9 @@ func executeAsServe(d *Disk, cdb, buf []byte) (status byte, sense []byte) {
 	return r.Status, r.Sense
 }
 
-// TestNoIncrementByCompareAndWriteIsLost: several goroutines count in one
-// block, each by COMPARE AND WRITE of what it read and one more. WRITEs to
-// other blocks go on meanwhile.
-func TestNoIncrementByCompareAndWriteIsLost(t *testing.T) {
+// Several goroutines increment a counter in one block with COMPARE AND WRITE,
+// and write other blocks.
+func TestCompareAndWriteIsAtomic(t *testing.T) {
 	const goroutines, increments = 8, 50
 	d := newInterleavedDisk()
 	var wg sync.WaitGroup
@@ -92,8 +92,8 @@ func TestNoIncrementByCompareAndWriteIsLost(t *testing.T) {
 	}
 }
 
-// TestNoBitByOrWriteIsLost: each goroutine sets bits of its own.
-func TestNoBitByOrWriteIsLost(t *testing.T) {
+// Each goroutine sets bits of its own.
+func TestOrWriteIsAtomic(t *testing.T) {
 	d := newInterleavedDisk()
 	var wg sync.WaitGroup
 	for i := range 8 {
@@ -117,10 +117,9 @@ func TestNoBitByOrWriteIsLost(t *testing.T) {
 	}
 }
 
-// TestNoWriteIsUndoneByCompareAndWrite: the block holds what the last WRITE
-// put there, or what a COMPARE AND WRITE made of that; never what one made of
-// something older.
-func TestNoWriteIsUndoneByCompareAndWrite(t *testing.T) {
+// The block holds the data of the last WRITE, or that of a COMPARE AND WRITE
+// that compared it with the data of the last WRITE.
+func TestCompareAndWriteNeverUndoesAWrite(t *testing.T) {
 	d := newInterleavedDisk()
 	made := func(n, by byte) []byte {
 		b := make([]byte, 512)
@@ -158,9 +157,7 @@ func TestNoWriteIsUndoneByCompareAndWrite(t *testing.T) {
 	wg.Wait()
 }
 
-// TestNobodySeesHalfOfWhatIsDoneAlone: while commands that are done alone go
-// on, every other sees the blocks before or after one of them.
-func TestNobodySeesHalfOfWhatIsDoneAlone(t *testing.T) {
+func TestReadsNeverSeePartOfAnExclusiveCommand(t *testing.T) {
 	for _, x := range []struct {
 		name string
 		cdb  string
@@ -213,7 +210,7 @@ func TestNobodySeesHalfOfWhatIsDoneAlone(t *testing.T) {
 	}
 }
 
-// A gated store lets a read go on only when it is told.
+// A gatedStore blocks reads that may wait until open is closed.
 type gatedStore struct {
 	*thinStore
 	reached, open chan struct{}
@@ -227,9 +224,8 @@ func (g *gatedStore) ReadVec(bufs [][]byte, off int64, f backstores.Flag) error 
 	return g.thinStore.ReadVec(bufs, off, f)
 }
 
-// TestCommandsThatMayNotWaitAreLeftWhileOneIsAlone, and those that use no
-// blocks are answered.
-func TestCommandsThatMayNotWaitAreLeftWhileOneIsAlone(t *testing.T) {
+// Commands that do not access blocks are completed.
+func TestMediumCommandsWouldBlockDuringAnExclusiveOne(t *testing.T) {
 	for _, alone := range []struct{ name, cdb string }{
 		{"COMPARE AND WRITE", "89 00 0000000000000005 000000 01 00 00"},
 		{"ORWRITE(16)", "8b 00 0000000000000005 00000002 00 00"},
@@ -278,9 +274,7 @@ func TestCommandsThatMayNotWaitAreLeftWhileOneIsAlone(t *testing.T) {
 	}
 }
 
-// TestReadsDoNotExcludeEachOther: one that waits for the store does not make
-// another wait.
-func TestReadsDoNotExcludeEachOther(t *testing.T) {
+func TestReadsRunConcurrently(t *testing.T) {
 	s := &thinStore{writableStore{memStore{bytes: randomBytes(1 << 20)}}}
 	g := &gatedStore{s, make(chan struct{}), make(chan struct{})}
 	d := NewDisk(g, Options{BlockSize: 512})
@@ -299,8 +293,7 @@ func TestReadsDoNotExcludeEachOther(t *testing.T) {
 	<-done
 }
 
-// TestCommandsDoneAloneLeaveNothingLocked, however they end.
-func TestCommandsDoneAloneLeaveNothingLocked(t *testing.T) {
+func TestExclusiveCommandsUnlockTheDisk(t *testing.T) {
 	for _, tt := range []struct{ cdb, fails, prefix string }{
 		{"89 00 0000000000000005 000000 01 00 00", "", "e/1d/00"},
 		{"89 00 0000000000000005 000000 01 00 00", "read", "3/11/00"},

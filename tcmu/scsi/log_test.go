@@ -43,16 +43,14 @@ func TestLogSense(t *testing.T) {
 	}
 }
 
-// TestStatisticsLogCounts: blocks received are those that were written, and
-// blocks transmitted those that were read, as the standard looks at them from
-// the disk.
+// Received blocks are those written, transmitted blocks those read.
 func TestStatisticsLogCounts(t *testing.T) {
 	u := newUnit("thin", 4096)
 	for range 3 {
 		execute(t, u.Disk, unhex("28 00 00000000 00 0002 00"), stale(8192))
 	}
 	execute(t, u.Disk, unhex("2a 00 00000000 00 0005 00"), stale(5*4096))
-	b := ask(t, u.Disk, "4d 00 59 00 00 0000 00ff 00")
+	b := dataIn(t, u.Disk, "4d 00 59 00 00 0000 00ff 00")
 	for i, f := range []struct {
 		name string
 		want uint64

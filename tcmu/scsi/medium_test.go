@@ -15,7 +15,7 @@ const (
 	isReady     = "00 00 00 00 00 00"
 )
 
-func TestRemovableMediumGoesAndComes(t *testing.T) {
+func TestMediumCanBeEjectedAndLoaded(t *testing.T) {
 	u := newUnit("removable", 512)
 	testExchanges(t, u.Disk, []exchange{
 		{name: "ready", cdb: isReady},
@@ -47,8 +47,7 @@ func TestRemovableMediumGoesAndComes(t *testing.T) {
 	}
 }
 
-// TestCommandsOfNoMedium: every one that needs it, at once and with wait.
-func TestCommandsOfNoMedium(t *testing.T) {
+func TestMediumCommandsFailWithoutMedium(t *testing.T) {
 	u := newUnit("removable", 512)
 	execute(t, u.Disk, unhex(eject))
 	u.calls = nil
@@ -77,7 +76,7 @@ func TestCommandsOfNoMedium(t *testing.T) {
 	}
 }
 
-func TestPreventedRemoval(t *testing.T) {
+func TestRemovalCanBePrevented(t *testing.T) {
 	u := newUnit("removable", 512)
 	testExchanges(t, u.Disk, []exchange{
 		{name: "allow what is allowed", cdb: allow},
@@ -102,9 +101,8 @@ func TestPreventedRemoval(t *testing.T) {
 	})
 }
 
-// TestPreventionEndsWithWhoAskedForIt, of whom it is known that they were there
-// then. Who comes later has asked for nothing.
-func TestPreventionEndsWithWhoAskedForIt(t *testing.T) {
+// Nexuses that appear after the command do not prolong it.
+func TestPreventionEndsWithItsNexuses(t *testing.T) {
 	u := newUnit("removable", 512)
 	var here []string
 	u.Nexuses = func() func() bool {
@@ -138,9 +136,8 @@ func TestPreventionEndsWithWhoAskedForIt(t *testing.T) {
 	}
 }
 
-// TestAskingTheKeepersHoldsUpNobody, least of all a reset, which the ring's
-// goroutine tells of.
-func TestAskingTheKeepersHoldsUpNobody(t *testing.T) {
+// A reset, in particular, must not wait for them.
+func TestPreventersAreCalledWithoutTheLock(t *testing.T) {
 	u := newUnit("removable", 512)
 	u.Nexuses = func() func() bool {
 		return func() bool {
@@ -155,8 +152,7 @@ func TestAskingTheKeepersHoldsUpNobody(t *testing.T) {
 	})
 }
 
-// TestAFailedFlushKeepsTheMediumIn, as what was written would be lost.
-func TestAFailedFlushKeepsTheMediumIn(t *testing.T) {
+func TestFailedFlushPreventsEject(t *testing.T) {
 	u := newUnit("removable", 512)
 	u.fails["flush"] = unix.EIO
 	testExchanges(t, u.Disk, []exchange{
@@ -165,8 +161,7 @@ func TestAFailedFlushKeepsTheMediumIn(t *testing.T) {
 	})
 }
 
-// TestResetAllowsRemoval, and no other task management does.
-func TestResetAllowsRemoval(t *testing.T) {
+func TestOnlyResetAllowsRemoval(t *testing.T) {
 	u := newUnit("removable", 512)
 	execute(t, u.Disk, unhex(prevent))
 	u.TaskManagement(false)
@@ -175,19 +170,19 @@ func TestResetAllowsRemoval(t *testing.T) {
 	testExchanges(t, u.Disk, []exchange{{name: "eject, after a reset", cdb: eject}})
 }
 
-// attention raises a unit attention condition, if not one that a removable disk
-// would raise.
-func (u *unit) attention() {
+// raiseAttention establishes a unit attention condition, even on a removable
+// disk.
+func (u *unit) raiseAttention() {
 	u.medium.raise(capacityChanged)
 	u.medium.refresh(&u.sanitizer)
 }
 
-// TestUnitAttentionGoesToTheNextCommandWhateverItIs, but for INQUIRY, and that
-// command does nothing. REQUEST SENSE has it as its data.
-func TestUnitAttentionGoesToTheNextCommandWhateverItIs(t *testing.T) {
+// The command is not executed. INQUIRY is, and leaves the condition; REQUEST
+// SENSE returns it as data.
+func TestNextCommandReportsUnitAttention(t *testing.T) {
 	u := newUnit("removable", 512)
 	for _, row := range u.rows {
-		u.attention()
+		u.raiseAttention()
 		u.calls = nil
 		cdb := row.emptyCDB()
 		if row.op == 0x03 {
@@ -216,11 +211,10 @@ func TestUnitAttentionGoesToTheNextCommandWhateverItIs(t *testing.T) {
 	}
 }
 
-// TestUnitAttentionIsToldOnceToWhoeverWaits: a command that is left for later has
-// been told nothing.
-func TestUnitAttentionIsToldOnceToWhoeverWaits(t *testing.T) {
+// Execute must not clear the condition if it returns ErrWouldBlock.
+func TestUnitAttentionIsReportedOnceIfCommandWaits(t *testing.T) {
 	u := newUnit("removable", 512)
-	u.attention()
+	u.raiseAttention()
 	cdb := unhex("2f 00 00000000 00 0001 00")
 	r, err := u.Execute(cdb, nil, false)
 	why := ""

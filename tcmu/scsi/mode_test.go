@@ -62,7 +62,7 @@ func TestModeSense(t *testing.T) {
 	})
 }
 
-func TestEveryModePageIsThereOrRefused(t *testing.T) {
+func TestUnknownModePagesFail(t *testing.T) {
 	d := newUnit("thin", 512).Disk
 	has := map[int]int{0x08: 18, 0x0a: 10}
 	for code := range 0x3f {

@@ -33,10 +33,11 @@ func selectModes(t *testing.T, d *Disk, list string) {
 	}
 }
 
-// modes is what MODE SENSE tells of the bits that can be changed.
+// modes returns the names of the changeable bits, and of WP, that MODE SENSE
+// reports as set.
 func modes(t *testing.T, d *Disk) (s string) {
 	t.Helper()
-	b := ask(t, d, "1a 08 3f 00 ff 00")
+	b := dataIn(t, d, "1a 08 3f 00 ff 00")
 	for _, f := range []struct {
 		name string
 		set  bool
@@ -122,9 +123,9 @@ func TestModeSelect(t *testing.T) {
 	}
 }
 
-// TestWhatIsSensedCanBeSelected, unchanged but for the mode data length, which
-// is reserved; initiators do it that way.
-func TestWhatIsSensedCanBeSelected(t *testing.T) {
+// Initiators send what MODE SENSE returned, with the mode data length, which is
+// reserved, set to zero.
+func TestSensedPagesCanBeSelected(t *testing.T) {
 	for _, variant := range variants {
 		for _, blockSize := range []int{512, 4096} {
 			d := newUnit(variant, blockSize).Disk
@@ -134,7 +135,7 @@ func TestWhatIsSensedCanBeSelected(t *testing.T) {
 				{"5a 00 3f 00 000000 00ff 00", "55 10 0000000000 %04x 00"},
 				{"5a 10 3f 00 000000 00ff 00", "55 10 0000000000 %04x 00"},
 			} {
-				b := ask(t, d, x.sense)
+				b := dataIn(t, d, x.sense)
 				b[0] = 0
 				if b[1] = 0; x.sense[:2] == "1a" {
 					b[2] &= 0x7f
@@ -147,7 +148,7 @@ func TestWhatIsSensedCanBeSelected(t *testing.T) {
 	}
 }
 
-func TestReadOnlyDiskHasNoCacheToSwitch(t *testing.T) {
+func TestReadOnlyDiskCannotEnableWCE(t *testing.T) {
 	d := newUnit("read-only", 512).Disk
 	testExchanges(t, d, []exchange{
 		{name: "WCE", cdb: "15 10 0000 18 00", out: header6 + cachingOn, fail: "5/26/00 list 6"},
@@ -158,23 +159,22 @@ func TestReadOnlyDiskHasNoCacheToSwitch(t *testing.T) {
 	}
 }
 
-// TestDefaultAndChangeableValuesDoNotChange, whatever the current ones are.
-func TestDefaultAndChangeableValuesDoNotChange(t *testing.T) {
+func TestModeSelectChangesCurrentValuesOnly(t *testing.T) {
 	d := newUnit("thin", 512).Disk
-	initial, changeable := ask(t, d, "1a 08 bf 00 ff 00"), ask(t, d, "1a 08 7f 00 ff 00")
+	initial, changeable := dataIn(t, d, "1a 08 bf 00 ff 00"), dataIn(t, d, "1a 08 7f 00 ff 00")
 	selectModes(t, d, header6+cachingOff+controlD)
-	if got := ask(t, d, "1a 08 bf 00 ff 00"); !bytes.Equal(got, initial) {
+	if got := dataIn(t, d, "1a 08 bf 00 ff 00"); !bytes.Equal(got, initial) {
 		t.Errorf("default values % x, before % x", got, initial)
 	}
-	if got := ask(t, d, "1a 08 7f 00 ff 00"); !bytes.Equal(got, changeable) {
+	if got := dataIn(t, d, "1a 08 7f 00 ff 00"); !bytes.Equal(got, changeable) {
 		t.Errorf("changeable values % x, before % x", got, changeable)
 	}
-	if got := ask(t, d, "1a 08 3f 00 ff 00"); !bytes.Equal(got[4:], unhex(cachingOff+controlD)) {
+	if got := dataIn(t, d, "1a 08 3f 00 ff 00"); !bytes.Equal(got[4:], unhex(cachingOff+controlD)) {
 		t.Errorf("current values % x", got)
 	}
 }
 
-// changing are commands that change the medium, all there are, with their
+// mediumChanges returns all commands that change the medium, with their
 // data-out.
 func mediumChanges(u *unit) []exchange {
 	same := fmt.Sprintf("%x%x", u.bytes[5*512:6*512], u.bytes[5*512:6*512])
@@ -199,7 +199,7 @@ func mediumChanges(u *unit) []exchange {
 	}
 }
 
-func TestAllThatChangesIsKnownHere(t *testing.T) {
+func TestMediumChangesIsComplete(t *testing.T) {
 	u := newUnit("removable", 512)
 	here := map[string]bool{}
 	for _, x := range mediumChanges(u) {
@@ -253,9 +253,8 @@ func TestSoftwareWriteProtect(t *testing.T) {
 	}
 }
 
-// TestReadOnlyComesBeforeSoftwareWriteProtect: the reason that MODE SELECT
-// cannot take away is the one that is given.
-func TestReadOnlyComesBeforeSoftwareWriteProtect(t *testing.T) {
+// MODE SELECT cannot remove that protection.
+func TestReadOnlyTakesPrecedenceOverSoftwareWriteProtect(t *testing.T) {
 	u := newUnit("read-only", 512)
 	selectModes(t, u.Disk, header6+controlSWPd)
 	if _, why := execute(t, u.Disk, unhex("2a 00 00000005 00 0001 00"), stale(512)); why != "7/27/00" {
@@ -263,9 +262,8 @@ func TestReadOnlyComesBeforeSoftwareWriteProtect(t *testing.T) {
 	}
 }
 
-// TestWithoutWCEWhatIsWrittenIsDurable, by whichever command: no call of the
-// store that changes it is left without a flush.
-func TestWithoutWCEWhatIsWrittenIsDurable(t *testing.T) {
+// Every change of the store is durable or followed by a flush.
+func TestChangesAreDurableWithoutWCE(t *testing.T) {
 	for i, x := range mediumChanges(newUnit("thin", 512)) {
 		u := newUnit("thin", 512)
 		x = mediumChanges(u)[i]
@@ -297,9 +295,8 @@ func TestWithoutWCEWhatIsWrittenIsDurable(t *testing.T) {
 	}
 }
 
-// TestClearingWCEMakesDurableWhatWasWrittenBefore: the initiator sends no more
-// SYNCHRONIZE CACHE, as there is no cache any more.
-func TestClearingWCEMakesDurableWhatWasWrittenBefore(t *testing.T) {
+// The initiator need not send SYNCHRONIZE CACHE any more.
+func TestClearingWCEFlushes(t *testing.T) {
 	u := newUnit("thin", 512)
 	execute(t, u.Disk, unhex("2a 00 00000001 00 0001 00"), stale(512))
 	u.calls = nil
@@ -315,8 +312,7 @@ func TestClearingWCEMakesDurableWhatWasWrittenBefore(t *testing.T) {
 	}
 }
 
-// TestClearingWCEWaits: it flushes, which whoever may not wait must not do.
-func TestClearingWCEWaits(t *testing.T) {
+func TestModeSelectMayFlushOnlyIfItMayWait(t *testing.T) {
 	for _, cdb := range []string{"15 10 0000 18 00", "55 10 0000000000 001c 00"} {
 		u := newUnit("thin", 512)
 		list := unhex(header6 + cachingOff)
@@ -333,7 +329,7 @@ func TestClearingWCEWaits(t *testing.T) {
 	}
 }
 
-func TestDescriptorSenseIsSwitched(t *testing.T) {
+func TestDSenseSelectsDescriptorFormat(t *testing.T) {
 	u := newUnit("thin", 512)
 	sense := func() byte {
 		r, _ := u.Execute(unhex("28 20 00000000 00 0001 00"), [][]byte{stale(512)}, true)
@@ -356,8 +352,8 @@ func TestDescriptorSenseIsSwitched(t *testing.T) {
 	})
 }
 
-// TestNoSelectionIsLostToAnother: each goroutine has a page of its own.
-func TestNoSelectionIsLostToAnother(t *testing.T) {
+// Each goroutine selects a page of its own.
+func TestConcurrentModeSelectsKeepEachOthersPages(t *testing.T) {
 	u := newUnit("thin", 512)
 	var wg sync.WaitGroup
 	for _, tt := range []struct {

@@ -7,15 +7,15 @@ import (
 	"testing"
 )
 
-// told is what REPORT SUPPORTED OPERATION CODES tells of a command.
+// A listedCommand is a command as REPORT SUPPORTED OPERATION CODES reports it.
 type listedCommand struct {
 	op    byte
 	sa    int
 	usage []byte
 }
 
-// all is the answer with REPORTING OPTIONS 000b, taken apart.
-func all(t *testing.T, d *Disk, timeouts bool) (list []listedCommand, sizes []int) {
+// listAll parses the data-in with REPORTING OPTIONS 000b.
+func listAll(t *testing.T, d *Disk, timeouts bool) (list []listedCommand, sizes []int) {
 	t.Helper()
 	cdb, step := "a3 0c 00 00 0000 00010000 00 00", 8
 	if timeouts {
@@ -45,8 +45,8 @@ func all(t *testing.T, d *Disk, timeouts bool) (list []listedCommand, sizes []in
 	return list, sizes
 }
 
-// one is the answer with one of the other REPORTING OPTIONS.
-func one(t *testing.T, d *Disk, options int, op byte, sa int) (support byte, usage, timeouts []byte, why string) {
+// listOne parses the data-in with the other REPORTING OPTIONS.
+func listOne(t *testing.T, d *Disk, options int, op byte, sa int) (support byte, usage, timeouts []byte, why string) {
 	t.Helper()
 	buf := stale(256)
 	n, why := execute(t, d, unhex(fmt.Sprintf("a3 0c %02x %02x %04x 00000100 00 00", options, op, sa)), buf)
@@ -61,7 +61,6 @@ func one(t *testing.T, d *Disk, options int, op byte, sa int) (support byte, usa
 	return b[1] & 7, b[4 : 4+size], b[4+size:], ""
 }
 
-// TestSupportedOperationCodes pins what is told of every command.
 func TestSupportedOperationCodes(t *testing.T) {
 	d := newUnit("thin", 512).Disk
 	want := []listedCommand{
@@ -128,7 +127,7 @@ func TestSupportedOperationCodes(t *testing.T) {
 		{0xaf, none, unhex("af 16 ffffffff ffffffff 00 00")},
 		{0xb7, none, unhex("b7 1f ffffffff ffffffff 00 00")},
 	}
-	list, _ := all(t, d, false)
+	list, _ := listAll(t, d, false)
 	if len(list) != len(want) {
 		t.Errorf("%d commands, want %d", len(list), len(want))
 	}
@@ -136,18 +135,18 @@ func TestSupportedOperationCodes(t *testing.T) {
 		if c.op != want[i].op || c.sa != want[i].sa {
 			t.Fatalf("command %d is %02x/%x, want %02x/%x", i, c.op, c.sa, want[i].op, want[i].sa)
 		}
-		if _, usage, _, why := one(t, d, 3, c.op, max(c.sa, 0)); why != "" || !bytes.Equal(usage, want[i].usage) {
+		if _, usage, _, why := listOne(t, d, 3, c.op, max(c.sa, 0)); why != "" || !bytes.Equal(usage, want[i].usage) {
 			t.Errorf("%02x: sense data %q, usage data % x, want % x", c.op, why, usage, want[i].usage)
 		}
 	}
 }
 
-// TestReportingOptionsAgree asks for every row of the table in every way.
+// It asks for every row of the table in every way.
 func TestReportingOptionsAgree(t *testing.T) {
 	for _, variant := range variants {
 		u := newUnit(variant, 512)
-		plain, sizes := all(t, u.Disk, false)
-		timed, timedSizes := all(t, u.Disk, true)
+		plain, sizes := listAll(t, u.Disk, false)
+		timed, timedSizes := listAll(t, u.Disk, true)
 		if len(plain) != len(u.listed) || len(timed) != len(u.listed) {
 			t.Fatalf("%s: %d and, with timeouts, %d commands told of %d", variant, len(plain), len(timed), len(u.listed))
 		}
@@ -164,17 +163,17 @@ func TestReportingOptionsAgree(t *testing.T) {
 				right, wrong = 2, 1
 			}
 			for _, options := range []int{right, 3} {
-				support, usage, timeouts, why := one(t, u.Disk, options, c.op, max(c.sa, 0))
+				support, usage, timeouts, why := listOne(t, u.Disk, options, c.op, max(c.sa, 0))
 				if why != "" || support != 3 || !bytes.Equal(usage, row.usage) || len(timeouts) > 0 {
 					t.Errorf("%s: %s with option %d: sense data %q, SUPPORT %d, usage data % x, timeouts % x",
 						variant, row.name, options, why, support, usage, timeouts)
 				}
-				_, usage, timeouts, _ = one(t, u.Disk, options|0x80, c.op, max(c.sa, 0))
+				_, usage, timeouts, _ = listOne(t, u.Disk, options|0x80, c.op, max(c.sa, 0))
 				if !bytes.Equal(usage, row.usage) || !bytes.Equal(timeouts, unhex("000a 00 00 00000000 00000000")) {
 					t.Errorf("%s: %s with RCTD: usage data % x, timeouts % x", variant, row.name, usage, timeouts)
 				}
 			}
-			if _, _, _, why := one(t, u.Disk, wrong, c.op, max(c.sa, 0)); why != "5/24/00 cdb 2.2" {
+			if _, _, _, why := listOne(t, u.Disk, wrong, c.op, max(c.sa, 0)); why != "5/24/00 cdb 2.2" {
 				t.Errorf("%s: %s with option %d: sense data %q", variant, row.name, wrong, why)
 			}
 		}
@@ -204,11 +203,11 @@ func TestReportSupportedOperationCodesFields(t *testing.T) {
 	})
 }
 
-func TestUnmapBitIsNotToldOfByDisksThatAreNotThin(t *testing.T) {
+func TestDisksThatAreNotThinHideTheUnmapBit(t *testing.T) {
 	for variant, want := range map[string][2]byte{"thin": {0x08, 0x09}, "writable": {0x00, 0x01}, "read-only": {0x08, 0x09}} {
 		d := newUnit(variant, 512).Disk
 		for i, op := range []byte{0x41, 0x93} {
-			if _, usage, _, _ := one(t, d, 1, op, 0); usage[1] != want[i] {
+			if _, usage, _, _ := listOne(t, d, 1, op, 0); usage[1] != want[i] {
 				t.Errorf("%s: usage data % x", variant, usage)
 			}
 		}
@@ -221,8 +220,8 @@ func TestUnmapBitIsNotToldOfByDisksThatAreNotThin(t *testing.T) {
 	}
 }
 
-// What the kernel is to answer, but does not, is none of ours.
-func TestKernelsCommandsAreNotAnswered(t *testing.T) {
+// The kernel executes them. If it passes one on, the disk does not support it.
+func TestKernelCommandsFail(t *testing.T) {
 	for _, c := range kernelCommands {
 		cdb := make([]byte, 16)
 		cdb[0], cdb[1] = c.op, byte(max(c.sa, 0))
@@ -232,9 +231,9 @@ func TestKernelsCommandsAreNotAnswered(t *testing.T) {
 	}
 }
 
-func TestCommandsThatNeedAnAbilityAreToldOnlyWithIt(t *testing.T) {
+func TestCommandsAreListedOnlyWithTheirAbility(t *testing.T) {
 	has := func(variant string, op byte) bool {
-		support, _, _, _ := one(t, newUnit(variant, 512).Disk, 1, op, 0)
+		support, _, _, _ := listOne(t, newUnit(variant, 512).Disk, 1, op, 0)
 		return support == 3
 	}
 	for _, tt := range []struct {

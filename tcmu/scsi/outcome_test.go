@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestOutcomeInWords(t *testing.T) {
+func TestOutcome(t *testing.T) {
 	progress := sanitizeInProgress
 	progress.Progress, progress.HasProgress = 0x8000, true
 	for _, tt := range []struct {
@@ -65,7 +65,7 @@ func TestOutcomeWithoutSenseData(t *testing.T) {
 	}
 }
 
-// What a disk says is what Outcome reads, whatever it says.
+// Outcome accepts any bytes, and parseSense decodes what descriptor encodes.
 func FuzzOutcome(f *testing.F) {
 	for code := range codeNames {
 		f.Add(byte(checkCondition), Sense{Key: illegalRequest, Code: code, Field: 8, Bit: 1, HasField: true}.withInfo(7).fixed())

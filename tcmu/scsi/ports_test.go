@@ -16,9 +16,9 @@ func TestTargetPortGroups(t *testing.T) {
 		{name: "extended header", cdb: "a3 2a 00 00 0000 00000100 00 00", fail: "5/24/00 cdb 1.5"},
 	})
 	// The group and the port are those that the identification page names.
-	groups := ask(t, d, "a3 0a 00 00 0000 00000100 00 00")
+	groups := dataIn(t, d, "a3 0a 00 00 0000 00000100 00 00")
 	named := map[byte][]byte{}
-	for b := ask(t, d, "12 01 83 00ff 00")[4:]; len(b) > 0; b = b[4+b[3]:] {
+	for b := dataIn(t, d, "12 01 83 00ff 00")[4:]; len(b) > 0; b = b[4+b[3]:] {
 		named[b[1]&0x3f] = b[4 : 4+b[3]]
 	}
 	if !bytes.Equal(named[0x14][2:], groups[14:16]) {
@@ -27,7 +27,7 @@ func TestTargetPortGroups(t *testing.T) {
 	if !bytes.Equal(named[0x15][2:], groups[6:8]) {
 		t.Errorf("target port group % x in the identification page, % x here", named[0x15], groups[6:8])
 	}
-	if tpgs := ask(t, d, "12 00 00 0060 00")[5] >> 4 & 3; tpgs != 1 {
+	if tpgs := dataIn(t, d, "12 00 00 0060 00")[5] >> 4 & 3; tpgs != 1 {
 		t.Errorf("TPGS is %d", tpgs)
 	}
 }

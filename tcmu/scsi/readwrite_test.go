@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// A form is one of the lengths READ and WRITE come in.
+// A form is one of the CDB lengths of READ and WRITE.
 type form struct {
 	name        string
 	read, write string // CDBs with %x for LBA and TRANSFER LENGTH
@@ -24,10 +24,10 @@ var forms = []form{
 
 func (f form) cdb(how string, lba, blocks int) []byte { return unhex(fmt.Sprintf(how, lba, blocks)) }
 
-// shapes are ways to cut buffers up, none of them by blocks.
+// shapes are sizes of the pieces to split buffers into, not aligned to blocks.
 var shapes = [][]int{{1 << 30}, {512}, {1, 511}, {7, 1000, 3}, {4095, 1}, {100}}
 
-func TestReadReturnsTheBlocksNamed(t *testing.T) {
+func TestReadReturnsItsBlocks(t *testing.T) {
 	for _, blockSize := range []int{512, 4096} {
 		for _, f := range forms {
 			for _, at := range []struct{ lba, n int }{{0, 1}, {1, 1}, {5, 7}, {(1<<20)/blockSize - 3, 3}} {
@@ -50,7 +50,7 @@ func TestReadReturnsTheBlocksNamed(t *testing.T) {
 	}
 }
 
-func TestWriteChangesTheBlocksNamedAndNoOther(t *testing.T) {
+func TestWriteChangesItsBlocksOnly(t *testing.T) {
 	for _, blockSize := range []int{512, 4096} {
 		for _, f := range forms {
 			for _, at := range []struct{ lba, n int }{{0, 1}, {1, 1}, {5, 7}, {(1<<20)/blockSize - 3, 3}} {
@@ -114,7 +114,7 @@ func TestZeroTransferLength(t *testing.T) {
 	}
 }
 
-func TestBlocksPastTheEndAreRefused(t *testing.T) {
+func TestBlocksPastTheEndFail(t *testing.T) {
 	u := newUnit("thin", 512)
 	before := slices.Clone(u.bytes)
 	for _, x := range []exchange{
@@ -157,7 +157,7 @@ func TestBlocksPastTheEndAreRefused(t *testing.T) {
 	}
 }
 
-func TestDurabilityAsAsked(t *testing.T) {
+func TestFUAIsDurable(t *testing.T) {
 	for _, f := range forms {
 		for _, flag := range []struct {
 			name        string
@@ -184,9 +184,8 @@ func TestDurabilityAsAsked(t *testing.T) {
 	}
 }
 
-// TestFUABitsOfASixByteCommandAreItsLBA: the bits that mean DPO and FUA in
-// longer commands are the high ones of an LBA there.
-func TestFUABitsOfASixByteCommandAreItsLBA(t *testing.T) {
+// The bits of DPO and FUA are a part of the LBA.
+func TestSixByteCommandsHaveNoFUA(t *testing.T) {
 	for cdb, want := range map[string]string{"08 18 0000 01 00": "read 512 at 805306368", "0a 18 0000 01 00": "write 512 at 805306368"} {
 		d, v := newHugeDisk(1<<40, 512)
 		if _, why := execute(t, d, unhex(cdb), stale(512)); why != "" || !slices.Equal(*v.calls, []string{want}) {
@@ -219,9 +218,8 @@ func TestProtectionInformationIsRefused(t *testing.T) {
 	}
 }
 
-// TestMaximumTransferLengthIsKept takes the limit from the Block Limits VPD
-// page, as initiators do.
-func TestMaximumTransferLengthIsKept(t *testing.T) {
+// The limit is that of the Block Limits VPD page.
+func TestMaximumTransferLength(t *testing.T) {
 	for _, blockSize := range []int{512, 4096} {
 		d, v := newHugeDisk(1<<40, blockSize)
 		limit := limits(t, d).transfer
@@ -243,8 +241,7 @@ func TestMaximumTransferLengthIsKept(t *testing.T) {
 	}
 }
 
-// TestShortDataOutWritesNothing: a fabric may bring fewer bytes than the CDB
-// asks for.
+// A fabric may transfer fewer bytes than the CDB asks for.
 func TestShortDataOutWritesNothing(t *testing.T) {
 	u := newUnit("thin", 512)
 	before := slices.Clone(u.bytes)
@@ -261,9 +258,8 @@ func TestShortDataOutWritesNothing(t *testing.T) {
 	}
 }
 
-// TestShortBuffersReadWhatFits: what the initiator has no room for is not an
-// error, as the fabric tells of it.
-func TestShortBuffersReadWhatFits(t *testing.T) {
+// The fabric reports the underflow.
+func TestReadIntoShortBuffersReturnsWhatFits(t *testing.T) {
 	u := newUnit("thin", 512)
 	for _, f := range forms {
 		for _, room := range []int{0, 1, 200, 511, 512, 1023} {
@@ -299,8 +295,7 @@ func TestSynchronizeCache(t *testing.T) {
 	}
 }
 
-// TestPlainStore: a store of the least abilities makes a disk too.
-func TestPlainStore(t *testing.T) {
+func TestMinimalStoreWorks(t *testing.T) {
 	m := &writableStore{memStore{bytes: randomBytes(1 << 20), fails: map[string]error{}}}
 	d := NewDisk(minimalStore{m}, Options{BlockSize: 512})
 	buf := stale(1024)

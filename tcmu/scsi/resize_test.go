@@ -9,7 +9,7 @@ import (
 	"github.com/lunserve/lunserve/backstores"
 )
 
-// An elastic is a store that others make as long as they like.
+// A resizableStore has the size becomes after Resize(0).
 type resizableStore struct {
 	writableStore
 	becomes int // when it is asked for
@@ -33,7 +33,7 @@ func newResizableDisk(blockSize int) (*Disk, *resizableStore) {
 	return NewDisk(m, Options{BlockSize: blockSize, Serial: testSerial, NAA: testNAA}), m
 }
 
-func TestDiskGrowsAndSaysSoOnce(t *testing.T) {
+func TestGrowingRaisesUnitAttentionOnce(t *testing.T) {
 	d, m := newResizableDisk(512)
 	testExchanges(t, d, []exchange{
 		{name: "the end", cdb: "28 00 00000800 00 0001 00", fail: "5/21/00 info 2048"},
@@ -56,7 +56,7 @@ func TestDiskGrowsAndSaysSoOnce(t *testing.T) {
 	testExchanges(t, d, []exchange{{name: "nothing has changed", cdb: isReady}})
 }
 
-func TestRemovableDiskGrowsAndIsNotTakenForAnother(t *testing.T) {
+func TestGrowingRemovableDiskRaisesNoUnitAttention(t *testing.T) {
 	m := &resizableStore{writableStore: writableStore{memStore{bytes: randomBytes(1 << 20), fails: map[string]error{}}}, becomes: 2 << 20}
 	d := NewDisk(m, Options{BlockSize: 512, Serial: testSerial, NAA: testNAA, Removable: true})
 	if err := d.Resize(0); err != nil {
@@ -68,7 +68,7 @@ func TestRemovableDiskGrowsAndIsNotTakenForAnother(t *testing.T) {
 	})
 }
 
-func TestDiskShrinks(t *testing.T) {
+func TestShrinking(t *testing.T) {
 	d, m := newResizableDisk(4096)
 	m.becomes = 512 << 10
 	if err := d.Resize(0); err != nil || d.Size() != 512<<10 {
@@ -81,8 +81,7 @@ func TestDiskShrinks(t *testing.T) {
 	})
 }
 
-// TestDiskThatCannotBeResizedStaysAsItIs: and nobody is told of anything.
-func TestDiskThatCannotBeResizedStaysAsItIs(t *testing.T) {
+func TestFailedResizeChangesNothing(t *testing.T) {
 	d, m := newResizableDisk(4096)
 	for _, tt := range []struct {
 		becomes int
@@ -102,7 +101,7 @@ func TestDiskThatCannotBeResizedStaysAsItIs(t *testing.T) {
 	testExchanges(t, d, []exchange{{name: "ready", cdb: isReady}})
 }
 
-// TestCommandsInFlightSeeOneSize is for the race detector, too.
+// It is also for the race detector.
 func TestCommandsInFlightSeeOneSize(t *testing.T) {
 	d, m := newResizableDisk(512)
 	var wg sync.WaitGroup

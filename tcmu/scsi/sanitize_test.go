@@ -113,7 +113,7 @@ func TestSanitizeOverwrite(t *testing.T) {
 	})
 }
 
-// A slowing store lets each Trim go on only when it is told.
+// A gatedTrimStore blocks each Trim until open is closed.
 type gatedTrimStore struct {
 	*thinStore
 	reached, open chan struct{}
@@ -132,9 +132,9 @@ func newGatedTrimDisk() (*Disk, *gatedTrimStore) {
 	return NewDisk(s, Options{BlockSize: 512}), s
 }
 
-// TestWhileSanitizingOnlyAFewCommandsAreAnswered, whether the status of the
-// SANITIZE was sent at its start or not.
-func TestWhileSanitizingOnlyAFewCommandsAreAnswered(t *testing.T) {
+// It makes no difference whether the SANITIZE was completed at its start or
+// will be at its end.
+func TestOtherCommandsFailDuringSanitize(t *testing.T) {
 	for _, tt := range []struct{ name, cdb string }{
 		{"at its end", blockErase},
 		{"at its start", "48 82 0000000000 0000 00"},
@@ -183,9 +183,8 @@ func TestWhileSanitizingOnlyAFewCommandsAreAnswered(t *testing.T) {
 	}
 }
 
-// TestSanitizeOutlivesItsCommand: an abort or a reset is answered at once, and
-// stops nothing.
-func TestSanitizeOutlivesItsCommand(t *testing.T) {
+// An abort or a reset completes the command at once.
+func TestSanitizeContinuesAfterAbort(t *testing.T) {
 	for _, reset := range []bool{false, true} {
 		d, s := newGatedTrimDisk()
 		done := make(chan string, 1)
@@ -206,7 +205,7 @@ func TestSanitizeOutlivesItsCommand(t *testing.T) {
 	}
 }
 
-func TestFailedSanitizeLeavesNothingReadable(t *testing.T) {
+func TestMediumIsInaccessibleAfterFailedSanitize(t *testing.T) {
 	u := newUnit("thin", 512)
 	u.fails["trim"] = unix.EIO
 	const failed = "3/31/03"
@@ -233,8 +232,7 @@ func TestFailedSanitizeLeavesNothingReadable(t *testing.T) {
 	})
 }
 
-// TestCloseEndsASanitize that goes on after its status, before the end.
-func TestCloseEndsASanitize(t *testing.T) {
+func TestCloseStopsSanitize(t *testing.T) {
 	s := &gatedTrimStore{&thinStore{writableStore{memStore{bytes: make([]byte, 64<<20)}}}, make(chan struct{}), make(chan struct{})}
 	d := NewDisk(s, Options{BlockSize: 512})
 	if r, _ := d.Execute(unhex("48 82 0000000000 0000 00"), nil, true); r.Status != good {
@@ -250,9 +248,9 @@ func TestCloseEndsASanitize(t *testing.T) {
 	}
 }
 
-func TestSanitizeIsToldWhereItIs(t *testing.T) {
+func TestBlockEraseNeedsThinDisk(t *testing.T) {
 	for _, variant := range variants {
-		support, _, _, _ := one(t, newUnit(variant, 512).Disk, 2, 0x48, 0x02)
+		support, _, _, _ := listOne(t, newUnit(variant, 512).Disk, 2, 0x48, 0x02)
 		thin := variant == "thin" || variant == "removable"
 		// Initiators expect of a disk that can erase blocks that it has unmapped ones.
 		if (support == 3) != thin && variant != "read-only" {

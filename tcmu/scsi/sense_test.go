@@ -62,7 +62,7 @@ func TestSenseData(t *testing.T) {
 	}
 }
 
-func TestSenseCodesAreThoseOfTheStandard(t *testing.T) {
+func TestSenseCodesMatchTheStandard(t *testing.T) {
 	standard := map[string]struct {
 		sense Sense
 		want  string

@@ -8,7 +8,7 @@ import (
 	"github.com/lunserve/lunserve/backstores"
 )
 
-// A slowly is a store that makes one kind of call wait.
+// A blockingStore blocks the first call of one kind until open is closed.
 type blockingStore struct {
 	*thinStore
 	call          string
@@ -19,8 +19,8 @@ func newBlockingStore(call string) *blockingStore {
 	return &blockingStore{&thinStore{writableStore{memStore{bytes: randomBytes(1 << 20)}}}, call, make(chan struct{}), make(chan struct{})}
 }
 
-// pass waits in the first call, until it may go on.
-func (s *blockingStore) pass(call string) {
+// block blocks if this is the first call of the kind.
+func (s *blockingStore) block(call string) {
 	if call == s.call {
 		s.call = ""
 		close(s.reached)
@@ -32,18 +32,16 @@ func (s *blockingStore) WriteVec(bufs [][]byte, off int64, f backstores.Flag) er
 	if f&backstores.NoWait != 0 {
 		return backstores.ErrWouldBlock
 	}
-	s.pass("write")
+	s.block("write")
 	return s.thinStore.WriteVec(bufs, off, f)
 }
 
 func (s *blockingStore) Flush() error {
-	s.pass("flush")
+	s.block("flush")
 	return s.thinStore.Flush()
 }
 
-// A write that is under way when the cache is turned off is durable when it is
-// answered, as those are that come later.
-func TestWriteUnderWayIsDurableOnceThereIsNoCache(t *testing.T) {
+func TestWriteInFlightIsDurableIfCacheIsDisabled(t *testing.T) {
 	for _, cdb := range []string{"2a 00 00000005 00 0001 00", "8b 00 0000000000000005 00000001 00 00"} {
 		s := newBlockingStore("write")
 		d := NewDisk(s, Options{BlockSize: 512})
@@ -66,9 +64,9 @@ func TestWriteUnderWayIsDurableOnceThereIsNoCache(t *testing.T) {
 	}
 }
 
-// While one flush takes long, a command that has to be alone does not wait for
-// it, nor do those that come after that.
-func TestFlushDoesNotHoldUpOthers(t *testing.T) {
+// An exclusive command must not wait for the flush either, as all later
+// commands would wait for it.
+func TestFlushBlocksNoOtherCommand(t *testing.T) {
 	s := newBlockingStore("flush")
 	d := NewDisk(s, Options{BlockSize: 512})
 	done := make(chan byte)

@@ -11,8 +11,8 @@ import (
 	"github.com/lunserve/lunserve/backstores"
 )
 
-// An image is a store in memory that can be read, and what its betters below
-// have in common. It keeps a record of the calls, and fails where it is told.
+// A memStore is a read-only store in memory. It records its calls, and can be
+// told to fail.
 type memStore struct {
 	mu    sync.Mutex
 	bytes []byte
@@ -27,7 +27,7 @@ var (
 	errBad  = errors.New("bad sector")
 )
 
-// begin records a call and says how it ends, if that is certain.
+// begin records a call, and returns its error.
 func (m *memStore) begin(call string, off, n int64, f backstores.Flag) error {
 	text := fmt.Sprintf("%s %d at %d", call, n, off)
 	if f&backstores.NoWait != 0 {
@@ -87,7 +87,7 @@ func (m *memStore) ReadVec(bufs [][]byte, off int64, f backstores.Flag) error {
 	return nil
 }
 
-// A ram can be written too, and flushed.
+// A writableStore can also be written and flushed.
 type writableStore struct{ memStore }
 
 func (m *writableStore) WriteAt(p []byte, off int64) (int, error) {
@@ -115,7 +115,7 @@ func (m *writableStore) Flush() error {
 	return m.begin("flush", 0, 0, 0)
 }
 
-// A sparse gives space back too.
+// A thinStore can also deallocate space.
 type thinStore struct{ writableStore }
 
 func (m *thinStore) zero(call string, off, n int64) error {
@@ -131,7 +131,7 @@ func (m *thinStore) zero(call string, off, n int64) error {
 func (m *thinStore) Trim(off, n int64) error { return m.zero("trim", off, n) }
 func (m *thinStore) Zero(off, n int64) error { return m.zero("zero", off, n) }
 
-// A plain has only what a store must have to be written.
+// A minimalStore has only the methods that a writable store must have.
 type minimalStore struct{ m *writableStore }
 
 func (p minimalStore) Size() int64                                  { return p.m.Size() }
@@ -139,7 +139,8 @@ func (p minimalStore) Close() error                                 { return nil
 func (p minimalStore) ReadAt(b []byte, off int64) (int, error)      { return p.m.ReadAt(b, off) }
 func (p minimalStore) WriteAt(b []byte, off int64) (n int, _ error) { return p.m.WriteAt(b, off) }
 
-// A vast is of any size and takes no memory: it reads as zeros, and forgets.
+// A hugeStore has any size and takes no memory: it reads as zeros and discards
+// writes.
 type hugeStore struct {
 	size  int64
 	calls *[]string
@@ -165,7 +166,7 @@ func (v hugeStore) Trim(off, n int64) error { return v.record("trim", off, n) }
 func (v hugeStore) Flush() error            { return v.record("flush", 0, 0) }
 func (v hugeStore) Zero(off, n int64) error { return v.record("zero", off, n) }
 
-// noise is n bytes of which no two blocks are equal.
+// randomBytes returns n random bytes, always the same ones.
 func randomBytes(n int) []byte { return slices.Clone(randomMiB()[:n]) }
 
 var randomMiB = sync.OnceValue(func() []byte {

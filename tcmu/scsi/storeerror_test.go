@@ -14,7 +14,7 @@ import (
 	"github.com/lunserve/lunserve/backstores"
 )
 
-func TestErrorsOfTheStoreBecomeSenseData(t *testing.T) {
+func TestStoreErrorsBecomeSenseData(t *testing.T) {
 	list := string(unmapList(5, 1))
 	block := strings.Repeat("x", 512)
 	zeros := strings.Repeat("\x00", 512)
@@ -72,9 +72,7 @@ func TestErrorsOfTheStoreBecomeSenseData(t *testing.T) {
 	}
 }
 
-// TestErrorsAreReportedWithoutWaitToo: an error that comes at once is an
-// answer, and is not tried again.
-func TestErrorsAreReportedWithoutWaitToo(t *testing.T) {
+func TestErrorWithoutWaitCompletesTheCommand(t *testing.T) {
 	u := newUnit("thin", 512)
 	u.fails["read"] = unix.EIO
 	r, err := u.Execute(unhex("28 00 00000005 00 0001 00"), [][]byte{stale(512)}, false)
@@ -86,9 +84,9 @@ func TestErrorsAreReportedWithoutWaitToo(t *testing.T) {
 	}
 }
 
-// The block that cannot be read is named, wherever it is among those asked for.
-// Which one cannot be written is not known, unless it was the only one.
-func TestBadBlockIsNamed(t *testing.T) {
+// A failed read names it wherever it is in the range, a failed write only if
+// there is no other block.
+func TestInformationIsTheBadBlock(t *testing.T) {
 	for _, tt := range []struct{ name, cdb, out, fail string }{
 		{"READ(10)", "28 00 00000008 00 0010 00", "", "3/11/00 info 13"},
 		{"READ(16)", "88 00 0000000000000000 00000200 00 00", "", "3/11/00 info 13"},
@@ -113,7 +111,7 @@ func TestBadBlockIsNamed(t *testing.T) {
 	}
 }
 
-func TestRefusedCommandsAreNotReported(t *testing.T) {
+func TestOnlyStoreErrorsAreReported(t *testing.T) {
 	u := newUnit("thin", 512)
 	execute(t, u.Disk, unhex("28 00 00001000 00 0002 00"), stale(1024))
 	execute(t, u.Disk, unhex("c1 00 00000000 00 0000 00"))
@@ -122,7 +120,7 @@ func TestRefusedCommandsAreNotReported(t *testing.T) {
 	}
 }
 
-func TestNobodyHasToTakeReports(t *testing.T) {
+func TestReportMayBeNil(t *testing.T) {
 	u := newUnit("thin", 512)
 	u.Report = nil
 	u.fails["read"] = unix.EIO
@@ -131,7 +129,7 @@ func TestNobodyHasToTakeReports(t *testing.T) {
 	}
 }
 
-func TestUnmapStopsAtTheFirstError(t *testing.T) {
+func TestUnmapStopsAtFirstError(t *testing.T) {
 	u := newUnit("thin", 512)
 	u.fails["trim"] = unix.EIO
 	list := unmapList(5, 1, 9, 1)
@@ -143,9 +141,8 @@ func TestUnmapStopsAtTheFirstError(t *testing.T) {
 	}
 }
 
-// TestWhatWouldBlockIsLeftForLater: without wait a command is done at once or
-// has done nothing, and is counted when it is done.
-func TestWhatWouldBlockIsLeftForLater(t *testing.T) {
+// It counts once, when it is executed again.
+func TestCommandThatWouldBlockHasNoEffect(t *testing.T) {
 	for _, tt := range []struct {
 		name, cdb string
 		tried     []string // calls of the store without wait
@@ -203,8 +200,7 @@ func TestWhatWouldBlockIsLeftForLater(t *testing.T) {
 	}
 }
 
-// TestControlCommandsNeverWait, whatever the store is at.
-func TestControlCommandsNeverWait(t *testing.T) {
+func TestControlCommandsNeverBlock(t *testing.T) {
 	u := newUnit("thin", 512)
 	u.busy = true
 	for _, cdb := range []string{
@@ -222,9 +218,9 @@ func TestControlCommandsNeverWait(t *testing.T) {
 	}
 }
 
-// TestWithWaitThereIsAlwaysAnAnswer: nobody asks a third time, so that even a
-// store that answers what it should not must not leave a command unanswered.
-func TestWithWaitThereIsAlwaysAnAnswer(t *testing.T) {
+// Even a store that returns ErrWouldBlock when it must not cannot leave a
+// command without a status.
+func TestCommandsThatMayWaitAreAlwaysCompleted(t *testing.T) {
 	for _, cdb := range []string{"28 00 00000005 00 0001 00", "2a 00 00000005 00 0001 00", "2f 00 00000005 00 0001 00",
 		"35 00 00000000 00 0000 00", "93 01 0000000000000005 00000001 00 00",
 		"8b 00 0000000000000005 00000001 00 00", "2e 00 00000005 00 0001 00", "89 00 0000000000000005 000000 01 00 00",
@@ -240,8 +236,8 @@ func TestWithWaitThereIsAlwaysAnAnswer(t *testing.T) {
 	}
 }
 
-// TestCommandsRunSideBySide is for the race detector. What may wait is answered.
-func TestCommandsRunSideBySide(t *testing.T) {
+// It is for the race detector.
+func TestConcurrentCommands(t *testing.T) {
 	u := newUnit("thin", 512)
 	var wg sync.WaitGroup
 	for i := range 4 {

@@ -19,7 +19,7 @@ const (
 	testNAA    = "5001405012345678"
 )
 
-// A unit is a disk to be tested, and what is behind it.
+// A unit is a disk with its store and the errors that it reported.
 type unit struct {
 	*Disk
 	*memStore
@@ -27,11 +27,10 @@ type unit struct {
 	reports []error
 }
 
-// abilities are the stores that disks are tested with.
-// A removable one is sparse too.
+// variants are the kinds of disks to test. A removable disk is also thin.
 var variants = []string{"thin", "writable", "read-only", "removable"}
 
-// newUnit is a disk of 1 MiB.
+// newUnit returns a disk of 1 MiB.
 func newUnit(variant string, blockSize int) *unit { return newSizedUnit(variant, 1<<20, blockSize) }
 
 func newSizedUnit(variant string, size, blockSize int) *unit {
@@ -62,13 +61,13 @@ func newSizedUnit(variant string, size, blockSize int) *unit {
 	return u
 }
 
-// newVastUnit is a thin disk of any size.
+// newHugeDisk returns a thin disk of any size.
 func newHugeDisk(size int64, blockSize int) (*Disk, hugeStore) {
 	v := newHugeStore(size)
 	return NewDisk(v, Options{BlockSize: blockSize, Serial: testSerial, NAA: testNAA}), v
 }
 
-// raw is bytes from hex, spaced as one likes.
+// unhex decodes hex digits with spaces anywhere.
 func unhex(s string) []byte {
 	b, err := hex.DecodeString(strings.Join(strings.Fields(s), ""))
 	if err != nil {
@@ -77,7 +76,7 @@ func unhex(s string) []byte {
 	return b
 }
 
-// at is a CDB with n in its one field that is open, if it has any.
+// cdbWith decodes a CDB, with n for its one verb, if it has one.
 func cdbWith(cdb string, n int) []byte {
 	if strings.Contains(cdb, "%") {
 		cdb = fmt.Sprintf(cdb, n)
@@ -85,11 +84,11 @@ func cdbWith(cdb string, n int) []byte {
 	return unhex(cdb)
 }
 
-// filled is n bytes of 0xAA, as another command may have left them.
+// stale returns n bytes of 0xAA, the data of an earlier command.
 func stale(n int) []byte { return bytes.Repeat([]byte{0xaa}, n) }
 
-// split is b in pieces of the given sizes, over and over. No piece can grow
-// into the next.
+// split splits b into pieces of the given sizes, repeated. No piece has
+// capacity to grow into the next.
 func split(b []byte, sizes ...int) (bufs [][]byte) {
 	for i := 0; len(b) > 0; i++ {
 		n := min(sizes[i%len(sizes)], len(b))
@@ -99,8 +98,8 @@ func split(b []byte, sizes ...int) (bufs [][]byte) {
 	return bufs
 }
 
-// must executes a command that may wait, and fails the test unless its answer
-// hangs together. It returns the number of bytes and the sense data, in brief.
+// execute executes a command that may wait, and checks its result. It returns
+// the number of bytes of data-in and the formatted sense data.
 func execute(t testing.TB, d *Disk, cdb []byte, bufs ...[]byte) (n int, why string) {
 	t.Helper()
 	r, err := d.Execute(cdb, slices.Clone(bufs), true)
@@ -110,7 +109,8 @@ func execute(t testing.TB, d *Disk, cdb []byte, bufs ...[]byte) (n int, why stri
 	return int(r.DataIn), checkResult(t, r, int(total(bufs)))
 }
 
-// verdict is "" for GOOD, or the sense data in brief.
+// checkResult checks the consistency of a result. It returns the formatted
+// sense data, or "" for GOOD.
 func checkResult(t testing.TB, r Result, room int) string {
 	t.Helper()
 	switch r.Status {
@@ -132,9 +132,10 @@ func checkResult(t testing.TB, r Result, room int) string {
 	return "?"
 }
 
-// brief reads sense data as an initiator does: "5/24/00 cdb 1.7" is a sense
-// key, an additional sense code and its qualifier, and a pointer at bit 7 of
-// byte 1 of the CDB; "2/04/1b progress 0" is of a unit that is busy. What must be zero is held to that.
+// formatSense parses sense data as an initiator does, and checks that reserved
+// fields are zero. In "5/24/00 cdb 1.7" a sense key, an additional sense code
+// and its qualifier are followed by a field pointer to bit 7 of byte 1 of the
+// CDB; "2/04/1b progress 0" has a progress indication.
 func formatSense(t testing.TB, b []byte) (s string) {
 	t.Helper()
 	pointer := func(p []byte) string {
@@ -213,8 +214,8 @@ func formatSense(t testing.TB, b []byte) (s string) {
 	return s
 }
 
-// An exchange is a raw CDB and what comes of it. The buffers hold out, or room
-// bytes of 0xAA (4096 if it is zero).
+// An exchange is a CDB and its expected result. The buffers hold out, or room
+// bytes of 0xAA (4096 if room is zero).
 type exchange struct {
 	name string
 	cdb  string
@@ -224,7 +225,7 @@ type exchange struct {
 	fail string // sense data in brief
 }
 
-// converse sends raw CDBs to a disk and compares what it answers.
+// testExchanges executes commands in order and compares their results.
 func testExchanges(t *testing.T, d *Disk, all []exchange) {
 	t.Helper()
 	for _, x := range all {

@@ -9,12 +9,12 @@ import (
 	"testing"
 )
 
-// A limit is what the Block Limits VPD page tells, in blocks.
+// A limit holds the limits of the Block Limits VPD page in blocks.
 type limit struct{ transfer, unmap, descriptors, writeSame int }
 
 func limits(t *testing.T, d *Disk) limit {
 	t.Helper()
-	b := ask(t, d, "12 01 b0 00ff 00")
+	b := dataIn(t, d, "12 01 b0 00ff 00")
 	return limit{
 		transfer:    int(binary.BigEndian.Uint32(b[8:])),
 		unmap:       int(binary.BigEndian.Uint32(b[20:])),
@@ -23,7 +23,7 @@ func limits(t *testing.T, d *Disk) limit {
 	}
 }
 
-// unmapList is the parameter list of UNMAP for pairs of LBA and length.
+// unmapList returns the parameter list of UNMAP for pairs of LBA and length.
 func unmapList(ranges ...int) []byte {
 	b := binary.BigEndian.AppendUint16(nil, uint16(6+8*len(ranges)))
 	b = binary.BigEndian.AppendUint16(b, uint16(8*len(ranges)))
@@ -104,7 +104,7 @@ func TestUnmap(t *testing.T) {
 	}
 }
 
-func TestUnmapLimitsAreKept(t *testing.T) {
+func TestUnmapLimits(t *testing.T) {
 	for _, blockSize := range []int{512, 4096} {
 		d, v := newHugeDisk(1<<50, blockSize)
 		limit := limits(t, d)
@@ -209,11 +209,10 @@ func TestWriteSame(t *testing.T) {
 	}
 }
 
-// TestWriteSameOfNoBlocksIsRefused, as WSNZ in the Block Limits VPD page says:
-// it would be all to the end.
-func TestWriteSameOfNoBlocksIsRefused(t *testing.T) {
+// WSNZ in the Block Limits VPD page reports that.
+func TestWriteSameOfZeroBlocksFails(t *testing.T) {
 	u := newUnit("thin", 512)
-	if b := ask(t, u.Disk, "12 01 b0 00ff 00"); b[4] != 1 {
+	if b := dataIn(t, u.Disk, "12 01 b0 00ff 00"); b[4] != 1 {
 		t.Errorf("WSNZ is %d", b[4])
 	}
 	zeros := strings.Repeat("00", 512)
@@ -229,7 +228,7 @@ func TestWriteSameOfNoBlocksIsRefused(t *testing.T) {
 	}
 }
 
-func TestWriteSameLimitIsKept(t *testing.T) {
+func TestWriteSameLimit(t *testing.T) {
 	for _, blockSize := range []int{512, 4096} {
 		d, v := newHugeDisk(1<<40, blockSize)
 		limit := limits(t, d).writeSame

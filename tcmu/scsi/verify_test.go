@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// verifies are the forms of VERIFY, with %x for byte 1, LBA and length.
+// verifies are the CDBs of VERIFY, with %x for byte 1, LBA and length.
 var verifies = []string{"2f%02x%08x00%04x00", "af%02x%08x%08x0000", "8f%02x%016x%08x0000"}
 
 const bytchk0, bytchk1, bytchk2, bytchk3 = 0x00, 0x02, 0x04, 0x06
@@ -83,7 +83,6 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// TestVerifyReadsEveryBlockOnce, in pieces that are not the blocks' own.
 func TestVerifyReadsEveryBlockOnce(t *testing.T) {
 	u := newUnit("thin", 512)
 	execute(t, u.Disk, unhex("2f 00 00000001 00 0600 00"))
@@ -100,7 +99,7 @@ func TestVerifyReadsEveryBlockOnce(t *testing.T) {
 	}
 }
 
-func TestVerifyPastAChunkFindsTheOffset(t *testing.T) {
+func TestVerifyFindsOffsetAcrossChunks(t *testing.T) {
 	u := newUnit("thin", 4096)
 	const at = 600000
 	out := slices.Clone(u.bytes[4096:])
@@ -110,7 +109,7 @@ func TestVerifyPastAChunkFindsTheOffset(t *testing.T) {
 	}
 }
 
-func TestVerifyKeepsTheMaximumTransferLength(t *testing.T) {
+func TestVerifyMaximumTransferLength(t *testing.T) {
 	d, v := newHugeDisk(1<<40, 512)
 	limit := limits(t, d).transfer
 	if _, why := execute(t, d, unhex(fmt.Sprintf(verifies[2], bytchk0, 0, limit))); why != "" {
@@ -160,10 +159,9 @@ func TestPrefetch(t *testing.T) {
 	}
 }
 
-// TestPrefetchReadsNoMoreThanItsLimit, whatever is asked for.
-func TestPrefetchReadsNoMoreThanItsLimit(t *testing.T) {
+func TestPrefetchLimit(t *testing.T) {
 	d, v := newHugeDisk(1<<40, 512)
-	limit := int64(binary.BigEndian.Uint32(ask(t, d, "12 01 b0 00ff 00")[16:])) * 512
+	limit := int64(binary.BigEndian.Uint32(dataIn(t, d, "12 01 b0 00ff 00")[16:])) * 512
 	for _, cdb := range []string{"34 00 00000000 00 0000 00", "90 00 0000000000000000 7fffff00 00 00", "90 00 0000000000000000 00000000 00 00"} {
 		*v.calls = nil
 		execute(t, d, unhex(cdb))
