@@ -14,7 +14,7 @@ func TestReadCapacity(t *testing.T) {
 		want10    string
 		want16    string // up to byte 16
 	}{
-		// LBPME and LBPRZ where blocks can be unmapped; 2³ blocks of 512 bytes are a physical one.
+		// LBPME and LBPRZ on thin disks; 2³ blocks of 512 bytes per physical block.
 		{"thin", 512, "000007ff 00000200", "00000000000007ff 00000200 00 03 c000"},
 		{"thin", 4096, "000000ff 00001000", "00000000000000ff 00001000 00 00 c000"},
 		{"writable", 512, "000007ff 00000200", "00000000000007ff 00000200 00 03 0000"},
@@ -33,9 +33,9 @@ func TestReadCapacity(t *testing.T) {
 		{name: "READ CAPACITY(10) into short buffers", cdb: rc10, room: 5, want: "000007ff 00"},
 		{name: "READ CAPACITY(10) with an LBA", cdb: "25 00 00000001 00 00 00 00", fail: "5/24/00 cdb 5.0"},
 		{name: "READ CAPACITY(10) PMI", cdb: "25 00 00000000 00 00 01 00", fail: "5/24/00 cdb 8.0"},
-		{name: "READ CAPACITY(16) nothing", cdb: "9e 10 0000000000000000 00000000 00 00"},
-		{name: "READ CAPACITY(16) clipped", cdb: "9e 10 0000000000000000 0000000c 00 00", want: "00000000000007ff 00000200"},
-		{name: "READ CAPACITY(16) all it may", cdb: "9e 10 0000000000000000 ffffffff 00 00", room: 16, want: "00000000000007ff 00000200 00 03 c000"},
+		{name: "READ CAPACITY(16) allocation length 0", cdb: "9e 10 0000000000000000 00000000 00 00"},
+		{name: "READ CAPACITY(16) truncated", cdb: "9e 10 0000000000000000 0000000c 00 00", want: "00000000000007ff 00000200"},
+		{name: "READ CAPACITY(16) maximum allocation length", cdb: "9e 10 0000000000000000 ffffffff 00 00", room: 16, want: "00000000000007ff 00000200 00 03 c000"},
 		{name: "READ CAPACITY(16) with an LBA", cdb: "9e 10 0000000000000001 00000020 00 00", fail: "5/24/00 cdb 9.0"},
 		{name: "READ CAPACITY(16) PMI", cdb: "9e 10 0000000000000000 00000020 01 00", fail: "5/24/00 cdb 14.0"},
 	})
@@ -45,7 +45,7 @@ func TestCapacityIsRoundedDownToBlocks(t *testing.T) {
 	d, _ := newHugeDisk(1<<20+4095, 4096)
 	testExchanges(t, d, []exchange{
 		{name: "READ CAPACITY(10)", cdb: "25 00 00000000 00 00 00 00", want: "000000ff 00001000"},
-		{name: "READ(10) of what is left over", cdb: "28 00 00000100 00 0001 00", fail: "5/21/00 info 256"},
+		{name: "READ(10) of the remaining bytes", cdb: "28 00 00000100 00 0001 00", fail: "5/21/00 info 256"},
 	})
 }
 

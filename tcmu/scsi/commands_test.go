@@ -26,7 +26,7 @@ func testTable(t *testing.T, commands []command, ours bool) {
 			continue
 		}
 		if usage[0] != c.op {
-			t.Errorf("%s: usage data begins with %02x, not with the opcode", c.name, usage[0])
+			t.Errorf("%s: usage data begins with %02x, want the opcode", c.name, usage[0])
 		}
 		if want := lengths[c.op>>5]; len(usage) != want {
 			t.Errorf("%s: CDB of %d bytes, want %d by its opcode", c.name, len(usage), want)
@@ -48,7 +48,7 @@ func testTable(t *testing.T, commands []command, ours bool) {
 			t.Errorf("%s: has a function: %v, want %v", c.name, !ours, ours)
 		}
 		if c.attrs&changes != 0 && c.attrs&(dataOut|media) != dataOut|media {
-			t.Errorf("%s changes the medium, but is no medium command with data-out", c.name)
+			t.Errorf("%s changes the medium, but is not a medium command with data-out", c.name)
 		}
 		if c.sa != none && i > 0 && commands[i-1].op == c.op && commands[i-1].sa == none {
 			t.Errorf("%s: its opcode has commands with and without service actions", c.name)
@@ -63,7 +63,7 @@ func testTable(t *testing.T, commands []command, ours bool) {
 		}
 		return a.sa - b.sa
 	}) {
-		t.Error("not in the order of opcodes and service actions")
+		t.Error("not sorted by opcode and service action")
 	}
 }
 
@@ -95,7 +95,7 @@ func TestEveryReservedBitIsRefused(t *testing.T) {
 			})
 		}
 		if len(u.calls) > 0 {
-			t.Errorf("%s: the store was touched: %q", variant, u.calls)
+			t.Errorf("%s: store calls %q", variant, u.calls)
 		}
 	}
 }

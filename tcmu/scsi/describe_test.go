@@ -76,7 +76,7 @@ func TestDescribe(t *testing.T) {
 		{"a3 0c 01 a1 0000 00001000 00 00", "", "REPORT SUPPORTED OPERATION CODES", "opcode a1h allocation 4096"},
 		{"a3 0c 07 28 0000 00001000 00 00", "", "REPORT SUPPORTED OPERATION CODES", "options 7 allocation 4096"},
 
-		// Padding behind the command, as the ring has it.
+		// Padding after the command, as on the ring.
 		{"1a 08 08 00 c0 00 5555", "", "MODE SENSE(6)", "page 08h/00h allocation 192 dbd current (caching)"},
 
 		{"", "", "no command", ""},
@@ -107,7 +107,7 @@ func TestEveryFieldIsDescribed(t *testing.T) {
 	for _, row := range u.rows {
 		cdb := row.emptyCDB()
 		if row.name == "REPORT SUPPORTED OPERATION CODES" {
-			cdb[2] = 1 // about one, not about all
+			cdb[2] = 1 // one command
 		}
 		_, plain := u.Describe(cdb, nil)
 		for i := 8; i < 8*len(cdb); i++ {
@@ -117,7 +117,7 @@ func TestEveryFieldIsDescribed(t *testing.T) {
 			}
 			cdb[i/8] ^= bit
 			if name, what := u.Describe(cdb, nil); name != row.name || what == plain {
-				t.Errorf("%x: %s %q, and so without bit %d of byte %d", cdb, name, what, 7-i%8, i/8)
+				t.Errorf("%x: %s %q, as without bit %d of byte %d", cdb, name, what, 7-i%8, i/8)
 			}
 			cdb[i/8] ^= bit
 		}
@@ -140,9 +140,9 @@ func FuzzDescribe(f *testing.F) {
 			t.Errorf("%x: %q %q", cdb, name, what)
 		}
 		if !bytes.Equal(before, slices.Concat(cdb, out)) || len(data) != pieces {
-			t.Errorf("%x: changed", cdb)
+			t.Errorf("%x: Describe changed its arguments", cdb)
 		}
 		u.Execute(cdb, data, true)
-		u.Describe(cdb, data) // of buffers that were cut short
+		u.Describe(cdb, data) // with buffers that Execute may have shortened
 	})
 }

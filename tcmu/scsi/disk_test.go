@@ -14,10 +14,10 @@ func TestUnknownCommandsFail(t *testing.T) {
 		{name: "vendor specific", cdb: "c1 00 00000000 00 0000 00", fail: "5/20/00"},
 		{name: "FORMAT UNIT", cdb: "04 00 00 00 00 00", fail: "5/20/00"},
 		{name: "READ(32)", cdb: "7f 00 00000000 00 18 0009 00000000 0000000000000000 0000000000000000 00000001", fail: "5/20/00"},
-		{name: "only an opcode that is unknown", cdb: "ff", fail: "5/20/00"},
-		{name: "service action of SERVICE ACTION IN(16)", cdb: "9e 1f 0000000000000000 00000020 00 00", fail: "5/24/00 cdb 1.4"},
-		{name: "service action of MAINTENANCE IN", cdb: "a3 00 00 00 0000 00000020 00 00", fail: "5/24/00 cdb 1.4"},
-		{name: "only an opcode that has service actions", cdb: "9e", fail: "5/24/00 cdb 1.4"},
+		{name: "unknown opcode alone", cdb: "ff", fail: "5/20/00"},
+		{name: "unknown service action of SERVICE ACTION IN(16)", cdb: "9e 1f 0000000000000000 00000020 00 00", fail: "5/24/00 cdb 1.4"},
+		{name: "unknown service action of MAINTENANCE IN", cdb: "a3 00 00 00 0000 00000020 00 00", fail: "5/24/00 cdb 1.4"},
+		{name: "opcode with service actions alone", cdb: "9e", fail: "5/24/00 cdb 1.4"},
 	})
 }
 
@@ -37,12 +37,12 @@ func TestTruncatedCDBsFail(t *testing.T) {
 			cdb := row.emptyCDB()
 			for n := 1; n < len(cdb); n++ {
 				if _, why := execute(t, u.Disk, cdb[:n:n], stale(512)); !strings.HasPrefix(why, "5/24/00") {
-					t.Errorf("%s cut to %d bytes: %q", row.name, n, why)
+					t.Errorf("%s truncated to %d bytes: %q", row.name, n, why)
 				}
 			}
 		}
 		if !bytes.Equal(before, u.bytes) || len(u.calls) > 0 {
-			t.Errorf("%s: the store was touched: %q", variant, u.calls)
+			t.Errorf("%s: store calls %q", variant, u.calls)
 		}
 	}
 }
@@ -67,7 +67,7 @@ func TestStoppedDiskRefusesMediumCommands(t *testing.T) {
 		{name: "START STOP UNIT: stop", cdb: "1b 00 00 00 00 00"},
 	})
 	if !slices.Equal(u.calls, []string{"flush 0 at 0"}) {
-		t.Errorf("stopping did %q, want one flush", u.calls)
+		t.Errorf("store calls of stop: %q, want one flush", u.calls)
 	}
 	testExchanges(t, u.Disk, []exchange{
 		{name: "TEST UNIT READY", cdb: "00 00 00 00 00 00", fail: stopped},
@@ -81,10 +81,10 @@ func TestStoppedDiskRefusesMediumCommands(t *testing.T) {
 		{name: "WRITE SAME(16)", cdb: "93 00 0000000000000000 00000001 00 00", fail: stopped},
 		{name: "READ CAPACITY(10)", cdb: "25 00 00000000 00 00 00 00", fail: stopped},
 		{name: "READ CAPACITY(16)", cdb: "9e 10 0000000000000000 00000020 00 00", fail: stopped},
-		{name: "INQUIRY is answered", cdb: "12 00 00 0005 00", want: "00 00 06 12 5b"},
-		{name: "a bad CDB is refused for that", cdb: "28 20 00000000 00 0001 00", fail: "5/24/00 cdb 1.5"},
-		{name: "REQUEST SENSE says why", cdb: "03 00 00 00 12 00", want: "70 00 02 00000000 0a 00000000 0402 00 000000"},
-		{name: "REQUEST SENSE says why by descriptor", cdb: "03 01 00 00 12 00", want: "72 02 0402 000000 00"},
+		{name: "INQUIRY succeeds", cdb: "12 00 00 0005 00", want: "00 00 06 12 5b"},
+		{name: "a bad CDB fails as such", cdb: "28 20 00000000 00 0001 00", fail: "5/24/00 cdb 1.5"},
+		{name: "REQUEST SENSE", cdb: "03 00 00 00 12 00", want: "70 00 02 00000000 0a 00000000 0402 00 000000"},
+		{name: "REQUEST SENSE DESC", cdb: "03 01 00 00 12 00", want: "72 02 0402 000000 00"},
 		{name: "START STOP UNIT: start", cdb: "1b 00 00 00 01 00"},
 		{name: "TEST UNIT READY again", cdb: "00 00 00 00 00 00"},
 		{name: "READ(10) again", cdb: "28 00 00000000 00 0000 00"},
@@ -97,7 +97,7 @@ func TestStoppedDiskRefusesMediumCommands(t *testing.T) {
 func TestStartStopUnit(t *testing.T) {
 	u := newUnit("thin", 512)
 	testExchanges(t, u.Disk, []exchange{
-		{name: "start what is started", cdb: "1b 00 00 00 01 00"},
+		{name: "start while started", cdb: "1b 00 00 00 01 00"},
 		{name: "LOEJ", cdb: "1b 00 00 00 02 00", fail: "5/24/00 cdb 4.1"},
 		{name: "LOEJ and START", cdb: "1b 00 00 00 03 00", fail: "5/24/00 cdb 4.1"},
 		{name: "POWER CONDITION", cdb: "1b 00 00 00 10 00", fail: "5/24/00 cdb 4.7"},
@@ -105,14 +105,14 @@ func TestStartStopUnit(t *testing.T) {
 		{name: "still started", cdb: "00 00 00 00 00 00"},
 	})
 	if len(u.calls) > 0 {
-		t.Errorf("starting did %q", u.calls)
+		t.Errorf("store calls of start: %q", u.calls)
 	}
 	testExchanges(t, u.Disk, []exchange{
 		{name: "IMMED, NO_FLUSH: stop", cdb: "1b 01 00 00 04 00"},
 		{name: "stopped", cdb: "00 00 00 00 00 00", fail: "2/04/02"},
 	})
 	if len(u.calls) > 0 {
-		t.Errorf("stopping with NO_FLUSH did %q", u.calls)
+		t.Errorf("store calls of stop with NO_FLUSH: %q", u.calls)
 	}
 }
 
@@ -120,7 +120,7 @@ func TestRequestSense(t *testing.T) {
 	testExchanges(t, newUnit("thin", 512).Disk, []exchange{
 		{name: "fixed", cdb: "03 00 00 00 ff 00", want: "70 00 00 00000000 0a 00000000 0000 00 000000"},
 		{name: "descriptor", cdb: "03 01 00 00 ff 00", want: "72 00 0000 000000 00"},
-		{name: "clipped", cdb: "03 00 00 00 04 00", want: "70 00 00 00"},
+		{name: "truncated", cdb: "03 00 00 00 04 00", want: "70 00 00 00"},
 		{name: "no allocation length", cdb: "03 00 00 00 00 00"},
 	})
 }
@@ -144,8 +144,8 @@ var writes = []exchange{
 	{name: "WRITE(10)", cdb: "2a 00 00000000 00 0001 00"},
 	{name: "WRITE(12)", cdb: "aa 00 00000000 00000001 00 00"},
 	{name: "WRITE(16)", cdb: "8a 00 0000000000000000 00000001 00 00"},
-	{name: "WRITE(12) no blocks", cdb: "aa 00 00000000 00000000 00 00"},
-	{name: "WRITE(10) no blocks", cdb: "2a 00 00000000 00 0000 00"},
+	{name: "WRITE(12) zero blocks", cdb: "aa 00 00000000 00000000 00 00"},
+	{name: "WRITE(10) zero blocks", cdb: "2a 00 00000000 00 0000 00"},
 	{name: "WRITE(10) past the end", cdb: "2a 00 ffffffff 00 0001 00"},
 }
 
@@ -162,10 +162,10 @@ func TestReadOnlyDiskRefusesWrites(t *testing.T) {
 			}
 		}
 		if !bytes.Equal(before, u.bytes) || len(u.calls) > 0 {
-			t.Errorf("the store was touched: %q", u.calls)
+			t.Errorf("store calls %q", u.calls)
 		}
 		if s := u.Stats(); s != (Stats{}) {
-			t.Errorf("refused commands are counted: %+v", s)
+			t.Errorf("failed commands are counted: %+v", s)
 		}
 	}
 }

@@ -38,23 +38,23 @@ func TestCompareAndWrite(t *testing.T) {
 			{name: "equal, first block", lba: 0, n: 1, out: append(have(0, 1), fresh(1)...), written: true},
 			{name: "equal, last block", lba: last, n: 1, out: append(have(last, 1), fresh(1)...), written: true},
 			{name: "equal, some blocks", lba: 5, n: 3, out: append(have(5, 3), fresh(3)...), written: true},
-			{name: "equal, the most", lba: 1, n: 255, out: append(have(0, last+1)[blockSize:][:min(255, last)*blockSize], fresh(255)...), written: last >= 255 && blockSize == 512},
+			{name: "equal, at the limit", lba: 1, n: 255, out: append(have(0, last+1)[blockSize:][:min(255, last)*blockSize], fresh(255)...), written: last >= 255 && blockSize == 512},
 			{name: "DPO", flags: 0x10, lba: 5, n: 1, out: append(have(5, 1), fresh(1)...), written: true},
 			{name: "first byte differs", lba: 5, n: 2, out: append(flipBit(have(5, 2), 0), fresh(2)...), fail: "e/1d/00 info 0"},
 			{name: "a byte differs", lba: 5, n: 2, out: append(flipBit(have(5, 2), blockSize+7), fresh(2)...), fail: fmt.Sprint("e/1d/00 info ", blockSize+7)},
 			{name: "last byte differs", lba: 5, n: 2, out: append(flipBit(have(5, 2), 2*blockSize-1), fresh(2)...), fail: fmt.Sprint("e/1d/00 info ", 2*blockSize-1)},
 			{name: "two bytes differ", lba: 5, n: 2, out: append(flipBit(flipBit(have(5, 2), 900), 100), fresh(2)...), fail: "e/1d/00 info 100"},
-			{name: "what is to be written is not compared", lba: 5, n: 1, out: append(have(5, 1), have(6, 1)...), written: true},
-			{name: "no blocks", lba: 5, n: 0},
-			{name: "no blocks at the end", lba: last + 1, n: 0},
-			{name: "no blocks past the end", lba: last + 2, n: 0, fail: fmt.Sprint("5/21/00 info ", last+2)},
+			{name: "the blocks to write are not compared", lba: 5, n: 1, out: append(have(5, 1), have(6, 1)...), written: true},
+			{name: "zero blocks", lba: 5, n: 0},
+			{name: "zero blocks at the end", lba: last + 1, n: 0},
+			{name: "zero blocks past the end", lba: last + 2, n: 0, fail: fmt.Sprint("5/21/00 info ", last+2)},
 			{name: "past the end", lba: last, n: 2, out: fresh(4), fail: fmt.Sprint("5/21/00 info ", last)},
 			{name: "no data-out", lba: 5, n: 1, fail: "5/"},
-			{name: "blocks to compare alone", lba: 5, n: 1, out: have(5, 1), fail: "5/"},
+			{name: "blocks to compare only", lba: 5, n: 1, out: have(5, 1), fail: "5/"},
 			{name: "a byte missing", lba: 5, n: 1, out: append(have(5, 1), fresh(1)[1:]...), fail: "5/"},
 			{name: "data-out for more blocks", lba: 5, n: 1, out: append(have(5, 2), fresh(2)...), fail: "5/"},
 		} {
-			if x.name == "equal, the most" && blockSize == 4096 {
+			if x.name == "equal, at the limit" && blockSize == 4096 {
 				continue // the disk is too small
 			}
 			for _, shape := range shapes {
@@ -70,10 +70,10 @@ func TestCompareAndWrite(t *testing.T) {
 					t.Errorf("%x %s in pieces of %d: sense data %q, want %q; %d bytes of data-in", cdb, x.name, shape, why, x.fail, n)
 				}
 				if !bytes.Equal(u.bytes, want) || !bytes.Equal(x.out, sent) {
-					t.Errorf("%x %s: the image, or the data-out, is not as it should be", cdb, x.name)
+					t.Errorf("%x %s: wrong image contents or data-out", cdb, x.name)
 				}
 				if x.fail != "" && slices.ContainsFunc(u.calls, func(s string) bool { return strings.HasPrefix(s, "write") }) {
-					t.Errorf("%x %s: refused, and the store did %q", cdb, x.name, u.calls)
+					t.Errorf("%x %s: refused, but store calls %q", cdb, x.name, u.calls)
 				}
 			}
 		}
@@ -101,16 +101,16 @@ func TestOrWrite(t *testing.T) {
 			name   string
 			flags  byte
 			lba, n int
-			room   int // of data-out; that of n blocks if it is zero
+			room   int // of data-out; if zero, that of n blocks
 			fail   string
 		}{
 			{name: "one block", lba: 5, n: 1},
 			{name: "all", lba: 0, n: last + 1},
 			{name: "the last block", lba: last, n: 1},
 			{name: "DPO", flags: 0x10, lba: 5, n: 2},
-			{name: "no blocks", lba: 5, n: 0},
-			{name: "no blocks at the end", lba: last + 1, n: 0},
-			{name: "no blocks past the end", lba: last + 2, n: 0, fail: fmt.Sprint("5/21/00 info ", last+2)},
+			{name: "zero blocks", lba: 5, n: 0},
+			{name: "zero blocks at the end", lba: last + 1, n: 0},
+			{name: "zero blocks past the end", lba: last + 2, n: 0, fail: fmt.Sprint("5/21/00 info ", last+2)},
 			{name: "past the end", lba: last, n: 2, fail: fmt.Sprint("5/21/00 info ", last)},
 			{name: "short data-out", lba: 5, n: 2, room: 2*blockSize - 1, fail: "5/"},
 		} {
@@ -135,7 +135,7 @@ func TestOrWrite(t *testing.T) {
 					t.Errorf("%x %s in pieces of %d: sense data %q, want %q; %d bytes of data-in", cdb, x.name, shape, why, x.fail, n)
 				}
 				if !bytes.Equal(u.bytes, want) || !bytes.Equal(out, sent) {
-					t.Errorf("%x %s: the image, or the data-out, is not as it should be", cdb, x.name)
+					t.Errorf("%x %s: wrong image contents or data-out", cdb, x.name)
 				}
 			}
 		}
@@ -153,7 +153,7 @@ func TestFUAMakesExclusiveWritesDurable(t *testing.T) {
 			u := newUnit("thin", 512)
 			_, why := execute(t, u.Disk, cdbWith(cdb, flags), slices.Concat(same, same))
 			if n := len(u.calls); why != "" || n != 2 || !strings.HasPrefix(u.calls[1], "write") || strings.HasSuffix(u.calls[1], " durable") != (end != "") {
-				t.Errorf(cdb+": sense data %q; the store did %q", flags, why, u.calls)
+				t.Errorf(cdb+": sense data %q; store calls %q", flags, why, u.calls)
 			}
 		}
 	}
@@ -171,7 +171,7 @@ func TestWriteAndVerify(t *testing.T) {
 				name   string
 				flags  byte
 				lba, n int
-				room   int // of data-out; that of n blocks if it is zero
+				room   int // of data-out; if zero, that of n blocks
 				fail   string
 			}{
 				{name: "BYTCHK 00b", lba: 5, n: 3},
@@ -179,15 +179,15 @@ func TestWriteAndVerify(t *testing.T) {
 				{name: "DPO", flags: 0x10 | bytchk1, lba: 5, n: 3},
 				{name: "all", lba: 0, n: last + 1},
 				{name: "the last block", lba: last, n: 1},
-				{name: "more data-out than is asked for", lba: 5, n: 3, room: 3*blockSize + 100},
-				{name: "no blocks", lba: 5, n: 0},
-				{name: "no blocks at the end", lba: last + 1, n: 0},
-				{name: "no blocks past the end", lba: last + 2, n: 0, fail: fmt.Sprint("5/21/00 info ", last+2)},
+				{name: "more data-out than needed", lba: 5, n: 3, room: 3*blockSize + 100},
+				{name: "zero blocks", lba: 5, n: 0},
+				{name: "zero blocks at the end", lba: last + 1, n: 0},
+				{name: "zero blocks past the end", lba: last + 2, n: 0, fail: fmt.Sprint("5/21/00 info ", last+2)},
 				{name: "past the end", lba: last, n: 2, fail: fmt.Sprint("5/21/00 info ", last)},
 				{name: "short data-out", lba: 5, n: 2, room: 2*blockSize - 1, fail: "5/"},
 				{name: "BYTCHK 10b", flags: bytchk2, lba: 5, n: 2, fail: "5/24/00 cdb 1.2"},
 				{name: "BYTCHK 11b", flags: bytchk3, lba: 5, n: 2, fail: "5/24/00 cdb 1.2"},
-				{name: "FUA, which it has not", flags: 0x08, lba: 5, n: 2, fail: "5/24/00 cdb 1.3"},
+				{name: "FUA, not supported", flags: 0x08, lba: 5, n: 2, fail: "5/24/00 cdb 1.3"},
 				{name: "WRPROTECT", flags: 0x20, lba: 5, n: 2, fail: "5/24/00 cdb 1.5"},
 			} {
 				u := newUnit("thin", blockSize)
@@ -205,7 +205,7 @@ func TestWriteAndVerify(t *testing.T) {
 					t.Errorf("%x %s: sense data %q, want %q; %d bytes of data-in", cdb, x.name, why, x.fail, n)
 				}
 				if !bytes.Equal(u.bytes, want) {
-					t.Errorf("%x %s: the image is not as it should be", cdb, x.name)
+					t.Errorf("%x %s: wrong image contents", cdb, x.name)
 				}
 			}
 		}
@@ -222,7 +222,7 @@ func TestWriteAndVerifyReadsFromTheMedium(t *testing.T) {
 				t.Errorf("%x: sense data %q", cdb, why)
 			}
 			if want := []string{"write 1024 at 2560 durable", "read 1024 at 2560"}; !slices.Equal(u.calls, want) {
-				t.Errorf("%x: the store did %q, want %q", cdb, u.calls, want)
+				t.Errorf("%x: store calls %q, want %q", cdb, u.calls, want)
 			}
 		}
 	}
@@ -272,7 +272,7 @@ func TestExclusiveCommandsReportErrorOfReadOrWrite(t *testing.T) {
 				t.Errorf("sense data %q, want %q", why, tt.fail)
 			}
 			if len(u.reports) != 1 {
-				t.Errorf("reported %q", u.reports)
+				t.Errorf("reported errors %q", u.reports)
 			}
 		})
 	}
@@ -289,7 +289,7 @@ func TestTransferLimitOfExclusiveCommands(t *testing.T) {
 		*v.calls = nil
 		cdb := unhex(fmt.Sprintf(x.form, 0, 0, limit+1))
 		if _, why := execute(t, d, cdb, stale(4096)); why != fmt.Sprint("5/24/00 cdb ", x.field) || len(*v.calls) > 0 {
-			t.Errorf("%x: sense data %q, want a pointer at byte %d; the store did %q", cdb, why, x.field, *v.calls)
+			t.Errorf("%x: sense data %q, want a pointer at byte %d; store calls %q", cdb, why, x.field, *v.calls)
 		}
 	}
 }

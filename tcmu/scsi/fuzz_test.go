@@ -9,9 +9,8 @@ import (
 	"testing"
 )
 
-// A step is one command of a fuzzed conversation: how long its CDB is, the
-// CDB, the size of the buffers, what they are filled with and into what pieces
-// they are cut.
+// A step is one command of FuzzDisk: the length of the CDB, the CDB, the size of
+// the buffers, their contents and the size of their pieces.
 const stepLength = 1 + 16 + 2 + 1 + 1
 
 func step(cdb []byte, room int, fill, piece byte) []byte {
@@ -53,7 +52,7 @@ func expect(cdb []byte) (d effect) {
 		d.verb = "or"
 	case 0x89:
 		d.verb, d.blocks = "swap", uint64(cdb[13])
-	case 0x41, 0x42, 0x93, 0x48: // as tests of their own have it
+	case 0x41, 0x42, 0x93, 0x48: // other tests check what they change
 		d.verb = "change"
 	}
 	return d
@@ -87,7 +86,7 @@ func FuzzDisk(f *testing.F) {
 	f.Add(byte(0), append(step(unhex("93 01 0000000000000003 00000002 00 00"), 0, 0, 0), step(read, 2048, 1, 33)...))
 	f.Add(byte(0), append(step(unhex("8e 02 0000000000000003 00000002 00 00"), 1024, 0x55, 100), step(read, 2048, 0, 33)...))
 	f.Add(byte(0), append(step(unhex("8b 08 0000000000000003 00000002 00 00"), 1024, 0x55, 100), step(read, 2048, 0, 33)...))
-	// Two blocks that are equal, compared and swapped.
+	// A COMPARE AND WRITE of equal blocks.
 	caw := step(unhex("89 00 0000000000000003 000000 01 00 00"), 1024, 0x55, 100)
 	f.Add(byte(0), slices.Concat(step(unhex("2a 00 00000003 00 0001 00"), 512, 0x55, 100), caw, caw, step(read, 2048, 0, 33)))
 	f.Add(byte(3), slices.Concat(step(unhex("1b 00 00 00 02 00"), 0, 0, 0), step(unhex("1b 00 00 00 03 00"), 0, 0, 0), step(read, 2048, 1, 33), step(read, 2048, 1, 33)))
@@ -119,7 +118,7 @@ func FuzzDisk(f *testing.F) {
 			n := int(r.DataIn)
 			if why := checkResult(t, r, room); why != "" || len(cdb) == 0 {
 				if !bytes.Equal(before, u.bytes) || !bytes.Equal(sent, buf) || u.Stats() != stats {
-					t.Fatalf("%x: refused with %s, and something has changed", cdb, why)
+					t.Fatalf("%x: failed with %s, but something has changed", cdb, why)
 				}
 				continue
 			}
@@ -130,7 +129,7 @@ func FuzzDisk(f *testing.F) {
 			switch d.verb {
 			case "read":
 				if want := min(length, uint64(room)); d.lba > size/blockSize || uint64(n) != want || !bytes.Equal(buf[:n], before[min(off, size):][:want]) {
-					t.Fatalf("%x: %d bytes, which are not those of the image", cdb, n)
+					t.Fatalf("%x: %d bytes that differ from the image", cdb, n)
 				}
 			case "swap":
 				out *= 2
@@ -140,7 +139,7 @@ func FuzzDisk(f *testing.F) {
 					t.Fatalf("%x: %d bytes of data-in; %d of data-out", cdb, n, room)
 				}
 				if d.verb == "swap" && !bytes.Equal(before[off:off+length], sent[:length]) {
-					t.Fatalf("%x: what is there is not what was to be compared", cdb)
+					t.Fatalf("%x: the blocks were not equal to those to compare", cdb)
 				}
 				for i, b := range sent[out-length : out] {
 					if d.verb == "or" {
@@ -149,25 +148,25 @@ func FuzzDisk(f *testing.F) {
 					before[off+uint64(i)] = b
 				}
 			}
-			u.sanitizer.background.Wait() // SANITIZE with IMMED goes on
+			u.sanitizer.background.Wait() // SANITIZE with IMMED
 			if d.verb == "change" {
 				if u.has&writable == 0 && serviceAction(cdb) != 0x1f {
-					t.Fatalf("%x: done on a disk that cannot be written", cdb)
+					t.Fatalf("%x: succeeded on a read-only disk", cdb)
 				}
 			} else if !bytes.Equal(before, u.bytes) {
-				t.Fatalf("%x: the image is not as it should be", cdb)
+				t.Fatalf("%x: wrong image contents", cdb)
 			}
 			switch row, _ := u.find(cdb); {
 			case row.attrs&dataOut != 0:
 				if n != 0 || !bytes.Equal(sent, buf) && len(bytes.Trim(buf, "\x00")) > 0 {
-					t.Fatalf("%x: %d bytes of data-in, or data-out that has changed", cdb, n)
+					t.Fatalf("%x: %d bytes of data-in, or the data-out has changed", cdb, n)
 				}
 			case n > 0:
 				if !bytes.Equal(sent[n:], buf[n:]) && len(bytes.Trim(buf[n:], "\x00")) > 0 {
 					t.Fatalf("%x: more than %d bytes of data-in were written", cdb, n)
 				}
 			case len(bytes.Trim(buf, "\x00")) > 0:
-				t.Fatalf("%x: no bytes are told of, and the buffers hold what they held", cdb)
+				t.Fatalf("%x: no data-in, but the buffers hold old data", cdb)
 			}
 		}
 	})
@@ -320,16 +319,16 @@ func FuzzParameterList(f *testing.F) {
 			t.Fatalf("%d bytes of data-in, sense data %q, want %q", n, why, fail)
 		}
 		if !bytes.Equal(u.bytes, want) {
-			t.Fatalf("sense data %q; the image is not as it should be", why)
+			t.Fatalf("sense data %q; wrong image contents", why)
 		}
 		if length == 0 {
-			clear(sent) // who sent it as a command with data-in gets nothing of others'
+			clear(sent) // see request.ignoreDataOut
 		}
 		if !bytes.Equal(list, sent) {
-			t.Fatal("the data-out is not as it should be")
+			t.Fatal("wrong data-out")
 		}
 		if got := modes(t, u.Disk); got != wantModes {
-			t.Fatalf("the disk has %q, want %q", got, wantModes)
+			t.Fatalf("modes %q, want %q", got, wantModes)
 		}
 	})
 }

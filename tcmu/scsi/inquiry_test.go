@@ -37,12 +37,12 @@ func TestStandardInquiry(t *testing.T) {
 			{"PERIPHERAL QUALIFIER", b[0] >> 5, byte(0)},
 			{"PERIPHERAL DEVICE TYPE", b[0] & 0x1f, byte(0)}, // direct access block device
 			{"RMB", b[1] >> 7, rmb},
-			{"LU_CONG and what is reserved", b[1] & 0x7f, byte(0)},
+			{"LU_CONG and reserved bits", b[1] & 0x7f, byte(0)},
 			{"NORMACA", b[3] >> 5 & 1, byte(0)},
 			{"HISUP", b[3] >> 4 & 1, byte(1)},
 			{"RESPONSE DATA FORMAT", b[3] & 0x0f, byte(2)},
-			{"AERC and TRMTSK, which are obsolete", b[3] >> 6, byte(0)},
-			{"SCCS, TPGS, 3PC, PROTECT", b[5], byte(0x10)}, // implicit asymmetric access, of one state,
+			{"AERC and TRMTSK, obsolete", b[3] >> 6, byte(0)},
+			{"SCCS, TPGS, 3PC, PROTECT", b[5], byte(0x10)}, // TPGS: implicit
 			{"ENCSERV, MULTIP", b[6], byte(0)},
 			{"CMDQUE", b[7], byte(0x02)},
 			{"T10 VENDOR IDENTIFICATION", string(b[8:16]), "LUNSERVE"},
@@ -58,7 +58,7 @@ func TestStandardInquiry(t *testing.T) {
 				t.Errorf("%s: %s is %q, want %q", variant, f.name, f.got, f.want)
 			}
 		}
-		// VERSION and the version descriptors tell of the same standards.
+		// VERSION and the version descriptors agree.
 		standards := map[byte]string{
 			0x06: "00a0 0460 04c0", // SAM-5, SPC-4, SBC-3
 			0x07: "00c0 05c0 0600", // SAM-6, SPC-5, SBC-4
@@ -71,14 +71,14 @@ func TestStandardInquiry(t *testing.T) {
 
 func TestInquiryFields(t *testing.T) {
 	testExchanges(t, newUnit("thin", 512).Disk, []exchange{
-		{name: "nothing", cdb: "12 00 00 0000 00"},
-		{name: "five bytes tell how many there are", cdb: "12 00 00 0005 00", room: 5, want: "00 00 06 12 5b"},
+		{name: "allocation length 0", cdb: "12 00 00 0000 00"},
+		{name: "the first five bytes have the length", cdb: "12 00 00 0005 00", room: 5, want: "00 00 06 12 5b"},
 		{name: "page without EVPD", cdb: "12 00 80 00ff 00", fail: "5/24/00 cdb 2"},
 		{name: "page 01 without EVPD", cdb: "12 00 01 0100 00", fail: "5/24/00 cdb 2"},
 		{name: "unknown page", cdb: "12 01 c0 00ff 00", fail: "5/24/00 cdb 2"},
 		{name: "unknown page, no allocation length", cdb: "12 01 ff 0000 00", fail: "5/24/00 cdb 2"},
 		{name: "CMDDT", cdb: "12 02 00 00ff 00", fail: "5/24/00 cdb 1.1"},
-		{name: "page clipped", cdb: "12 01 00 0003 00", want: "00 00 00"},
+		{name: "page truncated", cdb: "12 01 00 0003 00", want: "00 00 00"},
 		{name: "page of no bytes", cdb: "12 01 00 0000 00"},
 	})
 }
@@ -103,16 +103,16 @@ func TestVPDPages(t *testing.T) {
 	}{
 		{"thin", "00 00 0007 00 80 83 86 b0 b1 b2", []exchange{
 			// LBPU, LBPWS, LBPWS10, LBPRZ 001b; thin provisioned
-			{name: "B1, erased blocks can be read", cdb: "12 01 b1 00ff 00", want: pad(fmt.Sprintf(b1, 0x40), 64)},
+			{name: "B1, WABEREQ", cdb: "12 01 b1 00ff 00", want: pad(fmt.Sprintf(b1, 0x40), 64)},
 			{name: "B2", cdb: "12 01 b2 00ff 00", want: "00 b2 0004 00 e4 02 00"},
 			{name: "86", cdb: "12 01 86 00ff 00", want: pad(fmt.Sprintf(page86, 1), 64)}}},
 		{"writable", "00 00 0006 00 80 83 86 b0 b1", []exchange{
 			{name: "86", cdb: "12 01 86 00ff 00", want: pad(fmt.Sprintf(page86, 1), 64)},
-			{name: "B1, nothing is erased", cdb: "12 01 b1 00ff 00", want: pad(fmt.Sprintf(b1, 0), 64)},
+			{name: "B1 without WABEREQ", cdb: "12 01 b1 00ff 00", want: pad(fmt.Sprintf(b1, 0), 64)},
 			{name: "no B2", cdb: "12 01 b2 00ff 00", fail: "5/24/00 cdb 2"}}},
 		{"read-only", "00 00 0006 00 80 83 86 b0 b1", []exchange{
 			{name: "86", cdb: "12 01 86 00ff 00", want: pad(fmt.Sprintf(page86, 0), 64)},
-			{name: "B1, nothing is erased", cdb: "12 01 b1 00ff 00", want: pad(fmt.Sprintf(b1, 0), 64)},
+			{name: "B1 without WABEREQ", cdb: "12 01 b1 00ff 00", want: pad(fmt.Sprintf(b1, 0), 64)},
 			{name: "no B2", cdb: "12 01 b2 00ff 00", fail: "5/24/00 cdb 2"}}},
 	} {
 		t.Run(tt.variant, func(t *testing.T) {
@@ -120,7 +120,7 @@ func TestVPDPages(t *testing.T) {
 				{name: "00", cdb: "12 01 00 00ff 00", want: tt.pages},
 				{name: "80", cdb: "12 01 80 00ff 00", want: serial},
 				{name: "83", cdb: "12 01 83 00ff 00", want: name83},
-				{name: "83 clipped", cdb: "12 01 83 0010 00", want: "00 83 0064 01 03 00 08 5001405012345678"},
+				{name: "83 truncated", cdb: "12 01 83 0010 00", want: "00 83 0064 01 03 00 08 5001405012345678"},
 			}...))
 		})
 	}
@@ -144,7 +144,7 @@ func TestSupportedVPDPagesAreListedInAscendingOrder(t *testing.T) {
 			n, why := execute(t, d, cdb, buf)
 			if !listed[byte(code)] {
 				if why != "5/24/00 cdb 2" {
-					t.Errorf("%s: page %02x is not listed; sense data %q", variant, code, why)
+					t.Errorf("%s: page %02x is not listed, but sense data %q", variant, code, why)
 				}
 				continue
 			}

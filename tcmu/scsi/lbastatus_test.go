@@ -63,11 +63,10 @@ func TestLBAStatus(t *testing.T) {
 		{name: "the last block", cdb: ask("00000000000007ff"), want: "00000014 00000000  00000000000007ff 00000001" + deallocated},
 		{name: "past the end", cdb: ask("0000000000000800"), fail: "5/21/00 info 2048"},
 		{name: "past the end, far", cdb: ask("ffffffffffffffff"), fail: "5/21/00"},
-		{name: "past the end, nothing asked for", cdb: "9e 12 0000000000000800 00000000 00 00", fail: "5/21/00 info 2048"},
+		{name: "past the end, allocation length 0", cdb: "9e 12 0000000000000800 00000000 00 00", fail: "5/21/00 info 2048"},
 		{name: "REPORT TYPE", cdb: "9e 12 0000000000000000 00001000 01 00", fail: "5/24/00 cdb 14.0"},
 	})
-	// A clipped answer tells of as many descriptors as it has whole ones of,
-	// and never of none.
+	// The length counts whole descriptors that fit, and at least one.
 	whole := unhex(first + hole + more + rest)
 	for allocation := 0; allocation <= 8+len(whole)+1; allocation++ {
 		for _, room := range []int{allocation, 4096} {
@@ -89,7 +88,7 @@ func TestLBAStatusWithoutHoles(t *testing.T) {
 	for _, variant := range variants {
 		t.Run(variant, func(t *testing.T) { testExchanges(t, newUnit(variant, 512).Disk, []exchange{all, some}) })
 	}
-	// Where blocks are not given back there are no unmapped ones to speak of.
+	// Without UNMAP all blocks are mapped, even those in holes.
 	h := &holeStore{edges: []int64{512}, atMost: 1 << 40}
 	h.bytes = randomBytes(1 << 20)
 	d := NewDisk(struct {
@@ -118,7 +117,7 @@ func TestLBAStatusMatchesHoles(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for _, blockSize := range []int{512, 4096} {
 		for range 200 {
-			const size = 64<<10 + 300 // bytes that are left over are no block
+			const size = 64<<10 + 300 // not a multiple of the block size
 			var edges []int64
 			for range r.IntN(12) {
 				edge := r.Int64N(size + 1)
@@ -158,13 +157,13 @@ func TestLBAStatusMatchesHoles(t *testing.T) {
 				}
 				for i := lba; i < lba+count; i++ {
 					if isMapped[i] != (b[12] == 0) {
-						t.Fatalf("blocks of %d, edges %d: block %d is said to have provisioning status %d", blockSize, edges, i, b[12])
+						t.Fatalf("blocks of %d, edges %d: block %d has provisioning status %d", blockSize, edges, i, b[12])
 					}
 				}
 				next, last = lba+count, int(b[12])
 			}
 			if next != blocks {
-				t.Fatalf("edges %d: told of the blocks up to %d", edges, next)
+				t.Fatalf("edges %d: descriptors up to block %d", edges, next)
 			}
 		}
 	}

@@ -10,8 +10,8 @@ import (
 func TestNoDataOfOtherCommandsLeaks(t *testing.T) {
 	for _, x := range []struct {
 		name string
-		cdb  string // with %x for an allocation length
-		most int    // more than there is to tell
+		cdb  string // with a verb for the allocation length
+		most int    // more than the length of the data-in
 	}{
 		{"TEST UNIT READY", "00 00 00 00 00 00", 0},
 		{"REQUEST SENSE", "03 00 00 00 %02x 00", 30},
@@ -50,15 +50,15 @@ func TestNoDataOfOtherCommandsLeaks(t *testing.T) {
 		{"SYNCHRONIZE CACHE(16)", "91 00 0000000000000000 00000000 00 00", 0},
 		{"START STOP UNIT", "1b 00 00 00 01 00", 0},
 		{"VERIFY(10)", "2f 00 00000000 00 0001 00", 0},
-		{"VERIFY(16) no blocks", "8f 02 0000000000000000 00000000 00 00", 0},
+		{"VERIFY(16) zero blocks", "8f 02 0000000000000000 00000000 00 00", 0},
 		{"WRITE SAME(16), no data-out", "93 01 0000000000000000 00000001 00 00", 0},
 		{"SEND DIAGNOSTIC", "1d 04 00 0000 00", 0},
 		{"SANITIZE, BLOCK ERASE", "48 02 0000000000 0000 00", 0},
 		{"READ(6)", "08 00 0000 01 00", 0},
 		{"READ(10)", "28 00 00000000 00 0001 00", 0},
-		{"READ(10) no blocks", "28 00 00000000 00 0000 00", 0},
-		{"READ(12) no blocks", "a8 00 00000000 00000000 00 00", 0},
-		{"READ(16) no blocks", "88 00 0000000000000000 00000000 00 00", 0},
+		{"READ(10) zero blocks", "28 00 00000000 00 0000 00", 0},
+		{"READ(12) zero blocks", "a8 00 00000000 00000000 00 00", 0},
+		{"READ(16) zero blocks", "88 00 0000000000000000 00000000 00 00", 0},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			u := newUnit("removable", 512)
@@ -74,7 +74,7 @@ func TestNoDataOfOtherCommandsLeaks(t *testing.T) {
 						case x.most > 0 && n > allocation:
 							t.Fatalf("%d bytes for an allocation length of %d", n, allocation)
 						case n == 0 && len(bytes.Trim(buf, "\x00")) > 0:
-							t.Fatalf("allocation length %d: no bytes are told of, and buffers of %d bytes in pieces of %d hold % x",
+							t.Fatalf("allocation length %d: no data-in, but buffers of %d bytes in pieces of %d hold % x",
 								allocation, room, shape, buf[:min(room, 16)])
 						case n > 0 && !bytes.Equal(buf[n:], stale(room-n)) && len(bytes.Trim(buf[n:], "\x00")) > 0:
 							t.Fatalf("allocation length %d: more than %d bytes were written", allocation, n)
@@ -108,9 +108,9 @@ func TestNoCommandOfTheTableLeaks(t *testing.T) {
 		for _, room := range []int{1, 36, 600} {
 			for _, allocation := range []byte{0, 1, 0xff} {
 				if row.attrs&dataOut != 0 && allocation != 0 {
-					continue // what a write takes is on the medium now, too
+					continue // with data-out of its own
 				}
-				// The low byte of an allocation length stands at one of these.
+				// The low byte of an allocation length is at one of these offsets.
 				for _, i := range []int{4, len(cdb) - 2, len(cdb) - 3} {
 					some := bytes.Clone(cdb)
 					if some[i] |= allocation & row.usage[i]; row.op == 0x1b {
@@ -119,7 +119,7 @@ func TestNoCommandOfTheTableLeaks(t *testing.T) {
 					buf := stale(room)
 					n, why := execute(t, u.Disk, some, split(buf, 5, 100)...)
 					if why == "" && len(bytes.Trim(buf[n:], "\x00")) > 0 && (n == 0 || !bytes.Equal(buf[n:], stale(room-n))) {
-						t.Errorf("%s, %x: %d bytes are told of, and buffers of %d hold % x", row.name, some, n, room, buf[n:min(room, n+16)])
+						t.Errorf("%s, %x: %d bytes of data-in, but buffers of %d hold % x", row.name, some, n, room, buf[n:min(room, n+16)])
 					}
 					execute(t, u.Disk, unhex(start))
 				}

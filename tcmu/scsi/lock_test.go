@@ -148,7 +148,7 @@ func TestCompareAndWriteNeverUndoesAWrite(t *testing.T) {
 		for range 4 {
 			executeAsServe(d, unhex("28 00 00000000 00 0001 00"), buf)
 			if buf[0] != byte(i) {
-				t.Errorf("after %d was written, %d is there", byte(i), buf[0])
+				t.Errorf("wrote %d, read %d", byte(i), buf[0])
 			}
 			runtime.Gosched()
 		}
@@ -244,7 +244,7 @@ func TestMediumCommandsWouldBlockDuringAnExclusiveOne(t *testing.T) {
 			select {
 			case <-g.reached:
 			case status := <-done:
-				t.Fatalf("status %02x, and nothing was read", status)
+				t.Fatalf("status %02x without a read", status)
 			}
 			calls := len(s.calls)
 			for _, cdb := range []string{"28 00 00000005 00 0001 00", "88 00 0000000000000100 00000001 00 00",
@@ -261,7 +261,7 @@ func TestMediumCommandsWouldBlockDuringAnExclusiveOne(t *testing.T) {
 				}
 			}
 			if len(s.calls) != calls {
-				t.Errorf("the store did %q meanwhile", s.calls[calls:])
+				t.Errorf("store calls %q meanwhile", s.calls[calls:])
 			}
 			close(g.open)
 			if status := <-done; status != 0 {
@@ -310,7 +310,7 @@ func TestExclusiveCommandsUnlockTheDisk(t *testing.T) {
 			t.Errorf("%s: sense data %q, want %s", tt.cdb, why, tt.prefix)
 		}
 		if !u.lock.TryLock() {
-			t.Errorf("%s has left the disk locked", tt.cdb)
+			t.Errorf("%s did not unlock the disk", tt.cdb)
 		}
 	}
 }

@@ -14,9 +14,9 @@ func TestLogSense(t *testing.T) {
 			{name: "supported pages", cdb: "4d 00 00 00 00 0000 00ff 00", want: pages},
 			{name: "supported pages, cumulative", cdb: "4d 00 40 00 00 0000 00ff 00", want: pages},
 			{name: "supported pages and subpages", cdb: "4d 00 40 ff 00 0000 00ff 00", want: subpages},
-			{name: "clipped", cdb: "4d 00 40 00 00 0000 0003 00", want: pages[:8]},
-			{name: "nothing", cdb: "4d 00 40 00 00 0000 0000 00"},
-			{name: "statistics of nothing", cdb: "4d 00 59 00 00 0000 00ff 00", want: fmt.Sprintf(stat, 0, 0, 0, 0)},
+			{name: "truncated", cdb: "4d 00 40 00 00 0000 0003 00", want: pages[:8]},
+			{name: "allocation length 0", cdb: "4d 00 40 00 00 0000 0000 00"},
+			{name: "statistics of a new disk", cdb: "4d 00 59 00 00 0000 00ff 00", want: fmt.Sprintf(stat, 0, 0, 0, 0)},
 			{name: "threshold values", cdb: "4d 00 19 00 00 0000 00ff 00", fail: "5/24/00 cdb 2.7"},
 			{name: "default cumulative values", cdb: "4d 00 d9 00 00 0000 00ff 00", fail: "5/24/00 cdb 2.7"},
 			{name: "unknown page", cdb: "4d 00 4d 00 00 0000 00ff 00", fail: "5/24/00 cdb 2.5"},
@@ -64,5 +64,5 @@ func TestStatisticsLogCounts(t *testing.T) {
 func TestProvisioningLogCountsMappedBlocks(t *testing.T) {
 	d, _ := newHoleDisk(1<<20, 512, 4096, 8192, 16384, 1<<20-100)
 	testExchanges(t, d, []exchange{{name: "used", cdb: "4d 00 4c 00 00 0000 00ff 00",
-		want: "0c 00 000c  0002 03 08 00000019 01 000000"}}) // 8 + 16, and one of which 100 bytes are
+		want: "0c 00 000c  0002 03 08 00000019 01 000000"}}) // 8 + 16, and a block with 100 bytes of data
 }

@@ -19,31 +19,31 @@ func TestMediumCanBeEjectedAndLoaded(t *testing.T) {
 	u := newUnit("removable", 512)
 	testExchanges(t, u.Disk, []exchange{
 		{name: "ready", cdb: isReady},
-		{name: "loading what is there tells nobody", cdb: load},
-		{name: "ready, still", cdb: isReady},
+		{name: "loading a loaded medium raises no unit attention", cdb: load},
+		{name: "still ready", cdb: isReady},
 		{name: "eject", cdb: eject},
 	})
 	if !slices.Equal(u.calls, []string{"flush 0 at 0"}) {
-		t.Errorf("ejecting did %q, want one flush", u.calls)
+		t.Errorf("store calls of eject: %q, want one flush", u.calls)
 	}
 	u.calls = nil
 	const gone = "2/3a/00"
 	testExchanges(t, u.Disk, []exchange{
 		{name: "not ready", cdb: isReady, fail: gone},
-		{name: "REQUEST SENSE says why", cdb: "03 00 00 00 12 00", want: "70 00 02 00000000 0a 00000000 3a00 00 000000"},
-		{name: "INQUIRY is answered", cdb: "12 00 00 0005 00", want: "00 80 06 12 5b"},
-		{name: "MODE SENSE(6) is answered", cdb: "1a 08 0a 00 04 00", want: "0f 00 10 00"},
-		{name: "REPORT SUPPORTED OPERATION CODES is answered", cdb: "a3 0c 01 00 0000 00000004 00 00", want: "00 03 0006"},
-		{name: "a bad CDB is refused for that", cdb: "28 20 00000000 00 0001 00", fail: "5/24/00 cdb 1.5"},
-		{name: "starting what is not there", cdb: start, fail: gone},
+		{name: "REQUEST SENSE", cdb: "03 00 00 00 12 00", want: "70 00 02 00000000 0a 00000000 3a00 00 000000"},
+		{name: "INQUIRY succeeds", cdb: "12 00 00 0005 00", want: "00 80 06 12 5b"},
+		{name: "MODE SENSE(6) succeeds", cdb: "1a 08 0a 00 04 00", want: "0f 00 10 00"},
+		{name: "REPORT SUPPORTED OPERATION CODES succeeds", cdb: "a3 0c 01 00 0000 00000004 00 00", want: "00 03 0006"},
+		{name: "a bad CDB fails as such", cdb: "28 20 00000000 00 0001 00", fail: "5/24/00 cdb 1.5"},
+		{name: "start without medium", cdb: start, fail: gone},
 		{name: "still not ready", cdb: isReady, fail: gone},
 		{name: "eject again", cdb: eject},
 		{name: "load", cdb: load},
-		{name: "ready: who sent that knows of it", cdb: isReady},
+		{name: "ready, without unit attention", cdb: isReady},
 		{name: "READ(10)", cdb: "28 00 00000000 00 0000 00"},
 	})
-	if len(u.calls) != 1 { // of the second eject
-		t.Errorf("the store did %q", u.calls)
+	if len(u.calls) != 1 { // the flush of the second eject
+		t.Errorf("store calls %q", u.calls)
 	}
 }
 
@@ -66,12 +66,12 @@ func TestMediumCommandsFailWithoutMedium(t *testing.T) {
 		}
 	}
 	if len(u.calls) > 0 {
-		t.Errorf("the store did %q", u.calls)
+		t.Errorf("store calls %q", u.calls)
 	}
 	for _, name := range []string{"READ(10)", "WRITE(16)", "TEST UNIT READY", "READ CAPACITY(10)", "READ CAPACITY(16)", "UNMAP",
 		"COMPARE AND WRITE", "GET LBA STATUS", "VERIFY(12)", "WRITE SAME(10)", "PRE-FETCH(10)", "SYNCHRONIZE CACHE(10)", "SYNCHRONIZE CACHE(16)"} {
 		if i := slices.IndexFunc(u.rows, func(r row) bool { return r.name == name }); i < 0 || u.rows[i].attrs&media == 0 {
-			t.Errorf("%s needs no medium", name)
+			t.Errorf("%s is not a medium command", name)
 		}
 	}
 }
@@ -79,22 +79,22 @@ func TestMediumCommandsFailWithoutMedium(t *testing.T) {
 func TestRemovalCanBePrevented(t *testing.T) {
 	u := newUnit("removable", 512)
 	testExchanges(t, u.Disk, []exchange{
-		{name: "allow what is allowed", cdb: allow},
+		{name: "allow while allowed", cdb: allow},
 		{name: "prevent", cdb: prevent},
 		{name: "MEDIUM REMOVAL PREVENTED", cdb: eject, fail: "5/53/02"},
-		{name: "ready, still", cdb: isReady},
-		{name: "stopping is no removal", cdb: stop},
-		{name: "nor while stopped", cdb: eject, fail: "5/53/02"},
+		{name: "still ready", cdb: isReady},
+		{name: "stop is not a removal", cdb: stop},
+		{name: "eject while stopped", cdb: eject, fail: "5/53/02"},
 		{name: "start", cdb: start},
-		{name: "loading what is there is no removal", cdb: load},
-		{name: "ready, again", cdb: isReady},
+		{name: "loading a loaded medium is not a removal", cdb: load},
+		{name: "ready again", cdb: isReady},
 		{name: "prevent twice", cdb: prevent},
 		{name: "allow once", cdb: allow},
 		{name: "eject", cdb: eject},
-		{name: "gone", cdb: isReady, fail: "2/3a/00"},
-		{name: "prevent what is gone", cdb: prevent},
-		{name: "then it stays so", cdb: load, fail: "5/53/02"},
-		{name: "and gone", cdb: isReady, fail: "2/3a/00"},
+		{name: "ejected", cdb: isReady, fail: "2/3a/00"},
+		{name: "prevent while ejected", cdb: prevent},
+		{name: "load while prevented", cdb: load, fail: "5/53/02"},
+		{name: "still ejected", cdb: isReady, fail: "2/3a/00"},
 		{name: "allow again", cdb: allow},
 		{name: "load", cdb: load},
 		{name: "PREVENT of older standards", cdb: "1e 00 00 00 02 00", fail: "5/24/00 cdb 4.1"},
@@ -120,11 +120,11 @@ func TestPreventionEndsWithItsNexuses(t *testing.T) {
 		{[]string{"one", "two"}, eject, "5/53/02"},
 		{[]string{"two", "three"}, eject, "5/53/02"},
 		{[]string{"three"}, eject, ""},
-		{[]string{"three"}, prevent, ""}, // while it is out
+		{[]string{"three"}, prevent, ""}, // while ejected
 		{[]string{"three"}, load, "5/53/02"},
 		{[]string{"four"}, load, ""},
 		{[]string{"four"}, prevent, ""},
-		{[]string{"four", "five"}, prevent, ""}, // by either of them
+		{[]string{"four", "five"}, prevent, ""}, // by any of them
 		{[]string{"five"}, eject, "5/53/02"},
 		{[]string{"five"}, allow, ""},
 		{[]string{"five"}, eject, ""},
@@ -141,7 +141,7 @@ func TestPreventersAreCalledWithoutTheLock(t *testing.T) {
 	u := newUnit("removable", 512)
 	u.Nexuses = func() func() bool {
 		return func() bool {
-			u.TaskManagement(true) // would wait for ever
+			u.TaskManagement(true) // would deadlock with the lock held
 			return true
 		}
 	}
@@ -187,7 +187,7 @@ func TestNextCommandReportsUnitAttention(t *testing.T) {
 		cdb := row.emptyCDB()
 		if row.op == 0x03 {
 			const attention = "70 00 06 00000000 0a 00000000 2a09 00 000000"
-			testExchanges(t, u.Disk, []exchange{{name: "REQUEST SENSE", cdb: "03 00 00 00 12 00", want: attention}, {name: "told once", cdb: isReady}})
+			testExchanges(t, u.Disk, []exchange{{name: "REQUEST SENSE", cdb: "03 00 00 00 12 00", want: attention}, {name: "reported once", cdb: isReady}})
 			continue
 		}
 		if row.op == 0x12 {
@@ -203,7 +203,7 @@ func TestNextCommandReportsUnitAttention(t *testing.T) {
 			t.Errorf("%s: sense data %q", row.name, why)
 		}
 		if len(u.calls) > 0 {
-			t.Errorf("%s: the store did %q", row.name, u.calls)
+			t.Errorf("%s: store calls %q", row.name, u.calls)
 		}
 		if _, why := execute(t, u.Disk, unhex(isReady)); why != "" {
 			t.Errorf("%s, then TEST UNIT READY: sense data %q", row.name, why)

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Mode pages as MODE SELECT has them, of a disk of 2048 blocks of 512 bytes.
+// Mode pages and headers of MODE SELECT, for a disk of 2048 blocks of 512 bytes.
 const (
 	header6     = "00 00 00 00"
 	header10    = "0000 00 00 00 00 0000"
@@ -55,22 +55,22 @@ func TestModeSelect(t *testing.T) {
 		name string
 		cdb  string
 		list string
-		want string // what has changed; "WCE" if nothing has
+		want string // modes; "WCE" if unchanged
 		fail string
 	}{
 		{name: "(6) no list", cdb: "15 10 0000 00 00", want: "WCE"},
 		{name: "(6) header alone", cdb: "15 10 0000 04 00", list: header6, want: "WCE"},
-		{name: "(6) what is there already", cdb: "15 10 0000 24 00", list: header6 + cachingOn + controlNone, want: "WCE"},
+		{name: "(6) current values", cdb: "15 10 0000 24 00", list: header6 + cachingOn + controlNone, want: "WCE"},
 		{name: "(6) WCE", cdb: "15 10 0000 18 00", list: header6 + cachingOff},
 		{name: "(6) D_SENSE", cdb: "15 10 0000 10 00", list: header6 + controlD, want: "WCE D_SENSE"},
 		{name: "(6) SWP", cdb: "15 10 0000 10 00", list: header6 + controlSWPd, want: "WP WCE SWP"},
 		{name: "(6) two pages", cdb: "15 10 0000 24 00", list: header6 + cachingOff + controlBoth, want: "WP D_SENSE SWP"},
-		{name: "(6) two pages, the other way round", cdb: "15 10 0000 24 00", list: header6 + controlD + cachingOff, want: "D_SENSE"},
-		{name: "(6) a page twice: the last holds", cdb: "15 10 0000 2c 00", list: header6 + cachingOff + cachingOn, want: "WCE"},
+		{name: "(6) two pages, in reverse order", cdb: "15 10 0000 24 00", list: header6 + controlD + cachingOff, want: "D_SENSE"},
+		{name: "(6) a page twice, the last one wins", cdb: "15 10 0000 2c 00", list: header6 + cachingOff + cachingOn, want: "WCE"},
 		{name: "(6) more data-out than the length", cdb: "15 10 0000 04 00", list: header6 + cachingOff, want: "WCE"},
 		{name: "(6) block descriptor", cdb: "15 10 0000 20 00", list: "00 00 00 08" + blocks + cachingOff},
 		{name: "(6) block descriptor of all blocks", cdb: "15 10 0000 0c 00", list: "00 00 00 08 00000000 00 000200", want: "WCE"},
-		{name: "(6) DEVICE-SPECIFIC PARAMETER as it was sensed", cdb: "15 10 0000 18 00", list: "00 00 10 00" + cachingOff},
+		{name: "(6) DEVICE-SPECIFIC PARAMETER of MODE SENSE", cdb: "15 10 0000 18 00", list: "00 00 10 00" + cachingOff},
 		{name: "(10) header alone", cdb: "55 10 0000000000 0008 00", list: header10, want: "WCE"},
 		{name: "(10) no list", cdb: "55 10 0000000000 0000 00", want: "WCE"},
 		{name: "(10) two pages", cdb: "55 10 0000000000 0028 00", list: header10 + cachingOff + controlD, want: "D_SENSE"},
@@ -85,8 +85,8 @@ func TestModeSelect(t *testing.T) {
 		{name: "(10) list shorter than its header", cdb: "55 10 0000000000 0007 00", list: header10, want: "WCE", fail: "5/1a/00"},
 		{name: "(6) less data-out than the length", cdb: "15 10 0000 18 00", list: header6 + cachingOff[:14], want: "WCE", fail: "5/1a/00"},
 		{name: "(6) no data-out", cdb: "15 10 0000 18 00", want: "WCE", fail: "5/1a/00"},
-		{name: "(6) page cut short", cdb: "15 10 0000 17 00", list: header6 + cachingOff, want: "WCE", fail: "5/1a/00"},
-		{name: "(6) page cut short after a whole one", cdb: "15 10 0000 23 00", list: header6 + cachingOff + controlD, want: "WCE", fail: "5/1a/00"},
+		{name: "(6) page truncated", cdb: "15 10 0000 17 00", list: header6 + cachingOff, want: "WCE", fail: "5/1a/00"},
+		{name: "(6) page truncated after a whole one", cdb: "15 10 0000 23 00", list: header6 + cachingOff + controlD, want: "WCE", fail: "5/1a/00"},
 		{name: "(6) page of one byte", cdb: "15 10 0000 05 00", list: header6 + "0a", want: "WCE", fail: "5/1a/00"},
 		{name: "(6) unknown page", cdb: "15 10 0000 10 00", list: header6 + "01 0a 00 10 00 00 0000 ffff 0000", want: "WCE", fail: "5/26/00 list 4"},
 		{name: "(6) unknown page after a good one", cdb: "15 10 0000 24 00", list: header6 + cachingOff + "1c 0a 00 10 00 00 0000 ffff 0000", want: "WCE", fail: "5/26/00 list 24"},
@@ -116,7 +116,7 @@ func TestModeSelect(t *testing.T) {
 					t.Errorf("in pieces of %d: sense data %q, want %q; %d bytes of data-in", shape, why, tt.fail, n)
 				}
 				if got := modes(t, u.Disk); got != tt.want {
-					t.Errorf("in pieces of %d: the disk has %q, want %q", shape, got, tt.want)
+					t.Errorf("in pieces of %d: modes %q, want %q", shape, got, tt.want)
 				}
 			}
 		})
@@ -155,7 +155,7 @@ func TestReadOnlyDiskCannotEnableWCE(t *testing.T) {
 		{name: "no WCE", cdb: "15 10 0000 18 00", out: header6 + cachingOff},
 	})
 	if got := modes(t, d); got != "WP" {
-		t.Errorf("the disk has %q", got)
+		t.Errorf("modes %q", got)
 	}
 }
 
@@ -212,7 +212,7 @@ func TestMediumChangesIsComplete(t *testing.T) {
 	}
 	for _, row := range u.rows {
 		if (row.attrs&changes != 0) != here[row.name] {
-			t.Errorf("%s changes the medium: %v; it is in the list of those that do: %v", row.name, row.attrs&changes != 0, here[row.name])
+			t.Errorf("%s changes the medium: %v; in mediumChanges: %v", row.name, row.attrs&changes != 0, here[row.name])
 		}
 	}
 }
@@ -234,14 +234,14 @@ func TestSoftwareWriteProtect(t *testing.T) {
 		}
 	}
 	if !bytes.Equal(before, u.bytes) || len(u.calls) > 0 {
-		t.Errorf("the store was touched: %q", u.calls)
+		t.Errorf("store calls %q", u.calls)
 	}
 	testExchanges(t, u.Disk, []exchange{
 		{name: "READ(10)", cdb: "28 00 00000005 00 0000 00"},
 		{name: "VERIFY(10)", cdb: "2f 00 00000005 00 0001 00"},
 		{name: "SYNCHRONIZE CACHE(10)", cdb: "35 00 00000000 00 0000 00"},
-		{name: "MODE SENSE(6) tells of WP", cdb: "1a 08 0a 00 03 00", want: "0f 00 90"},
-		{name: "MODE SENSE(10) tells of WP", cdb: "5a 08 0a 00 000000 0004 00", want: "0012 00 90"},
+		{name: "MODE SENSE(6) reports WP", cdb: "1a 08 0a 00 03 00", want: "0f 00 90"},
+		{name: "MODE SENSE(10) reports WP", cdb: "5a 08 0a 00 000000 0004 00", want: "0012 00 90"},
 	})
 	selectModes(t, u.Disk, header6+controlNone)
 	for _, x := range all[:8] {
@@ -282,7 +282,7 @@ func TestChangesAreDurableWithoutWCE(t *testing.T) {
 			}
 		}
 		if !durable || len(u.calls) == 0 {
-			t.Errorf("%s: the store did %q", x.name, u.calls)
+			t.Errorf("%s: store calls %q", x.name, u.calls)
 		}
 	}
 	u := newUnit("thin", 512)
@@ -291,7 +291,7 @@ func TestChangesAreDurableWithoutWCE(t *testing.T) {
 	u.calls = nil
 	execute(t, u.Disk, unhex("2a 00 00000001 00 0001 00"), stale(512))
 	if want := []string{"write 512 at 512"}; !slices.Equal(u.calls, want) {
-		t.Errorf("with WCE again the store did %q, want %q", u.calls, want)
+		t.Errorf("after setting WCE again: store calls %q, want %q", u.calls, want)
 	}
 }
 
@@ -302,13 +302,13 @@ func TestClearingWCEFlushes(t *testing.T) {
 	u.calls = nil
 	selectModes(t, u.Disk, header6+cachingOff)
 	if want := []string{"flush 0 at 0"}; !slices.Equal(u.calls, want) {
-		t.Errorf("the store did %q, want %q", u.calls, want)
+		t.Errorf("store calls %q, want %q", u.calls, want)
 	}
 	u = newUnit("thin", 512)
 	u.fails["flush"] = unix.EIO
 	b := unhex(header6 + cachingOff)
 	if _, why := execute(t, u.Disk, unhex("15 10 0000 18 00"), b); !strings.HasPrefix(why, "3/0c/00") || modes(t, u.Disk) != "WCE" {
-		t.Errorf("of a disk that cannot be flushed: sense data %q, modes %q", why, modes(t, u.Disk))
+		t.Errorf("with a failing flush: sense data %q, modes %q", why, modes(t, u.Disk))
 	}
 }
 
@@ -344,7 +344,7 @@ func TestDSenseSelectsDescriptorFormat(t *testing.T) {
 			t.Errorf("%s: response code %02x, want %02x", x.control, got, x.want)
 		}
 	}
-	// REQUEST SENSE has a bit of its own for this.
+	// REQUEST SENSE has its own DESC bit.
 	selectModes(t, u.Disk, header6+controlD)
 	testExchanges(t, u.Disk, []exchange{
 		{name: "REQUEST SENSE", cdb: "03 00 00 00 ff 00", want: "70 00 00 00000000 0a 00000000 0000 00 000000"},

@@ -148,15 +148,15 @@ func TestReportingOptionsAgree(t *testing.T) {
 		plain, sizes := listAll(t, u.Disk, false)
 		timed, timedSizes := listAll(t, u.Disk, true)
 		if len(plain) != len(u.listed) || len(timed) != len(u.listed) {
-			t.Fatalf("%s: %d and, with timeouts, %d commands told of %d", variant, len(plain), len(timed), len(u.listed))
+			t.Fatalf("%s: %d commands and, with timeouts, %d; want %d", variant, len(plain), len(timed), len(u.listed))
 		}
 		for i, c := range plain {
 			row := u.listed[i]
 			if c.op != row.op || c.sa != row.sa || sizes[i] != len(row.usage) {
-				t.Errorf("%s: %s is told as %02x/%x of %d bytes", variant, row.name, c.op, c.sa, sizes[i])
+				t.Errorf("%s: %s is reported as %02x/%x of %d bytes", variant, row.name, c.op, c.sa, sizes[i])
 			}
 			if timed[i].op != c.op || timed[i].sa != c.sa || timedSizes[i] != sizes[i] {
-				t.Errorf("%s: %s is told otherwise with timeouts", variant, row.name)
+				t.Errorf("%s: %s is reported differently with timeouts", variant, row.name)
 			}
 			right, wrong := 1, 2
 			if c.sa != none {
@@ -192,14 +192,14 @@ func TestReportSupportedOperationCodesFields(t *testing.T) {
 		{name: "service action beyond five bits", cdb: "a3 0c 02 9e 0110 00000100 00 00", want: unsupported},
 		{name: "service action of a command without, either", cdb: "a3 0c 03 28 0001 00000100 00 00", want: unsupported},
 		{name: "service action is ignored with 001b", cdb: "a3 0c 01 00 0001 00000100 00 00", want: "00 03 0006 00 00 00 00 00 00"},
-		{name: "service action where it has to be, 001b", cdb: "a3 0c 01 9e 0010 00000100 00 00", fail: "5/24/00 cdb 2.2"},
-		{name: "service action where there is none, 010b", cdb: "a3 0c 02 28 0000 00000100 00 00", fail: "5/24/00 cdb 2.2"},
+		{name: "001b for a command with service actions", cdb: "a3 0c 01 9e 0010 00000100 00 00", fail: "5/24/00 cdb 2.2"},
+		{name: "010b for a command without service actions", cdb: "a3 0c 02 28 0000 00000100 00 00", fail: "5/24/00 cdb 2.2"},
 		{name: "option 100b", cdb: "a3 0c 04 00 0000 00000100 00 00", fail: "5/24/00 cdb 2.2"},
 		{name: "option 111b", cdb: "a3 0c 07 00 0000 00000100 00 00", fail: "5/24/00 cdb 2.2"},
-		{name: "all, clipped to the length", cdb: "a3 0c 00 00 0000 00000004 00 00", want: "000001f0"},
-		{name: "all with timeouts, clipped to the length", cdb: "a3 0c 80 00 0000 00000004 00 00", want: "000004d8"},
+		{name: "all, allocation length 4", cdb: "a3 0c 00 00 0000 00000004 00 00", want: "000001f0"},
+		{name: "all with timeouts, allocation length 4", cdb: "a3 0c 80 00 0000 00000004 00 00", want: "000004d8"},
 		{name: "allocation length that is negative in 32 bits", cdb: "a3 0c 01 00 0000 ffffffff 00 00", want: "00 03 0006 00 00 00 00 00 00"},
-		{name: "nothing", cdb: "a3 0c 00 00 0000 00000000 00 00"},
+		{name: "allocation length 0", cdb: "a3 0c 00 00 0000 00000000 00 00"},
 	})
 }
 
@@ -216,7 +216,7 @@ func TestDisksThatAreNotThinHideTheUnmapBit(t *testing.T) {
 		t.Errorf("sense data %q", why)
 	}
 	if _, why := execute(t, newUnit("read-only", 512).Disk, unhex("93 08 0000000000000000 00000001 00 00"), stale(512)); why != "7/27/00" {
-		t.Errorf("write protected: sense data %q", why)
+		t.Errorf("read-only: sense data %q", why)
 	}
 }
 

@@ -35,7 +35,7 @@ func TestOutcome(t *testing.T) {
 		}
 	}
 	if got := Outcome(checkCondition, lbaOutOfRange.withInfo(1<<40).descriptor()); !strings.HasSuffix(got, "(lba 1099511627776)") {
-		t.Errorf("an LBA that does not fit fixed format: %q", got)
+		t.Errorf("an LBA too large for fixed format: %q", got)
 	}
 }
 
@@ -82,7 +82,7 @@ func FuzzOutcome(f *testing.F) {
 			return
 		}
 		if again, ok := parseSense(s.descriptor()); !ok || again != s {
-			t.Errorf("% x: %+v, and from what that gives %+v", sense, s, again)
+			t.Errorf("% x: %+v, encoded and parsed again %+v", sense, s, again)
 		}
 		if s.text() != text {
 			t.Errorf("% x: %q and %q", sense, text, s.text())

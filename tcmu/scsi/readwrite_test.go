@@ -83,7 +83,7 @@ func TestZeroTransferLength(t *testing.T) {
 			for _, how := range []string{f.read, f.write} {
 				cdb := f.cdb(how, lba, 0)
 				if n, why := execute(t, u.Disk, cdb, stale(512)); n != 0 || why != "" {
-					t.Errorf("%x: sense data %q, %d bytes; no blocks is no error", cdb, why, n)
+					t.Errorf("%x: sense data %q, %d bytes; want success", cdb, why, n)
 				}
 				if n, why := execute(t, u.Disk, cdb); n != 0 || why != "" {
 					t.Errorf("%x without buffers: sense data %q, %d bytes", cdb, why, n)
@@ -98,9 +98,9 @@ func TestZeroTransferLength(t *testing.T) {
 		}
 	}
 	if len(u.calls) > 0 || !bytes.Equal(before, u.bytes) {
-		t.Errorf("the store was touched: %q", u.calls)
+		t.Errorf("store calls %q", u.calls)
 	}
-	// Of the six-byte commands it means 256.
+	// In six-byte commands zero means 256.
 	buf := stale(256 * 512)
 	if n, why := execute(t, u.Disk, unhex("08 00 0001 00 00"), buf); why != "" || n != len(buf) || !bytes.Equal(buf, before[512:][:len(buf)]) {
 		t.Errorf("READ(6) of 256 blocks: sense data %q, %d bytes", why, n)
@@ -110,7 +110,7 @@ func TestZeroTransferLength(t *testing.T) {
 	}
 	copy(before[512:], stale(256*512))
 	if !bytes.Equal(u.bytes, before) {
-		t.Error("WRITE(6) of 256 blocks has not written them, or others")
+		t.Error("WRITE(6) of 256 blocks: wrong image contents")
 	}
 }
 
@@ -153,7 +153,7 @@ func TestBlocksPastTheEndFail(t *testing.T) {
 		}
 	}
 	if len(u.calls) > 0 || !bytes.Equal(before, u.bytes) {
-		t.Errorf("the store was touched: %q", u.calls)
+		t.Errorf("store calls %q", u.calls)
 	}
 }
 
@@ -177,7 +177,7 @@ func TestFUAIsDurable(t *testing.T) {
 				cdb := f.cdb(how, 1, 1)
 				cdb[1] |= flag.bits
 				if _, why := execute(t, u.Disk, cdb, stale(512)); why != "" || !slices.Equal(u.calls, want) {
-					t.Errorf("%x %s: sense data %q, the store did %q, want %q", cdb, flag.name, why, u.calls, want)
+					t.Errorf("%x %s: sense data %q, store calls %q, want %q", cdb, flag.name, why, u.calls, want)
 				}
 			}
 		}
@@ -189,7 +189,7 @@ func TestSixByteCommandsHaveNoFUA(t *testing.T) {
 	for cdb, want := range map[string]string{"08 18 0000 01 00": "read 512 at 805306368", "0a 18 0000 01 00": "write 512 at 805306368"} {
 		d, v := newHugeDisk(1<<40, 512)
 		if _, why := execute(t, d, unhex(cdb), stale(512)); why != "" || !slices.Equal(*v.calls, []string{want}) {
-			t.Errorf("%s: sense data %q, the store did %q, want %q", cdb, why, *v.calls, want)
+			t.Errorf("%s: sense data %q, store calls %q, want %q", cdb, why, *v.calls, want)
 		}
 	}
 }
@@ -214,7 +214,7 @@ func TestProtectionInformationIsRefused(t *testing.T) {
 		}
 	}
 	if len(u.calls) > 0 {
-		t.Errorf("the store was touched: %q", u.calls)
+		t.Errorf("store calls %q", u.calls)
 	}
 }
 
@@ -229,12 +229,12 @@ func TestMaximumTransferLength(t *testing.T) {
 				cdb := f.cdb(how, 0, limit)
 				n, why := execute(t, d, cdb, buf)
 				if why != "" || how == f.read && n != len(buf) {
-					t.Errorf("%x, the most that is allowed: sense data %q, %d bytes", cdb, why, n)
+					t.Errorf("%x, at the limit: sense data %q, %d bytes", cdb, why, n)
 				}
 				*v.calls = nil
 				cdb = f.cdb(how, 0, limit+1)
 				if _, why := execute(t, d, cdb, buf); !strings.HasPrefix(why, "5/24/00") || len(*v.calls) > 0 {
-					t.Errorf("%x, a block too many: sense data %q, the store did %q", cdb, why, *v.calls)
+					t.Errorf("%x, a block too many: sense data %q, store calls %q", cdb, why, *v.calls)
 				}
 			}
 		}
@@ -254,7 +254,7 @@ func TestShortDataOutWritesNothing(t *testing.T) {
 		}
 	}
 	if len(u.calls) > 0 || !bytes.Equal(u.bytes, before) {
-		t.Errorf("the store was touched: %q", u.calls)
+		t.Errorf("store calls %q", u.calls)
 	}
 }
 
@@ -283,7 +283,7 @@ func TestSynchronizeCache(t *testing.T) {
 		{name: "(16) IMMED", cdb: "91 02 0000000000000000 00000000 00 00"},
 	})
 	if want := slices.Repeat([]string{"flush 0 at 0"}, 6); !slices.Equal(u.calls, want) {
-		t.Errorf("the store did %q, want %q", u.calls, want)
+		t.Errorf("store calls %q, want %q", u.calls, want)
 	}
 	u = newUnit("writable", 512)
 	testExchanges(t, u.Disk, []exchange{
@@ -291,7 +291,7 @@ func TestSynchronizeCache(t *testing.T) {
 		{name: "(16) past the end", cdb: "91 00 0000000000000801 00000000 00 00", fail: "5/21/00 info 2049"},
 	})
 	if len(u.calls) > 0 {
-		t.Errorf("what was refused did %q", u.calls)
+		t.Errorf("store calls of failed commands: %q", u.calls)
 	}
 }
 
@@ -308,6 +308,6 @@ func TestMinimalStoreWorks(t *testing.T) {
 		}
 	}
 	if !bytes.Equal(m.bytes[:1024], stale(1024)) || !bytes.Equal(buf, stale(1024)) {
-		t.Error("what was written is not read")
+		t.Error("the data read is not the data written")
 	}
 }

@@ -12,7 +12,7 @@ import (
 // A resizableStore has the size becomes after Resize(0).
 type resizableStore struct {
 	writableStore
-	becomes int // when it is asked for
+	becomes int // the size after Resize(0)
 }
 
 func (m *resizableStore) Resize(n int64) error {
@@ -38,22 +38,22 @@ func TestGrowingRaisesUnitAttentionOnce(t *testing.T) {
 	testExchanges(t, d, []exchange{
 		{name: "the end", cdb: "28 00 00000800 00 0001 00", fail: "5/21/00 info 2048"},
 	})
-	m.becomes = 2<<20 + 511 // of which the last bytes fill no block
+	m.becomes = 2<<20 + 511 // the last 511 bytes are not a block
 	if err := d.Resize(0); err != nil || d.Size() != 2<<20 {
-		t.Fatalf("the disk has %d bytes: %v", d.Size(), err)
+		t.Fatalf("size %d: %v", d.Size(), err)
 	}
 	testExchanges(t, d, []exchange{
-		{name: "INQUIRY does not tell of it", cdb: "12 00 00 0005 00", want: "00 00 06 12 5b"},
+		{name: "INQUIRY does not report it", cdb: "12 00 00 0005 00", want: "00 00 06 12 5b"},
 		{name: "CAPACITY DATA HAS CHANGED", cdb: "25 00 00000000 00 00 00 00", fail: "6/2a/09"},
 		{name: "READ CAPACITY(10)", cdb: "25 00 00000000 00 00 00 00", want: "00000fff 00000200"},
 		{name: "READ CAPACITY(16)", cdb: "9e 10 0000000000000000 0000000c 00 00", want: "0000000000000fff 00000200"},
-		{name: "a block in what was added", cdb: "2a 00 00000fff 00 0001 00", out: fmt.Sprintf("%x", randomBytes(512))},
+		{name: "a new block", cdb: "2a 00 00000fff 00 0001 00", out: fmt.Sprintf("%x", randomBytes(512))},
 		{name: "the end", cdb: "28 00 00001000 00 0001 00", fail: "5/21/00 info 4096"},
 	})
 	if err := d.Resize(0); err != nil {
 		t.Fatal(err)
 	}
-	testExchanges(t, d, []exchange{{name: "nothing has changed", cdb: isReady}})
+	testExchanges(t, d, []exchange{{name: "no unit attention", cdb: isReady}})
 }
 
 func TestGrowingRemovableDiskRaisesNoUnitAttention(t *testing.T) {
@@ -72,12 +72,12 @@ func TestShrinking(t *testing.T) {
 	d, m := newResizableDisk(4096)
 	m.becomes = 512 << 10
 	if err := d.Resize(0); err != nil || d.Size() != 512<<10 {
-		t.Fatalf("the disk has %d bytes: %v", d.Size(), err)
+		t.Fatalf("size %d: %v", d.Size(), err)
 	}
 	testExchanges(t, d, []exchange{
 		{name: "CAPACITY DATA HAS CHANGED", cdb: isReady, fail: "6/2a/09"},
 		{name: "the end", cdb: "28 00 00000080 00 0001 00", fail: "5/21/00 info 128"},
-		{name: "MODE SENSE(6) has it too", cdb: "1a 00 08 00 0c 00", want: "1f 00 10 08 00000080 00 001000"},
+		{name: "MODE SENSE(6)", cdb: "1a 00 08 00 0c 00", want: "1f 00 10 08 00000080 00 001000"},
 	})
 }
 
@@ -93,10 +93,10 @@ func TestFailedResizeChangesNothing(t *testing.T) {
 		}
 	}
 	if u := newUnit("thin", 512); !errors.Is(u.Resize(0), errors.ErrUnsupported) {
-		t.Error("a store that has no size to tell was asked for it")
+		t.Error("Resize of a store that cannot be resized")
 	}
 	if d.Size() != 1<<20 {
-		t.Errorf("the disk has %d bytes", d.Size())
+		t.Errorf("size %d", d.Size())
 	}
 	testExchanges(t, d, []exchange{{name: "ready", cdb: isReady}})
 }
@@ -114,7 +114,7 @@ func TestCommandsInFlightSeeOneSize(t *testing.T) {
 				} {
 					executeAsServe(d, unhex(cdb), make([]byte, 4096))
 				}
-				// To the end of a disk, whichever it is by then: all or nothing.
+				// From the first block to the end, at either size.
 				if status, sense := executeAsServe(d, unhex("34 00 00000000 00 0000 00"), nil); status != good && formatSense(t, sense) != "6/2a/09" {
 					t.Errorf("PRE-FETCH(10): sense data % x", sense)
 				}

@@ -19,10 +19,10 @@ func TestSanitizeBlockErase(t *testing.T) {
 		u := newUnit("thin", blockSize)
 		testExchanges(t, u.Disk, []exchange{{name: "BLOCK ERASE", cdb: blockErase}})
 		if len(bytes.Trim(u.bytes, "\x00")) > 0 {
-			t.Error("something is left")
+			t.Error("some data is left")
 		}
 		if n := len(u.calls); n < 2 || !strings.HasPrefix(u.calls[0], "trim") || u.calls[n-1] != "flush 0 at 0" {
-			t.Errorf("the store did %q", u.calls)
+			t.Errorf("store calls %q", u.calls)
 		}
 	}
 	u := newUnit("thin", 512)
@@ -32,11 +32,11 @@ func TestSanitizeBlockErase(t *testing.T) {
 		{name: "reserved byte", cdb: "48 02 0000000100 0000 00", fail: "5/24/00 cdb 5.0"},
 		{name: "CRYPTOGRAPHIC ERASE", cdb: "48 03 0000000000 0000 00", fail: "5/24/00 cdb 1.4"},
 		{name: "unknown service action", cdb: "48 04 0000000000 0000 00", fail: "5/24/00 cdb 1.4"},
-		{name: "EXIT FAILURE MODE of no failure", cdb: "48 1f 0000000000 0000 00"},
+		{name: "EXIT FAILURE MODE without failure", cdb: "48 1f 0000000000 0000 00"},
 		{name: "EXIT FAILURE MODE with a parameter list", cdb: "48 1f 0000000000 0008 00", fail: "5/24/00 cdb 8.3"},
 	})
 	if len(u.calls) > 0 {
-		t.Errorf("the store did %q", u.calls)
+		t.Errorf("store calls %q", u.calls)
 	}
 }
 
@@ -54,9 +54,9 @@ func TestSanitizeOverwrite(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name   string
-		length int // of the parameter list; that of list if it is zero
+		length int // of the parameter list; if zero, that of list
 		list   []byte
-		with   []byte // what each block holds then
+		with   []byte // contents of each block after that
 		passes int
 		fail   string
 	}{
@@ -90,7 +90,7 @@ func TestSanitizeOverwrite(t *testing.T) {
 			}
 			_, why := execute(t, u.Disk, unhex(fmt.Sprintf("48 01 0000000000 %04x 00", tt.length)), split(tt.list, 100)...)
 			if why != tt.fail || !bytes.Equal(u.bytes, want) {
-				t.Errorf("sense data %q, want %q; the image is right: %v", why, tt.fail, bytes.Equal(u.bytes, want))
+				t.Errorf("sense data %q, want %q; right image contents: %v", why, tt.fail, bytes.Equal(u.bytes, want))
 			}
 			written, flushes := 0, 0
 			for _, call := range u.calls {
@@ -136,8 +136,8 @@ func newGatedTrimDisk() (*Disk, *gatedTrimStore) {
 // will be at its end.
 func TestOtherCommandsFailDuringSanitize(t *testing.T) {
 	for _, tt := range []struct{ name, cdb string }{
-		{"at its end", blockErase},
-		{"at its start", "48 82 0000000000 0000 00"},
+		{"completed at its end", blockErase},
+		{"completed at its start", "48 82 0000000000 0000 00"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			d, s := newGatedTrimDisk()
@@ -195,10 +195,10 @@ func TestSanitizeContinuesAfterAbort(t *testing.T) {
 		<-s.reached
 		d.TaskManagement(reset)
 		if why := <-done; why != "2/04/1b progress 0" {
-			t.Errorf("the aborted command: %q", why)
+			t.Errorf("the aborted command: sense data %q", why)
 		}
-		d.TaskManagement(reset) // has nothing to answer any more
-		testExchanges(t, d, []exchange{{name: "still at it", cdb: isReady, fail: "2/04/1b progress 0"}})
+		d.TaskManagement(reset) // no command waits now
+		testExchanges(t, d, []exchange{{name: "still running", cdb: isReady, fail: "2/04/1b progress 0"}})
 		close(s.open)
 		d.sanitizer.background.Wait()
 		testExchanges(t, d, []exchange{{name: "erased", cdb: "28 00 000007ff 00 0001 00", room: 4, want: "00000000"}})
@@ -214,20 +214,20 @@ func TestMediumIsInaccessibleAfterFailedSanitize(t *testing.T) {
 		{name: "READ(10)", cdb: "28 00 00000000 00 0001 00", fail: failed},
 		{name: "WRITE(10)", cdb: "2a 00 00000000 00 0001 00", fail: failed},
 		{name: "TEST UNIT READY", cdb: "00 00 00 00 00 00", fail: failed},
-		{name: "EXIT FAILURE MODE, which was not allowed", cdb: "48 1f 0000000000 0000 00", fail: "5/24/00 cdb 1.4"},
+		{name: "EXIT FAILURE MODE without AUSE", cdb: "48 1f 0000000000 0000 00", fail: "5/24/00 cdb 1.4"},
 		{name: "INQUIRY", cdb: "12 00 00 0005 00", want: "00 00 06 12 5b"},
 		{name: "BLOCK ERASE again, AUSE", cdb: "48 22 0000000000 0000 00", fail: failed},
-		{name: "READ(10), still", cdb: "28 00 00000000 00 0001 00", fail: failed},
+		{name: "READ(10), still failing", cdb: "28 00 00000000 00 0001 00", fail: failed},
 		{name: "EXIT FAILURE MODE, IMMED", cdb: "48 9f 0000000000 0000 00"},
-		{name: "READ(10), at last", cdb: "28 00 00000000 00 0000 00"},
+		{name: "READ(10) again", cdb: "28 00 00000000 00 0000 00"},
 	})
 	if len(u.reports) != 2 {
-		t.Errorf("reported %q", u.reports)
+		t.Errorf("reported errors %q", u.reports)
 	}
 	execute(t, u.Disk, unhex(blockErase))
 	delete(u.fails, "trim")
 	testExchanges(t, u.Disk, []exchange{
-		{name: "BLOCK ERASE mends", cdb: blockErase},
+		{name: "BLOCK ERASE succeeds", cdb: blockErase},
 		{name: "READ(10)", cdb: "28 00 00000000 00 0000 00"},
 	})
 }
@@ -239,12 +239,12 @@ func TestCloseStopsSanitize(t *testing.T) {
 		t.Fatalf("%+v", r)
 	}
 	<-s.reached
-	d.sanitizer.stop.Store(true) // as Close begins
+	d.sanitizer.stop.Store(true) // what Close does first
 	close(s.open)
 	d.Close()
 	trims := len(s.calls)
 	if trims != 1 {
-		t.Errorf("the store did %q", s.calls)
+		t.Errorf("store calls %q", s.calls)
 	}
 }
 
@@ -252,12 +252,12 @@ func TestBlockEraseNeedsThinDisk(t *testing.T) {
 	for _, variant := range variants {
 		support, _, _, _ := listOne(t, newUnit(variant, 512).Disk, 2, 0x48, 0x02)
 		thin := variant == "thin" || variant == "removable"
-		// Initiators expect of a disk that can erase blocks that it has unmapped ones.
+		// Initiators expect a disk with BLOCK ERASE to be thin.
 		if (support == 3) != thin && variant != "read-only" {
 			t.Errorf("%s: BLOCK ERASE has SUPPORT %d", variant, support)
 		}
 	}
 	if _, why := execute(t, newUnit("read-only", 512).Disk, unhex(overwriteAA), unhex("01 00 0001 aa")); why != "7/27/00" {
-		t.Errorf("OVERWRITE of a disk that cannot be written: sense data %q", why)
+		t.Errorf("OVERWRITE of a read-only disk: sense data %q", why)
 	}
 }

@@ -89,11 +89,11 @@ func TestSenseCodesMatchTheStandard(t *testing.T) {
 		"MISCOMPARE DURING VERIFY OPERATION":        {miscompared, "e/1d/00"},
 	}
 	if len(standard) != len(codeNames) {
-		t.Errorf("%d codes, of which %d are known here", len(codeNames), len(standard))
+		t.Errorf("%d codes, %d of them in this test", len(codeNames), len(standard))
 	}
 	for name, tt := range standard {
 		if got := codeNames[tt.sense.Code]; got != name {
-			t.Errorf("%s is called %s", name, got)
+			t.Errorf("%s has the name %s", name, got)
 		}
 		if got := formatSense(t, tt.sense.fixed()); got != tt.want {
 			t.Errorf("%s is %s in fixed format, want %s", name, got, tt.want)
@@ -108,7 +108,7 @@ func TestSenseIsAnErrorWithItsCause(t *testing.T) {
 	cause := errors.New("bad sector")
 	var err error = unrecoveredRead.withCause(cause)
 	if !errors.Is(err, cause) {
-		t.Error("the cause is not found in it")
+		t.Error("errors.Is does not find the cause")
 	}
 	if got, want := err.Error(), "MEDIUM ERROR, UNRECOVERED READ ERROR: bad sector"; got != want {
 		t.Errorf("got %q, want %q", got, want)

@@ -16,10 +16,10 @@ import (
 type memStore struct {
 	mu    sync.Mutex
 	bytes []byte
-	calls []string         // "read 512 at 0", …
+	calls []string         // such as "read 512 at 0"
 	fails map[string]error // by the first word of the call
-	busy  bool             // what may not wait would have to
-	bad   int64            // a byte that can be neither read nor written; 0 is none
+	busy  bool             // calls with NoWait would block
+	bad   int64            // offset of a byte that cannot be accessed; 0: none
 }
 
 var (

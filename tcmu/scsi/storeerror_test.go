@@ -28,7 +28,7 @@ func TestStoreErrorsBecomeSenseData(t *testing.T) {
 		{"READ(10)", "28 00 00000005 00 0002 00", block, "read", unix.EIO, "3/11/00 info 5"},
 		{"READ(12)", "a8 00 00000005 00000002 00 00", block, "read", unix.EIO, "3/11/00 info 5"},
 		{"READ(16)", "88 00 0000000000000005 00000002 00 00", block, "read", unix.EIO, "3/11/00 info 5"},
-		{"READ(10), image cut short", "28 00 00000005 00 0002 00", block, "read", io.ErrUnexpectedEOF, "3/11/00 info 5"},
+		{"READ(10), image truncated", "28 00 00000005 00 0002 00", block, "read", io.ErrUnexpectedEOF, "3/11/00 info 5"},
 		{"READ(10) FUA, flush", "28 08 00000005 00 0002 00", block, "flush", unix.EIO, "3/0c/00…"},
 		{"VERIFY(10)", "2f 00 00000005 00 0002 00", "", "read", unix.EIO, "3/11/00 info 5"},
 		{"VERIFY(12)", "af 00 00000005 00000001 00 00", block, "read", unix.EIO, "3/11/00 info 5"},
@@ -60,13 +60,13 @@ func TestStoreErrorsBecomeSenseData(t *testing.T) {
 				t.Errorf("sense data %q, want %q", why, tt.fail)
 			}
 			if len(u.reports) != 1 || !errors.Is(u.reports[0], tt.err) {
-				t.Errorf("reported %q, want %q", u.reports, cause)
+				t.Errorf("reported errors %q, want %q", u.reports, cause)
 			}
 			if s := u.Stats(); s.Reads+s.Writes+s.Trims > 0 {
 				t.Errorf("counted: %+v", s)
 			}
 			if u.medium.stopped {
-				t.Error("stopped, though its flush has failed")
+				t.Error("stopped, though the flush failed")
 			}
 		})
 	}
@@ -80,7 +80,7 @@ func TestErrorWithoutWaitCompletesTheCommand(t *testing.T) {
 		t.Errorf("%+v, %v", r, err)
 	}
 	if len(u.reports) != 1 {
-		t.Errorf("reported %q", u.reports)
+		t.Errorf("reported errors %q", u.reports)
 	}
 }
 
@@ -116,7 +116,7 @@ func TestOnlyStoreErrorsAreReported(t *testing.T) {
 	execute(t, u.Disk, unhex("28 00 00001000 00 0002 00"), stale(1024))
 	execute(t, u.Disk, unhex("c1 00 00000000 00 0000 00"))
 	if len(u.reports) > 0 {
-		t.Errorf("reported %q", u.reports)
+		t.Errorf("reported errors %q", u.reports)
 	}
 }
 
@@ -137,7 +137,7 @@ func TestUnmapStopsAtFirstError(t *testing.T) {
 		t.Errorf("sense data %q", why)
 	}
 	if want := []string{"trim 512 at 2560"}; !slices.Equal(u.calls, want) {
-		t.Errorf("the store did %q, want %q", u.calls, want)
+		t.Errorf("store calls %q, want %q", u.calls, want)
 	}
 }
 
@@ -145,7 +145,7 @@ func TestUnmapStopsAtFirstError(t *testing.T) {
 func TestCommandThatWouldBlockHasNoEffect(t *testing.T) {
 	for _, tt := range []struct {
 		name, cdb string
-		tried     []string // calls of the store without wait
+		tried     []string // store calls without wait
 		stats     Stats
 	}{
 		{"READ(6)", "08 00 0005 01 00", []string{"read 512 at 2560 nowait"}, Stats{Reads: 1, ReadBytes: 512}},
@@ -173,7 +173,7 @@ func TestCommandThatWouldBlockHasNoEffect(t *testing.T) {
 			u := newUnit("thin", 512)
 			u.busy = true
 			before := slices.Clone(u.bytes)
-			bufs := split(stale(1000), 100) // as the ring has them: the same ones both times
+			bufs := split(stale(1000), 100) // the same ones each time, as from the ring
 			for range 2 {
 				u.calls = nil
 				r, err := u.Execute(unhex(tt.cdb), bufs, false)
@@ -181,11 +181,11 @@ func TestCommandThatWouldBlockHasNoEffect(t *testing.T) {
 					t.Errorf("%+v, %v", r, err)
 				}
 				if !slices.Equal(u.calls, tt.tried) {
-					t.Errorf("the store did %q, want %q", u.calls, tt.tried)
+					t.Errorf("store calls %q, want %q", u.calls, tt.tried)
 				}
 			}
 			if !slices.Equal(before, u.bytes) || u.medium.stopped || len(u.reports) > 0 {
-				t.Errorf("changed: reports %q, stopped %v", u.reports, u.medium.stopped)
+				t.Errorf("has an effect: reports %q, stopped %v", u.reports, u.medium.stopped)
 			}
 			if s := u.Stats(); s != (Stats{}) {
 				t.Errorf("counted: %+v", s)
@@ -214,7 +214,7 @@ func TestControlCommandsNeverBlock(t *testing.T) {
 		}
 	}
 	if len(u.calls) > 0 {
-		t.Errorf("the store did %q", u.calls)
+		t.Errorf("store calls %q", u.calls)
 	}
 }
 

@@ -62,23 +62,23 @@ func TestUnmap(t *testing.T) {
 		{name: "two ranges", cdb: "42 00 00000000 00 0028 00",
 			list: "0026 0020 00000000  0000000000000008 00000008 00000000  0000000000000001 00000001 00000000",
 			done: []string{"trim 4096 at 4096", "trim 512 at 512"}},
-		{name: "range of no blocks", cdb: "42 00 00000000 00 0018 00",
+		{name: "range of zero blocks", cdb: "42 00 00000000 00 0018 00",
 			list: "0016 0010 00000000  0000000000000008 00000000 00000000"},
 		{name: "range of no blocks at the end", cdb: "42 00 00000000 00 0018 00",
 			list: "0016 0010 00000000  0000000000000800 00000000 00000000"},
 		{name: "range of no blocks past the end", cdb: "42 00 00000000 00 0018 00",
 			list: "0016 0010 00000000  0000000000000801 00000000 00000000", fail: "5/21/00 info 2049"},
-		{name: "descriptor cut by the descriptor length is ignored", cdb: "42 00 00000000 00 0028 00",
+		{name: "descriptor truncated by the descriptor length is ignored", cdb: "42 00 00000000 00 0028 00",
 			list: "0026 001f 00000000  0000000000000008 00000008 00000000  0000000000000001 00000001 00000000",
 			done: []string{"trim 4096 at 4096"}},
-		{name: "descriptor cut by the parameter list is ignored", cdb: "42 00 00000000 00 0020 00",
+		{name: "descriptor truncated by the parameter list is ignored", cdb: "42 00 00000000 00 0020 00",
 			list: "0026 0020 00000000  0000000000000008 00000008 00000000  0000000000000001",
 			done: []string{"trim 4096 at 4096"}},
 		{name: "past the end", cdb: "42 00 00000000 00 0018 00",
 			list: "0016 0010 00000000  00000000000007ff 00000002 00000000", fail: "5/21/00 info 2047"},
 		{name: "LBA wraps", cdb: "42 00 00000000 00 0018 00",
 			list: "0016 0010 00000000  ffffffffffffffff 00000002 00000000", fail: "5/21/00"},
-		{name: "the last of three past the end: nothing is done", cdb: "42 00 00000000 00 0038 00",
+		{name: "the last of three ranges past the end", cdb: "42 00 00000000 00 0038 00",
 			list: "0036 0030 00000000  0000000000000000 00000008 00000000  0000000000000010 00000008 00000000  0000000000000800 00000001 00000000",
 			fail: "5/21/00 info 2048"},
 		{name: "ANCHOR", cdb: "42 01 00000000 00 0000 00", fail: "5/24/00 cdb 1.0"},
@@ -97,7 +97,7 @@ func TestUnmap(t *testing.T) {
 					t.Errorf("sense data %q, want %q", why, tt.fail)
 				}
 				if !slices.Equal(u.calls, tt.done) || !bytes.Equal(u.bytes, want) {
-					t.Errorf("the store did %q, want %q", u.calls, tt.done)
+					t.Errorf("store calls %q, want %q", u.calls, tt.done)
 				}
 			}
 		})
@@ -121,11 +121,11 @@ func TestUnmapLimits(t *testing.T) {
 			calls int
 			fail  string
 		}{
-			{"the most blocks", unmapList(0, limit.unmap), 1, ""},
-			{"the most blocks, in two ranges", unmapList(0, limit.unmap-8, 1<<33, 8), 2, ""},
+			{"the limit of blocks", unmapList(0, limit.unmap), 1, ""},
+			{"the limit of blocks, in two ranges", unmapList(0, limit.unmap-8, 1<<33, 8), 2, ""},
 			{"a block too many", unmapList(0, limit.unmap+1), 0, "5/26/00"},
 			{"a block too many, in two ranges", unmapList(0, limit.unmap-8, 1<<33, 9), 0, "5/26/00"},
-			{"the most descriptors", unmapList(many...), limit.descriptors, ""},
+			{"the limit of descriptors", unmapList(many...), limit.descriptors, ""},
 			{"a descriptor too many", unmapList(append(many, 0, 1)...), 0, "5/26/00"},
 		} {
 			*v.calls = nil
@@ -147,14 +147,14 @@ func TestWriteSame(t *testing.T) {
 		variant string
 		cdb     string
 		out     []byte
-		lba, n  int    // what has changed
-		with    []byte // to what
+		lba, n  int    // the changed blocks
+		with    []byte // their contents
 		calls   []string
 		fail    string
 	}{
 		{name: "(10) pattern", cdb: "41 00 00000003 00 0005 00", out: block, lba: 3, n: 5, with: block},
 		{name: "(16) pattern", cdb: "93 00 0000000000000003 00000005 00 00", out: block, lba: 3, n: 5, with: block},
-		{name: "(16) pattern over more than goes at once", cdb: "93 00 0000000000000003 000002bd 00 00", out: block, lba: 3, n: 701, with: block},
+		{name: "(16) pattern over more than a chunk", cdb: "93 00 0000000000000003 000002bd 00 00", out: block, lba: 3, n: 701, with: block},
 		{name: "(16) pattern over all", cdb: "93 00 0000000000000000 00000800 00 00", out: block, lba: 0, n: 2048, with: block},
 		{name: "(16) pattern to the last block", cdb: "93 00 00000000000007ff 00000001 00 00", out: block, lba: 2047, n: 1, with: block},
 		{name: "(10) zeros", cdb: "41 00 00000003 00 0005 00", out: zeros, lba: 3, n: 5, with: zeros, calls: []string{"zero 2560 at 1536"}},
@@ -163,20 +163,20 @@ func TestWriteSame(t *testing.T) {
 		{name: "(10) UNMAP, zeros", cdb: "41 08 00000003 00 0005 00", out: zeros, lba: 3, n: 5, with: zeros, calls: []string{"trim 2560 at 1536"}},
 		{name: "(16) UNMAP, zeros", cdb: "93 08 0000000000000003 00000005 00 00", out: zeros, lba: 3, n: 5, with: zeros, calls: []string{"trim 2560 at 1536"}},
 		{name: "(16) UNMAP, NDOB", cdb: "93 09 0000000000000003 00000005 00 00", lba: 3, n: 5, with: zeros, calls: []string{"trim 2560 at 1536"}},
-		{name: "(16) UNMAP, what unmapped blocks do not read as", cdb: "93 08 0000000000000003 00000005 00 00", out: almost, lba: 3, n: 5, with: almost},
+		{name: "(16) UNMAP, not zeros", cdb: "93 08 0000000000000003 00000005 00 00", out: almost, lba: 3, n: 5, with: almost},
 		{name: "(10) UNMAP, pattern", cdb: "41 08 00000003 00 0005 00", out: block, lba: 3, n: 5, with: block},
 
 		{name: "(10) pattern on a disk without UNMAP", variant: "writable", cdb: "41 00 00000003 00 0005 00", out: block, lba: 3, n: 5, with: block},
 		{name: "(10) zeros on a disk without UNMAP", variant: "writable", cdb: "41 00 00000003 00 0005 00", out: zeros, lba: 3, n: 5, with: zeros},
 		{name: "(16) NDOB on a disk without UNMAP", variant: "writable", cdb: "93 01 0000000000000003 00000005 00 00", lba: 3, n: 5, with: zeros},
-		{name: "(10) UNMAP on a disk without", variant: "writable", cdb: "41 08 00000003 00 0005 00", out: zeros, fail: "5/24/00 cdb 1.3"},
-		{name: "(16) UNMAP on a disk without", variant: "writable", cdb: "93 09 0000000000000003 00000005 00 00", fail: "5/24/00 cdb 1.3"},
+		{name: "(10) UNMAP on a disk without UNMAP", variant: "writable", cdb: "41 08 00000003 00 0005 00", out: zeros, fail: "5/24/00 cdb 1.3"},
+		{name: "(16) UNMAP on a disk without UNMAP", variant: "writable", cdb: "93 09 0000000000000003 00000005 00 00", fail: "5/24/00 cdb 1.3"},
 
 		{name: "(10) ANCHOR", cdb: "41 18 00000003 00 0005 00", out: zeros, fail: "5/24/00 cdb 1.4"},
 		{name: "(16) ANCHOR", cdb: "93 18 0000000000000003 00000005 00 00", out: zeros, fail: "5/24/00 cdb 1.4"},
 		{name: "(16) ANCHOR without UNMAP", cdb: "93 10 0000000000000003 00000005 00 00", out: zeros, fail: "5/24/00 cdb 1.4"},
 		{name: "(10) LBDATA, PBDATA", cdb: "41 06 00000003 00 0005 00", out: zeros, fail: "5/24/00 cdb 1.2"},
-		{name: "(10) NDOB, which it has not", cdb: "41 01 00000003 00 0005 00", out: zeros, fail: "5/24/00 cdb 1.0"},
+		{name: "(10) NDOB, not supported", cdb: "41 01 00000003 00 0005 00", out: zeros, fail: "5/24/00 cdb 1.0"},
 		{name: "(10) past the end", cdb: "41 00 000007ff 00 0002 00", out: block, fail: "5/21/00 info 2047"},
 		{name: "(16) past the end, UNMAP", cdb: "93 09 0000000000000001 00000800 00 00", fail: "5/21/00 info 1"},
 		{name: "(10) no data-out", cdb: "41 00 00000003 00 0005 00", fail: "5/"},
@@ -199,10 +199,10 @@ func TestWriteSame(t *testing.T) {
 					t.Errorf("sense data %q, want %q", why, tt.fail)
 				}
 				if !bytes.Equal(u.bytes, want) {
-					t.Error("the image is not as it should be")
+					t.Error("wrong image contents")
 				}
 				if tt.calls != nil && !slices.Equal(u.calls, tt.calls) || tt.fail != "" && len(u.calls) > 0 {
-					t.Errorf("the store did %q, want %q", u.calls, tt.calls)
+					t.Errorf("store calls %q, want %q", u.calls, tt.calls)
 				}
 			}
 		})
@@ -224,7 +224,7 @@ func TestWriteSameOfZeroBlocksFails(t *testing.T) {
 		{name: "(16) past the end", cdb: "93 01 0000000000000801 00000000 00 00", fail: "5/21/00 info 2049"},
 	})
 	if len(u.calls) > 0 {
-		t.Errorf("the store did %q", u.calls)
+		t.Errorf("store calls %q", u.calls)
 	}
 }
 
@@ -236,12 +236,12 @@ func TestWriteSameLimit(t *testing.T) {
 			*v.calls = nil
 			_, why := execute(t, d, unhex(fmt.Sprintf("93%02x %016x %08x 0000", flags, 16, limit)))
 			if want := fmt.Sprintf("%s %d at %d", call, limit*blockSize, 16*blockSize); why != "" || !slices.Equal(*v.calls, []string{want}) {
-				t.Errorf("the most blocks: sense data %q, the store did %q, want %q", why, *v.calls, want)
+				t.Errorf("the limit of blocks: sense data %q, store calls %q, want %q", why, *v.calls, want)
 			}
 			*v.calls = nil
 			_, why = execute(t, d, unhex(fmt.Sprintf("93%02x %016x %08x 0000", flags, 16, limit+1)))
 			if !strings.HasPrefix(why, "5/24/00") || len(*v.calls) > 0 {
-				t.Errorf("a block too many: sense data %q, the store did %q", why, *v.calls)
+				t.Errorf("a block too many: sense data %q, store calls %q", why, *v.calls)
 			}
 		}
 	}
