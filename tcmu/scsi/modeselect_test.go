@@ -8,8 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-
-	"golang.org/x/sys/unix"
 )
 
 // Mode pages and headers of MODE SELECT, for a disk of 2048 blocks of 512 bytes.
@@ -259,73 +257,6 @@ func TestReadOnlyTakesPrecedenceOverSoftwareWriteProtect(t *testing.T) {
 	selectModes(t, u.Disk, header6+controlSWPd)
 	if _, why := execute(t, u.Disk, unhex("2a 00 00000005 00 0001 00"), stale(512)); why != "7/27/00" {
 		t.Errorf("sense data %q", why)
-	}
-}
-
-// Every change of the store is durable or followed by a flush.
-func TestChangesAreDurableWithoutWCE(t *testing.T) {
-	for i, x := range mediumChanges(newUnit("thin", 512)) {
-		u := newUnit("thin", 512)
-		x = mediumChanges(u)[i]
-		selectModes(t, u.Disk, header6+cachingOff)
-		u.calls = nil
-		if _, why := execute(t, u.Disk, unhex(x.cdb), split(unhex(x.out), 300)...); why != "" {
-			t.Errorf("%s: sense data %q", x.name, why)
-		}
-		durable := true
-		for _, call := range u.calls {
-			switch verb, _, _ := strings.Cut(call, " "); verb {
-			case "write", "zero", "trim":
-				durable = strings.HasSuffix(call, " durable")
-			case "flush":
-				durable = true
-			}
-		}
-		if !durable || len(u.calls) == 0 {
-			t.Errorf("%s: store calls %q", x.name, u.calls)
-		}
-	}
-	u := newUnit("thin", 512)
-	selectModes(t, u.Disk, header6+cachingOff)
-	selectModes(t, u.Disk, header6+cachingOn)
-	u.calls = nil
-	execute(t, u.Disk, unhex("2a 00 00000001 00 0001 00"), stale(512))
-	if want := []string{"write 512 at 512"}; !slices.Equal(u.calls, want) {
-		t.Errorf("after setting WCE again: store calls %q, want %q", u.calls, want)
-	}
-}
-
-// The initiator need not send SYNCHRONIZE CACHE any more.
-func TestClearingWCEFlushes(t *testing.T) {
-	u := newUnit("thin", 512)
-	execute(t, u.Disk, unhex("2a 00 00000001 00 0001 00"), stale(512))
-	u.calls = nil
-	selectModes(t, u.Disk, header6+cachingOff)
-	if want := []string{"flush 0 at 0"}; !slices.Equal(u.calls, want) {
-		t.Errorf("store calls %q, want %q", u.calls, want)
-	}
-	u = newUnit("thin", 512)
-	u.fails["flush"] = unix.EIO
-	b := unhex(header6 + cachingOff)
-	if _, why := execute(t, u.Disk, unhex("15 10 0000 18 00"), b); !strings.HasPrefix(why, "3/0c/00") || modes(t, u.Disk) != "WCE" {
-		t.Errorf("with a failing flush: sense data %q, modes %q", why, modes(t, u.Disk))
-	}
-}
-
-func TestModeSelectMayFlushOnlyIfItMayWait(t *testing.T) {
-	for _, cdb := range []string{"15 10 0000 18 00", "55 10 0000000000 001c 00"} {
-		u := newUnit("thin", 512)
-		list := unhex(header6 + cachingOff)
-		if cdb[:2] == "55" {
-			list = unhex(header10 + cachingOff)
-		}
-		r, err := u.Execute(unhex(cdb), [][]byte{list}, false)
-		if err == nil || len(u.calls) > 0 || modes(t, u.Disk) != "WCE" {
-			t.Errorf("%s: %+v, %v; calls of the store: %q", cdb, r, err, u.calls)
-		}
-		if _, why := execute(t, u.Disk, unhex(cdb), list); why != "" || modes(t, u.Disk) != "" {
-			t.Errorf("%s: sense data %q", cdb, why)
-		}
 	}
 }
 
