@@ -42,7 +42,7 @@ func (s *service) attach(ctx context.Context, d *disk, down *configfs.Undo) erro
 		Serial:    id.Serial,
 		NAA:       strings.TrimPrefix(id.WWN, "naa."),
 		Removable: s.options.Removable,
-		Nexuses:   s.nexuses,
+		Nexuses:   nexuses(s.fabrics),
 		Report:    s.report,
 	})}
 	dev.kernel, err = configfs.NewDevice(configfs.Spec{
@@ -74,7 +74,7 @@ func (s *service) attach(ctx context.Context, d *disk, down *configfs.Undo) erro
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := dev.ring.Serve(serving, dev.unit); err != nil {
+		if err := dev.ring.Serve(serving, handler{dev.unit}); err != nil {
 			s.ringErrs <- fmt.Errorf("%s: %w", filepath.Base(img.path), err)
 			// Commands will not be completed any more; without a reset the LUN
 			// could not be removed.
@@ -89,4 +89,19 @@ func (s *service) attach(ctx context.Context, d *disk, down *configfs.Undo) erro
 		return nil
 	})
 	return nil
+}
+
+// A handler is a logical unit as the ring sees it: tcmu and scsi do not know each
+// other.
+type handler struct{ *scsi.Disk }
+
+var _ tcmu.TaskManager = handler{}
+
+// Execute implements [tcmu.Handler].
+func (h handler) Execute(cdb []byte, data [][]byte, wait bool) (tcmu.Result, error) {
+	r, err := h.Disk.Execute(cdb, data, wait)
+	if err != nil {
+		err = tcmu.ErrWouldBlock // scsi returns no other error
+	}
+	return tcmu.Result(r), err
 }

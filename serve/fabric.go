@@ -55,3 +55,16 @@ func firstFreeName(image string, try func(n int) error) error {
 	}
 	return fmt.Errorf("%s: too many lunserves serve this image", image)
 }
+
+// nexuses returns the [scsi.Options.Nexuses] of disks behind these fabrics. It is
+// nil unless iSCSI is the only one: the nexuses of other fabrics last as long as
+// the target.
+func nexuses(fabrics []fabric) func() (remain func() bool) {
+	if len(fabrics) != 1 {
+		return nil
+	}
+	if f, ok := fabrics[0].(interface{ nexuses() (remain func() bool) }); ok {
+		return f.nexuses
+	}
+	return nil
+}

@@ -78,9 +78,9 @@ func (f *iscsi) users(address) (all []inuse.User) {
 	return all
 }
 
-// nexuses takes the TCP connections for I_T nexuses: a session has one, unless
-// its initiator asks for more. Where they cannot be seen, the nexuses are taken
-// to remain.
+// nexuses records the TCP connections, and returns a function that reports whether
+// any of them remains: a session has one, unless its initiator asks for more. If
+// they cannot be read, it reports true.
 func (f *iscsi) nexuses() (remain func() bool) {
 	then, err := configfs.Connections(f.spec.Portals)
 	return func() bool {

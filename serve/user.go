@@ -59,18 +59,3 @@ func sentences(disks ...control.Disk) (all []string) {
 	}
 	return all
 }
-
-// nexuses notes the I_T nexuses of all fabrics. remain reports, at any later time,
-// whether one of them is still there. A fabric that cannot see its nexuses has
-// one for as long as its target.
-func (s *service) nexuses() (remain func() bool) {
-	var each []func() bool
-	for _, f := range s.fabrics {
-		n, ok := f.(interface{ nexuses() (remain func() bool) })
-		if !ok {
-			return func() bool { return true }
-		}
-		each = append(each, n.nexuses())
-	}
-	return func() bool { return slices.ContainsFunc(each, func(remain func() bool) bool { return remain() }) }
-}

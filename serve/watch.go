@@ -37,9 +37,9 @@ func (w *watch) want(n int) {
 }
 
 // Watch implements [tcmu.Watcher].
-func (w *watch) Watch(cdb []byte, data [][]byte, status byte, _ int, sense []byte, took time.Duration) {
+func (w *watch) Watch(cdb []byte, data [][]byte, r tcmu.Result, took time.Duration) {
 	w.meter.Add(took)
 	if w.trace != nil {
-		w.trace(cdb, data, status, sense, took)
+		w.trace(cdb, data, r.Status, r.Sense, took)
 	}
 }

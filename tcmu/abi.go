@@ -6,9 +6,9 @@ import (
 	"unsafe"
 )
 
-// The types here are those of include/uapi/linux/target_core_user.h, mailbox
-// version 2, as a 64-bit kernel lays them out. The number after each field is
-// its offset; TestABI holds the compiler to it.
+// The types of include/uapi/linux/target_core_user.h, mailbox version 2, in the
+// layout of a 64-bit kernel. The number after each field is its offset, which
+// TestABI checks.
 
 // mailbox is struct tcmu_mailbox.
 type mailbox struct {
@@ -17,9 +17,9 @@ type mailbox struct {
 	flags    uint16        //  2
 	cmdrOff  uint32        //  4
 	cmdrSize uint32        //  8
-	head     atomic.Uint32 // 12: the kernel's; where its next entry will go
-	_        [48]byte      // 16: the tail has a cache line of its own
-	tail     atomic.Uint32 // 64: ours; the oldest entry not yet answered
+	head     atomic.Uint32 // 12: written by the kernel; offset of its next entry
+	_        [48]byte      // 16: the tail is in a cache line of its own
+	tail     atomic.Uint32 // 64: written by us; offset of the oldest entry not completed
 }
 
 const (
@@ -31,15 +31,15 @@ const (
 	opMask          = entryAlign - 1
 	flagUnknownOp   = 1 // TCMU_UFLAG_UNKNOWN_OP
 	flagReadLen     = 2 // TCMU_UFLAG_READ_LEN
-	checkCondition  = 2 // the one SCSI status that comes with sense data
+	checkCondition  = 2 // the only SCSI status with sense data
 	senseBufferSize = 96
 )
 
 // The operations of an entry, enum tcmu_opcode.
 const (
-	opPad = iota // fills the end of the ring, so that no entry wraps
+	opPad = iota // fills the end of the ring: no entry wraps
 	opCommand
-	opTaskManagement // tells of aborted commands, which still want an answer
+	opTaskManagement // lists aborted commands, which must still be completed
 )
 
 // header is struct tcmu_cmd_entry_hdr.
@@ -54,8 +54,8 @@ type header struct {
 func (h *header) op() uint32  { return h.lenOp & opMask }
 func (h *header) len() uint32 { return h.lenOp &^ opMask }
 
-// request is the req half of struct tcmu_cmd_entry. iov[iovCount] follows it,
-// then the CDB at cdbOff.
+// request is the req member of struct tcmu_cmd_entry. iov[iovCount] follows it;
+// the CDB is at cdbOff.
 type request struct {
 	_         structs.HostLayout
 	header             //  0
@@ -71,25 +71,25 @@ type request struct {
 type taskManagement struct {
 	_      structs.HostLayout
 	header          //  0
-	kind   uint8    //  8
+	typ    uint8    //  8
 	_      [3]byte  //  9
 	count  uint32   // 12
 	_      [16]byte // 16
 }
 
-// unitReset is TCMU_TMR_LUN_RESET, a kind of taskManagement. The others abort
-// commands and leave the unit alone.
-const unitReset = 5
+// lunReset is TCMU_TMR_LUN_RESET, a type of task management. The other types
+// abort commands.
+const lunReset = 5
 
-// iovec is struct iovec, its base an offset from the start of the mapping.
+// iovec is struct iovec. base is an offset from the start of the mapping.
 type iovec struct {
 	_    structs.HostLayout
 	base uint64 // 0
 	len  uint64 // 8
 }
 
-// response is the rsp half of struct tcmu_cmd_entry. It lies over a request,
-// so everything wanted from a request is read before a response is written.
+// response is the rsp member of struct tcmu_cmd_entry. It overlays the request,
+// which must be read before.
 type response struct {
 	_       structs.HostLayout
 	header                        //  0
@@ -99,9 +99,9 @@ type response struct {
 	sense   [senseBufferSize]byte // 16
 }
 
-// at returns the T at mem[off:], or nil if it is not all there or not aligned.
-// Nothing else looks at shared memory as a type; the other uses of unsafe hand
-// buffers to system calls, in uio.go.
+// at returns the T at mem[off:], or nil if it is out of bounds or not aligned.
+// It is the only conversion of shared memory to a type; the other uses of unsafe
+// pass buffers to system calls, in uio.go.
 func at[T any](mem []byte, off uint64) *T {
 	var t T
 	if off%uint64(unsafe.Alignof(t)) != 0 || off > uint64(len(mem)) || uint64(unsafe.Sizeof(t)) > uint64(len(mem))-off {

@@ -2,15 +2,15 @@ package tcmu
 
 import "time"
 
-// A command is a SCSI command taken from the ring. It is used again for
-// another one once it is answered, so that serving allocates nothing.
+// A command is a SCSI command taken from the ring. It is reused after its
+// completion, so that serving does not allocate.
 type command struct {
 	id   uint16
-	cdb  []byte   // in room: the ring's own copy may be overwritten at any time
-	data [][]byte // in the mapping, lent by the kernel until the answer
+	cdb  []byte   // a part of room: the kernel may overwrite the entry
+	data [][]byte // slices of the mapping, ours until the command is completed
 	room [maxCDB + entryAlign - 1]byte
-	next *command // the link of the list it is in
+	next *command // in a list of the queue
 
-	watcher *Watcher  // who watched when it was taken, or nil
-	taken   time.Time // from the ring, if somebody watched
+	watcher *Watcher  // of the device when the command was taken, or nil
+	taken   time.Time // set if there is a watcher
 }

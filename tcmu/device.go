@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Device is a TCM-USER device, opened and mapped. The kernel lets one
-// process at a time have it.
+// A Device is a TCM-USER device, opened and mapped. Only one process at a time
+// can open it.
 type Device struct {
 	name string
 	uio  *uio
@@ -35,7 +35,7 @@ func Open(name string) (_ *Device, err error) {
 	if err != nil {
 		return nil, err
 	}
-	// Not blocking, so that a goroutine that waits for it holds no thread.
+	// Nonblocking: a goroutine that waits for it occupies no thread.
 	fd, err := unix.Open(name, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err == unix.EBUSY {
 		return nil, errors.New("another program serves this device; is tcmu-runner running?")
@@ -45,7 +45,7 @@ func Open(name string) (_ *Device, err error) {
 	if d.uio, err = newUIO(os.NewFile(uintptr(fd), name)); err != nil {
 		return nil, err
 	}
-	// Not populated: most of the data area has no pages until it is used.
+	// Without MAP_POPULATE: the data area has pages only where it was used.
 	if d.mem, err = unix.Mmap(fd, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
 		return nil, fmt.Errorf("map %d bytes: %w", size, err)
 	}
@@ -53,7 +53,7 @@ func Open(name string) (_ *Device, err error) {
 	return d, err
 }
 
-// mapSize reads the size of the mapping, which must be mapped as a whole.
+// mapSize reads the size of the mapping. The kernel maps all of it or nothing.
 func mapSize(file string) (int, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -66,8 +66,8 @@ func mapSize(file string) (int, error) {
 	return int(n), nil
 }
 
-// Close gives the device back. Serve must have returned. A second Close does
-// nothing.
+// Close unmaps and closes the device. Serve must have returned. A second Close
+// is a no-op.
 func (d *Device) Close() error {
 	var errs []error
 	if d.mem != nil {

@@ -10,10 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A kernel plays the other half of a ring, over plain memory and a socket in
-// place of /dev/uioN. It posts entries as target_core_user does, and knows
-// which commands are out, so that a wrong answer is found as the kernel finds
-// it: an id that is not out breaks the ring.
+// A kernel is a fake of target_core_user, with plain memory for the ring and a
+// socket for /dev/uioN. It keeps track of the commands in flight: like the
+// kernel, it takes a completion with another id for a broken ring.
 type kernel struct {
 	mem  []byte
 	mb   *mailbox
@@ -23,15 +22,15 @@ type kernel struct {
 
 	mu      sync.Mutex
 	head    uint32
-	cleaned uint32            // how far answers were consumed
-	out     map[uint16]bool   // commands not yet answered
-	answers map[uint16]answer // those consumed
-	order   []uint16
+	cleaned uint32                // offset up to which completions were consumed
+	out     map[uint16]bool       // ids of the commands in flight
+	done    map[uint16]completion // the last one of each id
+	order   []uint16              // ids in the order of their completion
 	broken  error
 }
 
-// An answer is what the kernel found in a slot.
-type answer struct {
+// A completion is a response as the kernel reads it.
+type completion struct {
 	status, uflags byte
 	readLen        uint32
 	sense          [senseBufferSize]byte
@@ -42,8 +41,8 @@ const (
 	fakeDataSize = 1 << 20
 )
 
-// newKernel returns a kernel with a ring of size bytes, and the device that
-// shares it.
+// newKernel returns a kernel with a ring of size bytes, and the device on the
+// other side of it.
 func newKernel(t testing.TB, size uint32) (*kernel, *Device) {
 	t.Helper()
 	mem, err := unix.Mmap(-1, 0, int(fakeRingOff+size+fakeDataSize), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
@@ -56,7 +55,7 @@ func newKernel(t testing.TB, size uint32) (*kernel, *Device) {
 	}
 	k := &kernel{
 		mem: mem, mb: at[mailbox](mem, 0), size: size, data: fakeRingOff + uint64(size), file: fds[0],
-		out: map[uint16]bool{}, answers: map[uint16]answer{},
+		out: map[uint16]bool{}, done: map[uint16]completion{},
 	}
 	k.mb.version, k.mb.flags, k.mb.cmdrOff, k.mb.cmdrSize = 2, 0xf, fakeRingOff, size
 	ring, err := newRing(mem)
@@ -77,8 +76,8 @@ func newKernel(t testing.TB, size uint32) (*kernel, *Device) {
 	return k, d
 }
 
-// entry writes an entry of op and n bytes at the head, after a PAD if it does
-// not fit before the end of the ring, and returns its memory.
+// entry writes an entry of n bytes at the head and returns its memory. It writes
+// a PAD before it if the entry does not fit before the end of the ring.
 func (k *kernel) entry(op, n uint32) []byte {
 	if k.size-k.head < n {
 		k.put(opPad, k.size-k.head)
@@ -94,7 +93,7 @@ func (k *kernel) put(op, n uint32) []byte {
 	return e
 }
 
-// free says whether n bytes fit, with room for a PAD.
+// free reports whether an entry of n bytes and a PAD fit.
 func (k *kernel) free(n uint32) bool {
 	used := k.head - k.cleaned
 	if k.head < k.cleaned {
@@ -103,8 +102,8 @@ func (k *kernel) free(n uint32) bool {
 	return k.size-used > 2*n+8
 }
 
-// command posts a command with its data in extents of the data area, given as
-// offsets and lengths.
+// command writes the entry of a command. extents are offsets and lengths in the
+// data area.
 func (k *kernel) command(id uint16, cdb []byte, extents ...[2]uint64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -123,30 +122,30 @@ func (k *kernel) command(id uint16, cdb []byte, extents ...[2]uint64) {
 	k.out[id] = true
 }
 
-// aborted posts a task management entry that aborts ids.
+// aborted writes a task management entry that aborts ids.
 func (k *kernel) aborted(ids ...uint16) { k.taskManagement(1, ids...) }
 
-// taskManagement posts a task management entry of a kind about ids.
-func (k *kernel) taskManagement(kind byte, ids ...uint16) {
+// taskManagement writes a task management entry of a type for ids.
+func (k *kernel) taskManagement(typ byte, ids ...uint16) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	e := k.entry(opTaskManagement, uint32(32+2*len(ids)+7)&^7)
-	e[8] = kind
+	e[8] = typ
 	binary.NativeEndian.PutUint32(e[12:], uint32(len(ids)))
 	for i, id := range ids {
 		binary.NativeEndian.PutUint16(e[32+2*i:], id)
 	}
 }
 
-// show lets the other side see what was posted, with or without an event.
-func (k *kernel) show(event bool) {
+// post makes the entries visible, with or without an event.
+func (k *kernel) post(event bool) {
 	k.mb.head.Store(k.head)
 	if event {
-		_, _ = unix.Write(k.file, []byte{1, 0, 0, 0}) // full means that it is awake anyway
+		_, _ = unix.Write(k.file, []byte{1, 0, 0, 0}) // a full socket holds events enough
 	}
 }
 
-// consume takes the answers up to the tail, as tcmu_handle_completions does.
+// consume reads the completions up to the tail, as tcmu_handle_completions does.
 func (k *kernel) consume() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -161,20 +160,20 @@ func (k *kernel) consume() {
 				return
 			}
 			delete(k.out, id)
-			a := answer{status: e[8], uflags: e[7], readLen: binary.NativeEndian.Uint32(e[12:])}
-			copy(a.sense[:], e[16:])
-			k.answers[id] = a
+			c := completion{status: e[8], uflags: e[7], readLen: binary.NativeEndian.Uint32(e[12:])}
+			copy(c.sense[:], e[16:])
+			k.done[id] = c
 			k.order = append(k.order, id)
 		}
 		k.cleaned = (k.cleaned + lenOp&^opMask) % k.size
 	}
 }
 
-// wait consumes answers until n have come since the start.
+// wait waits for n completions in total.
 func (k *kernel) wait(t testing.TB, n int) {
 	t.Helper()
 	for {
-		// The kicks first, so that none of them is about answers not yet seen.
+		// Before consume, so that no kick is lost.
 		var kicks [4096]byte
 		_, _ = unix.Read(k.file, kicks[:])
 		k.consume()
@@ -191,14 +190,14 @@ func (k *kernel) wait(t testing.TB, n int) {
 		if ready, err := unix.Poll(fds, 10_000); err == unix.EINTR {
 			continue
 		} else if err != nil || ready == 0 {
-			t.Fatalf("%d answers after 10 s without a kick, want %d", have, n)
+			t.Fatalf("%d completions, and no kick for 10 s; want %d", have, n)
 		}
 	}
 }
 
-// handlerFunc makes a Handler of a function.
-type handlerFunc func(cdb []byte, data [][]byte, wait bool) (byte, int, []byte, bool)
+// handlerFunc adapts a function to Handler.
+type handlerFunc func(cdb []byte, data [][]byte, wait bool) (Result, error)
 
-func (f handlerFunc) Execute(cdb []byte, data [][]byte, wait bool) (byte, int, []byte, bool) {
+func (f handlerFunc) Execute(cdb []byte, data [][]byte, wait bool) (Result, error) {
 	return f(cdb, data, wait)
 }

@@ -7,52 +7,52 @@ import (
 	"time"
 )
 
-// A Meter counts commands by how long they took. The zero Meter has counted
-// none. It is safe for concurrent use, and takes no lock.
+// A Meter is a histogram of the latency of commands. Its zero value is empty. It
+// is safe for concurrent use, and takes no lock.
 type Meter struct {
 	counts [buckets]atomic.Uint64
 	sum    atomic.Int64 // ns
 }
 
-// Latencies are what a Meter has counted.
+// Latencies is the state of a Meter at some time, or the difference of two.
 type Latencies struct {
-	Count uint64        // of commands
-	Sum   time.Duration // of what they took
-	// counts are of buckets that are as wide as the shortest times are, in
-	// units, and then of sixteen buckets for each power of two.
+	Count uint64        // number of commands
+	Sum   time.Duration // of their latencies
+	// The first buckets are one unit wide; from then on there are sixteen for
+	// each power of two.
 	counts [buckets]uint64
 }
 
 const (
 	unit = 64 * time.Nanosecond // sixteen of them are about a microsecond
 
-	// buckets ends at 2^40 ns, which is 18 minutes. What took longer is
-	// counted as that.
+	// The last bucket ends at 2^40 ns, which is 18 minutes. It also counts
+	// whatever took longer.
 	buckets = 31 * 16
 )
 
-// bucket is where a command that took so long is counted.
+// bucket returns the index of the bucket that counts a latency.
 func bucket(took time.Duration) int {
 	units := uint64(max(took, 0) / unit)
 	shift := max(bits.Len64(units)-5, 0)
 	return min(shift*16+int(units>>shift), buckets-1)
 }
 
-// middle is the time that stands for a bucket. No time from a microsecond up
-// that falls into it is more than 1/31 from that.
+// middle returns the middle of a bucket. Latencies of a microsecond and more
+// differ from the middle of their bucket by at most 1/31.
 func middle(bucket int) time.Duration {
 	shift := max(bucket/16-1, 0)
 	return time.Duration(bucket-shift*16)*(unit<<shift) + (unit<<shift)/2
 }
 
-// Add counts a command.
+// Add counts a command that took this long.
 func (m *Meter) Add(took time.Duration) {
 	m.counts[bucket(took)].Add(1)
 	m.sum.Add(int64(took))
 }
 
-// Read returns what was counted so far. A command that is being counted
-// meanwhile may be in one of the numbers and not yet in another.
+// Read returns the current state. A concurrent Add may be part of some of its
+// numbers and not of others.
 func (m *Meter) Read() (l Latencies) {
 	for i := range m.counts {
 		l.counts[i] = m.counts[i].Load()
@@ -62,7 +62,7 @@ func (m *Meter) Read() (l Latencies) {
 	return l
 }
 
-// Since is what was counted after earlier was read from the same Meter.
+// Since returns the latencies counted after earlier, a state of the same Meter.
 func (l Latencies) Since(earlier Latencies) Latencies {
 	l.Count -= earlier.Count
 	l.Sum -= earlier.Sum
@@ -72,7 +72,7 @@ func (l Latencies) Since(earlier Latencies) Latencies {
 	return l
 }
 
-// Plus is what two Meters have counted together.
+// Plus returns the sum of two Meters.
 func (l Latencies) Plus(m Latencies) Latencies {
 	l.Count += m.Count
 	l.Sum += m.Sum
@@ -82,8 +82,8 @@ func (l Latencies) Plus(m Latencies) Latencies {
 	return l
 }
 
-// Percentile is the time in which p percent of the commands were done, to 4 %
-// from a microsecond up. Of no commands it is 0.
+// Percentile returns the latency that p percent of the commands did not exceed,
+// accurate to 4 % from a microsecond up, or 0 if there were no commands.
 func (l Latencies) Percentile(p float64) time.Duration {
 	rank := uint64(math.Ceil(min(max(p/100, 0), 1) * float64(l.Count)))
 	for i, n := range l.counts {

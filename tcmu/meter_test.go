@@ -9,18 +9,18 @@ import (
 	"time"
 )
 
-// within says whether got is a time to the precision that is promised.
+// within reports whether got is as accurate as Percentile promises.
 func within(got, want time.Duration) bool {
 	return math.Abs(float64(got-want)) <= max(0.04*float64(want), float64(unit))
 }
 
-func TestPercentilesAreThoseOfASortedList(t *testing.T) {
+func TestPercentilesMatchSortedList(t *testing.T) {
 	for name, draw := range map[string]func() time.Duration{
-		"the same":     func() time.Duration { return 137 * time.Microsecond },
-		"even":         func() time.Duration { return rand.N(20 * time.Millisecond) },
-		"long tailed":  func() time.Duration { return time.Duration(20e3 * math.Exp(rand.NormFloat64()*2)) },
-		"of all sizes": func() time.Duration { return time.Duration(math.Exp2(rand.Float64() * 40)) },
-		"two humps": func() time.Duration {
+		"constant":    func() time.Duration { return 137 * time.Microsecond },
+		"uniform":     func() time.Duration { return rand.N(20 * time.Millisecond) },
+		"long tailed": func() time.Duration { return time.Duration(20e3 * math.Exp(rand.NormFloat64()*2)) },
+		"log uniform": func() time.Duration { return time.Duration(math.Exp2(rand.Float64() * 40)) },
+		"bimodal": func() time.Duration {
 			if rand.N(10) == 0 {
 				return 8*time.Millisecond + rand.N(time.Millisecond)
 			}
@@ -53,9 +53,9 @@ func TestPercentilesAreThoseOfASortedList(t *testing.T) {
 	}
 }
 
-// Each time is in one bucket, whose middle is as near as promised, and longer
-// times are never in an earlier one.
-func TestBucketsCoverMicrosecondsToMinutes(t *testing.T) {
+// Buckets are in the order of the latencies that they count, with no gaps, and
+// their middles are accurate enough.
+func TestBucketsCoverNanosecondsToMinutes(t *testing.T) {
 	last := 0
 	for d := time.Duration(1); d < 1<<40; d += max(1, d/1000) {
 		b := bucket(d)
@@ -72,7 +72,7 @@ func TestBucketsCoverMicrosecondsToMinutes(t *testing.T) {
 	}
 }
 
-func TestOddTimesAreCounted(t *testing.T) {
+func TestOutOfRangeLatenciesAreCounted(t *testing.T) {
 	var m Meter
 	for _, d := range []time.Duration{math.MinInt64, -1, 0, math.MaxInt64} {
 		m.Add(d)
@@ -83,21 +83,21 @@ func TestOddTimesAreCounted(t *testing.T) {
 	}
 }
 
-func TestNoCommandsTakeNoTime(t *testing.T) {
+func TestEmptyMeterIsAllZeros(t *testing.T) {
 	var m Meter
 	if l := m.Read(); l != (Latencies{}) || l.Percentile(50) != 0 || l.Percentile(100) != 0 || l.Percentile(math.NaN()) != 0 {
 		t.Errorf("%d commands in %v, half of them in %v", l.Count, l.Sum, l.Percentile(50))
 	}
 }
 
-func TestSinceIsWhatCameAfter(t *testing.T) {
+func TestSinceSubtractsEarlierState(t *testing.T) {
 	var m Meter
 	for range 1000 {
 		m.Add(time.Second)
 	}
 	earlier := m.Read()
 	if got := m.Read().Since(earlier); got != (Latencies{}) {
-		t.Errorf("%d commands in no time", got.Count)
+		t.Errorf("%d commands since the same state", got.Count)
 	}
 	m.Add(2 * time.Millisecond)
 	m.Add(4 * time.Millisecond)
@@ -107,7 +107,7 @@ func TestSinceIsWhatCameAfter(t *testing.T) {
 	}
 }
 
-func TestMeterCountsForManyAtOnce(t *testing.T) {
+func TestMeterIsSafeForConcurrentUse(t *testing.T) {
 	var m Meter
 	var group sync.WaitGroup
 	for range 8 {

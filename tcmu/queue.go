@@ -2,14 +2,14 @@ package tcmu
 
 import "sync"
 
-// A queue holds the commands that wait for a worker, and those that wait to be
-// used again. It is safe for concurrent use.
+// A queue holds the commands that wait for a worker, and unused ones. It is safe
+// for concurrent use.
 type queue struct {
 	mu          sync.Mutex
-	more        sync.Cond // there is a command to take, or closed
+	more        sync.Cond // signaled by put and close
 	first, last *command
-	free        *command
-	idle        int // workers in take
+	free        *command // unused
+	idle        int      // workers in take
 	closed      bool
 }
 
@@ -19,8 +19,8 @@ func newQueue() *queue {
 	return q
 }
 
-// blank returns a command to fill in.
-func (q *queue) blank() *command {
+// newCommand returns an unused command.
+func (q *queue) newCommand() *command {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	c := q.free
@@ -31,15 +31,15 @@ func (q *queue) blank() *command {
 	return c
 }
 
-// recycle takes back what blank returned.
+// recycle makes a command available to newCommand.
 func (q *queue) recycle(c *command) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	c.next, q.free = q.free, c
 }
 
-// put appends c, and says whether no worker is waiting for it.
-func (q *queue) put(c *command) (shorthanded bool) {
+// put appends c, and reports whether no worker is idle.
+func (q *queue) put(c *command) (busy bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.last == nil {
@@ -51,12 +51,13 @@ func (q *queue) put(c *command) (shorthanded bool) {
 	if q.idle == 0 {
 		return true
 	}
-	q.idle-- // this command's; take does not count itself out again
+	q.idle-- // the worker that Signal wakes; take does not decrement
 	q.more.Signal()
 	return false
 }
 
-// take waits for a command. It returns nil when the queue is closed and empty.
+// take removes the first command, and waits for one if there is none. It returns
+// nil when the queue is closed and empty.
 func (q *queue) take() *command {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -75,7 +76,7 @@ func (q *queue) take() *command {
 	return c
 }
 
-// close ends every take once the queue is empty.
+// close makes take return nil once the queue is empty.
 func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()

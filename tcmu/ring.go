@@ -7,31 +7,31 @@ import (
 
 // A ring is the command ring of one device.
 //
-// Entries are taken in order, by one goroutine. They are answered in any
-// order, by any goroutine: an answer names its command by id and goes into the
-// oldest slot that has none yet, whichever command was posted there. That is
-// why take copies what it wants out of an entry, and why the offsets of the
-// slots are remembered here rather than read from the ring again.
+// One goroutine takes entries, in order. Any goroutine completes commands, in
+// any order: a response has the id of its command and overwrites the oldest
+// entry that has no response yet, whichever command was posted there. So take
+// copies what it needs of an entry, and the offsets of the entries are kept
+// here rather than read from the ring again.
 type ring struct {
 	mem  []byte // the whole mapping
 	mb   *mailbox
-	base uint64 // cmdr_off and cmdr_size, as they were when checked
-	size uint32
+	base uint64 // cmdr_off, as checked by newRing
+	size uint32 // cmdr_size, as checked by newRing
 
 	mu    sync.Mutex
 	next  uint32   // the first entry not yet taken, in [0, size)
-	tail  uint32   // the first entry not yet answered, in [0, size)
-	slots []uint32 // a circle: offsets of the commands taken and not answered
-	first uint32   // index of the oldest of them, modulo len(slots)
-	count uint32   // how many there are
+	tail  uint32   // the first entry not yet completed, in [0, size)
+	slots []uint32 // a circular buffer: offsets of the commands taken and not completed
+	first uint32   // index of the oldest slot
+	count uint32   // number of slots in use
 
-	// What the task management entries passed over by the last take tell.
-	managed bool // there are any
-	reset   bool // of the whole unit
+	// Set by take for the task management entries before the command.
+	taskManagement bool // there were any
+	reset          bool // one of them was a LUN reset
 }
 
-// newRing checks the mailbox at the start of mem. Commands that an earlier
-// owner of the ring left unanswered are taken again, from the tail.
+// newRing checks the mailbox at the start of mem. Taking starts at the tail, with
+// the commands that an earlier owner of the ring did not complete.
 func newRing(mem []byte) (*ring, error) {
 	mb := at[mailbox](mem, 0)
 	if mb == nil {
@@ -44,7 +44,7 @@ func newRing(mem []byte) (*ring, error) {
 	case mb.version != mailboxVersion:
 		return nil, fmt.Errorf("mailbox version %d, want %d", mb.version, mailboxVersion)
 	case mb.flags&flagOutOfOrder == 0:
-		return nil, fmt.Errorf("this kernel wants answers in order; it is too old")
+		return nil, fmt.Errorf("the kernel does not support out of order completion; it is too old")
 	case r.base%entryAlign != 0 || r.size%entryAlign != 0 || r.size == 0 || r.base+uint64(r.size) > uint64(len(mem)):
 		return nil, fmt.Errorf("ring of %d bytes at %#x does not fit a mapping of %d", r.size, r.base, len(mem))
 	case r.tail >= r.size || r.tail%entryAlign != 0:
@@ -53,14 +53,13 @@ func newRing(mem []byte) (*ring, error) {
 	return r, nil
 }
 
-// take reads the oldest command not yet taken into c, or returns false if
-// there is none. An entry that is no command is passed over; one that makes no
-// sense as a command is handed back as unknown. An error means that the ring
-// itself cannot be followed any further.
+// take reads the next command into c, and returns false if there is none. It
+// skips entries of other operations, and returns malformed commands to the
+// kernel as unknown. After an error the ring is unusable.
 func (r *ring) take(c *command) (bool, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.managed, r.reset = false, false
+	r.taskManagement, r.reset = false, false
 	for {
 		head := r.mb.head.Load()
 		if head == r.next {
@@ -69,7 +68,7 @@ func (r *ring) take(c *command) (bool, error) {
 		if head >= r.size {
 			return false, fmt.Errorf("ring head %#x is outside the ring of %#x bytes", head, r.size)
 		}
-		posted := head - r.next // bytes between them, going round the end
+		posted := head - r.next // bytes between them, modulo the size
 		if head < r.next {
 			posted += r.size
 		}
@@ -94,23 +93,22 @@ func (r *ring) take(c *command) (bool, error) {
 			h.uflags |= flagUnknownOp
 		case opTaskManagement:
 			t := at[taskManagement](r.mem[:r.base+uint64(off)+uint64(n)], r.base+uint64(off))
-			r.managed, r.reset = true, r.reset || t != nil && t.kind == unitReset
+			r.taskManagement, r.reset = true, r.reset || t != nil && t.typ == lunReset
 		case opPad:
 		default:
 			h.uflags |= flagUnknownOp
 		}
-		r.settle()
+		r.advanceTail()
 	}
 }
 
-// read copies the command in the entry of n bytes at off, and says whether it
-// makes sense. Its data buffers are slices of the mapping, in the data area
-// and nowhere else.
+// read copies the command in the entry of n bytes at off, and reports whether it
+// is well formed. Its data buffers are slices of the data area.
 func (r *ring) read(c *command, off, n uint32) bool {
 	entry := r.mem[:r.base+uint64(off)+uint64(n)]
 	start := r.base + uint64(off)
 	if at[response](entry, start) == nil {
-		return false // the answer would run into the next entry
+		return false // the response would overwrite the next entry
 	}
 	req := at[request](entry, start)
 	const fixed = 48
@@ -138,8 +136,9 @@ func (r *ring) read(c *command, off, n uint32) bool {
 	return true
 }
 
-// settle moves the tail over what wants no answer.
-func (r *ring) settle() {
+// advanceTail moves the tail to the oldest command not completed, past entries
+// that are not commands.
+func (r *ring) advanceTail() {
 	if r.count == 0 {
 		r.tail = r.next
 	} else {
@@ -147,9 +146,9 @@ func (r *ring) settle() {
 	}
 }
 
-// answer writes the answer to the command id, which take returned once. The
-// kernel may see it only after publish.
-func (r *ring) answer(id uint16, status byte, n int, sense []byte) {
+// complete writes the response to the command with an id that take returned.
+// Call it once for each; the kernel sees the response after publish.
+func (r *ring) complete(id uint16, result Result) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	rsp := at[response](r.mem, r.base+uint64(r.slots[r.first]))
@@ -158,20 +157,20 @@ func (r *ring) answer(id uint16, status byte, n int, sense []byte) {
 
 	rsp.id = id
 	rsp.uflags = 0
-	rsp.status = status
+	rsp.status = result.Status
 	rsp.readLen = 0
-	if n > 0 {
+	if result.DataIn != WholeBuffer {
 		rsp.uflags = flagReadLen
-		rsp.readLen = uint32(n)
+		rsp.readLen = uint32(result.DataIn)
 	}
-	if status == checkCondition {
-		clear(rsp.sense[copy(rsp.sense[:], sense):])
+	if result.Status == checkCondition {
+		clear(rsp.sense[copy(rsp.sense[:], result.Sense):])
 	}
-	r.settle()
+	r.advanceTail()
 }
 
-// publish lets the kernel see the answers so far, and says whether there are
-// any that it has not seen; then it must be told.
+// publish makes all responses visible to the kernel, and reports whether any are
+// new; if so, kick it.
 func (r *ring) publish() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -7,8 +7,8 @@ import (
 	"unsafe"
 )
 
-// TestABI pins our types to target_core_user.h. The wanted numbers come from
-// offsetof and sizeof in C, not from this package.
+// TestABI compares our types with target_core_user.h. The numbers come from
+// offsetof and sizeof in C.
 func TestABI(t *testing.T) {
 	var (
 		mb  mailbox
@@ -40,7 +40,7 @@ func TestABI(t *testing.T) {
 		{"req.iov", unsafe.Sizeof(req), 48},
 		{"iovec.iov_len", unsafe.Offsetof(iov.len), 8},
 		{"sizeof(iovec)", unsafe.Sizeof(iov), 16},
-		{"tmr.tmr_type", unsafe.Offsetof(tmr.kind), 8},
+		{"tmr.tmr_type", unsafe.Offsetof(tmr.typ), 8},
 		{"tmr.cmd_cnt", unsafe.Offsetof(tmr.count), 12},
 		{"tmr.cmd_ids", unsafe.Sizeof(tmr), 32},
 		{"rsp.scsi_status", unsafe.Offsetof(rsp.status), 8},
@@ -49,12 +49,12 @@ func TestABI(t *testing.T) {
 		{"sizeof(cmd_entry)", unsafe.Sizeof(rsp), 112},
 	} {
 		if tt.got != tt.want {
-			t.Errorf("%s is at %d, the kernel has it at %d", tt.field, tt.got, tt.want)
+			t.Errorf("%s is %d, want %d as in the kernel", tt.field, tt.got, tt.want)
 		}
 	}
 }
 
-// mustTake takes the next command, which has to be id.
+// mustTake takes the next command, which must have this id.
 func mustTake(t *testing.T, r *ring, id uint16) *command {
 	t.Helper()
 	c := new(command)
@@ -64,12 +64,12 @@ func mustTake(t *testing.T, r *ring, id uint16) *command {
 	return c
 }
 
-func TestRingTakesInOrder(t *testing.T) {
+func TestRingTakesCommandsInOrder(t *testing.T) {
 	k, d := newKernel(t, 4096)
 	inquiry := []byte{0x12, 0, 0, 0, 36, 0}
 	k.command(7, inquiry)
 	k.command(8, []byte{0, 0, 0, 0, 0, 0})
-	k.show(false)
+	k.post(false)
 
 	if c := mustTake(t, d.ring, 7); !bytes.HasPrefix(c.cdb, inquiry) {
 		t.Errorf("CDB % x, posted % x", c.cdb, inquiry)
@@ -80,48 +80,47 @@ func TestRingTakesInOrder(t *testing.T) {
 	}
 }
 
-func TestRingHandsOutTheDataAreaAndNothingElse(t *testing.T) {
+func TestDataBuffersAreInTheDataArea(t *testing.T) {
 	k, d := newKernel(t, 4096)
 	k.command(1, []byte{0x28, 9: 0}, [2]uint64{4096, 512}, [2]uint64{0, 4096}, [2]uint64{fakeDataSize - 8, 8})
-	k.show(false)
+	k.post(false)
 	c := mustTake(t, d.ring, 1)
 	for i, want := range []struct{ off, n int }{{4096, 512}, {0, 4096}, {fakeDataSize - 8, 8}} {
 		got := c.data[i]
 		if len(got) != want.n || cap(got) != want.n || &got[0] != &k.mem[int(k.data)+want.off] {
-			t.Errorf("buffer %d has %d bytes (room for %d), want %d at %#x of the data area", i, len(got), cap(got), want.n, want.off)
+			t.Errorf("buffer %d has %d bytes and a capacity of %d, want %d at %#x of the data area", i, len(got), cap(got), want.n, want.off)
 		}
 	}
 }
 
-// Answers out of order go into the oldest slot, so that each id is seen once
-// and none twice, whatever the order.
-func TestRingAnswersInAnyOrder(t *testing.T) {
+// A response overwrites the oldest entry, so the kernel must see each id exactly
+// once, in the order of completion.
+func TestRingCompletesCommandsInAnyOrder(t *testing.T) {
 	k, d := newKernel(t, 4096)
 	for _, order := range [][]uint16{{1, 2, 3}, {3, 2, 1}, {2, 3, 1}} {
 		for id := uint16(1); id <= 3; id++ {
 			k.command(id, []byte{0, 0, 0, 0, 0, byte(id)})
 		}
-		k.show(false)
+		k.post(false)
 		for id := uint16(1); id <= 3; id++ {
 			mustTake(t, d.ring, id)
 		}
 		before := len(k.order)
 		for _, id := range order {
-			d.ring.answer(id, byte(id), 0, nil)
+			d.ring.complete(id, Result{Status: byte(id)})
 			if !d.ring.publish() {
-				t.Fatal("publish() has nothing to show after an answer")
+				t.Fatal("publish() reports nothing new after a completion")
 			}
 			k.consume()
 		}
 		if got := k.order[before:]; k.broken != nil || !slices.Equal(got, order) {
-			t.Errorf("answered %v, the kernel saw %v: %v", order, got, k.broken)
+			t.Errorf("completed %v, the kernel saw %v: %v", order, got, k.broken)
 		}
 	}
 }
 
-// A PAD, a task management entry and an unknown one want no answer, but the
-// tail has to pass them even when nothing else is on the ring.
-func TestRingPassesWhatWantsNoAnswer(t *testing.T) {
+// The tail passes entries that are not commands even if there are no others.
+func TestRingSkipsEntriesThatAreNotCommands(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		post func(*kernel)
@@ -130,12 +129,12 @@ func TestRingPassesWhatWantsNoAnswer(t *testing.T) {
 		{"pad", func(k *kernel) { k.put(opPad, 8) }, 0},
 		{"task management", func(k *kernel) { k.aborted(1, 2, 3) }, 0},
 		{"unknown", func(k *kernel) { k.put(5, 64) }, flagUnknownOp},
-		{"a command too short for its answer", func(k *kernel) { k.put(opCommand, 104) }, flagUnknownOp},
+		{"a command too short for its response", func(k *kernel) { k.put(opCommand, 104) }, flagUnknownOp},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			k, d := newKernel(t, 4096)
 			tt.post(k)
-			k.show(false)
+			k.post(false)
 			if ok, err := d.ring.take(new(command)); ok || err != nil {
 				t.Fatalf("take() = %v, %v; there is no command", ok, err)
 			}
@@ -149,57 +148,57 @@ func TestRingPassesWhatWantsNoAnswer(t *testing.T) {
 	}
 }
 
-// An entry between commands must not let the tail pass a command.
-func TestRingTailWaitsForTheOldestCommand(t *testing.T) {
+// An entry that is not a command must not move the tail past a command.
+func TestTailWaitsForOldestCommand(t *testing.T) {
 	k, d := newKernel(t, 4096)
 	k.command(1, []byte{0, 0, 0, 0, 0, 0})
 	k.aborted(1)
 	k.command(2, []byte{0, 0, 0, 0, 0, 0})
-	k.show(false)
+	k.post(false)
 	mustTake(t, d.ring, 1)
 	mustTake(t, d.ring, 2)
 	if d.ring.publish() {
-		t.Fatal("the tail moved before there was an answer")
+		t.Fatal("the tail moved before a command was completed")
 	}
-	d.ring.answer(2, 0, 0, nil)
-	d.ring.answer(1, 0, 0, nil)
+	d.ring.complete(2, Result{})
+	d.ring.complete(1, Result{})
 	d.ring.publish()
 	if k.consume(); k.broken != nil || len(k.order) != 2 || k.mb.tail.Load() != k.head {
 		t.Errorf("the kernel saw %v, tail %#x of %#x: %v", k.order, k.mb.tail.Load(), k.head, k.broken)
 	}
 }
 
-func TestRingAnswersWithSenseAndLength(t *testing.T) {
+func TestResponseHasSenseDataAndLength(t *testing.T) {
 	k, d := newKernel(t, 4096)
 	k.command(1, []byte{0x28, 9: 0}, [2]uint64{0, 4096}, [2]uint64{8192, 4096}, [2]uint64{16384, 4096}, [2]uint64{20480 + 4096, 4096})
 	k.command(2, []byte{0x12, 5: 0}, [2]uint64{0, 36})
-	k.show(false)
+	k.post(false)
 	mustTake(t, d.ring, 1)
 	mustTake(t, d.ring, 2)
-	d.ring.answer(1, checkCondition, 0, []byte{0x70, 0, 3})
-	d.ring.answer(2, 0, 36, nil)
+	d.ring.complete(1, Result{Status: checkCondition, Sense: []byte{0x70, 0, 3}})
+	d.ring.complete(2, Result{DataIn: 36})
 	d.ring.publish()
 	k.consume()
-	want := answer{status: checkCondition}
+	want := completion{status: checkCondition}
 	copy(want.sense[:], []byte{0x70, 0, 3})
-	if got := k.answers[1]; got != want {
-		t.Errorf("answer with sense data is %+v, want %+v: what the request held there must not show", got, want)
+	if got := k.done[1]; got != want {
+		t.Errorf("completion with sense data is %+v, want %+v without remains of the request", got, want)
 	}
-	if got := k.answers[2]; got.uflags != flagReadLen || got.readLen != 36 || got.status != 0 {
-		t.Errorf("answer with a length is %+v", got)
+	if got := k.done[2]; got.uflags != flagReadLen || got.readLen != 36 || got.status != 0 {
+		t.Errorf("completion with a length is %+v", got)
 	}
 }
 
-func TestRingRefusesAMailboxItDoesNotKnow(t *testing.T) {
+func TestInvalidMailboxIsRefused(t *testing.T) {
 	for name, spoil := range map[string]func(*mailbox){
-		"version":         func(mb *mailbox) { mb.version = 3 },
-		"in order":        func(mb *mailbox) { mb.flags = 0 },
-		"ring past end":   func(mb *mailbox) { mb.cmdrSize = 1 << 31 },
-		"no ring":         func(mb *mailbox) { mb.cmdrSize = 0 },
-		"ring unaligned":  func(mb *mailbox) { mb.cmdrOff = 129 },
-		"tail past end":   func(mb *mailbox) { mb.tail.Store(4096) },
-		"tail unaligned":  func(mb *mailbox) { mb.tail.Store(12) },
-		"offset past end": func(mb *mailbox) { mb.cmdrOff = 0xfffffff8 },
+		"version":                    func(mb *mailbox) { mb.version = 3 },
+		"no out of order completion": func(mb *mailbox) { mb.flags = 0 },
+		"ring past end":              func(mb *mailbox) { mb.cmdrSize = 1 << 31 },
+		"no ring":                    func(mb *mailbox) { mb.cmdrSize = 0 },
+		"ring unaligned":             func(mb *mailbox) { mb.cmdrOff = 129 },
+		"tail past end":              func(mb *mailbox) { mb.tail.Store(4096) },
+		"tail unaligned":             func(mb *mailbox) { mb.tail.Store(12) },
+		"offset past end":            func(mb *mailbox) { mb.cmdrOff = 0xfffffff8 },
 	} {
 		k, _ := newKernel(t, 4096)
 		spoil(k.mb)
@@ -212,9 +211,9 @@ func TestRingRefusesAMailboxItDoesNotKnow(t *testing.T) {
 	}
 }
 
-// FuzzRing puts anything on a ring and says of it that so much was posted. No
-// entry may make the ring panic, hand out memory that is not data, or answer
-// twice.
+// FuzzRing fills a ring with arbitrary bytes and moves the head anywhere. No
+// entry may make the ring panic, return memory outside of the data area, or
+// complete a command twice.
 func FuzzRing(f *testing.F) {
 	seed := func(post func(*kernel)) {
 		k, _ := newKernel(f, 1024)
@@ -243,7 +242,7 @@ func FuzzRing(f *testing.F) {
 			var c command
 			ok, err := r.take(&c)
 			for _, b := range c.data {
-				clear(b) // faults if it is not ours
+				clear(b) // faults if it is outside of mem
 				if len(b) > 4096 {
 					t.Fatalf("buffer of %d bytes in a data area of 4096", len(b))
 				}
@@ -254,10 +253,10 @@ func FuzzRing(f *testing.F) {
 			taken = append(taken, c.id)
 		}
 		for i, id := range slices.Backward(taken) {
-			r.answer(id, 2, i, []byte{0x70})
+			r.complete(id, Result{checkCondition, int32(i), []byte{0x70}})
 		}
 		if r.publish(); r.count != 0 || mb.tail.Load() >= 1024 {
-			t.Errorf("%d commands still out, tail %#x", r.count, mb.tail.Load())
+			t.Errorf("%d commands not completed, tail %#x", r.count, mb.tail.Load())
 		}
 	})
 }

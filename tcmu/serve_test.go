@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// serve runs d.Serve and returns what stops it and gives its error.
+// serve starts d.Serve. stop ends it and returns its error.
 func serve(t testing.TB, d *Device, h Handler) (stop func() error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -30,13 +30,14 @@ func serve(t testing.TB, d *Device, h Handler) (stop func() error) {
 	return stop
 }
 
-// readWrite is a handler that, by the first byte of the CDB, fills or checks
-// its buffers with the pattern of the command's number, in bytes 2 to 5.
+// readWrite returns a handler of READ(10), which fills the buffers with the low
+// byte of the LBA, and WRITE(10), which compares them with it. slow commands
+// would block.
 func readWrite(slow func(n uint32) bool) handlerFunc {
-	return func(cdb []byte, data [][]byte, wait bool) (byte, int, []byte, bool) {
+	return func(cdb []byte, data [][]byte, wait bool) (Result, error) {
 		n := binary.BigEndian.Uint32(cdb[2:])
 		if slow(n) && !wait {
-			return 0, 0, nil, false
+			return Result{}, ErrWouldBlock
 		}
 		total := 0
 		for _, b := range data {
@@ -44,7 +45,7 @@ func readWrite(slow func(n uint32) bool) handlerFunc {
 				if cdb[0] == 0x28 {
 					b[i] = byte(n)
 				} else if b[i] != byte(n) {
-					return checkCondition, 0, []byte{0x70, 0, 0x0e}, true
+					return Result{Status: checkCondition, Sense: []byte{0x70, 0, 0x0e}}, nil
 				}
 			}
 			total += len(b)
@@ -52,16 +53,15 @@ func readWrite(slow func(n uint32) bool) handlerFunc {
 		if cdb[0] != 0x28 {
 			total = 0
 		}
-		return 0, total, nil, true
+		return Result{DataIn: int32(total)}, nil
 	}
 }
 
-// TestServeAnswersEveryCommandOnce posts many commands, with ids used again as
-// soon as they are free, over a ring so small that it goes round many times,
-// and lets some of them be slow.
-func TestServeAnswersEveryCommandOnce(t *testing.T) {
+// It posts many commands, some of them slow, on a ring so small that it wraps
+// often. Ids are reused as soon as they are free.
+func TestEveryCommandIsCompletedOnce(t *testing.T) {
 	const total, depth = 20_000, 12
-	k, d := newKernel(t, 4096+64) // no multiple of an entry
+	k, d := newKernel(t, 4096+64) // not a multiple of the entry size
 	stop := serve(t, d, readWrite(func(n uint32) bool { return n%7 == 0 }))
 
 	posted := 0
@@ -70,7 +70,7 @@ func TestServeAnswersEveryCommandOnce(t *testing.T) {
 		for posted < total && len(k.out) < depth && k.free(48+16*20+24) {
 			id := uint16(1)
 			for k.out[id] {
-				id++ // the lowest free one, as the kernel does
+				id++ // the lowest free id, as in the kernel
 			}
 			cdb := make([]byte, 10)
 			cdb[0] = 0x28 + byte(posted%2)*2
@@ -90,16 +90,16 @@ func TestServeAnswersEveryCommandOnce(t *testing.T) {
 			}
 			k.command(id, cdb, extents...)
 			if posted%50 == 0 {
-				k.aborted(9999) // of no command: an entry to be passed over
+				k.aborted(9999) // an unknown id; the entry is skipped
 			}
-			k.show(true)
+			k.post(true)
 			posted++
 		}
 		k.wait(t, done+1)
 		for ; done < len(k.order); done++ {
 			id := k.order[done]
-			if a := k.answers[id]; !k.out[id] && (a.status != 0 || a.readLen != lengths[id]) {
-				t.Fatalf("answer %d, id %d: %+v, want status 0 and %d bytes", done, id, a, lengths[id])
+			if a := k.done[id]; !k.out[id] && (a.status != 0 || a.readLen != lengths[id]) {
+				t.Fatalf("completion %d, id %d: %+v, want status 0 and %d bytes", done, id, a, lengths[id])
 			}
 		}
 	}
@@ -107,33 +107,33 @@ func TestServeAnswersEveryCommandOnce(t *testing.T) {
 		t.Error(err)
 	}
 	if len(k.out) != 0 {
-		t.Errorf("%d commands without an answer", len(k.out))
+		t.Errorf("%d commands not completed", len(k.out))
 	}
 }
 
-// A command that waits delays no other, not even when there are more of them
-// than workers.
-func TestServeLetsFastCommandsPassSlowOnes(t *testing.T) {
+// Slow commands do not delay fast ones, even if there are more of them than
+// workers.
+func TestFastCommandsPassSlowOnes(t *testing.T) {
 	k, d := newKernel(t, 65536)
 	release := make(chan struct{})
-	stop := serve(t, d, handlerFunc(func(cdb []byte, _ [][]byte, wait bool) (byte, int, []byte, bool) {
+	stop := serve(t, d, handlerFunc(func(cdb []byte, _ [][]byte, wait bool) (Result, error) {
 		if cdb[0] == 0x35 {
 			if !wait {
-				return 0, 0, nil, false
+				return Result{}, ErrWouldBlock
 			}
 			<-release
 		}
-		return 0, 0, nil, true
+		return Result{}, nil
 	}))
 	const slow = 2 * maxWorkers
 	for id := range uint16(slow) {
 		k.command(id+1, []byte{0x35, 9: 0})
 	}
 	k.command(1000, []byte{0, 5: 0})
-	k.show(true)
+	k.post(true)
 	k.wait(t, 1)
 	if k.order[0] != 1000 {
-		t.Errorf("the first answer is to %d, want the fast command's", k.order[0])
+		t.Errorf("command %d is completed first, want the fast one", k.order[0])
 	}
 	close(release)
 	k.wait(t, slow+1)
@@ -142,21 +142,20 @@ func TestServeLetsFastCommandsPassSlowOnes(t *testing.T) {
 	}
 }
 
-// An aborted command is executed all the same: its initiator may be told that
-// it has succeeded.
-func TestServeExecutesAbortedCommands(t *testing.T) {
+// The initiator of an aborted command may see it succeed, so it must be executed.
+func TestAbortedCommandsAreExecuted(t *testing.T) {
 	k, d := newKernel(t, 65536)
 	release := make(chan struct{})
 	var executed atomic.Int32
-	stop := serve(t, d, handlerFunc(func(cdb []byte, _ [][]byte, wait bool) (byte, int, []byte, bool) {
+	stop := serve(t, d, handlerFunc(func(cdb []byte, _ [][]byte, wait bool) (Result, error) {
 		if cdb[0] == 0x35 {
 			if !wait {
-				return 0, 0, nil, false
+				return Result{}, ErrWouldBlock
 			}
 			executed.Add(1)
 			<-release
 		}
-		return 0, 0, nil, true
+		return Result{}, nil
 	}))
 	ids := make([]uint16, maxWorkers+8)
 	for i := range ids {
@@ -165,40 +164,41 @@ func TestServeExecutesAbortedCommands(t *testing.T) {
 	}
 	k.aborted(ids...)
 	k.command(1000, []byte{0, 5: 0})
-	k.show(true)
-	k.wait(t, 1) // the one behind the abort, so that this was seen
+	k.post(true)
+	k.wait(t, 1) // it was posted after the abort, which was taken by then
 	close(release)
 	k.wait(t, len(ids)+1)
 	if err := stop(); err != nil {
 		t.Error(err)
 	}
 	if n := int(executed.Load()); n != len(ids) {
-		t.Errorf("%d executed, of %d", n, len(ids))
+		t.Errorf("%d of %d commands executed", n, len(ids))
 	}
 }
 
-// A managed is a handler that keeps a record of what it is told.
-type managed struct {
+// A taskManager is a handler that records task management.
+type taskManager struct {
 	handlerFunc
-	told chan<- string
+	calls chan<- string
 }
 
-func (m managed) TaskManagement(reset bool) { m.told <- fmt.Sprint("task management, reset ", reset) }
+func (m taskManager) TaskManagement(reset bool) {
+	m.calls <- fmt.Sprint("task management, reset ", reset)
+}
 
-// Whoever executes commands is told of task management in its order among them.
-func TestServeTellsOfTaskManagement(t *testing.T) {
+func TestTaskManagementIsInOrderWithCommands(t *testing.T) {
 	k, d := newKernel(t, 65536)
-	told := make(chan string, 10)
-	stop := serve(t, d, managed{func(cdb []byte, _ [][]byte, _ bool) (byte, int, []byte, bool) {
-		told <- fmt.Sprintf("command %x", cdb[0])
-		return 0, 0, nil, true
-	}, told})
+	calls := make(chan string, 10)
+	stop := serve(t, d, taskManager{func(cdb []byte, _ [][]byte, _ bool) (Result, error) {
+		calls <- fmt.Sprintf("command %x", cdb[0])
+		return Result{}, nil
+	}, calls})
 	k.command(1, []byte{0x12, 5: 0})
 	k.aborted()
 	k.command(2, []byte{0x03, 5: 0})
 	k.taskManagement(5)
 	k.command(3, []byte{0x00, 5: 0})
-	k.show(true)
+	k.post(true)
 	k.wait(t, 3)
 	if err := stop(); err != nil {
 		t.Error(err)
@@ -206,46 +206,47 @@ func TestServeTellsOfTaskManagement(t *testing.T) {
 	for _, want := range []string{
 		"command 12", "task management, reset false", "command 3", "task management, reset true", "command 0",
 	} {
-		if got := <-told; got != want {
+		if got := <-calls; got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}
 }
 
-// What was posted before Serve, or without an event, is found all the same.
-func TestServeLooksAtTheRingBeforeItWaits(t *testing.T) {
+// Serve must not wait for an event first: commands may have been posted before
+// it was called.
+func TestServeReadsRingBeforeItWaits(t *testing.T) {
 	k, d := newKernel(t, 4096)
 	k.command(1, []byte{0, 5: 0})
-	k.show(false)
+	k.post(false)
 	serve(t, d, readWrite(func(uint32) bool { return false }))
 	k.wait(t, 1)
 }
 
-func TestServeEndsWithItsGoroutines(t *testing.T) {
+func TestServeReturnsAfterItsGoroutines(t *testing.T) {
 	k, d := newKernel(t, 65536)
 	before := runtime.NumGoroutine()
 	var running atomic.Int32
-	stop := serve(t, d, handlerFunc(func(_ []byte, _ [][]byte, wait bool) (byte, int, []byte, bool) {
+	stop := serve(t, d, handlerFunc(func(_ []byte, _ [][]byte, wait bool) (Result, error) {
 		if !wait {
-			return 0, 0, nil, false
+			return Result{}, ErrWouldBlock
 		}
 		running.Add(1)
 		defer running.Add(-1)
 		runtime.Gosched()
-		return 0, 0, nil, true
+		return Result{}, nil
 	}))
 	for id := range uint16(100) {
 		k.command(id+1, []byte{0, 5: 0})
 	}
-	k.show(true)
+	k.post(true)
 	k.wait(t, 1)
 	if err := stop(); err != nil {
 		t.Error(err)
 	}
 	if n := running.Load(); n != 0 {
-		t.Errorf("%d handlers run after Serve returned", n)
+		t.Errorf("%d handlers still run after Serve returned", n)
 	}
-	// One that has said that it is done may still have an instruction to go.
+	// A worker still counts for a moment after WaitGroup.Go has seen its end.
 	for end := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before && time.Now().Before(end); {
 		runtime.Gosched()
 	}
@@ -255,12 +256,12 @@ func TestServeEndsWithItsGoroutines(t *testing.T) {
 	k.wait(t, 100)
 }
 
-func TestServeEndsWhenTheDeviceIsGone(t *testing.T) {
+func TestServeFailsWhenDeviceIsRemoved(t *testing.T) {
 	k, d := newKernel(t, 4096)
 	done := make(chan error)
 	go func() { done <- d.Serve(context.Background(), readWrite(func(uint32) bool { return false })) }()
 	k.command(1, []byte{0, 5: 0})
-	k.show(true)
+	k.post(true)
 	k.wait(t, 1)
 	unix.Shutdown(k.file, unix.SHUT_RDWR)
 	if err := <-done; err == nil || !strings.Contains(err.Error(), "removed the device") {
@@ -268,19 +269,19 @@ func TestServeEndsWhenTheDeviceIsGone(t *testing.T) {
 	}
 }
 
-func TestServeEndsWhenTheRingIsBroken(t *testing.T) {
+func TestServeFailsWhenRingIsBroken(t *testing.T) {
 	k, d := newKernel(t, 4096)
 	done := make(chan error)
 	go func() { done <- d.Serve(context.Background(), readWrite(func(uint32) bool { return false })) }()
-	k.mb.head.Store(64) // entries of no length
+	k.mb.head.Store(64) // posts entries of length zero
 	unix.Write(k.file, []byte{1, 0, 0, 0})
 	if err := <-done; err == nil || !strings.Contains(err.Error(), "length of 0") {
 		t.Errorf("Serve: %v", err)
 	}
 }
 
-// BenchmarkServe measures a command from its post to its answer, the kernel's
-// half included, in batches of depth.
+// BenchmarkServe measures a command from post to completion, including the fake
+// kernel's work, in batches of depth.
 func BenchmarkServe(b *testing.B) {
 	for _, bb := range []struct {
 		name  string
@@ -297,12 +298,12 @@ func BenchmarkServe(b *testing.B) {
 		b.Run(bb.name, func(b *testing.B) {
 			k, d := newKernel(b, 65536)
 			medium := make([]byte, 4096)
-			stop := serve(b, d, handlerFunc(func(cdb []byte, data [][]byte, _ bool) (byte, int, []byte, bool) {
+			stop := serve(b, d, handlerFunc(func(cdb []byte, data [][]byte, _ bool) (Result, error) {
 				if cdb[0] == 0x28 {
-					return 0, copy(data[0], medium), nil, true
+					return Result{DataIn: int32(copy(data[0], medium))}, nil
 				}
 				copy(medium, data[0])
-				return 0, 0, nil, true
+				return Result{}, nil
 			}))
 			if bb.watch {
 				var m Meter
@@ -317,7 +318,7 @@ func BenchmarkServe(b *testing.B) {
 					continue
 				}
 				k.command(uint16(done%bb.depth+1), cdb, [2]uint64{0, 4096})
-				k.show(true)
+				k.post(true)
 				k.order = k.order[:0]
 				k.wait(b, bb.depth)
 			}

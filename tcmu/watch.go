@@ -2,21 +2,20 @@ package tcmu
 
 import "time"
 
-// A Watcher is told of each command when there is an answer to it, before the
-// kernel sees that. It is called by several goroutines at once, and the ring
-// waits for it.
+// A Watcher observes commands. It must be safe for concurrent use, and should
+// be fast: the ring waits for it.
 type Watcher interface {
-	// Watch is given a command as Handler.Execute was, and what came of it. took
-	// is how long it was with this program: from the ring to its answer, the
-	// wait for a worker included. Neither cdb nor data nor sense may be used
-	// after Watch returns.
-	Watch(cdb []byte, data [][]byte, status byte, n int, sense []byte, took time.Duration)
+	// Watch is called with each command and its result before the kernel sees
+	// the completion. took is the time since the command was taken from the
+	// ring, including the wait for a worker. Watch must not retain cdb, data or
+	// r.Sense.
+	Watch(cdb []byte, data [][]byte, r Result, took time.Duration)
 }
 
-// SetWatcher makes w the one to be told of the commands that are taken from the
-// ring from now on; nil is nobody. Those that were taken before are the
-// business of the watcher of that time, which may hear of them yet. It may be
-// called at any time, also while the device is served.
+// SetWatcher makes w the watcher of all commands taken from the ring from now
+// on, or removes the watcher if w is nil. The previous watcher is still called
+// for commands taken before. SetWatcher may be called at any time, even while
+// the device is being served.
 func (d *Device) SetWatcher(w Watcher) {
 	if w == nil {
 		d.watcher.Store(nil)

@@ -6,29 +6,29 @@ import (
 	"github.com/lunserve/lunserve/backstores"
 )
 
-// A bench is a store that does no more than it has to.
-type bench []byte
+// A benchStore does no more than it has to.
+type benchStore []byte
 
-func (m bench) Size() int64                              { return int64(len(m)) }
-func (m bench) Close() error                             { return nil }
-func (m bench) ReadAt(p []byte, off int64) (int, error)  { return copy(p, m[off:]), nil }
-func (m bench) WriteAt(p []byte, off int64) (int, error) { return copy(m[off:], p), nil }
+func (m benchStore) Size() int64                              { return int64(len(m)) }
+func (m benchStore) Close() error                             { return nil }
+func (m benchStore) ReadAt(p []byte, off int64) (int, error)  { return copy(p, m[off:]), nil }
+func (m benchStore) WriteAt(p []byte, off int64) (int, error) { return copy(m[off:], p), nil }
 
-func (m bench) ReadVec(bufs [][]byte, off int64, _ backstores.Flag) error {
+func (m benchStore) ReadVec(bufs [][]byte, off int64, _ backstores.Flag) error {
 	for _, b := range bufs {
 		off += int64(copy(b, m[off:]))
 	}
 	return nil
 }
 
-func (m bench) WriteVec(bufs [][]byte, off int64, _ backstores.Flag) error {
+func (m benchStore) WriteVec(bufs [][]byte, off int64, _ backstores.Flag) error {
 	for _, b := range bufs {
 		off += int64(copy(m[off:], b))
 	}
 	return nil
 }
 
-// hot are the commands that a disk spends its life with: 4 KiB each.
+// hot are the commands of the benchmarks: 4 KiB each.
 var hot = []struct{ name, cdb string }{
 	{"READ(10)", "28 00 00000008 00 0008 00"},
 	{"READ(16)", "88 00 0000000000000008 00000008 00 00"},
@@ -37,12 +37,12 @@ var hot = []struct{ name, cdb string }{
 }
 
 func TestReadAndWriteDoNotAllocate(t *testing.T) {
-	d := NewDisk(make(bench, 1<<20), Options{BlockSize: 512})
+	d := NewDisk(make(benchStore, 1<<20), Options{BlockSize: 512})
 	for _, x := range hot {
-		cdb, bufs := raw(x.cdb), split(filled(4096), 2048)
+		cdb, bufs := unhex(x.cdb), split(stale(4096), 2048)
 		if n := testing.AllocsPerRun(100, func() {
-			if status, _, _, ok := d.Execute(cdb, bufs, false); status != 0 || !ok {
-				t.Fatalf("%s: status %02x, ok %v", x.name, status, ok)
+			if r, err := d.Execute(cdb, bufs, false); r.Status != good || err != nil {
+				t.Fatalf("%s: %+v, %v", x.name, r, err)
 			}
 		}); n != 0 {
 			t.Errorf("%s: %v allocations a command", x.name, n)
@@ -51,10 +51,10 @@ func TestReadAndWriteDoNotAllocate(t *testing.T) {
 }
 
 func BenchmarkExecute(b *testing.B) {
-	d := NewDisk(make(bench, 1<<20), Options{BlockSize: 512})
+	d := NewDisk(make(benchStore, 1<<20), Options{BlockSize: 512})
 	for _, x := range hot {
 		b.Run(x.name, func(b *testing.B) {
-			cdb, bufs := raw(x.cdb), [][]byte{filled(4096)}
+			cdb, bufs := unhex(x.cdb), [][]byte{stale(4096)}
 			b.ReportAllocs()
 			b.SetBytes(4096)
 			for b.Loop() {

@@ -6,9 +6,8 @@ import (
 	"math/bits"
 )
 
-// readCapacity10 is SBC-4, READ CAPACITY (10) command. A disk whose last LBA
-// does not fit answers FFFFFFFFh, which tells the initiator to ask again with
-// READ CAPACITY (16).
+// readCapacity10 is SBC-4, READ CAPACITY (10) command. If the last LBA does not
+// fit it returns FFFFFFFFh, and the initiator sends READ CAPACITY (16).
 func (d *Disk) readCapacity10(r request) (int, error) {
 	var b [8]byte
 	binary.BigEndian.PutUint32(b[0:], uint32(min(d.blocks.Load()-1, math.MaxUint32)))
@@ -28,6 +27,7 @@ func (d *Disk) readCapacity16(r request) (int, error) {
 	return r.reply(b[:], int(binary.BigEndian.Uint32(r.cdb[10:])))
 }
 
-// physicalBlock is what is written without reading first, in bytes: the page
-// of the cache that images are behind. It is no less than any BlockSize.
+// physicalBlock is the physical block size in bytes. Images are written through
+// the page cache, so a write of whole pages needs no read before it. It is not
+// less than any BlockSize.
 const physicalBlock = 4096

@@ -3,6 +3,7 @@ package scsi
 import (
 	"encoding/hex"
 	"errors"
+	"math/bits"
 	"strings"
 )
 
@@ -11,117 +12,127 @@ type command struct {
 	op     byte
 	sa     int // the service action, or none
 	name   string
-	usage  string // CDB usage data in hex, by fields: the bits that may be set
-	fields fields // what they say
-	kind   kind
+	usage  string // CDB usage data in hex, a group per field: the bits that may be set
+	fields fields // in the order of the groups
+	attrs  attr
+	needs  ability // the command exists only on disks with all of these
 	run    func(*Disk, request) (int, error)
 }
 
-// none is the service action of a command that has none.
+// none is the service action of a command that has no service actions.
 const none = -1
 
-// kind is what else has to be known of a command before it is run.
-type kind uint
+// An attr is a set of attributes of a command. They decide what happens before
+// the command runs.
+type attr uint32
 
 const (
-	dataOut kind = 1 << iota // its buffers hold data from the initiator
-	media                    // needs the medium: refused while the unit is stopped
-	locks                    // uses the blocks of the medium, as others may at the same time
-	changes                  // changes the medium: refused if write protected
-	slow                     // always waits
-	alone                    // reads, then writes what follows from it: no other uses the blocks meanwhile
-	mends                    // answered even after a SANITIZE that failed; what it does to the medium outlives it
-	always                   // answered whatever state the unit is in
+	dataOut   attr = 1 << iota // its buffers hold data-out
+	media                      // accesses the medium: fails while the unit is stopped
+	locks                      // accesses blocks: holds Disk.lock, shared unless exclusive
+	changes                    // changes the medium: fails if write protected
+	slow                       // always runs in a worker
+	exclusive                  // a read and a write that depends on it: holds Disk.lock exclusively
+	anyState                   // runs whatever the state of the unit
 
-	// What a disk is, and a command needs to exist.
-	thin      // its blocks can be unmapped
-	writable  // its blocks can be written
-	removable // its medium can be taken out
+	allowedAfterSanitizeFailure
+	hasUnmapBit // hidden on disks that are not thin
 
-	unmaps // has an UNMAP bit, of no use to a disk that is not thin
-)
-
-const (
 	read  = media | locks
 	write = dataOut | read | changes
+
+	// SANITIZE outlives its command, and takes Disk.lock in the background.
+	sanitize = dataOut | media | changes | slow | allowedAfterSanitizeFailure
 )
 
-// commands is everything a disk may answer, in the order of opcodes. A command
-// that is not here, or not for this disk, ends in INVALID COMMAND OPERATION
-// CODE; a bit set in a CDB where its usage data has none, in INVALID FIELD IN
-// CDB. The usage data names no RDPROTECT, WRPROTECT or VRPROTECT, as there is
-// no protection information, no NACA, and no GROUP NUMBER but in PRE-FETCH,
-// where libiscsi sets it and other disks ignore it.
+// An ability is a set of abilities of a disk.
+type ability uint32
+
+const (
+	writable  ability = 1 << iota
+	thin              // blocks can be unmapped
+	removable         // the medium can be ejected
+)
+
+// commands holds every command that a disk can support, in the order of
+// opcodes. A command that is not in the table, or needs an ability that the
+// disk lacks, fails with INVALID COMMAND OPERATION CODE. A CDB with a bit set
+// that its usage data does not have fails with INVALID FIELD IN CDB.
+//
+// RDPROTECT, WRPROTECT and VRPROTECT are never allowed, as there is no
+// protection information; nor is NACA. GROUP NUMBER is allowed in PRE-FETCH
+// only, where libiscsi sets it and other disks ignore it.
 var commands = []command{
-	{0x00, none, "TEST UNIT READY", "00 00 00 00 00 00", nil, media, (*Disk).testUnitReady},
-	{0x03, none, "REQUEST SENSE", "03 01 00 00 ff 00", fields{flag("desc"), allocationLength}, always, (*Disk).requestSense},
-	{0x08, none, "READ(6)", "08 1fffff ff 00", fields{blockRange, restOfRange}, read, (*Disk).read},
-	{0x0a, none, "WRITE(6)", "0a 1fffff ff 00", fields{blockRange, restOfRange}, write, (*Disk).write},
-	{0x12, none, "INQUIRY", "12 01ff ffff 00", fields{vital, allocationLength}, always, (*Disk).inquiry},
-	{0x15, none, "MODE SELECT(6)", "15 10 00 00 ff 00", fields{pf, modeList}, dataOut | slow, (*Disk).modeSelect},
-	{0x1a, none, "MODE SENSE(6)", "1a 08 ffff ff 00", fields{dbd, modeControl, modeCode, allocationLength}, 0, (*Disk).modeSense},
-	{0x1b, none, "START STOP UNIT", "1b 01 00 0f f7 00", starting, slow, (*Disk).startStop},
-	{0x1c, none, "RECEIVE DIAGNOSTIC RESULTS", "1c 01 ff ffff 00", fields{flag("pcv"), option("page", 0), allocationLength}, 0, (*Disk).receiveDiagnostic},
-	{0x1d, none, "SEND DIAGNOSTIC", "1d 17 00 ffff 00", fields{pf, flag("selftest"), flag("devoffl"), flag("unitoffl"), parameterListLength}, dataOut, (*Disk).sendDiagnostic},
-	{0x1e, none, "PREVENT ALLOW MEDIUM REMOVAL", "1e 00 00 00 01 00", fields{choice("allow", "prevent")}, slow | removable, (*Disk).preventAllow},
-	{0x25, none, "READ CAPACITY(10)", "25 00 00000000 00 00 00 00", nil, media, (*Disk).readCapacity10},
-	{0x28, none, "READ(10)", "28 18 ffffffff 00 ffff 00", transfer, read, (*Disk).read},
-	{0x2a, none, "WRITE(10)", "2a 18 ffffffff 00 ffff 00", transfer, write, (*Disk).write},
-	{0x2e, none, "WRITE AND VERIFY(10)", "2e 12 ffffffff 00 ffff 00", verified, write | slow | alone, (*Disk).writeVerify},
-	{0x2f, none, "VERIFY(10)", "2f 16 ffffffff 00 ffff 00", verified, dataOut | read | slow, (*Disk).verify},
-	{0x34, none, "PRE-FETCH(10)", "34 02 ffffffff 3f ffff 00", fields{immed, blockRange, groupNumber, restOfRange}, read | slow, (*Disk).prefetch},
-	{0x35, none, "SYNCHRONIZE CACHE(10)", "35 02 ffffffff 00 ffff 00", fields{immed, blockRange, restOfRange}, media | slow, (*Disk).synchronizeCache},
-	{0x37, none, "READ DEFECT DATA(10)", "37 00 1f 00000000 ffff 00", fields{plist, glist, defectFormat, allocationLength}, media, (*Disk).readDefects},
-	{0x41, none, "WRITE SAME(10)", "41 08 ffffffff 00 ffff 00", fields{flag("unmap"), blockRange, restOfRange}, write | slow | unmaps, (*Disk).writeSame},
-	{0x42, none, "UNMAP", "42 00 00000000 00 ffff 00", fields{extentList}, write | slow | thin, (*Disk).unmap},
-	{0x48, 0x01, "SANITIZE, OVERWRITE", "48 a1 0000000000 ffff 00", fields{immed, ause, overwriteList}, write | slow | mends, (*Disk).overwrite},
-	{0x48, 0x02, "SANITIZE, BLOCK ERASE", "48 a2 0000000000 ffff 00", fields{immed, ause, option("length", 0)}, write | slow | mends | thin, (*Disk).blockErase},
-	{0x48, 0x1f, "SANITIZE, EXIT FAILURE MODE", "48 9f 0000000000 0000 00", fields{immed}, media | slow | mends, (*Disk).exitFailureMode},
-	{0x4d, none, "LOG SENSE", "4d 00 ffff 00 ffff ffff 00", fields{logControl, logCode, option("pointer", 0), allocationLength}, slow, (*Disk).logSense},
-	{0x55, none, "MODE SELECT(10)", "55 10 00 00 00 00 00 ffff 00", fields{pf, modeList}, dataOut | slow, (*Disk).modeSelect},
-	{0x5a, none, "MODE SENSE(10)", "5a 18 ffff 000000 ffff 00", fields{flag("llbaa"), dbd, modeControl, modeCode, allocationLength}, 0, (*Disk).modeSense},
-	{0x88, none, "READ(16)", "88 18 ffffffffffffffff ffffffff 00 00", transfer, read, (*Disk).read},
-	{0x89, none, "COMPARE AND WRITE", "89 18 ffffffffffffffff 000000 ff 00 00", transfer, write | slow | alone, (*Disk).compareAndWrite},
-	{0x8a, none, "WRITE(16)", "8a 18 ffffffffffffffff ffffffff 00 00", transfer, write, (*Disk).write},
-	{0x8b, none, "ORWRITE(16)", "8b 18 ffffffffffffffff ffffffff 00 00", transfer, write | slow | alone, (*Disk).orWrite},
-	{0x8e, none, "WRITE AND VERIFY(16)", "8e 12 ffffffffffffffff ffffffff 00 00", verified, write | slow | alone, (*Disk).writeVerify},
-	{0x8f, none, "VERIFY(16)", "8f 16 ffffffffffffffff ffffffff 00 00", verified, dataOut | read | slow, (*Disk).verify},
-	{0x90, none, "PRE-FETCH(16)", "90 02 ffffffffffffffff ffffffff 3f 00", fields{immed, blockRange, restOfRange, groupNumber}, read | slow, (*Disk).prefetch},
-	{0x91, none, "SYNCHRONIZE CACHE(16)", "91 02 ffffffffffffffff ffffffff 00 00", fields{immed, blockRange, restOfRange}, media | slow, (*Disk).synchronizeCache},
-	{0x93, none, "WRITE SAME(16)", "93 09 ffffffffffffffff ffffffff 00 00", fields{flag("unmap"), flag("ndob"), blockRange, restOfRange}, write | slow | unmaps, (*Disk).writeSame},
-	{0x9e, 0x10, "READ CAPACITY(16)", "9e 10 0000000000000000 ffffffff 00 00", fields{allocationLength}, media, (*Disk).readCapacity16},
-	{0x9e, 0x12, "GET LBA STATUS", "9e 12 ffffffffffffffff ffffffff 00 00", fields{logicalBlockAddress, allocationLength}, read | slow, (*Disk).lbaStatus},
-	{0xa3, 0x0a, "REPORT TARGET PORT GROUPS", "a3 0a 00 00 0000 ffffffff 00 00", fields{allocationLength}, 0, (*Disk).reportPortGroups},
-	{0xa3, 0x0c, "REPORT SUPPORTED OPERATION CODES", "a3 0c 87ffffff ffffffff 00 00", fields{flag("rctd"), asked, allocationLength}, 0, (*Disk).reportOpcodes},
-	{0xa3, 0x0d, "REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS", "a3 0d 80 00 0000 ffffffff 00 00", fields{flag("repd"), allocationLength}, 0, (*Disk).reportTaskManagement},
-	{0xa8, none, "READ(12)", "a8 18 ffffffff ffffffff 00 00", transfer, read, (*Disk).read},
-	{0xaa, none, "WRITE(12)", "aa 18 ffffffff ffffffff 00 00", transfer, write, (*Disk).write},
-	{0xae, none, "WRITE AND VERIFY(12)", "ae 12 ffffffff ffffffff 00 00", verified, write | slow | alone, (*Disk).writeVerify},
-	{0xaf, none, "VERIFY(12)", "af 16 ffffffff ffffffff 00 00", verified, dataOut | read | slow, (*Disk).verify},
-	{0xb7, none, "READ DEFECT DATA(12)", "b7 1f ffffffff ffffffff 00 00", fields{plist, glist, defectFormat, option("index", 0), allocationLength}, media, (*Disk).readDefects},
+	{0x00, none, "TEST UNIT READY", "00 00 00 00 00 00", nil, media, 0, (*Disk).testUnitReady},
+	{0x03, none, "REQUEST SENSE", "03 01 00 00 ff 00", fields{flag("desc"), allocationLength}, anyState, 0, (*Disk).requestSense},
+	{0x08, none, "READ(6)", "08 1fffff ff 00", fields{blockRange, restOfRange}, read, 0, (*Disk).read},
+	{0x0a, none, "WRITE(6)", "0a 1fffff ff 00", fields{blockRange, restOfRange}, write, 0, (*Disk).write},
+	{0x12, none, "INQUIRY", "12 01ff ffff 00", fields{vpdCode, allocationLength}, anyState, 0, (*Disk).inquiry},
+	{0x15, none, "MODE SELECT(6)", "15 10 00 00 ff 00", fields{pf, modeList}, dataOut | slow, 0, (*Disk).modeSelect},
+	{0x1a, none, "MODE SENSE(6)", "1a 08 ffff ff 00", fields{dbd, modeControl, modeCode, allocationLength}, 0, 0, (*Disk).modeSense},
+	{0x1b, none, "START STOP UNIT", "1b 01 00 0f f7 00", starting, slow, 0, (*Disk).startStop},
+	{0x1c, none, "RECEIVE DIAGNOSTIC RESULTS", "1c 01 ff ffff 00", fields{flag("pcv"), option("page", 0), allocationLength}, 0, 0, (*Disk).receiveDiagnostic},
+	{0x1d, none, "SEND DIAGNOSTIC", "1d 17 00 ffff 00", fields{pf, flag("selftest"), flag("devoffl"), flag("unitoffl"), parameterListLength}, dataOut, 0, (*Disk).sendDiagnostic},
+	{0x1e, none, "PREVENT ALLOW MEDIUM REMOVAL", "1e 00 00 00 01 00", fields{choice("allow", "prevent")}, slow, removable, (*Disk).preventAllow},
+	{0x25, none, "READ CAPACITY(10)", "25 00 00000000 00 00 00 00", nil, media, 0, (*Disk).readCapacity10},
+	{0x28, none, "READ(10)", "28 18 ffffffff 00 ffff 00", transfer, read, 0, (*Disk).read},
+	{0x2a, none, "WRITE(10)", "2a 18 ffffffff 00 ffff 00", transfer, write, 0, (*Disk).write},
+	{0x2e, none, "WRITE AND VERIFY(10)", "2e 12 ffffffff 00 ffff 00", verified, write | slow | exclusive, 0, (*Disk).writeVerify},
+	{0x2f, none, "VERIFY(10)", "2f 16 ffffffff 00 ffff 00", verified, dataOut | read | slow, 0, (*Disk).verify},
+	{0x34, none, "PRE-FETCH(10)", "34 02 ffffffff 3f ffff 00", fields{immed, blockRange, groupNumber, restOfRange}, read | slow, 0, (*Disk).prefetch},
+	{0x35, none, "SYNCHRONIZE CACHE(10)", "35 02 ffffffff 00 ffff 00", fields{immed, blockRange, restOfRange}, media | slow, 0, (*Disk).synchronizeCache},
+	{0x37, none, "READ DEFECT DATA(10)", "37 00 1f 00000000 ffff 00", fields{plist, glist, defectFormat, allocationLength}, media, 0, (*Disk).readDefects},
+	{0x41, none, "WRITE SAME(10)", "41 08 ffffffff 00 ffff 00", fields{flag("unmap"), blockRange, restOfRange}, write | slow | hasUnmapBit, 0, (*Disk).writeSame},
+	{0x42, none, "UNMAP", "42 00 00000000 00 ffff 00", fields{extentList}, write | slow, thin, (*Disk).unmap},
+	{0x48, 0x01, "SANITIZE, OVERWRITE", "48 a1 0000000000 ffff 00", fields{immed, ause, overwriteList}, sanitize, 0, (*Disk).overwrite},
+	{0x48, 0x02, "SANITIZE, BLOCK ERASE", "48 a2 0000000000 ffff 00", fields{immed, ause, option("length", 0)}, sanitize, thin, (*Disk).blockErase},
+	{0x48, 0x1f, "SANITIZE, EXIT FAILURE MODE", "48 9f 0000000000 0000 00", fields{immed}, media | slow | allowedAfterSanitizeFailure, 0, (*Disk).exitFailureMode},
+	{0x4d, none, "LOG SENSE", "4d 00 ffff 00 ffff ffff 00", fields{logControl, logCode, option("pointer", 0), allocationLength}, slow, 0, (*Disk).logSense},
+	{0x55, none, "MODE SELECT(10)", "55 10 00 00 00 00 00 ffff 00", fields{pf, modeList}, dataOut | slow, 0, (*Disk).modeSelect},
+	{0x5a, none, "MODE SENSE(10)", "5a 18 ffff 000000 ffff 00", fields{flag("llbaa"), dbd, modeControl, modeCode, allocationLength}, 0, 0, (*Disk).modeSense},
+	{0x88, none, "READ(16)", "88 18 ffffffffffffffff ffffffff 00 00", transfer, read, 0, (*Disk).read},
+	{0x89, none, "COMPARE AND WRITE", "89 18 ffffffffffffffff 000000 ff 00 00", transfer, write | slow | exclusive, 0, (*Disk).compareAndWrite},
+	{0x8a, none, "WRITE(16)", "8a 18 ffffffffffffffff ffffffff 00 00", transfer, write, 0, (*Disk).write},
+	{0x8b, none, "ORWRITE(16)", "8b 18 ffffffffffffffff ffffffff 00 00", transfer, write | slow | exclusive, 0, (*Disk).orWrite},
+	{0x8e, none, "WRITE AND VERIFY(16)", "8e 12 ffffffffffffffff ffffffff 00 00", verified, write | slow | exclusive, 0, (*Disk).writeVerify},
+	{0x8f, none, "VERIFY(16)", "8f 16 ffffffffffffffff ffffffff 00 00", verified, dataOut | read | slow, 0, (*Disk).verify},
+	{0x90, none, "PRE-FETCH(16)", "90 02 ffffffffffffffff ffffffff 3f 00", fields{immed, blockRange, restOfRange, groupNumber}, read | slow, 0, (*Disk).prefetch},
+	{0x91, none, "SYNCHRONIZE CACHE(16)", "91 02 ffffffffffffffff ffffffff 00 00", fields{immed, blockRange, restOfRange}, media | slow, 0, (*Disk).synchronizeCache},
+	{0x93, none, "WRITE SAME(16)", "93 09 ffffffffffffffff ffffffff 00 00", fields{flag("unmap"), flag("ndob"), blockRange, restOfRange}, write | slow | hasUnmapBit, 0, (*Disk).writeSame},
+	{0x9e, 0x10, "READ CAPACITY(16)", "9e 10 0000000000000000 ffffffff 00 00", fields{allocationLength}, media, 0, (*Disk).readCapacity16},
+	{0x9e, 0x12, "GET LBA STATUS", "9e 12 ffffffffffffffff ffffffff 00 00", fields{logicalBlockAddress, allocationLength}, read | slow, 0, (*Disk).lbaStatus},
+	{0xa3, 0x0a, "REPORT TARGET PORT GROUPS", "a3 0a 00 00 0000 ffffffff 00 00", fields{allocationLength}, 0, 0, (*Disk).reportPortGroups},
+	{0xa3, 0x0c, "REPORT SUPPORTED OPERATION CODES", "a3 0c 87ffffff ffffffff 00 00", fields{flag("rctd"), opcodeQuery, allocationLength}, 0, 0, (*Disk).reportOpcodes},
+	{0xa3, 0x0d, "REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS", "a3 0d 80 00 0000 ffffffff 00 00", fields{flag("repd"), allocationLength}, 0, 0, (*Disk).reportTaskManagement},
+	{0xa8, none, "READ(12)", "a8 18 ffffffff ffffffff 00 00", transfer, read, 0, (*Disk).read},
+	{0xaa, none, "WRITE(12)", "aa 18 ffffffff ffffffff 00 00", transfer, write, 0, (*Disk).write},
+	{0xae, none, "WRITE AND VERIFY(12)", "ae 12 ffffffff ffffffff 00 00", verified, write | slow | exclusive, 0, (*Disk).writeVerify},
+	{0xaf, none, "VERIFY(12)", "af 16 ffffffff ffffffff 00 00", verified, dataOut | read | slow, 0, (*Disk).verify},
+	{0xb7, none, "READ DEFECT DATA(12)", "b7 1f ffffffff ffffffff 00 00", fields{plist, glist, defectFormat, option("index", 0), allocationLength}, media, 0, (*Disk).readDefects},
 }
 
-// A row is a command as a disk has it, with its usage data as bytes and its
-// fields in their places.
+// A row is a command of one disk, with its usage data decoded and the position
+// of each field.
 type row struct {
 	command
 	usage []byte
 	parts []part
 }
 
-// rows are those of the commands that are for a disk with the abilities in has.
-func rows(commands []command, has kind) (all []row) {
+// rows returns the commands that a disk with the abilities in has supports.
+func rows(commands []command, has ability) (all []row) {
 	for _, c := range commands {
-		if need := c.kind & (thin | writable | removable); need&^has != 0 {
+		if c.needs&^has != 0 {
 			continue
 		}
 		usage, err := hex.DecodeString(strings.ReplaceAll(c.usage, " ", ""))
 		parts, err2 := c.parts()
 		if err := errors.Join(err, err2); err != nil {
-			panic("scsi: usage data of " + c.name + ": " + err.Error()) // TestTable sees it first
+			panic("scsi: usage data of " + c.name + ": " + err.Error()) // TestTable fails first
 		}
-		// One that is write protected says so rather than refuse the bit.
-		if c.kind&unmaps != 0 && has&(thin|writable) == writable {
+		// A write-protected disk keeps the bit: the command fails with
+		// WRITE PROTECTED instead.
+		if c.attrs&hasUnmapBit != 0 && has&(thin|writable) == writable {
 			usage[1] &^= unmapBit
 		}
 		all = append(all, row{c, usage, parts})
@@ -129,28 +140,20 @@ func rows(commands []command, has kind) (all []row) {
 	return all
 }
 
-// serviceAction is the service action in a CDB of at least two bytes.
+// serviceAction returns the service action in a CDB of at least two bytes.
 func serviceAction(cdb []byte) int { return int(cdb[1] & 0x1f) }
 
-// matches says whether cdb, which has its opcode, is this command.
+// matches reports whether cdb, whose opcode is c.op, is this command.
 func (c *command) matches(cdb []byte) bool {
 	return c.sa == none || len(cdb) > 1 && serviceAction(cdb) == c.sa
 }
 
-// check looks for a bit that may not be set, and points at the leftmost one of
-// the first such byte.
+// check returns an error that points at the first bit that must not be set.
 func (r *row) check(cdb []byte) error {
 	for i, may := range r.usage {
 		if bad := cdb[i] &^ may; bad != 0 {
-			return badField(i, leftmost(bad))
+			return badField(i, int8(bits.Len8(bad)-1))
 		}
 	}
 	return nil
-}
-
-func leftmost(b byte) (bit int8) {
-	for bit = 7; b&0x80 == 0; bit-- {
-		b <<= 1
-	}
-	return bit
 }

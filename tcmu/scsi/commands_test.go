@@ -8,12 +8,13 @@ import (
 	"testing"
 )
 
-func TestTable(t *testing.T) {
+func TestTableIsConsistent(t *testing.T) {
 	testTable(t, commands, true)
-	testTable(t, kernels, false)
+	testTable(t, kernelCommands, false)
 }
 
-// testTable looks at a table of commands, which are ours to run or not.
+// testTable checks a table of commands. ours reports whether they have
+// functions.
 func testTable(t *testing.T, commands []command, ours bool) {
 	t.Helper()
 	lengths := map[byte]int{0: 6, 1: 10, 2: 10, 4: 16, 5: 12} // by group code (SPC-5, OPERATION CODE field)
@@ -25,7 +26,7 @@ func testTable(t *testing.T, commands []command, ours bool) {
 			continue
 		}
 		if usage[0] != c.op {
-			t.Errorf("%s: usage data begins with %02x, not with the opcode", c.name, usage[0])
+			t.Errorf("%s: usage data begins with %02x, want the opcode", c.name, usage[0])
 		}
 		if want := lengths[c.op>>5]; len(usage) != want {
 			t.Errorf("%s: CDB of %d bytes, want %d by its opcode", c.name, len(usage), want)
@@ -46,8 +47,8 @@ func testTable(t *testing.T, commands []command, ours bool) {
 		if (c.run != nil) != ours {
 			t.Errorf("%s: has a function: %v, want %v", c.name, !ours, ours)
 		}
-		if c.kind&changes != 0 && c.kind&(dataOut|media) != dataOut|media {
-			t.Errorf("%s changes the medium, but is no medium command with data-out", c.name)
+		if c.attrs&changes != 0 && c.attrs&(dataOut|media) != dataOut|media {
+			t.Errorf("%s changes the medium, but is not a medium command with data-out", c.name)
 		}
 		if c.sa != none && i > 0 && commands[i-1].op == c.op && commands[i-1].sa == none {
 			t.Errorf("%s: its opcode has commands with and without service actions", c.name)
@@ -62,36 +63,30 @@ func testTable(t *testing.T, commands []command, ours bool) {
 		}
 		return a.sa - b.sa
 	}) {
-		t.Error("not in the order of opcodes and service actions")
+		t.Error("not sorted by opcode and service action")
 	}
 }
 
-// TestEveryReservedBitIsRefused sets each bit that the usage data has not, one
-// at a time, in a CDB of zeros.
 func TestEveryReservedBitIsRefused(t *testing.T) {
-	for _, ability := range abilities {
-		u := newUnit(ability, 512)
+	for _, variant := range variants {
+		u := newUnit(variant, 512)
 		for _, row := range u.rows {
-			t.Run(ability+"/"+row.name, func(t *testing.T) {
+			t.Run(variant+"/"+row.name, func(t *testing.T) {
 				for i := 1; i < len(row.usage); i++ {
 					for bit := range 8 {
 						if row.usage[i]>>bit&1 != 0 || i == 1 && bit < 5 && row.sa != none {
 							continue
 						}
-						cdb := make([]byte, len(row.usage))
-						cdb[0] = row.op
-						if row.sa != none {
-							cdb[1] = byte(row.sa)
-						}
+						cdb := row.emptyCDB()
 						cdb[i] |= 1 << bit
 						for _, wait := range []bool{false, true} {
-							status, n, sense, ok := u.Execute(cdb, [][]byte{filled(512)}, wait)
-							if !ok {
-								t.Errorf("%x: would wait", cdb)
+							r, err := u.Execute(cdb, [][]byte{stale(512)}, wait)
+							if err != nil {
+								t.Errorf("%x: %v", cdb, err)
 								continue
 							}
 							want := fmt.Sprintf("5/24/00 cdb %d.%d", i, bit)
-							if got := verdict(t, status, n, 512, sense); got != want {
+							if got := checkResult(t, r, 512); got != want {
 								t.Errorf("%x: sense data %q, want %q", cdb, got, want)
 							}
 						}
@@ -100,13 +95,13 @@ func TestEveryReservedBitIsRefused(t *testing.T) {
 			})
 		}
 		if len(u.calls) > 0 {
-			t.Errorf("%s: the store was touched: %q", ability, u.calls)
+			t.Errorf("%s: store calls %q", variant, u.calls)
 		}
 	}
 }
 
-func TestTheLeftmostBadBitIsPointedAt(t *testing.T) {
-	converse(t, newUnit("sparse", 512).Disk, []exchange{
+func TestFieldPointerIsLeftmostBadBit(t *testing.T) {
+	testExchanges(t, newUnit("thin", 512).Disk, []exchange{
 		{name: "of a byte", cdb: "00 7f 00 00 00 00", fail: "5/24/00 cdb 1.6"},
 		{name: "of the CDB", cdb: "00 01 80 00 00 ff", fail: "5/24/00 cdb 1.0"},
 		{name: "NACA", cdb: "28 00 00000000 00 0000 04", fail: "5/24/00 cdb 9.2"},

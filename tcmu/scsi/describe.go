@@ -6,33 +6,33 @@ import (
 	"strings"
 )
 
-// Describe is a command in words: its name, and what is asked, such as "lba
-// 2048 blocks 8 fua". Numbers come first and always in the same places; after
-// them flags, where they are set, and the names of pages. A command that this
-// disk does not have is its bytes. cdb and data are as for Execute, before or
-// after it.
-func (d *Disk) Describe(cdb []byte, data [][]byte) (name, what string) {
+// Describe returns the name of a command and its fields, such as "lba 2048
+// blocks 8 fua". Numbers come first, always in the same order, then flags that
+// are set and names of pages. For a command that the disk does not support it
+// returns the bytes of the CDB. cdb and data are those of Execute, before or
+// after the call.
+func (d *Disk) Describe(cdb []byte, data [][]byte) (name, args string) {
 	row, err := d.find(cdb)
 	if err != nil {
-		return foreign(cdb)
+		return describeUnsupported(cdb)
 	}
 	r := request{cdb: cdb[:len(row.usage)], data: data}
-	var figures, words []string
+	var numbers, words []string
 	for _, p := range row.parts {
-		figure, word := p.say(d, r, p.value(r.cdb))
-		if figure != "" {
-			figures = append(figures, figure)
+		number, word := p.describe(d, r, p.value(r.cdb))
+		if number != "" {
+			numbers = append(numbers, number)
 		}
 		if word != "" {
 			words = append(words, word)
 		}
 	}
-	return row.name, strings.Join(append(figures, words...), " ")
+	return row.name, strings.Join(append(numbers, words...), " ")
 }
 
-// foreign describes a command that a disk has not, by its name if others may
-// have it.
-func foreign(cdb []byte) (name, what string) {
+// describeUnsupported describes a command that the disk does not support, by its
+// name if it is in the table.
+func describeUnsupported(cdb []byte) (name, args string) {
 	if len(cdb) == 0 {
 		return "no command", ""
 	}
@@ -54,6 +54,6 @@ func foreign(cdb []byte) (name, what string) {
 	return name, fmt.Sprintf("% x", cdb[:min(len(cdb), cdbLength(op))])
 }
 
-// cdbLength is the length of a CDB by its group code (SPC-5, OPERATION CODE
-// field), or what is worth showing where that does not tell.
+// cdbLength returns the length of a CDB by its group code (SPC-5, OPERATION CODE
+// field), or a length to show for groups that do not define one.
 func cdbLength(op byte) int { return [8]int{6, 10, 10, 16, 16, 12, 16, 16}[op>>5] }

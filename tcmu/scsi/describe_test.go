@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestCommandsInWords(t *testing.T) {
+func TestDescribe(t *testing.T) {
 	extents := func(n int) string {
 		var ranges []int
 		for i := range n {
@@ -76,7 +76,7 @@ func TestCommandsInWords(t *testing.T) {
 		{"a3 0c 01 a1 0000 00001000 00 00", "", "REPORT SUPPORTED OPERATION CODES", "opcode a1h allocation 4096"},
 		{"a3 0c 07 28 0000 00001000 00 00", "", "REPORT SUPPORTED OPERATION CODES", "options 7 allocation 4096"},
 
-		// Padding behind the command, as the ring has it.
+		// Padding after the command, as on the ring.
 		{"1a 08 08 00 c0 00 5555", "", "MODE SENSE(6)", "page 08h/00h allocation 192 dbd current (caching)"},
 
 		{"", "", "no command", ""},
@@ -87,31 +87,27 @@ func TestCommandsInWords(t *testing.T) {
 		{"28 00 00", "", "READ(10)", "28 00 00"},
 	} {
 		u := newUnit("removable", 512)
-		name, what := u.Describe(raw(tt.cdb), split([]byte(tt.out), 5, 3))
+		name, what := u.Describe(unhex(tt.cdb), split([]byte(tt.out), 5, 3))
 		if name != tt.name || what != tt.what {
 			t.Errorf("%s:\n got %s %q\nwant %s %q", tt.cdb, name, what, tt.name, tt.what)
 		}
 	}
 }
 
-func TestCommandThatTheDiskHasNotIsNamed(t *testing.T) {
+func TestUnsupportedCommandIsDescribedByName(t *testing.T) {
 	u := newUnit("writable", 512)
-	if name, what := u.Describe(raw("42 00 00000000 00 0018 00"), nil); name != "UNMAP" || what != "42 00 00 00 00 00 00 00 18 00" {
+	if name, what := u.Describe(unhex("42 00 00000000 00 0018 00"), nil); name != "UNMAP" || what != "42 00 00 00 00 00 00 00 18 00" {
 		t.Errorf("%s %q", name, what)
 	}
 }
 
-// Each bit that may be set makes a difference to what is said.
+// Every bit that may be set changes the description.
 func TestEveryFieldIsDescribed(t *testing.T) {
 	u := newUnit("removable", 512)
 	for _, row := range u.rows {
-		cdb := make([]byte, len(row.usage))
-		cdb[0] = row.op
-		if row.sa != none {
-			cdb[1] = byte(row.sa)
-		}
+		cdb := row.emptyCDB()
 		if row.name == "REPORT SUPPORTED OPERATION CODES" {
-			cdb[2] = 1 // about one, not about all
+			cdb[2] = 1 // one command
 		}
 		_, plain := u.Describe(cdb, nil)
 		for i := 8; i < 8*len(cdb); i++ {
@@ -121,7 +117,7 @@ func TestEveryFieldIsDescribed(t *testing.T) {
 			}
 			cdb[i/8] ^= bit
 			if name, what := u.Describe(cdb, nil); name != row.name || what == plain {
-				t.Errorf("%x: %s %q, and so without bit %d of byte %d", cdb, name, what, 7-i%8, i/8)
+				t.Errorf("%x: %s %q, as without bit %d of byte %d", cdb, name, what, 7-i%8, i/8)
 			}
 			cdb[i/8] ^= bit
 		}
@@ -135,7 +131,7 @@ func FuzzDescribe(f *testing.F) {
 		f.Add(row.usage, []byte("some data-out"), byte(3))
 	}
 	f.Add(unmapCDB(40), unmapList(1, 2, 3, 4), byte(7))
-	f.Add(raw("15 10 00 00 18 00"), []byte("\x17\x00\x10\x00\x08\x12\x04"), byte(100))
+	f.Add(unhex("15 10 00 00 18 00"), []byte("\x17\x00\x10\x00\x08\x12\x04"), byte(100))
 	f.Fuzz(func(t *testing.T, cdb, out []byte, piece byte) {
 		data := split(out, int(piece)+1)
 		before, pieces := slices.Concat(cdb, out), len(data)
@@ -144,9 +140,9 @@ func FuzzDescribe(f *testing.F) {
 			t.Errorf("%x: %q %q", cdb, name, what)
 		}
 		if !bytes.Equal(before, slices.Concat(cdb, out)) || len(data) != pieces {
-			t.Errorf("%x: changed", cdb)
+			t.Errorf("%x: Describe changed its arguments", cdb)
 		}
 		u.Execute(cdb, data, true)
-		u.Describe(cdb, data) // of buffers that were cut short
+		u.Describe(cdb, data) // with buffers that Execute may have shortened
 	})
 }

@@ -8,27 +8,26 @@ import (
 	"strings"
 )
 
-// A field is a part of a CDB that means something. The fields of a command
-// stand in its row in the order of the CDB: each takes the next bits that may
-// be set there, within a group of the usage data, and all bits are taken.
+// A field is a field of a CDB, for Describe. The fields of a row are in the order
+// of the CDB. Each takes the next bits that may be set, within one group of the
+// usage data, and together they take all of them.
 type field struct {
-	bits int // how many it takes; 0 is all that are left of the group
+	bits int // its width; 0 takes the rest of the group
 
-	// say is what the value v means: a figure, which is said first, or a word,
-	// or nothing.
-	say func(d *Disk, r request, v uint64) (figure, word string)
+	// describe describes the value v as a number, which goes before all words,
+	// or as a word. Either may be empty.
+	describe func(d *Disk, r request, v uint64) (number, word string)
 }
 
-// fields are those of a command.
 type fields []field
 
-// A part is a field in its place.
+// A part is a field with its position.
 type part struct {
 	field
-	at, bits int // from the first bit of the CDB, its highest
+	at, bits int // in bits from the highest bit of the first byte
 }
 
-// value is what stands there.
+// value returns the value of the field.
 func (p part) value(cdb []byte) (v uint64) {
 	for at := p.at; at < p.at+p.bits; at++ {
 		v = v<<1 | uint64(cdb[at/8]>>(7-at%8)&1)
@@ -36,7 +35,7 @@ func (p part) value(cdb []byte) (v uint64) {
 	return v
 }
 
-// parts puts the fields of a command in their places.
+// parts computes the positions of the fields of a command.
 func (c *command) parts() (all []part, err error) {
 	fields, start := c.fields, 0
 	for group := range strings.FieldsSeq(c.usage) {
@@ -54,7 +53,7 @@ func (c *command) parts() (all []part, err error) {
 		}
 		for len(free) > 0 {
 			if len(fields) == 0 {
-				return nil, fmt.Errorf("bit %d is of no field", free[0])
+				return nil, fmt.Errorf("bit %d belongs to no field", free[0])
 			}
 			n := cmp.Or(fields[0].bits, len(free))
 			if n > len(free) || free[n-1]-free[0] != n-1 {
@@ -71,16 +70,16 @@ func (c *command) parts() (all []part, err error) {
 	return all, nil
 }
 
-// number is a field that is always said.
+// number returns a numeric field that is always described.
 func number(name string) field {
-	return field{say: func(_ *Disk, _ request, v uint64) (figure, word string) {
+	return field{describe: func(_ *Disk, _ request, v uint64) (number, word string) {
 		return fmt.Sprint(name, " ", v), ""
 	}}
 }
 
-// option is a number that is said if it is not zero.
+// option returns a numeric field that is described unless it is zero.
 func option(name string, bits int) field {
-	return field{bits: bits, say: func(_ *Disk, _ request, v uint64) (figure, word string) {
+	return field{bits: bits, describe: func(_ *Disk, _ request, v uint64) (number, word string) {
 		if v == 0 {
 			return "", ""
 		}
@@ -88,12 +87,12 @@ func option(name string, bits int) field {
 	}}
 }
 
-// choice is a field whose values have names, of which some may be empty.
+// choice returns a field with a name for each value; names may be empty.
 func choice(names ...string) field {
-	return field{bits: bits.Len(uint(len(names) - 1)), say: func(_ *Disk, _ request, v uint64) (figure, word string) {
+	return field{bits: bits.Len(uint(len(names) - 1)), describe: func(_ *Disk, _ request, v uint64) (number, word string) {
 		return "", names[v]
 	}}
 }
 
-// flag is a bit that is said if it is set.
+// flag returns a bit that is described if it is set.
 func flag(name string) field { return choice("", name) }

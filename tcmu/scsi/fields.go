@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// The fields of commands, by their names in SPC-5 and SBC-4.
+// The fields of commands, with their names in SPC-5 and SBC-4.
 var (
 	allocationLength    = number("allocation")
 	parameterListLength = number("length")
@@ -28,10 +28,10 @@ var (
 	reserving = fields{option("scope", 4), option("type", 4), parameterListLength}
 	starting  = fields{immed, option("modifier", 0), option("power", 4), flag("no_flush"), choice("stop", "start", "eject", "load")}
 
-	// blockRange speaks for both fields that name blocks, where a number of zero
-	// does not mean none; restOfRange is the other.
-	restOfRange = field{say: func(*Disk, request, uint64) (figure, word string) { return "", "" }}
-	blockRange  = field{say: func(_ *Disk, r request, _ uint64) (figure, word string) {
+	// blockRange describes the LBA and the number of blocks of a command for
+	// which zero does not mean none; restOfRange stands for the other field.
+	restOfRange = field{describe: func(*Disk, request, uint64) (number, word string) { return "", "" }}
+	blockRange  = field{describe: func(_ *Disk, r request, _ uint64) (number, word string) {
 		switch lba, n := r.blocks(); {
 		case n > 0:
 			return fmt.Sprintf("lba %d blocks %d", lba, n), ""
@@ -41,8 +41,8 @@ var (
 		return "all", ""
 	}}
 
-	// vital is EVPD and the page code.
-	vital = field{say: func(d *Disk, _ request, v uint64) (figure, word string) {
+	// vpdCode is EVPD and the page code.
+	vpdCode = field{describe: func(d *Disk, _ request, v uint64) (number, word string) {
 		code, evpd := byte(v), v&0x100 != 0
 		switch {
 		case evpd:
@@ -58,14 +58,14 @@ var (
 		return "", "standard"
 	}}
 
-	// A page control, and then page and subpage code.
+	// The page control, and the page and subpage code.
 	modeControl = choice("current", "changeable", "default", "saved")
-	modeCode    = field{say: func(d *Disk, _ request, v uint64) (figure, word string) {
+	modeCode    = field{describe: func(d *Disk, _ request, v uint64) (number, word string) {
 		code := byte(v >> 8)
 		return fmt.Sprintf("page %02xh/%02xh", code, byte(v)), inParentheses(d.modeName(code))
 	}}
 	logControl = choice("threshold", "cumulative", "default threshold", "default cumulative")
-	logCode    = field{say: func(d *Disk, _ request, v uint64) (figure, word string) {
+	logCode    = field{describe: func(d *Disk, _ request, v uint64) (number, word string) {
 		code := byte(v >> 8)
 		for _, p := range d.logPages() {
 			if p.code == code {
@@ -75,9 +75,9 @@ var (
 		return fmt.Sprintf("page %02xh/%02xh", code, byte(v)), word
 	}}
 
-	// modeList is a parameter list of mode pages, by its length.
-	modeList = field{say: func(d *Disk, r request, v uint64) (figure, word string) {
-		list := r.head(int(v))
+	// modeList is the length of a parameter list of mode pages.
+	modeList = field{describe: func(d *Disk, r request, v uint64) (number, word string) {
+		list := r.peek(int(v))
 		header, descriptor := 4, 0
 		if len(r.cdb) == 10 {
 			header = 8
@@ -96,10 +96,10 @@ var (
 		return strings.Join(append(pages, fmt.Sprint("length ", v)), " "), inParentheses(names...)
 	}}
 
-	// extentList is the parameter list of UNMAP, by its length.
-	extentList = field{say: func(_ *Disk, r request, v uint64) (figure, word string) {
+	// extentList is the length of the parameter list of UNMAP.
+	extentList = field{describe: func(_ *Disk, r request, v uint64) (number, word string) {
 		const header, descriptor, most = 8, 16, 4
-		list := r.head(int(v))
+		list := r.peek(int(v))
 		if len(list) < header {
 			return fmt.Sprint("length ", v), ""
 		}
@@ -108,19 +108,19 @@ var (
 		for ; len(list) >= descriptor && len(extents) < most; list = list[descriptor:] {
 			extents = append(extents, fmt.Sprintf("%d+%d", binary.BigEndian.Uint64(list), binary.BigEndian.Uint32(list[8:])))
 		}
-		figure = "lba " + strings.Join(extents, ", ")
+		number = "lba " + strings.Join(extents, ", ")
 		switch more := len(list) / descriptor; {
 		case extents == nil:
 			return "nothing", ""
 		case more > 0:
-			figure += fmt.Sprintf(" and %d more", more)
+			number += fmt.Sprintf(" and %d more", more)
 		}
-		return figure, ""
+		return number, ""
 	}}
 
-	// overwriteList is the parameter list of SANITIZE, OVERWRITE, by its length.
-	overwriteList = field{say: func(_ *Disk, r request, v uint64) (figure, word string) {
-		list := r.head(int(v))
+	// overwriteList is the length of the parameter list of SANITIZE, OVERWRITE.
+	overwriteList = field{describe: func(_ *Disk, r request, v uint64) (number, word string) {
+		list := r.peek(int(v))
 		if len(list) < 4 {
 			return fmt.Sprint("length ", v), ""
 		}
@@ -130,9 +130,9 @@ var (
 		return fmt.Sprintf("passes %d pattern length %d", list[0]&0x1f, binary.BigEndian.Uint16(list[2:])), word
 	}}
 
-	// asked is which commands REPORT SUPPORTED OPERATION CODES is about:
-	// reporting options, operation code and service action.
-	asked = field{say: func(d *Disk, _ request, v uint64) (figure, word string) {
+	// opcodeQuery is the reporting options, operation code and service action of
+	// REPORT SUPPORTED OPERATION CODES.
+	opcodeQuery = field{describe: func(d *Disk, _ request, v uint64) (number, word string) {
 		options, op, sa := v>>24, byte(v>>16), int(uint16(v))
 		switch {
 		case options == 0:
@@ -140,20 +140,20 @@ var (
 		case options > 3:
 			return fmt.Sprint("options ", options), ""
 		}
-		figure = fmt.Sprintf("opcode %02xh", op)
+		number = fmt.Sprintf("opcode %02xh", op)
 		if options > 1 || sa != 0 {
-			figure += fmt.Sprintf("/%02xh", sa)
+			number += fmt.Sprintf("/%02xh", sa)
 		}
-		for _, row := range d.toldOf(op) {
+		for _, row := range d.listedFor(op) {
 			if row.sa == none || row.sa == sa && options > 1 {
 				word = inParentheses(row.name)
 			}
 		}
-		return figure, word
+		return number, word
 	}}
 )
 
-// modeName is the name of a mode page.
+// modeName returns the name of a mode page, or "" if the disk does not have it.
 func (d *Disk) modeName(code byte) string {
 	if code == 0x3f {
 		return "all pages"
@@ -166,7 +166,7 @@ func (d *Disk) modeName(code byte) string {
 	return ""
 }
 
-// inParentheses are the names that are not empty.
+// inParentheses lists the names that are not empty.
 func inParentheses(names ...string) string {
 	text := ""
 	for _, name := range names {

@@ -9,9 +9,8 @@ import (
 	"testing"
 )
 
-// A step is one command of a fuzzed conversation: how long its CDB is, the
-// CDB, the size of the buffers, what they are filled with and into what pieces
-// they are cut.
+// A step is one command of FuzzDisk: the length of the CDB, the CDB, the size of
+// the buffers, their contents and the size of their pieces.
 const stepLength = 1 + 16 + 2 + 1 + 1
 
 func step(cdb []byte, room int, fill, piece byte) []byte {
@@ -23,13 +22,13 @@ func step(cdb []byte, room int, fill, piece byte) []byte {
 	return b
 }
 
-// A deed is what is known of a command that moves blocks, worked out anew.
-type deed struct {
+// An effect is the effect of a command on blocks, computed without the disk.
+type effect struct {
 	lba, blocks uint64
 	verb        string // "read", "write", "or", "swap", "change" or "" of one that leaves the image alone
 }
 
-func expect(cdb []byte) (d deed) {
+func expect(cdb []byte) (d effect) {
 	op := cdb[0]
 	switch {
 	case op>>5 == 0:
@@ -53,23 +52,20 @@ func expect(cdb []byte) (d deed) {
 		d.verb = "or"
 	case 0x89:
 		d.verb, d.blocks = "swap", uint64(cdb[13])
-	case 0x41, 0x42, 0x93, 0x48: // as tests of their own have it
+	case 0x41, 0x42, 0x93, 0x48: // other tests check what they change
 		d.verb = "change"
 	}
 	return d
 }
 
-// FuzzDisk has conversations of any commands with disks of all kinds, and holds
-// each answer to what every answer has to be, and the image to a model.
+// FuzzDisk sends sequences of arbitrary commands to all variants of disks. It
+// compares each result with the rules for all commands, and the image with a
+// model.
 func FuzzDisk(f *testing.F) {
 	const size, blockSize = 64 << 10, 512
-	for kind, ability := range abilities {
-		for _, row := range newUnit(ability, blockSize).rows {
-			plain := make([]byte, len(row.usage))
-			plain[0] = row.op
-			if row.sa != none {
-				plain[1] = byte(row.sa)
-			}
+	for kind, variant := range variants {
+		for _, row := range newUnit(variant, blockSize).rows {
+			plain := row.emptyCDB()
 			some := slices.Clone(plain)
 			for i := 2; i < len(some); i++ {
 				some[i] |= row.usage[i] & 0x11
@@ -85,19 +81,19 @@ func FuzzDisk(f *testing.F) {
 			f.Add(byte(kind), append(step(low, 0, 4, 0), step(plain, 1, 0, 0)...))
 		}
 	}
-	write, read := raw("2a 00 00000003 00 0002 00"), raw("28 08 00000002 00 0004 00")
+	write, read := unhex("2a 00 00000003 00 0002 00"), unhex("28 08 00000002 00 0004 00")
 	f.Add(byte(0), append(step(write, 1024, 0x55, 100), step(read, 2048, 0, 33)...))
-	f.Add(byte(0), append(step(raw("93 01 0000000000000003 00000002 00 00"), 0, 0, 0), step(read, 2048, 1, 33)...))
-	f.Add(byte(0), append(step(raw("8e 02 0000000000000003 00000002 00 00"), 1024, 0x55, 100), step(read, 2048, 0, 33)...))
-	f.Add(byte(0), append(step(raw("8b 08 0000000000000003 00000002 00 00"), 1024, 0x55, 100), step(read, 2048, 0, 33)...))
-	// Two blocks that are equal, compared and swapped.
-	caw := step(raw("89 00 0000000000000003 000000 01 00 00"), 1024, 0x55, 100)
-	f.Add(byte(0), slices.Concat(step(raw("2a 00 00000003 00 0001 00"), 512, 0x55, 100), caw, caw, step(read, 2048, 0, 33)))
-	f.Add(byte(3), slices.Concat(step(raw("1b 00 00 00 02 00"), 0, 0, 0), step(raw("1b 00 00 00 03 00"), 0, 0, 0), step(read, 2048, 1, 33), step(read, 2048, 1, 33)))
-	f.Add(byte(0), append(step(raw("1b 00 00 00 00 00"), 0, 0, 0), step(read, 2048, 1, 33)...))
+	f.Add(byte(0), append(step(unhex("93 01 0000000000000003 00000002 00 00"), 0, 0, 0), step(read, 2048, 1, 33)...))
+	f.Add(byte(0), append(step(unhex("8e 02 0000000000000003 00000002 00 00"), 1024, 0x55, 100), step(read, 2048, 0, 33)...))
+	f.Add(byte(0), append(step(unhex("8b 08 0000000000000003 00000002 00 00"), 1024, 0x55, 100), step(read, 2048, 0, 33)...))
+	// A COMPARE AND WRITE of equal blocks.
+	caw := step(unhex("89 00 0000000000000003 000000 01 00 00"), 1024, 0x55, 100)
+	f.Add(byte(0), slices.Concat(step(unhex("2a 00 00000003 00 0001 00"), 512, 0x55, 100), caw, caw, step(read, 2048, 0, 33)))
+	f.Add(byte(3), slices.Concat(step(unhex("1b 00 00 00 02 00"), 0, 0, 0), step(unhex("1b 00 00 00 03 00"), 0, 0, 0), step(read, 2048, 1, 33), step(read, 2048, 1, 33)))
+	f.Add(byte(0), append(step(unhex("1b 00 00 00 00 00"), 0, 0, 0), step(read, 2048, 1, 33)...))
 
 	f.Fuzz(func(t *testing.T, kind byte, script []byte) {
-		u := newSizedUnit(abilities[int(kind)%len(abilities)], size, blockSize)
+		u := newSizedUnit(variants[int(kind)%len(variants)], size, blockSize)
 		u.busy = kind >= 0x80
 		for steps := 0; len(script) >= stepLength && steps < 100; script, steps = script[stepLength:], steps+1 {
 			cdb := slices.Clone(script[1:17][:min(int(script[0]), 16)])
@@ -110,18 +106,19 @@ func FuzzDisk(f *testing.F) {
 			sent, before := slices.Clone(buf), slices.Clone(u.bytes)
 			stats := u.Stats()
 
-			status, n, sense, ok := u.Execute(cdb, bufs, false)
-			if !ok {
-				if status != 0 || n != 0 || sense != nil || !bytes.Equal(before, u.bytes) || u.Stats() != stats {
-					t.Fatalf("%x: not done yet, but status %02x, %d bytes, sense data % x", cdb, status, n, sense)
+			r, err := u.Execute(cdb, bufs, false)
+			if err != nil {
+				if r.Status != 0 || r.DataIn != 0 || r.Sense != nil || !bytes.Equal(before, u.bytes) || u.Stats() != stats {
+					t.Fatalf("%x: would block, but has done something: %+v", cdb, r)
 				}
-				if status, n, sense, ok = u.Execute(cdb, bufs, true); !ok {
-					t.Fatalf("%x: not done, though it may wait", cdb)
+				if r, err = u.Execute(cdb, bufs, true); err != nil {
+					t.Fatalf("%x: %v, though it may wait", cdb, err)
 				}
 			}
-			if why := verdict(t, status, n, room, sense); why != "" || len(cdb) == 0 {
+			n := int(r.DataIn)
+			if why := checkResult(t, r, room); why != "" || len(cdb) == 0 {
 				if !bytes.Equal(before, u.bytes) || !bytes.Equal(sent, buf) || u.Stats() != stats {
-					t.Fatalf("%x: refused with %s, and something has changed", cdb, why)
+					t.Fatalf("%x: failed with %s, but something has changed", cdb, why)
 				}
 				continue
 			}
@@ -132,7 +129,7 @@ func FuzzDisk(f *testing.F) {
 			switch d.verb {
 			case "read":
 				if want := min(length, uint64(room)); d.lba > size/blockSize || uint64(n) != want || !bytes.Equal(buf[:n], before[min(off, size):][:want]) {
-					t.Fatalf("%x: %d bytes, which are not those of the image", cdb, n)
+					t.Fatalf("%x: %d bytes that differ from the image", cdb, n)
 				}
 			case "swap":
 				out *= 2
@@ -142,7 +139,7 @@ func FuzzDisk(f *testing.F) {
 					t.Fatalf("%x: %d bytes of data-in; %d of data-out", cdb, n, room)
 				}
 				if d.verb == "swap" && !bytes.Equal(before[off:off+length], sent[:length]) {
-					t.Fatalf("%x: what is there is not what was to be compared", cdb)
+					t.Fatalf("%x: the blocks were not equal to those to compare", cdb)
 				}
 				for i, b := range sent[out-length : out] {
 					if d.verb == "or" {
@@ -151,32 +148,33 @@ func FuzzDisk(f *testing.F) {
 					before[off+uint64(i)] = b
 				}
 			}
-			u.sanitizing.background.Wait() // SANITIZE with IMMED goes on
+			u.sanitizer.background.Wait() // SANITIZE with IMMED
 			if d.verb == "change" {
 				if u.has&writable == 0 && serviceAction(cdb) != 0x1f {
-					t.Fatalf("%x: done on a disk that cannot be written", cdb)
+					t.Fatalf("%x: succeeded on a read-only disk", cdb)
 				}
 			} else if !bytes.Equal(before, u.bytes) {
-				t.Fatalf("%x: the image is not as it should be", cdb)
+				t.Fatalf("%x: wrong image contents", cdb)
 			}
 			switch row, _ := u.find(cdb); {
-			case row.kind&dataOut != 0:
+			case row.attrs&dataOut != 0:
 				if n != 0 || !bytes.Equal(sent, buf) && len(bytes.Trim(buf, "\x00")) > 0 {
-					t.Fatalf("%x: %d bytes of data-in, or data-out that has changed", cdb, n)
+					t.Fatalf("%x: %d bytes of data-in, or the data-out has changed", cdb, n)
 				}
 			case n > 0:
 				if !bytes.Equal(sent[n:], buf[n:]) && len(bytes.Trim(buf[n:], "\x00")) > 0 {
 					t.Fatalf("%x: more than %d bytes of data-in were written", cdb, n)
 				}
 			case len(bytes.Trim(buf, "\x00")) > 0:
-				t.Fatalf("%x: no bytes are told of, and the buffers hold what they held", cdb)
+				t.Fatalf("%x: no data-in, but the buffers hold old data", cdb)
 			}
 		}
 	})
 }
 
-// unmapped is the image after an UNMAP, or the start of the sense data.
-func unmapped(image []byte, blockSize, length int, list []byte) ([]byte, string) {
+// imageAfterUnmap returns the image after an UNMAP, or the start of the sense
+// data.
+func imageAfterUnmap(image []byte, blockSize, length int, list []byte) ([]byte, string) {
 	blocks := uint64(len(image) / blockSize)
 	switch {
 	case length == 0:
@@ -200,9 +198,9 @@ func unmapped(image []byte, blockSize, length int, list []byte) ([]byte, string)
 	return want, ""
 }
 
-// selected is the modes after a MODE SELECT as modes tells them, or the start
-// of the sense data.
-func selected(long bool, length int, list []byte) (want, fail string) {
+// modesAfter returns the modes after a MODE SELECT in the format of modes, or
+// the start of the sense data.
+func modesAfter(long bool, length int, list []byte) (want, fail string) {
 	const before = "WCE"
 	header, descriptors := 4, []string{"", "00000080 00000200", "00000000 00000200"}
 	if long {
@@ -224,7 +222,7 @@ func selected(long bool, length int, list []byte) (want, fail string) {
 	if list = list[header:]; n > len(list) {
 		return before, "5/1a/00"
 	}
-	if !slices.ContainsFunc(descriptors, func(s string) bool { return bytes.Equal(raw(s), list[:n]) }) {
+	if !slices.ContainsFunc(descriptors, func(s string) bool { return bytes.Equal(unhex(s), list[:n]) }) {
 		return before, "5/26/00"
 	}
 	wce, dsense, swp := true, false, false
@@ -232,9 +230,9 @@ func selected(long bool, length int, list []byte) (want, fail string) {
 		var page []byte
 		switch list[0] {
 		case 0x08:
-			page = raw(cachingOff)
+			page = unhex(cachingOff)
 		case 0x0a:
-			page = raw(controlNone)
+			page = unhex(controlNone)
 		default:
 			if len(list) < 2 {
 				return before, "5/1a/00"
@@ -275,15 +273,14 @@ func selected(long bool, length int, list []byte) (want, fail string) {
 	return want, ""
 }
 
-// FuzzParameterList sends parameter lists of any bytes with UNMAP, MODE
-// SELECT(6) and MODE SELECT(10), and holds the disk to a model of what they
-// ask for.
+// FuzzParameterList sends arbitrary parameter lists with UNMAP, MODE SELECT(6)
+// and MODE SELECT(10), and compares the disk with a model.
 func FuzzParameterList(f *testing.F) {
 	const blocks, blockSize = 128, 512
 	f.Add(byte(0), uint16(0), []byte{}, byte(0))
 	f.Add(byte(0), uint16(7), unmapList(), byte(0))
 	f.Add(byte(0), uint16(0), unmapList(), byte(0))
-	f.Add(byte(1), uint16(0), raw(header6), byte(0))
+	f.Add(byte(1), uint16(0), unhex(header6), byte(0))
 	f.Add(byte(0), uint16(8), unmapList(), byte(0))
 	f.Add(byte(0), uint16(24), unmapList(3, 5), byte(0))
 	f.Add(byte(0), uint16(40), unmapList(3, 5, 5, 1), byte(3))
@@ -295,7 +292,7 @@ func FuzzParameterList(f *testing.F) {
 		header10, "0000 00 00 00 00 0008 00000000 00000200", "0000 00 00 01 00 0010 0000000000000080 00000000 00000200"}} {
 		for _, header := range headers {
 			for _, pages := range []string{"", cachingOff, controlD, controlSWPd + cachingOff, cachingOn + controlBoth, cachingOn[:14], "08"} {
-				list := raw(header + pages)
+				list := unhex(header + pages)
 				f.Add(byte(kind), uint16(len(list)), list, byte(kind))
 				f.Add(byte(kind), uint16(len(list)-1), list, byte(7))
 				f.Add(byte(kind), uint16(len(list)+1), list, byte(0))
@@ -303,35 +300,35 @@ func FuzzParameterList(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, kind byte, length uint16, list []byte, piece byte) {
-		u := newSizedUnit("sparse", blocks*blockSize, blockSize)
+		u := newSizedUnit("thin", blocks*blockSize, blockSize)
 		want, sent := slices.Clone(u.bytes), slices.Clone(list)
 		cdb, wantModes, fail := unmapCDB(int(length)), "WCE", ""
 		switch kind % 3 {
 		case 0:
-			want, fail = unmapped(want, blockSize, int(length), list)
+			want, fail = imageAfterUnmap(want, blockSize, int(length), list)
 		case 1:
 			length &= 0xff
-			cdb = raw(fmt.Sprintf("15 10 0000 %02x 00", length))
-			wantModes, fail = selected(false, int(length), list)
+			cdb = unhex(fmt.Sprintf("15 10 0000 %02x 00", length))
+			wantModes, fail = modesAfter(false, int(length), list)
 		case 2:
-			cdb = raw(fmt.Sprintf("55 10 0000000000 %04x 00", length))
-			wantModes, fail = selected(true, int(length), list)
+			cdb = unhex(fmt.Sprintf("55 10 0000000000 %04x 00", length))
+			wantModes, fail = modesAfter(true, int(length), list)
 		}
-		n, why := must(t, u.Disk, cdb, split(list, int(piece)+1, 5)...)
+		n, why := execute(t, u.Disk, cdb, split(list, int(piece)+1, 5)...)
 		if n != 0 || !strings.HasPrefix(why, fail) || fail == "" && why != "" {
 			t.Fatalf("%d bytes of data-in, sense data %q, want %q", n, why, fail)
 		}
 		if !bytes.Equal(u.bytes, want) {
-			t.Fatalf("sense data %q; the image is not as it should be", why)
+			t.Fatalf("sense data %q; wrong image contents", why)
 		}
 		if length == 0 {
-			clear(sent) // who sent it as a command with data-in gets nothing of others'
+			clear(sent) // see request.ignoreDataOut
 		}
 		if !bytes.Equal(list, sent) {
-			t.Fatal("the data-out is not as it should be")
+			t.Fatal("wrong data-out")
 		}
 		if got := modes(t, u.Disk); got != wantModes {
-			t.Fatalf("the disk has %q, want %q", got, wantModes)
+			t.Fatalf("modes %q, want %q", got, wantModes)
 		}
 	})
 }

@@ -35,13 +35,13 @@ func (d *Disk) inquiry(r request) (int, error) {
 // standardInquiry is SPC-5, Standard INQUIRY data.
 func (d *Disk) standardInquiry() []byte {
 	b := make([]byte, 96)
-	b[2] = 0x06 // SPC-4: what test suites know
+	b[2] = 0x06 // SPC-4, the latest that test suites accept
 	if d.has&removable != 0 {
 		b[1] = 0x80 // RMB
 	}
 	b[3] = 0x12 // HISUP, response data format 2
 	b[4] = byte(len(b) - 5)
-	b[5] = 0x10 // TPGS: implicit, of the one state there is
+	b[5] = 0x10 // TPGS: implicit, with only one state
 	b[7] = 0x02 // CMDQUE
 	pad(b[8:16], vendor)
 	pad(b[16:32], product)
@@ -52,19 +52,19 @@ func (d *Disk) standardInquiry() []byte {
 	return b
 }
 
-// pad fills b with s and then blanks, as ASCII fields are.
+// pad fills b with s and trailing blanks, the format of ASCII fields.
 func pad(b []byte, s string) {
 	copy(b, s+strings.Repeat(" ", len(b)))
 }
 
-// A vpdPage is a page of vital product data, without its header.
+// A vpdPage is a page of vital product data without its header.
 type vpdPage struct {
 	code byte
 	name string
 	body func(*Disk) []byte
 }
 
-// vpdPages are the pages of this disk, in ascending order.
+// vpdPages returns the pages of this disk in ascending order.
 func (d *Disk) vpdPages() []vpdPage {
 	pages := []vpdPage{
 		{0x00, "supported VPD pages", (*Disk).supportedPages},
@@ -88,13 +88,13 @@ func (d *Disk) supportedPages() (b []byte) {
 	return b
 }
 
-// identification is SPC-5, Device Identification VPD page: the unit by its
-// NAA name and by vendor, product and serial, and the one port it is behind.
+// identification is SPC-5, Device Identification VPD page. It names the logical
+// unit (NAA, T10 vendor ID, SCSI name string) and its one target port.
 func (d *Disk) identification() (b []byte) {
 	const binaryCode, asciiCode, utf8Code = 1, 2, 3
 	const unit, port = 0x00, 0x10
-	add := func(code, kind byte, name []byte) {
-		b = append(b, code, kind, 0, byte(len(name)))
+	add := func(code, designator byte, name []byte) {
+		b = append(b, code, designator, 0, byte(len(name)))
 		b = append(b, name...)
 	}
 	naa, _ := hex.DecodeString(d.NAA)
@@ -116,19 +116,19 @@ func (d *Disk) identification() (b []byte) {
 // extendedInquiry is SPC-5, Extended INQUIRY Data VPD page.
 func (d *Disk) extendedInquiry() []byte {
 	b := make([]byte, 0x3c)
-	// SIMPSUP alone: the target core leaves task attributes to the disks that it
-	// passes commands through to (transport_check_alloc_task_attr), and tells them of none.
+	// Only SIMPSUP: the target core leaves task attributes to passthrough
+	// devices (transport_check_alloc_task_attr), but does not pass them on.
 	b[1] = 0x01
 	if d.has&writable != 0 {
-		b[2] = 0x01 // V_SUP: a volatile cache
+		b[2] = 0x01 // V_SUP: volatile cache
 	}
 	return b
 }
 
-// blockLimits is SBC-4, Block Limits VPD page. Lengths are in blocks.
+// blockLimits is SBC-4, Block Limits VPD page.
 func (d *Disk) blockLimits() []byte {
 	b := make([]byte, 0x3c)
-	b[0] = 1 // WSNZ: WRITE SAME wants a number of blocks
+	b[0] = 1 // WSNZ: WRITE SAME of zero blocks is not supported
 	blocks := func(bytes int64) uint32 { return uint32(min(bytes/int64(d.BlockSize), math.MaxUint32)) }
 	if d.has&writable != 0 {
 		b[1] = maxCompareAndWrite
@@ -136,7 +136,7 @@ func (d *Disk) blockLimits() []byte {
 	binary.BigEndian.PutUint16(b[2:], uint16(blocks(physicalBlock)))
 	binary.BigEndian.PutUint32(b[4:], blocks(MaxTransfer))
 	binary.BigEndian.PutUint32(b[8:], blocks(optimalTransfer))
-	binary.BigEndian.PutUint32(b[12:], blocks(MaxTransfer)) // of PRE-FETCH
+	binary.BigEndian.PutUint32(b[12:], blocks(MaxTransfer)) // MAXIMUM PREFETCH LENGTH
 	if d.has&thin != 0 {
 		binary.BigEndian.PutUint32(b[16:], blocks(maxUnmapBytes))
 		binary.BigEndian.PutUint32(b[20:], maxUnmapDescriptors)
@@ -154,7 +154,7 @@ func (d *Disk) characteristics() []byte {
 	b := make([]byte, 0x3c)
 	b[1] = 1 // non-rotating medium
 	if d.has&thin != 0 {
-		b[3] = 0x40 // WABEREQ: what is erased can be read
+		b[3] = 0x40 // WABEREQ: erased blocks can be read
 	}
 	return b
 }

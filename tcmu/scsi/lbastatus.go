@@ -7,18 +7,18 @@ import (
 	"github.com/lunserve/lunserve/backstores"
 )
 
-// lbaStatus is SBC-4, GET LBA STATUS command: which blocks have space of their
-// own, from what the store knows of its holes.
+// lbaStatus is SBC-4, GET LBA STATUS command. Blocks in holes of the store are
+// deallocated, all others mapped.
 func (d *Disk) lbaStatus(r request) (int, error) {
 	lba, end := binary.BigEndian.Uint64(r.cdb[2:]), d.blocks.Load()
 	if lba >= end {
-		return 0, lbaOutOfRange.at(lba)
+		return 0, lbaOutOfRange.withInfo(lba)
 	}
 	allocation := int(binary.BigEndian.Uint32(r.cdb[10:]))
 	const header, descriptor = 8, 16
 	b := make([]byte, header)
 	for room := min(allocation, r.room()); lba < end && (len(b) == header || len(b)+descriptor <= room); {
-		n, mapped, err := d.alike(lba, end)
+		n, mapped, err := d.statusRun(lba, end)
 		if err != nil {
 			return 0, err
 		}
@@ -34,10 +34,10 @@ func (d *Disk) lbaStatus(r request) (int, error) {
 	return r.reply(b, allocation)
 }
 
-// alike returns how many blocks from lba on, before end and as many as a
-// descriptor can say, are mapped or are not. A block of which any byte is data
-// is mapped.
-func (d *Disk) alike(lba, end uint64) (n uint64, mapped bool, err error) {
+// statusRun returns the number of blocks from lba on that have the same
+// provisioning status, before end and at most as many as fit into a descriptor,
+// and reports whether they are mapped. A block with any byte of data is mapped.
+func (d *Disk) statusRun(lba, end uint64) (n uint64, mapped bool, err error) {
 	most := min(end-lba, math.MaxUint32)
 	if d.has&thin == 0 {
 		return most, true, nil
@@ -46,7 +46,7 @@ func (d *Disk) alike(lba, end uint64) (n uint64, mapped bool, err error) {
 	for n < most {
 		bytes, data, err := backstores.Extent(d.store, int64(lba+n)*size)
 		if err != nil {
-			return 0, false, ioError(unrecoveredRead.at(lba+n), err)
+			return 0, false, storeError(unrecoveredRead.withInfo(lba+n), err)
 		}
 		whole := uint64(bytes / size)
 		if data || whole == 0 {

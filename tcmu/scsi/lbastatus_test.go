@@ -11,16 +11,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A holey is a sparse store that knows its holes: data from zero to the first
-// edge, a hole to the second, and so on. It answers no more than at a time.
-type holey struct {
-	sparse
+// A holeStore is a thin store that has data up to the first edge, a hole up to
+// the second, and so on. Extent returns at most atMost bytes.
+type holeStore struct {
+	thinStore
 	edges  []int64
 	atMost int64
 	err    error
 }
 
-func (h *holey) Extent(off int64) (n int64, data bool, err error) {
+func (h *holeStore) Extent(off int64) (n int64, data bool, err error) {
 	if h.err != nil {
 		return 0, false, h.err
 	}
@@ -38,9 +38,9 @@ func (h *holey) Extent(off int64) (n int64, data bool, err error) {
 	return min(end-off, h.atMost), data, nil
 }
 
-func newHoley(size, blockSize int, edges ...int64) (*Disk, *holey) {
-	h := &holey{edges: edges, atMost: 1 << 40}
-	h.bytes = noise(size)
+func newHoleDisk(size, blockSize int, edges ...int64) (*Disk, *holeStore) {
+	h := &holeStore{edges: edges, atMost: 1 << 40}
+	h.bytes = randomBytes(size)
 	return NewDisk(h, Options{BlockSize: blockSize}), h
 }
 
@@ -48,14 +48,14 @@ const mapped, deallocated = "00 000000", "01 000000"
 
 func TestLBAStatus(t *testing.T) {
 	ask := func(lba string) string { return "9e 12 " + lba + " 00001000 00 00" }
-	d, _ := newHoley(1<<20, 512, 4096, 8192, 16384)
+	d, _ := newHoleDisk(1<<20, 512, 4096, 8192, 16384)
 	const (
 		first = "0000000000000000 00000008" + mapped
 		hole  = "0000000000000008 00000008" + deallocated
 		more  = "0000000000000010 00000010" + mapped
 		rest  = "0000000000000020 000007e0" + deallocated
 	)
-	converse(t, d, []exchange{
+	testExchanges(t, d, []exchange{
 		{name: "all", cdb: ask("0000000000000000"), want: "00000044 00000000" + first + hole + more + rest},
 		{name: "from within data", cdb: ask("0000000000000005"), want: "00000044 00000000  0000000000000005 00000003" + mapped + hole + more + rest},
 		{name: "from a hole", cdb: ask("0000000000000008"), want: "00000034 00000000" + hole + more + rest},
@@ -63,19 +63,18 @@ func TestLBAStatus(t *testing.T) {
 		{name: "the last block", cdb: ask("00000000000007ff"), want: "00000014 00000000  00000000000007ff 00000001" + deallocated},
 		{name: "past the end", cdb: ask("0000000000000800"), fail: "5/21/00 info 2048"},
 		{name: "past the end, far", cdb: ask("ffffffffffffffff"), fail: "5/21/00"},
-		{name: "past the end, nothing asked for", cdb: "9e 12 0000000000000800 00000000 00 00", fail: "5/21/00 info 2048"},
+		{name: "past the end, allocation length 0", cdb: "9e 12 0000000000000800 00000000 00 00", fail: "5/21/00 info 2048"},
 		{name: "REPORT TYPE", cdb: "9e 12 0000000000000000 00001000 01 00", fail: "5/24/00 cdb 14.0"},
 	})
-	// A clipped answer tells of as many descriptors as it has whole ones of,
-	// and never of none.
-	whole := raw(first + hole + more + rest)
+	// The length counts whole descriptors that fit, and at least one.
+	whole := unhex(first + hole + more + rest)
 	for allocation := 0; allocation <= 8+len(whole)+1; allocation++ {
 		for _, room := range []int{allocation, 4096} {
 			count := min(max((allocation-8)/16, 1), 4)
 			want := slices.Concat(binary.BigEndian.AppendUint32(nil, uint32(4+16*count)), make([]byte, 4), whole[:16*count])
 			want = want[:min(len(want), allocation)]
-			buf := filled(room)
-			n, why := must(t, d, raw(fmt.Sprintf("9e 12 0000000000000000 %08x 00 00", allocation)), split(buf, 7, 100)...)
+			buf := stale(room)
+			n, why := execute(t, d, unhex(fmt.Sprintf("9e 12 0000000000000000 %08x 00 00", allocation)), split(buf, 7, 100)...)
 			if why != "" || !bytes.Equal(buf[:n], want) {
 				t.Errorf("allocation length %d: sense data %q\n got %x\nwant %x", allocation, why, buf[:n], want)
 			}
@@ -86,26 +85,26 @@ func TestLBAStatus(t *testing.T) {
 func TestLBAStatusWithoutHoles(t *testing.T) {
 	all := exchange{name: "all", cdb: "9e 12 0000000000000000 00000100 00 00", want: "00000014 00000000  0000000000000000 00000800" + mapped}
 	some := exchange{name: "some", cdb: "9e 12 0000000000000123 00000018 00 00", want: "00000014 00000000  0000000000000123 000006dd" + mapped}
-	for _, ability := range abilities {
-		t.Run(ability, func(t *testing.T) { converse(t, newUnit(ability, 512).Disk, []exchange{all, some}) })
+	for _, variant := range variants {
+		t.Run(variant, func(t *testing.T) { testExchanges(t, newUnit(variant, 512).Disk, []exchange{all, some}) })
 	}
-	// Where blocks are not given back there are no unmapped ones to speak of.
-	h := &holey{edges: []int64{512}, atMost: 1 << 40}
-	h.bytes = noise(1 << 20)
+	// Without UNMAP all blocks are mapped, even those in holes.
+	h := &holeStore{edges: []int64{512}, atMost: 1 << 40}
+	h.bytes = randomBytes(1 << 20)
 	d := NewDisk(struct {
-		*ram
+		*writableStore
 		extenter
-	}{&h.ram, h}, Options{BlockSize: 512})
-	converse(t, d, []exchange{all, some})
+	}{&h.writableStore, h}, Options{BlockSize: 512})
+	testExchanges(t, d, []exchange{all, some})
 }
 
 type extenter interface {
 	Extent(int64) (int64, bool, error)
 }
 
-func TestLBAStatusOfMoreBlocksThanADescriptorHolds(t *testing.T) {
-	d, _ := newVastUnit(5<<41, 512) // 5 × 2³² blocks
-	converse(t, d, []exchange{
+func TestLBAStatusOfMoreBlocksThanFitIntoADescriptor(t *testing.T) {
+	d, _ := newHugeDisk(5<<41, 512) // 5 × 2³² blocks
+	testExchanges(t, d, []exchange{
 		{name: "one descriptor", cdb: "9e 12 0000000000000000 00000018 00 00", want: "00000014 00000000  0000000000000000 ffffffff" + mapped},
 		{name: "two", cdb: "9e 12 0000000000000000 00000028 00 00",
 			want: "00000024 00000000  0000000000000000 ffffffff" + mapped + "00000000ffffffff ffffffff" + mapped},
@@ -113,13 +112,12 @@ func TestLBAStatusOfMoreBlocksThanADescriptorHolds(t *testing.T) {
 	})
 }
 
-// TestLBAStatusAgreesWithTheHoles compares with a map made block by block, for
-// holes that begin and end anywhere.
-func TestLBAStatusAgreesWithTheHoles(t *testing.T) {
+// It compares with a map of all blocks, for random holes.
+func TestLBAStatusMatchesHoles(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for _, blockSize := range []int{512, 4096} {
 		for range 200 {
-			const size = 64<<10 + 300 // bytes that are left over are no block
+			const size = 64<<10 + 300 // not a multiple of the block size
 			var edges []int64
 			for range r.IntN(12) {
 				edge := r.Int64N(size + 1)
@@ -130,7 +128,7 @@ func TestLBAStatusAgreesWithTheHoles(t *testing.T) {
 			}
 			slices.Sort(edges)
 			edges = slices.Compact(edges)
-			d, h := newHoley(size, blockSize, edges...)
+			d, h := newHoleDisk(size, blockSize, edges...)
 			if r.IntN(2) == 0 {
 				h.atMost = int64(blockSize) + r.Int64N(5000)
 			}
@@ -146,8 +144,8 @@ func TestLBAStatusAgreesWithTheHoles(t *testing.T) {
 				}
 			}
 			start := r.IntN(blocks)
-			buf := filled(8192)
-			n, why := must(t, d, raw(fmt.Sprintf("9e 12 %016x 00002000 00 00", start)), buf)
+			buf := stale(8192)
+			n, why := execute(t, d, unhex(fmt.Sprintf("9e 12 %016x 00002000 00 00", start)), buf)
 			if why != "" || n < 24 || int(binary.BigEndian.Uint32(buf)) != n-4 {
 				t.Fatalf("edges %d: sense data %q, % x", edges, why, buf[:n])
 			}
@@ -159,22 +157,22 @@ func TestLBAStatusAgreesWithTheHoles(t *testing.T) {
 				}
 				for i := lba; i < lba+count; i++ {
 					if isMapped[i] != (b[12] == 0) {
-						t.Fatalf("blocks of %d, edges %d: block %d is said to have provisioning status %d", blockSize, edges, i, b[12])
+						t.Fatalf("blocks of %d, edges %d: block %d has provisioning status %d", blockSize, edges, i, b[12])
 					}
 				}
 				next, last = lba+count, int(b[12])
 			}
 			if next != blocks {
-				t.Fatalf("edges %d: told of the blocks up to %d", edges, next)
+				t.Fatalf("edges %d: descriptors up to block %d", edges, next)
 			}
 		}
 	}
 }
 
-func TestLBAStatusOfAStoreThatCannotTell(t *testing.T) {
-	d, h := newHoley(1<<20, 512)
+func TestLBAStatusReportsStoreErrors(t *testing.T) {
+	d, h := newHoleDisk(1<<20, 512)
 	h.err = unix.EIO
-	converse(t, d, []exchange{
+	testExchanges(t, d, []exchange{
 		{name: "GET LBA STATUS", cdb: "9e 12 0000000000000007 00000018 00 00", fail: "3/11/00 info 7"},
 		{name: "LOG SENSE", cdb: "4d 00 4c 00 00 0000 0100 00", fail: "3/11/00 info 0"},
 	})

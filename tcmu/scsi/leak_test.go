@@ -5,14 +5,13 @@ import (
 	"testing"
 )
 
-// TestNothingOfOtherCommandsLeaks: buffers come with what was in them before.
-// The fabric gets the first n bytes, or all of them if n is zero: there is no
-// way to tell the ring of no bytes.
-func TestNothingOfOtherCommandsLeaks(t *testing.T) {
+// Buffers hold data of earlier commands. The initiator gets the first DataIn
+// bytes, or all of them if DataIn is zero.
+func TestNoDataOfOtherCommandsLeaks(t *testing.T) {
 	for _, x := range []struct {
 		name string
-		cdb  string // with %x for an allocation length
-		most int    // more than there is to tell
+		cdb  string // with a verb for the allocation length
+		most int    // more than the length of the data-in
 	}{
 		{"TEST UNIT READY", "00 00 00 00 00 00", 0},
 		{"REQUEST SENSE", "03 00 00 00 %02x 00", 30},
@@ -51,33 +50,33 @@ func TestNothingOfOtherCommandsLeaks(t *testing.T) {
 		{"SYNCHRONIZE CACHE(16)", "91 00 0000000000000000 00000000 00 00", 0},
 		{"START STOP UNIT", "1b 00 00 00 01 00", 0},
 		{"VERIFY(10)", "2f 00 00000000 00 0001 00", 0},
-		{"VERIFY(16) no blocks", "8f 02 0000000000000000 00000000 00 00", 0},
+		{"VERIFY(16) zero blocks", "8f 02 0000000000000000 00000000 00 00", 0},
 		{"WRITE SAME(16), no data-out", "93 01 0000000000000000 00000001 00 00", 0},
 		{"SEND DIAGNOSTIC", "1d 04 00 0000 00", 0},
 		{"SANITIZE, BLOCK ERASE", "48 02 0000000000 0000 00", 0},
 		{"READ(6)", "08 00 0000 01 00", 0},
 		{"READ(10)", "28 00 00000000 00 0001 00", 0},
-		{"READ(10) no blocks", "28 00 00000000 00 0000 00", 0},
-		{"READ(12) no blocks", "a8 00 00000000 00000000 00 00", 0},
-		{"READ(16) no blocks", "88 00 0000000000000000 00000000 00 00", 0},
+		{"READ(10) zero blocks", "28 00 00000000 00 0000 00", 0},
+		{"READ(12) zero blocks", "a8 00 00000000 00000000 00 00", 0},
+		{"READ(16) zero blocks", "88 00 0000000000000000 00000000 00 00", 0},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			u := newUnit("removable", 512)
 			for allocation := range x.most + 1 {
 				for _, room := range []int{1, 3, 36, 300, 1000} {
 					for _, shape := range [][]int{{1 << 30}, {1, 2}, {16}} {
-						buf := filled(room)
+						buf := stale(room)
 						bufs := split(buf, shape...)
-						n, why := must(t, u.Disk, at(x.cdb, allocation), bufs...)
+						n, why := execute(t, u.Disk, cdbWith(x.cdb, allocation), bufs...)
 						switch {
 						case why != "":
 							t.Fatalf("sense data %q", why)
 						case x.most > 0 && n > allocation:
 							t.Fatalf("%d bytes for an allocation length of %d", n, allocation)
 						case n == 0 && len(bytes.Trim(buf, "\x00")) > 0:
-							t.Fatalf("allocation length %d: no bytes are told of, and buffers of %d bytes in pieces of %d hold % x",
+							t.Fatalf("allocation length %d: no data-in, but buffers of %d bytes in pieces of %d hold % x",
 								allocation, room, shape, buf[:min(room, 16)])
-						case n > 0 && !bytes.Equal(buf[n:], filled(room-n)) && len(bytes.Trim(buf[n:], "\x00")) > 0:
+						case n > 0 && !bytes.Equal(buf[n:], stale(room-n)) && len(bytes.Trim(buf[n:], "\x00")) > 0:
 							t.Fatalf("allocation length %d: more than %d bytes were written", allocation, n)
 						}
 					}
@@ -87,14 +86,13 @@ func TestNothingOfOtherCommandsLeaks(t *testing.T) {
 	}
 }
 
-// TestAnswersAreTheSameInBuffersOfAnySize holds what is clipped to the whole.
-func TestAnswersAreTheSameInBuffersOfAnySize(t *testing.T) {
-	u := newUnit("sparse", 512)
+func TestDataInIsTheSameInBuffersOfAnySize(t *testing.T) {
+	u := newUnit("thin", 512)
 	for _, cdb := range []string{"12 00 00 00ff 00", "12 01 83 00ff 00", "1a 00 3f 00 ff 00", "a3 0c 80 00 0000 00001000 00 00"} {
-		whole := ask(t, u.Disk, cdb)
+		whole := dataIn(t, u.Disk, cdb)
 		for room := 1; room <= len(whole)+1; room++ {
-			buf := filled(room)
-			n, why := must(t, u.Disk, raw(cdb), split(buf, 7, 1)...)
+			buf := stale(room)
+			n, why := execute(t, u.Disk, unhex(cdb), split(buf, 7, 1)...)
 			if want := whole[:min(room, len(whole))]; why != "" || !bytes.Equal(buf[:n], want) {
 				t.Fatalf("%s into %d bytes: sense data %q, % x, want % x", cdb, room, why, buf[:n], want)
 			}
@@ -102,33 +100,28 @@ func TestAnswersAreTheSameInBuffersOfAnySize(t *testing.T) {
 	}
 }
 
-// TestNoCommandOfTheTableLeaks goes by the table, so that the
-// commands that the list above has not are tested too.
+// It runs all commands of the table, so that new ones are tested as well.
 func TestNoCommandOfTheTableLeaks(t *testing.T) {
 	u := newUnit("removable", 512)
 	for _, row := range u.rows {
-		cdb := make([]byte, len(row.usage))
-		cdb[0] = row.op
-		if row.sa != none {
-			cdb[1] = byte(row.sa)
-		}
+		cdb := row.emptyCDB()
 		for _, room := range []int{1, 36, 600} {
 			for _, allocation := range []byte{0, 1, 0xff} {
-				if row.kind&dataOut != 0 && allocation != 0 {
-					continue // what a write takes is on the medium now, too
+				if row.attrs&dataOut != 0 && allocation != 0 {
+					continue // with data-out of its own
 				}
-				// The low byte of an allocation length stands at one of these.
+				// The low byte of an allocation length is at one of these offsets.
 				for _, i := range []int{4, len(cdb) - 2, len(cdb) - 3} {
 					some := bytes.Clone(cdb)
 					if some[i] |= allocation & row.usage[i]; row.op == 0x1b {
 						some[i] &= 0x01
 					}
-					buf := filled(room)
-					n, why := must(t, u.Disk, some, split(buf, 5, 100)...)
-					if why == "" && len(bytes.Trim(buf[n:], "\x00")) > 0 && (n == 0 || !bytes.Equal(buf[n:], filled(room-n))) {
-						t.Errorf("%s, %x: %d bytes are told of, and buffers of %d hold % x", row.name, some, n, room, buf[n:min(room, n+16)])
+					buf := stale(room)
+					n, why := execute(t, u.Disk, some, split(buf, 5, 100)...)
+					if why == "" && len(bytes.Trim(buf[n:], "\x00")) > 0 && (n == 0 || !bytes.Equal(buf[n:], stale(room-n))) {
+						t.Errorf("%s, %x: %d bytes of data-in, but buffers of %d hold % x", row.name, some, n, room, buf[n:min(room, n+16)])
 					}
-					must(t, u.Disk, raw(start))
+					execute(t, u.Disk, unhex(start))
 				}
 			}
 		}

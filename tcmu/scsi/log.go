@@ -6,14 +6,14 @@ import (
 	"slices"
 )
 
-// A logPage is a page of LOG SENSE, without its header.
+// A logPage is a log page without its header.
 type logPage struct {
 	code byte
 	name string
 	body func(*Disk) ([]byte, error)
 }
 
-// logPages are the log pages of this disk, in ascending order.
+// logPages returns the log pages of this disk in ascending order.
 func (d *Disk) logPages() []logPage {
 	pages := []logPage{{0x00, "supported log pages", (*Disk).supportedLogs}}
 	if d.has&thin != 0 {
@@ -22,8 +22,8 @@ func (d *Disk) logPages() []logPage {
 	return append(pages, logPage{0x19, "general statistics and performance", (*Disk).statisticsLog})
 }
 
-// logSense is SPC-5, LOG SENSE command. All values are cumulative; there are
-// no thresholds.
+// logSense is SPC-5, LOG SENSE command. All values are cumulative;
+// thresholds are not supported.
 func (d *Disk) logSense(r request) (int, error) {
 	const cumulative = 1
 	code, subpage := r.cdb[2]&0x3f, r.cdb[3]
@@ -31,7 +31,7 @@ func (d *Disk) logSense(r request) (int, error) {
 		return 0, badField(2, 7)
 	}
 	if binary.BigEndian.Uint16(r.cdb[5:]) != 0 {
-		return 0, badField(5, -1) // a parameter to begin with
+		return 0, badField(5, -1) // PARAMETER POINTER
 	}
 	for _, p := range d.logPages() {
 		if p.code != code {
@@ -71,19 +71,19 @@ func (d *Disk) supportedLogs() (b []byte, err error) {
 	return b, nil
 }
 
-// parameter is a log parameter in binary format, kept current by the unit.
+// parameter encodes a log parameter in binary format that the unit updates.
 func parameter(code uint16, value []byte) []byte {
 	b := binary.BigEndian.AppendUint16(nil, code)
 	b = append(b, 0x03, byte(len(value)))
 	return append(b, value...)
 }
 
-// provisioningLog is SBC-4, Logical Block Provisioning log page: how many
-// blocks are mapped, in units of the threshold set size, which is one.
+// provisioningLog is SBC-4, Logical Block Provisioning log page: the
+// number of mapped blocks. The threshold set size is one block.
 func (d *Disk) provisioningLog() ([]byte, error) {
 	used, end := uint64(0), d.blocks.Load()
 	for lba := uint64(0); lba < end; {
-		n, mapped, err := d.alike(lba, end)
+		n, mapped, err := d.statusRun(lba, end)
 		if err != nil {
 			return nil, err
 		}
@@ -93,7 +93,7 @@ func (d *Disk) provisioningLog() ([]byte, error) {
 		lba += n
 	}
 	value := binary.BigEndian.AppendUint32(nil, uint32(min(used, math.MaxUint32)))
-	return parameter(0x0002, append(value, 0x01, 0, 0, 0)), nil // scope: this unit alone
+	return parameter(0x0002, append(value, 0x01, 0, 0, 0)), nil // SCOPE: this logical unit
 }
 
 // statisticsLog is SPC-5, General Statistics and Performance log page.
@@ -102,12 +102,11 @@ func (d *Disk) statisticsLog() ([]byte, error) {
 	var value []byte
 	for _, n := range []uint64{
 		s.Reads, s.Writes, s.WrittenBytes / uint64(d.BlockSize), s.ReadBytes / uint64(d.BlockSize),
-		0, 0, 0, 0, // processing intervals and the like: not measured
+		0, 0, 0, 0, // processing intervals: not measured
 	} {
 		value = binary.BigEndian.AppendUint64(value, n)
 	}
-	// Two more that belong to the page, of which nothing is measured: the idle
-	// time, and how long an interval is.
+	// The page also has the idle time and the time interval: not measured.
 	none := make([]byte, 8)
 	return slices.Concat(parameter(0x0001, value), parameter(0x0002, none), parameter(0x0003, none)), nil
 }

@@ -14,9 +14,9 @@ func TestLogSense(t *testing.T) {
 			{name: "supported pages", cdb: "4d 00 00 00 00 0000 00ff 00", want: pages},
 			{name: "supported pages, cumulative", cdb: "4d 00 40 00 00 0000 00ff 00", want: pages},
 			{name: "supported pages and subpages", cdb: "4d 00 40 ff 00 0000 00ff 00", want: subpages},
-			{name: "clipped", cdb: "4d 00 40 00 00 0000 0003 00", want: pages[:8]},
-			{name: "nothing", cdb: "4d 00 40 00 00 0000 0000 00"},
-			{name: "statistics of nothing", cdb: "4d 00 59 00 00 0000 00ff 00", want: fmt.Sprintf(stat, 0, 0, 0, 0)},
+			{name: "truncated", cdb: "4d 00 40 00 00 0000 0003 00", want: pages[:8]},
+			{name: "allocation length 0", cdb: "4d 00 40 00 00 0000 0000 00"},
+			{name: "statistics of a new disk", cdb: "4d 00 59 00 00 0000 00ff 00", want: fmt.Sprintf(stat, 0, 0, 0, 0)},
 			{name: "threshold values", cdb: "4d 00 19 00 00 0000 00ff 00", fail: "5/24/00 cdb 2.7"},
 			{name: "default cumulative values", cdb: "4d 00 d9 00 00 0000 00ff 00", fail: "5/24/00 cdb 2.7"},
 			{name: "unknown page", cdb: "4d 00 4d 00 00 0000 00ff 00", fail: "5/24/00 cdb 2.5"},
@@ -31,28 +31,26 @@ func TestLogSense(t *testing.T) {
 		}
 		return append(all, provisioning)
 	}
-	for _, ability := range abilities {
-		t.Run(ability, func(t *testing.T) {
-			d := newUnit(ability, 512).Disk
+	for _, variant := range variants {
+		t.Run(variant, func(t *testing.T) {
+			d := newUnit(variant, 512).Disk
 			if d.has&thin != 0 {
-				converse(t, d, cases("00 00 0003 00 0c 19", "40 ff 0008 0000 00ff 0c00 1900", true))
+				testExchanges(t, d, cases("00 00 0003 00 0c 19", "40 ff 0008 0000 00ff 0c00 1900", true))
 			} else {
-				converse(t, d, cases("00 00 0002 00 19", "40 ff 0006 0000 00ff 1900", false))
+				testExchanges(t, d, cases("00 00 0002 00 19", "40 ff 0006 0000 00ff 1900", false))
 			}
 		})
 	}
 }
 
-// TestStatisticsLogCounts: blocks received are those that were written, and
-// blocks transmitted those that were read, as the standard looks at them from
-// the disk.
+// Received blocks are those written, transmitted blocks those read.
 func TestStatisticsLogCounts(t *testing.T) {
-	u := newUnit("sparse", 4096)
+	u := newUnit("thin", 4096)
 	for range 3 {
-		must(t, u.Disk, raw("28 00 00000000 00 0002 00"), filled(8192))
+		execute(t, u.Disk, unhex("28 00 00000000 00 0002 00"), stale(8192))
 	}
-	must(t, u.Disk, raw("2a 00 00000000 00 0005 00"), filled(5*4096))
-	b := ask(t, u.Disk, "4d 00 59 00 00 0000 00ff 00")
+	execute(t, u.Disk, unhex("2a 00 00000000 00 0005 00"), stale(5*4096))
+	b := dataIn(t, u.Disk, "4d 00 59 00 00 0000 00ff 00")
 	for i, f := range []struct {
 		name string
 		want uint64
@@ -64,7 +62,7 @@ func TestStatisticsLogCounts(t *testing.T) {
 }
 
 func TestProvisioningLogCountsMappedBlocks(t *testing.T) {
-	d, _ := newHoley(1<<20, 512, 4096, 8192, 16384, 1<<20-100)
-	converse(t, d, []exchange{{name: "used", cdb: "4d 00 4c 00 00 0000 00ff 00",
-		want: "0c 00 000c  0002 03 08 00000019 01 000000"}}) // 8 + 16, and one of which 100 bytes are
+	d, _ := newHoleDisk(1<<20, 512, 4096, 8192, 16384, 1<<20-100)
+	testExchanges(t, d, []exchange{{name: "used", cdb: "4d 00 4c 00 00 0000 00ff 00",
+		want: "0c 00 000c  0002 03 08 00000019 01 000000"}}) // 8 + 16, and a block with 100 bytes of data
 }

@@ -5,28 +5,28 @@ import (
 	"sync/atomic"
 )
 
-// A medium is the state of the disk's medium, and of the unit that it is in.
-// It is safe for concurrent use.
+// A medium is the state of the medium and its drive. It is safe for concurrent
+// use.
 type medium struct {
-	// odd is false when the medium is ready and there is nothing to tell, so
-	// that most commands need not look further. It may be true for longer.
-	odd atomic.Bool
+	// needsCheck is false only if the medium is ready and no unit attention is
+	// pending. It spares most commands the lock.
+	needsCheck atomic.Bool
 
-	mu      sync.Mutex
-	stopped bool
-	ejected bool
-	keepers func() bool // whether one is left of those who may have prevented its removal; nil if nobody has
-	pending error       // a unit attention condition
+	mu         sync.Mutex
+	stopped    bool
+	ejected    bool
+	preventers func() bool // reports whether a nexus that may have prevented removal remains; nil if none has
+	attention  error       // the pending unit attention condition, or nil
 }
 
-// refresh sets odd after a change of m or s.
-func (m *medium) refresh(s *sanitizing) {
+// refresh sets needsCheck. Call it after every change of m or s.
+func (m *medium) refresh(s *sanitizer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.odd.Store(m.stopped || m.ejected || m.pending != nil || s.running.Load() || s.failed.Load())
+	m.needsCheck.Store(m.stopped || m.ejected || m.attention != nil || s.running.Load() || s.failed.Load())
 }
 
-// ready says why no command of the medium can be answered.
+// ready returns the reason that medium commands cannot run, or nil.
 func (m *medium) ready() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -39,46 +39,47 @@ func (m *medium) ready() error {
 	return nil
 }
 
-// attention returns what the initiator has to be told before the next command,
-// once (SAM-6, Unit attention conditions). The ring does not tell one
-// initiator from another, so that only the first to come hears of it.
-func (m *medium) attention() error {
+// unitAttention returns and clears the pending unit attention condition (SAM-6,
+// Unit attention conditions). The ring does not identify initiators, so only
+// the first to send a command is informed.
+func (m *medium) unitAttention() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	pending := m.pending
-	m.pending = nil
+	pending := m.attention
+	m.attention = nil
 	return pending
 }
 
-// raise has initiators told of s.
+// raise establishes a unit attention condition.
 func (m *medium) raise(s Sense) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.pending = s
+	m.attention = s
+}
+
+// prevent prevents removal for as long as preventers returns true.
+func (m *medium) prevent(preventers func() bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.preventers = preventers
 }
 
 // allow ends the prevention of removal.
 func (m *medium) allow() { m.prevent(nil) }
 
-func (m *medium) prevent(keepers func() bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.keepers = keepers
-}
-
-// prevented tells whether removal is prevented. It asks the keepers without the
-// lock, as that may take a moment.
+// prevented reports whether removal is prevented. It calls preventers without
+// the lock, as that can take a while.
 func (m *medium) prevented() bool {
 	m.mu.Lock()
-	keepers := m.keepers
+	preventers := m.preventers
 	m.mu.Unlock()
-	return keepers != nil && keepers()
+	return preventers != nil && preventers()
 }
 
-// preventAllow is SPC-5, PREVENT ALLOW MEDIUM REMOVAL command. There is one
-// state for all initiators, as the ring does not tell them apart. It ends with
-// the nexus that asked for it, so at the latest when all have gone that there
-// were then.
+// preventAllow is SPC-5, PREVENT ALLOW MEDIUM REMOVAL command. Prevention has
+// to end with the I_T nexus that asked for it. The ring does not identify that
+// nexus, so prevention is shared by all initiators and ends at the latest when
+// every nexus that existed at the time is gone.
 func (d *Disk) preventAllow(r request) (int, error) {
 	switch {
 	case r.cdb[4]&1 == 0:
@@ -91,9 +92,8 @@ func (d *Disk) preventAllow(r request) (int, error) {
 	return 0, nil
 }
 
-// startStop is SBC-4, START STOP UNIT command. A stopped disk answers no
-// medium command, nor does one whose medium is out. There are no power
-// conditions.
+// startStop is SBC-4, START STOP UNIT command. While the unit is stopped or the
+// medium ejected, medium commands fail. Power conditions are not supported.
 func (d *Disk) startStop(r request) (int, error) {
 	start, eject := r.cdb[4]&0x01 != 0, r.cdb[4]&0x02 != 0
 	switch {
@@ -109,15 +109,15 @@ func (d *Disk) startStop(r request) (int, error) {
 	}
 	m := &d.medium
 	prevented := eject && m.prevented()
-	defer m.refresh(&d.sanitizing)
+	defer m.refresh(&d.sanitizer)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
-	case prevented && (!start || m.ejected): // in or out
+	case prevented && (!start || m.ejected): // eject, or load what is ejected
 		return 0, removalPrevented
 	case eject:
-		// What comes in is what went out, and whoever sent the command knows
-		// of it: there is nothing to tell.
+		// No unit attention: the medium that is loaded is the one that was
+		// ejected, and the initiator that sent the command knows.
 		m.ejected = !start
 	case m.ejected && start:
 		return 0, noMedium

@@ -7,34 +7,33 @@ import (
 	"sync/atomic"
 )
 
-// A mode is what MODE SELECT can change. It is the same for all initiators, as
-// they cannot be told apart, and none of them is told of a change by another.
+// A mode holds the bits that MODE SELECT can change. All initiators share them,
+// as the ring does not identify initiators; no unit attention reports a change.
 type mode struct {
-	writeThrough    atomic.Bool // not WCE: what is written is durable
+	writeThrough    atomic.Bool // WCE is zero: completed writes are durable
 	descriptorSense atomic.Bool // D_SENSE
 	softwareProtect atomic.Bool // SWP
 
-	selecting sync.Mutex // held by MODE SELECT, which keeps what it does not name
+	selecting sync.Mutex // held by MODE SELECT, a read-modify-write of the pages
 }
 
-// A modePage is a mode page with its header: what it holds now, what it held
-// at first, and which bits of it a MODE SELECT may change.
+// A modePage is a mode page with its header: the current and default values, and
+// the mask of changeable bits.
 type modePage struct {
 	name                         string
 	current, initial, changeable []byte
 }
 
-// The bits of mode pages that can be changed.
+// The changeable bits of mode pages.
 const (
 	cachingWCE    = 0x04 // byte 2 of the Caching mode page
 	controlDSense = 0x04 // byte 2 of the Control mode page
-	controlSWP    = 0x08 // byte 4 of it
+	controlSWP    = 0x08 // byte 4 of the Control mode page
 )
 
-// modePages are the pages of this disk, in ascending order, as MODE SENSE
-// returns them when it is asked for all.
+// modePages returns the pages of this disk in ascending order.
 func (d *Disk) modePages() []modePage {
-	// SBC-4, Caching mode page. Where WCE is set a write is durable only after
+	// SBC-4, Caching mode page. With WCE a write is durable only after
 	// SYNCHRONIZE CACHE.
 	caching := [20]byte{0: 0x08, 1: 18}
 	cached, cachingMask := caching, caching
@@ -46,8 +45,8 @@ func (d *Disk) modePages() []modePage {
 	if d.mode.writeThrough.Load() {
 		now[2] = 0
 	}
-	// SPC-5, Control mode page: unrestricted reordering, no limit to how long
-	// the unit may be busy.
+	// SPC-5, Control mode page: unrestricted reordering, no limit of the busy
+	// timeout.
 	control := [12]byte{0: 0x0a, 1: 10, 3: 0x10, 8: 0xff, 9: 0xff}
 	controlMask := [12]byte{0: 0x0a, 1: 10, 2: controlDSense, 4: controlSWP}
 	controlNow := control
@@ -98,7 +97,7 @@ func (d *Disk) modeSense(r request) (int, error) {
 		descriptor = d.blockDescriptor(longLBA)
 	}
 	var specific byte = 0x10 // DPOFUA
-	if d.protected() != nil {
+	if d.writeProtection() != nil {
 		specific |= 0x80 // WP
 	}
 	if !long {
@@ -126,6 +125,6 @@ func (d *Disk) blockDescriptor(long bool) []byte {
 	}
 	b := make([]byte, 8)
 	binary.BigEndian.PutUint32(b, uint32(min(blocks, math.MaxUint32)))
-	binary.BigEndian.PutUint32(b[4:], uint32(d.BlockSize)) // its high byte is reserved, and zero
+	binary.BigEndian.PutUint32(b[4:], uint32(d.BlockSize)) // the high byte is reserved
 	return b
 }

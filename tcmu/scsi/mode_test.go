@@ -15,7 +15,7 @@ func TestModeSense(t *testing.T) {
 		blocks   = "00000800 00 000200"
 		blocks16 = "0000000000000800 00000000 00000200"
 	)
-	converse(t, newUnit("sparse", 512).Disk, []exchange{
+	testExchanges(t, newUnit("thin", 512).Disk, []exchange{
 		{name: "(6) all pages", cdb: "1a 00 3f 00 ff 00", want: "2b 00 10 08" + blocks + caching + control},
 		{name: "(6) all pages and subpages", cdb: "1a 00 3f ff ff 00", want: "2b 00 10 08" + blocks + caching + control},
 		{name: "(6) DBD", cdb: "1a 08 3f 00 ff 00", want: "23 00 10 00" + caching + control},
@@ -30,10 +30,10 @@ func TestModeSense(t *testing.T) {
 		{name: "(6) vendor specific page", cdb: "1a 00 00 00 ff 00", fail: "5/24/00 cdb 2.5"},
 		{name: "(6) unknown subpage", cdb: "1a 00 0a 01 ff 00", fail: "5/24/00 cdb 3"},
 		{name: "(6) unknown subpage of all pages", cdb: "1a 00 3f 01 ff 00", fail: "5/24/00 cdb 3"},
-		{name: "(6) clipped", cdb: "1a 00 3f 00 04 00", want: "2b 00 10 08"},
+		{name: "(6) truncated", cdb: "1a 00 3f 00 04 00", want: "2b 00 10 08"},
 		{name: "(6) into short buffers", cdb: "1a 00 3f 00 ff 00", room: 4, want: "2b 00 10 08"},
-		{name: "(6) nothing", cdb: "1a 00 3f 00 00 00"},
-		{name: "(6) LLBAA, which it has not", cdb: "1a 10 3f 00 ff 00", fail: "5/24/00 cdb 1.4"},
+		{name: "(6) allocation length 0", cdb: "1a 00 3f 00 00 00"},
+		{name: "(6) LLBAA, not supported", cdb: "1a 10 3f 00 ff 00", fail: "5/24/00 cdb 1.4"},
 
 		{name: "(10) all pages", cdb: "5a 00 3f 00 000000 0100 00", want: "002e 00 10 00 00 0008" + blocks + caching + control},
 		{name: "(10) all pages and subpages", cdb: "5a 00 3f ff 000000 0100 00", want: "002e 00 10 00 00 0008" + blocks + caching + control},
@@ -44,30 +44,30 @@ func TestModeSense(t *testing.T) {
 		{name: "(10) saved", cdb: "5a 08 c8 00 000000 0100 00", fail: "5/39/00"},
 		{name: "(10) unknown page", cdb: "5a 00 1c 00 000000 0100 00", fail: "5/24/00 cdb 2.5"},
 		{name: "(10) unknown subpage", cdb: "5a 00 0a 05 000000 0100 00", fail: "5/24/00 cdb 3"},
-		{name: "(10) clipped", cdb: "5a 00 3f 00 000000 0008 00", want: "002e 00 10 00 00 0008"},
-		{name: "(10) nothing", cdb: "5a 00 3f 00 000000 0000 00"},
+		{name: "(10) truncated", cdb: "5a 00 3f 00 000000 0008 00", want: "002e 00 10 00 00 0008"},
+		{name: "(10) allocation length 0", cdb: "5a 00 3f 00 000000 0000 00"},
 	})
-	converse(t, newUnit("writable", 4096).Disk, []exchange{
+	testExchanges(t, newUnit("writable", 4096).Disk, []exchange{
 		{name: "(6) blocks of 4096", cdb: "1a 00 08 00 ff 00", want: "1f 00 10 08  00000100 00 001000" + caching},
 	})
-	converse(t, newUnit("read-only", 512).Disk, []exchange{
-		{name: "(6) WP, and nothing is cached", cdb: "1a 00 3f 00 ff 00", want: "2b 00 90 08" + blocks + caching0 + control},
-		{name: "(6) changeable: nothing is ever cached", cdb: "1a 08 7f 00 ff 00", want: "23 00 90 00" + caching0 + controlC},
-		{name: "(10) WP, and nothing is cached", cdb: "5a 08 3f 00 000000 0100 00", want: "0026 00 90 00 00 0000" + caching0 + control},
+	testExchanges(t, newUnit("read-only", 512).Disk, []exchange{
+		{name: "(6) WP, no WCE", cdb: "1a 00 3f 00 ff 00", want: "2b 00 90 08" + blocks + caching0 + control},
+		{name: "(6) changeable, WCE is not", cdb: "1a 08 7f 00 ff 00", want: "23 00 90 00" + caching0 + controlC},
+		{name: "(10) WP, no WCE", cdb: "5a 08 3f 00 000000 0100 00", want: "0026 00 90 00 00 0000" + caching0 + control},
 	})
-	d, _ := newVastUnit(1<<50, 512)
-	converse(t, d, []exchange{
-		{name: "(6) more blocks than fit", cdb: "1a 00 0a 00 ff 00", want: "17 00 10 08  ffffffff 00 000200" + control},
-		{name: "(10) LLBAA fits them", cdb: "5a 10 0a 00 000000 ff00 00", want: "0022 00 10 01 00 0010  0000020000000000 00000000 00000200" + control},
+	d, _ := newHugeDisk(1<<50, 512)
+	testExchanges(t, d, []exchange{
+		{name: "(6) more blocks than 32 bits", cdb: "1a 00 0a 00 ff 00", want: "17 00 10 08  ffffffff 00 000200" + control},
+		{name: "(10) LLBAA, 64 bits", cdb: "5a 10 0a 00 000000 ff00 00", want: "0022 00 10 01 00 0010  0000020000000000 00000000 00000200" + control},
 	})
 }
 
-func TestEveryModePageIsThereOrRefused(t *testing.T) {
-	d := newUnit("sparse", 512).Disk
+func TestUnknownModePagesFail(t *testing.T) {
+	d := newUnit("thin", 512).Disk
 	has := map[int]int{0x08: 18, 0x0a: 10}
 	for code := range 0x3f {
-		buf := filled(256)
-		n, why := must(t, d, raw(fmt.Sprintf("1a 08 %02x 00 ff 00", code)), buf)
+		buf := stale(256)
+		n, why := execute(t, d, unhex(fmt.Sprintf("1a 08 %02x 00 ff 00", code)), buf)
 		switch length, ok := has[code]; {
 		case ok && (why != "" || n != 4+2+length || int(buf[0]) != n-1 || int(buf[4]) != code || int(buf[5]) != length):
 			t.Errorf("page %02x: sense data %q, % x", code, why, buf[:n])

@@ -5,8 +5,8 @@ import (
 	"encoding/binary"
 )
 
-// modeSelect is SPC-5, MODE SELECT (6) and (10) command. Nothing changes
-// unless all of the list makes sense, and only bits that MODE SENSE says can.
+// modeSelect is SPC-5, MODE SELECT (6) and (10) command. It changes
+// nothing unless the whole list is valid.
 func (d *Disk) modeSelect(r request) (int, error) {
 	if r.cdb[1]&0x10 == 0 { // PF
 		return 0, badField(1, 4)
@@ -16,9 +16,9 @@ func (d *Disk) modeSelect(r request) (int, error) {
 		length, header, descriptorAt = int(binary.BigEndian.Uint16(r.cdb[7:])), 8, 6
 	}
 	if length == 0 {
-		return r.unused()
+		return r.ignoreDataOut()
 	}
-	list, err := r.list(length)
+	list, err := r.copyOut(length)
 	if err != nil {
 		return 0, err
 	}
@@ -47,7 +47,7 @@ func (d *Disk) modeSelect(r request) (int, error) {
 	}
 	writeThrough := d.has&writable != 0 && pages[0].current[2]&cachingWCE == 0
 	if was := d.mode.writeThrough.Swap(writeThrough); writeThrough && !was {
-		// What was written before is to be as durable as what comes.
+		// Earlier writes must be durable as well.
 		if err := d.flush(); err != nil {
 			d.mode.writeThrough.Store(false)
 			return 0, err
@@ -58,8 +58,8 @@ func (d *Disk) modeSelect(r request) (int, error) {
 	return 0, nil
 }
 
-// selectPage puts the page at list[at:] in place of the one that is like it,
-// and returns its length.
+// selectPage replaces the page of pages that list[at:] begins with, and returns
+// its length.
 func (d *Disk) selectPage(pages []modePage, list []byte, at int) (int, error) {
 	page := list[at:]
 	if len(page) < 2 {
@@ -88,8 +88,8 @@ func (d *Disk) selectPage(pages []modePage, list []byte, at int) (int, error) {
 	return 0, badParameter(at)
 }
 
-// sameBlocks refuses a block descriptor that would change the blocks. A number
-// of zero means as many as there are.
+// sameBlocks returns an error if a block descriptor would change the number or
+// the length of blocks. A number of zero means the current one.
 func (d *Disk) sameBlocks(b []byte, long bool) error {
 	want := d.blockDescriptor(long)
 	if len(b) == 0 {

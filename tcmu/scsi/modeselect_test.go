@@ -8,11 +8,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-
-	"golang.org/x/sys/unix"
 )
 
-// Mode pages as MODE SELECT has them, of a disk of 2048 blocks of 512 bytes.
+// Mode pages and headers of MODE SELECT, for a disk of 2048 blocks of 512 bytes.
 const (
 	header6     = "00 00 00 00"
 	header10    = "0000 00 00 00 00 0000"
@@ -27,16 +25,17 @@ const (
 // selectModes sends a mode parameter list with MODE SELECT(6).
 func selectModes(t *testing.T, d *Disk, list string) {
 	t.Helper()
-	b := raw(list)
-	if _, why := must(t, d, raw(fmt.Sprintf("15 10 0000 %02x 00", len(b))), b); why != "" {
+	b := unhex(list)
+	if _, why := execute(t, d, unhex(fmt.Sprintf("15 10 0000 %02x 00", len(b))), b); why != "" {
 		t.Fatalf("MODE SELECT(6) of %s: sense data %q", list, why)
 	}
 }
 
-// modes is what MODE SENSE tells of the bits that can be changed.
+// modes returns the names of the changeable bits, and of WP, that MODE SENSE
+// reports as set.
 func modes(t *testing.T, d *Disk) (s string) {
 	t.Helper()
-	b := ask(t, d, "1a 08 3f 00 ff 00")
+	b := dataIn(t, d, "1a 08 3f 00 ff 00")
 	for _, f := range []struct {
 		name string
 		set  bool
@@ -54,22 +53,22 @@ func TestModeSelect(t *testing.T) {
 		name string
 		cdb  string
 		list string
-		want string // what has changed; "WCE" if nothing has
+		want string // modes; "WCE" if unchanged
 		fail string
 	}{
 		{name: "(6) no list", cdb: "15 10 0000 00 00", want: "WCE"},
 		{name: "(6) header alone", cdb: "15 10 0000 04 00", list: header6, want: "WCE"},
-		{name: "(6) what is there already", cdb: "15 10 0000 24 00", list: header6 + cachingOn + controlNone, want: "WCE"},
+		{name: "(6) current values", cdb: "15 10 0000 24 00", list: header6 + cachingOn + controlNone, want: "WCE"},
 		{name: "(6) WCE", cdb: "15 10 0000 18 00", list: header6 + cachingOff},
 		{name: "(6) D_SENSE", cdb: "15 10 0000 10 00", list: header6 + controlD, want: "WCE D_SENSE"},
 		{name: "(6) SWP", cdb: "15 10 0000 10 00", list: header6 + controlSWPd, want: "WP WCE SWP"},
 		{name: "(6) two pages", cdb: "15 10 0000 24 00", list: header6 + cachingOff + controlBoth, want: "WP D_SENSE SWP"},
-		{name: "(6) two pages, the other way round", cdb: "15 10 0000 24 00", list: header6 + controlD + cachingOff, want: "D_SENSE"},
-		{name: "(6) a page twice: the last holds", cdb: "15 10 0000 2c 00", list: header6 + cachingOff + cachingOn, want: "WCE"},
+		{name: "(6) two pages, in reverse order", cdb: "15 10 0000 24 00", list: header6 + controlD + cachingOff, want: "D_SENSE"},
+		{name: "(6) a page twice, the last one wins", cdb: "15 10 0000 2c 00", list: header6 + cachingOff + cachingOn, want: "WCE"},
 		{name: "(6) more data-out than the length", cdb: "15 10 0000 04 00", list: header6 + cachingOff, want: "WCE"},
 		{name: "(6) block descriptor", cdb: "15 10 0000 20 00", list: "00 00 00 08" + blocks + cachingOff},
 		{name: "(6) block descriptor of all blocks", cdb: "15 10 0000 0c 00", list: "00 00 00 08 00000000 00 000200", want: "WCE"},
-		{name: "(6) DEVICE-SPECIFIC PARAMETER as it was sensed", cdb: "15 10 0000 18 00", list: "00 00 10 00" + cachingOff},
+		{name: "(6) DEVICE-SPECIFIC PARAMETER of MODE SENSE", cdb: "15 10 0000 18 00", list: "00 00 10 00" + cachingOff},
 		{name: "(10) header alone", cdb: "55 10 0000000000 0008 00", list: header10, want: "WCE"},
 		{name: "(10) no list", cdb: "55 10 0000000000 0000 00", want: "WCE"},
 		{name: "(10) two pages", cdb: "55 10 0000000000 0028 00", list: header10 + cachingOff + controlD, want: "D_SENSE"},
@@ -84,8 +83,8 @@ func TestModeSelect(t *testing.T) {
 		{name: "(10) list shorter than its header", cdb: "55 10 0000000000 0007 00", list: header10, want: "WCE", fail: "5/1a/00"},
 		{name: "(6) less data-out than the length", cdb: "15 10 0000 18 00", list: header6 + cachingOff[:14], want: "WCE", fail: "5/1a/00"},
 		{name: "(6) no data-out", cdb: "15 10 0000 18 00", want: "WCE", fail: "5/1a/00"},
-		{name: "(6) page cut short", cdb: "15 10 0000 17 00", list: header6 + cachingOff, want: "WCE", fail: "5/1a/00"},
-		{name: "(6) page cut short after a whole one", cdb: "15 10 0000 23 00", list: header6 + cachingOff + controlD, want: "WCE", fail: "5/1a/00"},
+		{name: "(6) page truncated", cdb: "15 10 0000 17 00", list: header6 + cachingOff, want: "WCE", fail: "5/1a/00"},
+		{name: "(6) page truncated after a whole one", cdb: "15 10 0000 23 00", list: header6 + cachingOff + controlD, want: "WCE", fail: "5/1a/00"},
 		{name: "(6) page of one byte", cdb: "15 10 0000 05 00", list: header6 + "0a", want: "WCE", fail: "5/1a/00"},
 		{name: "(6) unknown page", cdb: "15 10 0000 10 00", list: header6 + "01 0a 00 10 00 00 0000 ffff 0000", want: "WCE", fail: "5/26/00 list 4"},
 		{name: "(6) unknown page after a good one", cdb: "15 10 0000 24 00", list: header6 + cachingOff + "1c 0a 00 10 00 00 0000 ffff 0000", want: "WCE", fail: "5/26/00 list 24"},
@@ -108,75 +107,74 @@ func TestModeSelect(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, shape := range shapes {
-				u := newUnit("sparse", 512)
-				list := raw(tt.list)
-				n, why := must(t, u.Disk, raw(tt.cdb), split(list, shape...)...)
+				u := newUnit("thin", 512)
+				list := unhex(tt.list)
+				n, why := execute(t, u.Disk, unhex(tt.cdb), split(list, shape...)...)
 				if n != 0 || why != tt.fail {
 					t.Errorf("in pieces of %d: sense data %q, want %q; %d bytes of data-in", shape, why, tt.fail, n)
 				}
 				if got := modes(t, u.Disk); got != tt.want {
-					t.Errorf("in pieces of %d: the disk has %q, want %q", shape, got, tt.want)
+					t.Errorf("in pieces of %d: modes %q, want %q", shape, got, tt.want)
 				}
 			}
 		})
 	}
 }
 
-// TestWhatIsSensedCanBeSelected, unchanged but for the mode data length, which
-// is reserved; initiators do it that way.
-func TestWhatIsSensedCanBeSelected(t *testing.T) {
-	for _, ability := range abilities {
+// Initiators send what MODE SENSE returned, with the mode data length, which is
+// reserved, set to zero.
+func TestSensedPagesCanBeSelected(t *testing.T) {
+	for _, variant := range variants {
 		for _, blockSize := range []int{512, 4096} {
-			d := newUnit(ability, blockSize).Disk
+			d := newUnit(variant, blockSize).Disk
 			for _, x := range []struct{ sense, sel string }{
 				{"1a 00 3f 00 ff 00", "15 10 0000 %02x 00"},
 				{"1a 08 3f ff ff 00", "15 10 0000 %02x 00"},
 				{"5a 00 3f 00 000000 00ff 00", "55 10 0000000000 %04x 00"},
 				{"5a 10 3f 00 000000 00ff 00", "55 10 0000000000 %04x 00"},
 			} {
-				b := ask(t, d, x.sense)
+				b := dataIn(t, d, x.sense)
 				b[0] = 0
 				if b[1] = 0; x.sense[:2] == "1a" {
 					b[2] &= 0x7f
 				}
-				if _, why := must(t, d, raw(fmt.Sprintf(x.sel, len(b))), b); why != "" {
-					t.Errorf("%s: %s of % x: sense data %q", ability, x.sel, b, why)
+				if _, why := execute(t, d, unhex(fmt.Sprintf(x.sel, len(b))), b); why != "" {
+					t.Errorf("%s: %s of % x: sense data %q", variant, x.sel, b, why)
 				}
 			}
 		}
 	}
 }
 
-func TestReadOnlyDiskHasNoCacheToSwitch(t *testing.T) {
+func TestReadOnlyDiskCannotEnableWCE(t *testing.T) {
 	d := newUnit("read-only", 512).Disk
-	converse(t, d, []exchange{
+	testExchanges(t, d, []exchange{
 		{name: "WCE", cdb: "15 10 0000 18 00", out: header6 + cachingOn, fail: "5/26/00 list 6"},
 		{name: "no WCE", cdb: "15 10 0000 18 00", out: header6 + cachingOff},
 	})
 	if got := modes(t, d); got != "WP" {
-		t.Errorf("the disk has %q", got)
+		t.Errorf("modes %q", got)
 	}
 }
 
-// TestDefaultAndChangeableValuesDoNotChange, whatever the current ones are.
-func TestDefaultAndChangeableValuesDoNotChange(t *testing.T) {
-	d := newUnit("sparse", 512).Disk
-	initial, changeable := ask(t, d, "1a 08 bf 00 ff 00"), ask(t, d, "1a 08 7f 00 ff 00")
+func TestModeSelectChangesCurrentValuesOnly(t *testing.T) {
+	d := newUnit("thin", 512).Disk
+	initial, changeable := dataIn(t, d, "1a 08 bf 00 ff 00"), dataIn(t, d, "1a 08 7f 00 ff 00")
 	selectModes(t, d, header6+cachingOff+controlD)
-	if got := ask(t, d, "1a 08 bf 00 ff 00"); !bytes.Equal(got, initial) {
+	if got := dataIn(t, d, "1a 08 bf 00 ff 00"); !bytes.Equal(got, initial) {
 		t.Errorf("default values % x, before % x", got, initial)
 	}
-	if got := ask(t, d, "1a 08 7f 00 ff 00"); !bytes.Equal(got, changeable) {
+	if got := dataIn(t, d, "1a 08 7f 00 ff 00"); !bytes.Equal(got, changeable) {
 		t.Errorf("changeable values % x, before % x", got, changeable)
 	}
-	if got := ask(t, d, "1a 08 3f 00 ff 00"); !bytes.Equal(got[4:], raw(cachingOff+controlD)) {
+	if got := dataIn(t, d, "1a 08 3f 00 ff 00"); !bytes.Equal(got[4:], unhex(cachingOff+controlD)) {
 		t.Errorf("current values % x", got)
 	}
 }
 
-// changing are commands that change the medium, all there are, with their
+// mediumChanges returns all commands that change the medium, with their
 // data-out.
-func changing(u *unit) []exchange {
+func mediumChanges(u *unit) []exchange {
 	same := fmt.Sprintf("%x%x", u.bytes[5*512:6*512], u.bytes[5*512:6*512])
 	block, zeros := strings.Repeat("aa", 512), strings.Repeat("00", 512)
 	return []exchange{
@@ -199,11 +197,11 @@ func changing(u *unit) []exchange {
 	}
 }
 
-func TestAllThatChangesIsKnownHere(t *testing.T) {
+func TestMediumChangesIsComplete(t *testing.T) {
 	u := newUnit("removable", 512)
 	here := map[string]bool{}
-	for _, x := range changing(u) {
-		row, err := u.find(raw(x.cdb))
+	for _, x := range mediumChanges(u) {
+		row, err := u.find(unhex(x.cdb))
 		if err != nil {
 			t.Errorf("%s: %v", x.name, err)
 			continue
@@ -211,133 +209,62 @@ func TestAllThatChangesIsKnownHere(t *testing.T) {
 		here[row.name] = true
 	}
 	for _, row := range u.rows {
-		if (row.kind&changes != 0) != here[row.name] {
-			t.Errorf("%s changes the medium: %v; it is in the list of those that do: %v", row.name, row.kind&changes != 0, here[row.name])
+		if (row.attrs&changes != 0) != here[row.name] {
+			t.Errorf("%s changes the medium: %v; in mediumChanges: %v", row.name, row.attrs&changes != 0, here[row.name])
 		}
 	}
 }
 
 func TestSoftwareWriteProtect(t *testing.T) {
-	u := newUnit("sparse", 512)
+	u := newUnit("thin", 512)
 	before := slices.Clone(u.bytes)
-	all := changing(u)
+	all := mediumChanges(u)
 	selectModes(t, u.Disk, header6+controlSWPd)
 	for _, x := range all {
 		for _, wait := range []bool{false, true} {
-			if status, n, sense, ok := u.Execute(raw(x.cdb), [][]byte{raw(x.out)}, wait); ok {
-				if why := verdict(t, status, n, 0, sense); why != "7/27/02" {
+			if r, err := u.Execute(unhex(x.cdb), [][]byte{unhex(x.out)}, wait); err == nil {
+				if why := checkResult(t, r, 0); why != "7/27/02" {
 					t.Errorf("%s: sense data %q, want DATA PROTECT, LOGICAL UNIT SOFTWARE WRITE PROTECTED", x.name, why)
 				}
 			} else if wait {
-				t.Errorf("%s: not done, though it may wait", x.name)
+				t.Errorf("%s: %v, though it may wait", x.name, err)
 			}
 		}
 	}
 	if !bytes.Equal(before, u.bytes) || len(u.calls) > 0 {
-		t.Errorf("the store was touched: %q", u.calls)
+		t.Errorf("store calls %q", u.calls)
 	}
-	converse(t, u.Disk, []exchange{
+	testExchanges(t, u.Disk, []exchange{
 		{name: "READ(10)", cdb: "28 00 00000005 00 0000 00"},
 		{name: "VERIFY(10)", cdb: "2f 00 00000005 00 0001 00"},
 		{name: "SYNCHRONIZE CACHE(10)", cdb: "35 00 00000000 00 0000 00"},
-		{name: "MODE SENSE(6) tells of WP", cdb: "1a 08 0a 00 03 00", want: "0f 00 90"},
-		{name: "MODE SENSE(10) tells of WP", cdb: "5a 08 0a 00 000000 0004 00", want: "0012 00 90"},
+		{name: "MODE SENSE(6) reports WP", cdb: "1a 08 0a 00 03 00", want: "0f 00 90"},
+		{name: "MODE SENSE(10) reports WP", cdb: "5a 08 0a 00 000000 0004 00", want: "0012 00 90"},
 	})
 	selectModes(t, u.Disk, header6+controlNone)
 	for _, x := range all[:8] {
-		out := raw(x.out)
+		out := unhex(x.out)
 		copy(u.bytes[5*512:], out[:512])
-		if _, why := must(t, u.Disk, raw(x.cdb), out); why != "" {
+		if _, why := execute(t, u.Disk, unhex(x.cdb), out); why != "" {
 			t.Errorf("%s, no longer protected: sense data %q", x.name, why)
 		}
 	}
 }
 
-// TestReadOnlyComesBeforeSoftwareWriteProtect: the reason that MODE SELECT
-// cannot take away is the one that is given.
-func TestReadOnlyComesBeforeSoftwareWriteProtect(t *testing.T) {
+// MODE SELECT cannot remove that protection.
+func TestReadOnlyTakesPrecedenceOverSoftwareWriteProtect(t *testing.T) {
 	u := newUnit("read-only", 512)
 	selectModes(t, u.Disk, header6+controlSWPd)
-	if _, why := must(t, u.Disk, raw("2a 00 00000005 00 0001 00"), filled(512)); why != "7/27/00" {
+	if _, why := execute(t, u.Disk, unhex("2a 00 00000005 00 0001 00"), stale(512)); why != "7/27/00" {
 		t.Errorf("sense data %q", why)
 	}
 }
 
-// TestWithoutWCEWhatIsWrittenIsDurable, by whichever command: no call of the
-// store that changes it is left without a flush.
-func TestWithoutWCEWhatIsWrittenIsDurable(t *testing.T) {
-	for i, x := range changing(newUnit("sparse", 512)) {
-		u := newUnit("sparse", 512)
-		x = changing(u)[i]
-		selectModes(t, u.Disk, header6+cachingOff)
-		u.calls = nil
-		if _, why := must(t, u.Disk, raw(x.cdb), split(raw(x.out), 300)...); why != "" {
-			t.Errorf("%s: sense data %q", x.name, why)
-		}
-		durable := true
-		for _, call := range u.calls {
-			switch verb, _, _ := strings.Cut(call, " "); verb {
-			case "write", "zero", "trim":
-				durable = strings.HasSuffix(call, " durable")
-			case "flush":
-				durable = true
-			}
-		}
-		if !durable || len(u.calls) == 0 {
-			t.Errorf("%s: the store did %q", x.name, u.calls)
-		}
-	}
-	u := newUnit("sparse", 512)
-	selectModes(t, u.Disk, header6+cachingOff)
-	selectModes(t, u.Disk, header6+cachingOn)
-	u.calls = nil
-	must(t, u.Disk, raw("2a 00 00000001 00 0001 00"), filled(512))
-	if want := []string{"write 512 at 512"}; !slices.Equal(u.calls, want) {
-		t.Errorf("with WCE again the store did %q, want %q", u.calls, want)
-	}
-}
-
-// TestClearingWCEMakesDurableWhatWasWrittenBefore: the initiator sends no more
-// SYNCHRONIZE CACHE, as there is no cache any more.
-func TestClearingWCEMakesDurableWhatWasWrittenBefore(t *testing.T) {
-	u := newUnit("sparse", 512)
-	must(t, u.Disk, raw("2a 00 00000001 00 0001 00"), filled(512))
-	u.calls = nil
-	selectModes(t, u.Disk, header6+cachingOff)
-	if want := []string{"flush 0 at 0"}; !slices.Equal(u.calls, want) {
-		t.Errorf("the store did %q, want %q", u.calls, want)
-	}
-	u = newUnit("sparse", 512)
-	u.fails["flush"] = unix.EIO
-	b := raw(header6 + cachingOff)
-	if _, why := must(t, u.Disk, raw("15 10 0000 18 00"), b); !strings.HasPrefix(why, "3/0c/00") || modes(t, u.Disk) != "WCE" {
-		t.Errorf("of a disk that cannot be flushed: sense data %q, modes %q", why, modes(t, u.Disk))
-	}
-}
-
-// TestClearingWCEWaits: it flushes, which whoever may not wait must not do.
-func TestClearingWCEWaits(t *testing.T) {
-	for _, cdb := range []string{"15 10 0000 18 00", "55 10 0000000000 001c 00"} {
-		u := newUnit("sparse", 512)
-		list := raw(header6 + cachingOff)
-		if cdb[:2] == "55" {
-			list = raw(header10 + cachingOff)
-		}
-		status, _, sense, ok := u.Execute(raw(cdb), [][]byte{list}, false)
-		if ok || len(u.calls) > 0 || modes(t, u.Disk) != "WCE" {
-			t.Errorf("%s: status %02x, sense data % x, ok %v; the store did %q", cdb, status, sense, ok, u.calls)
-		}
-		if _, why := must(t, u.Disk, raw(cdb), list); why != "" || modes(t, u.Disk) != "" {
-			t.Errorf("%s: sense data %q", cdb, why)
-		}
-	}
-}
-
-func TestDescriptorSenseIsSwitched(t *testing.T) {
-	u := newUnit("sparse", 512)
+func TestDSenseSelectsDescriptorFormat(t *testing.T) {
+	u := newUnit("thin", 512)
 	sense := func() byte {
-		_, _, sense, _ := u.Execute(raw("28 20 00000000 00 0001 00"), [][]byte{filled(512)}, true)
-		return sense[0]
+		r, _ := u.Execute(unhex("28 20 00000000 00 0001 00"), [][]byte{stale(512)}, true)
+		return r.Sense[0]
 	}
 	for _, x := range []struct {
 		control string
@@ -348,17 +275,17 @@ func TestDescriptorSenseIsSwitched(t *testing.T) {
 			t.Errorf("%s: response code %02x, want %02x", x.control, got, x.want)
 		}
 	}
-	// REQUEST SENSE has a bit of its own for this.
+	// REQUEST SENSE has its own DESC bit.
 	selectModes(t, u.Disk, header6+controlD)
-	converse(t, u.Disk, []exchange{
+	testExchanges(t, u.Disk, []exchange{
 		{name: "REQUEST SENSE", cdb: "03 00 00 00 ff 00", want: "70 00 00 00000000 0a 00000000 0000 00 000000"},
 		{name: "REQUEST SENSE DESC", cdb: "03 01 00 00 ff 00", want: "72 00 0000 000000 00"},
 	})
 }
 
-// TestNoSelectionIsLostToAnother: each goroutine has a page of its own.
-func TestNoSelectionIsLostToAnother(t *testing.T) {
-	u := newUnit("sparse", 512)
+// Each goroutine selects a page of its own.
+func TestConcurrentModeSelectsKeepEachOthersPages(t *testing.T) {
+	u := newUnit("thin", 512)
 	var wg sync.WaitGroup
 	for _, tt := range []struct {
 		pages [2]string

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestOutcomeInWords(t *testing.T) {
+func TestOutcome(t *testing.T) {
 	progress := sanitizeInProgress
 	progress.Progress, progress.HasProgress = 0x8000, true
 	for _, tt := range []struct {
@@ -13,15 +13,15 @@ func TestOutcomeInWords(t *testing.T) {
 		want  string
 	}{
 		{Sense{}, "NO SENSE"},
-		{unrecoveredRead.at(123), "MEDIUM ERROR, UNRECOVERED READ ERROR (lba 123)"},
-		{writeError.at(0), "MEDIUM ERROR, WRITE ERROR (lba 0)"},
-		{miscompared.at(512), "MISCOMPARE, MISCOMPARE DURING VERIFY OPERATION (offset 512)"},
+		{unrecoveredRead.withInfo(123), "MEDIUM ERROR, UNRECOVERED READ ERROR (lba 123)"},
+		{writeFault.withInfo(0), "MEDIUM ERROR, WRITE ERROR (lba 0)"},
+		{miscompared.withInfo(512), "MISCOMPARE, MISCOMPARE DURING VERIFY OPERATION (offset 512)"},
 		{badField(3, 2), "ILLEGAL REQUEST, INVALID FIELD IN CDB (byte 3, bit 2)"},
 		{badField(9, 0), "ILLEGAL REQUEST, INVALID FIELD IN CDB (byte 9, bit 0)"},
 		{badField(2, -1), "ILLEGAL REQUEST, INVALID FIELD IN CDB (byte 2)"},
 		{badParameter(8), "ILLEGAL REQUEST, INVALID FIELD IN PARAMETER LIST (byte 8)"},
 		{progress, "NOT READY, LOGICAL UNIT NOT READY, SANITIZE IN PROGRESS (50 % done)"},
-		{badField(2, -1).at(1), "ILLEGAL REQUEST, INVALID FIELD IN CDB (lba 1, byte 2)"},
+		{badField(2, -1).withInfo(1), "ILLEGAL REQUEST, INVALID FIELD IN CDB (lba 1, byte 2)"},
 		{Sense{Key: unitAttention, Code: 0x2903}, "UNIT ATTENTION, 29h/03h"},
 		{Sense{Key: 0xb, Code: 0x4b00}, "ABORTED COMMAND, 4bh/00h"},
 	} {
@@ -34,8 +34,8 @@ func TestOutcomeInWords(t *testing.T) {
 			t.Errorf("as an error: %q, want %q", got, tt.want)
 		}
 	}
-	if got := Outcome(checkCondition, lbaOutOfRange.at(1<<40).descriptor()); !strings.HasSuffix(got, "(lba 1099511627776)") {
-		t.Errorf("an LBA that does not fit fixed format: %q", got)
+	if got := Outcome(checkCondition, lbaOutOfRange.withInfo(1<<40).descriptor()); !strings.HasSuffix(got, "(lba 1099511627776)") {
+		t.Errorf("an LBA too large for fixed format: %q", got)
 	}
 }
 
@@ -59,17 +59,17 @@ func TestOutcomeWithoutSenseData(t *testing.T) {
 		{0x40, "", "TASK ABORTED"},
 		{0x22, "", "status 22h"},
 	} {
-		if got := Outcome(tt.status, raw(tt.sense)); got != tt.want {
-			t.Errorf("%02x, % x: %q, want %q", tt.status, raw(tt.sense), got, tt.want)
+		if got := Outcome(tt.status, unhex(tt.sense)); got != tt.want {
+			t.Errorf("%02x, % x: %q, want %q", tt.status, unhex(tt.sense), got, tt.want)
 		}
 	}
 }
 
-// What a disk says is what Outcome reads, whatever it says.
+// Outcome accepts any bytes, and parseSense decodes what descriptor encodes.
 func FuzzOutcome(f *testing.F) {
 	for code := range codeNames {
-		f.Add(byte(checkCondition), Sense{Key: illegalRequest, Code: code, Field: 8, Bit: 1, HasField: true}.at(7).fixed())
-		f.Add(byte(checkCondition), Sense{Key: notReady, Code: code, Progress: 8, HasProgress: true}.at(7).descriptor())
+		f.Add(byte(checkCondition), Sense{Key: illegalRequest, Code: code, Field: 8, Bit: 1, HasField: true}.withInfo(7).fixed())
+		f.Add(byte(checkCondition), Sense{Key: notReady, Code: code, Progress: 8, HasProgress: true}.withInfo(7).descriptor())
 	}
 	f.Add(byte(0x40), []byte{})
 	f.Fuzz(func(t *testing.T, status byte, sense []byte) {
@@ -82,10 +82,10 @@ func FuzzOutcome(f *testing.F) {
 			return
 		}
 		if again, ok := parseSense(s.descriptor()); !ok || again != s {
-			t.Errorf("% x: %+v, and from what that gives %+v", sense, s, again)
+			t.Errorf("% x: %+v, encoded and parsed again %+v", sense, s, again)
 		}
-		if s.words() != text {
-			t.Errorf("% x: %q and %q", sense, text, s.words())
+		if s.text() != text {
+			t.Errorf("% x: %q and %q", sense, text, s.text())
 		}
 	})
 }

@@ -1,11 +1,9 @@
 package scsi
 
-import (
-	"encoding/binary"
-)
+import "encoding/binary"
 
-// reportPortGroups is SPC-5, REPORT TARGET PORT GROUPS command: the one group,
-// active and optimized, of the one port that the identification page names.
+// reportPortGroups is SPC-5, REPORT TARGET PORT GROUPS command: one
+// group, active/optimized, with the one port that VPD page 83h names.
 func (d *Disk) reportPortGroups(r request) (int, error) {
 	const activeOptimized, supported = 0x00, 0x01
 	b := []byte{
@@ -17,7 +15,7 @@ func (d *Disk) reportPortGroups(r request) (int, error) {
 }
 
 // reportTaskManagement is SPC-5, REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS
-// command: those that the kernel's target core carries out.
+// command: the functions that the kernel's target core executes.
 func (d *Disk) reportTaskManagement(r request) (int, error) {
 	const abortTask, logicalUnitReset = 0x80, 0x08
 	b := make([]byte, 4)

@@ -2,15 +2,15 @@ package scsi
 
 import "encoding/binary"
 
-// A request is a command on its way: a CDB of the length its row has, and the
-// buffers. It is passed by value, as one that is pointed to would be allocated.
+// A request is a command being executed. It is passed by value: a pointer to it
+// would escape and cost an allocation.
 type request struct {
-	cdb  []byte
+	cdb  []byte // of the length of the row's usage data
 	data [][]byte
-	wait bool // it may wait; else it fails with backstores.ErrWouldBlock
+	wait bool // if false, fail with backstores.ErrWouldBlock rather than wait
 }
 
-// room is the number of bytes in the buffers.
+// room returns the size of the buffers in bytes.
 func (r request) room() (n int) {
 	for _, b := range r.data {
 		n += len(b)
@@ -18,8 +18,8 @@ func (r request) room() (n int) {
 	return n
 }
 
-// reply puts p into the buffers, as far as they and the allocation length go.
-// Less than all of it is no error (SPC-5, Allocation length).
+// reply copies p into the buffers, up to the allocation length. It is not an
+// error if p does not fit (SPC-5, Allocation length).
 func (r request) reply(p []byte, allocation int) (n int, err error) {
 	p = p[:min(len(p), allocation)]
 	for _, b := range r.data {
@@ -32,8 +32,9 @@ func (r request) reply(p []byte, allocation int) (n int, err error) {
 	return n, nil
 }
 
-// first returns the buffers' first n bytes, in buffers. It may cut the last of
-// them short in place, which does no harm when the command comes again.
+// first returns the first n bytes of the buffers, and reports whether there are
+// as many. It may shorten the last buffer in place, which is harmless if the
+// command is executed again.
 func (r request) first(n int) ([][]byte, bool) {
 	if n == 0 {
 		return nil, true
@@ -50,8 +51,9 @@ func (r request) first(n int) ([][]byte, bool) {
 	return r.data, n == 0
 }
 
-// list copies n bytes of a parameter list, which has to be there.
-func (r request) list(n int) ([]byte, error) {
+// copyOut returns a copy of the first n bytes of data-out, all of which must be
+// there.
+func (r request) copyOut(n int) ([]byte, error) {
 	bufs, ok := r.first(n)
 	if !ok {
 		return nil, listLengthError
@@ -63,36 +65,37 @@ func (r request) list(n int) ([]byte, error) {
 	return p, nil
 }
 
-// head is a copy of the first n bytes of the buffers, or as many as there are.
-func (r request) head(n int) (p []byte) {
+// peek returns a copy of the first n bytes of the buffers, or of all if there
+// are fewer.
+func (r request) peek(n int) (p []byte) {
 	for _, b := range r.data {
 		p = append(p, b[:min(n-len(p), len(b))]...)
 	}
 	return p
 }
 
-// unused is the end of a command with data-out of which it took none. Who sent it
-// as one with data-in gets what is in the buffers, which is others'.
-func (r request) unused() (int, error) {
-	r.erase()
+// ignoreDataOut completes a command that does not use its data-out. If the
+// initiator sent it with data-in instead, it must not receive what the buffers
+// hold of other commands.
+func (r request) ignoreDataOut() (int, error) {
+	r.clear()
 	return 0, nil
 }
 
-// erase clears the buffers.
-func (r request) erase() {
+func (r request) clear() {
 	for _, b := range r.data {
 		clear(b)
 	}
 }
 
-// blocks are the LBA and the number of blocks of a medium command, from where
-// all commands of its CDB length have them (SBC-4, READ and WRITE commands).
+// blocks returns the LBA and the number of blocks of a medium command. Their
+// position follows from the length of the CDB (SBC-4, READ and WRITE commands).
 func (r request) blocks() (lba, n uint64) {
 	switch c := r.cdb; len(c) {
 	case 6:
 		lba = uint64(binary.BigEndian.Uint32(c) & 0x1fffff)
 		if n = uint64(c[4]); n == 0 {
-			n = 256 // of the six-byte commands alone
+			n = 256 // six-byte commands only
 		}
 	case 10:
 		lba, n = uint64(binary.BigEndian.Uint32(c[2:])), uint64(binary.BigEndian.Uint16(c[7:]))
@@ -104,9 +107,10 @@ func (r request) blocks() (lba, n uint64) {
 	return lba, n
 }
 
-// lengthAt is where the number of blocks of a medium command stands.
-func (r request) lengthAt() int { return map[int]int{6: 4, 10: 7, 12: 6, 16: 10}[len(r.cdb)] }
+// lengthOffset returns the offset of the number of blocks in the CDB of a medium
+// command.
+func (r request) lengthOffset() int { return map[int]int{6: 4, 10: 7, 12: 6, 16: 10}[len(r.cdb)] }
 
-// flag says whether a bit of the CDB's second byte is set. A six-byte command
-// has its LBA there.
+// flag reports whether a bit of the second byte is set. Six-byte CDBs have no
+// flags there, but a part of the LBA.
 func (r request) flag(bit byte) bool { return len(r.cdb) > 6 && r.cdb[1]&bit != 0 }

@@ -7,14 +7,14 @@ import (
 	"github.com/lunserve/lunserve/backstores"
 )
 
-// Size is the bytes of the disk, all of them in whole blocks.
+// Size returns the size of the disk in bytes, a multiple of the block size.
 func (d *Disk) Size() int64 { return int64(d.blocks.Load()) * int64(d.BlockSize) }
 
-// Resize gives the disk the size of its store, which is resized first
-// ([backstores.Resize]). It waits for the commands of the medium: each sees one
-// size all along. After an error the disk is as it was.
+// Resize resizes the store to n bytes as [backstores.Resize] does, and the disk
+// with it. It waits for running medium commands, so that each sees one size.
+// After an error the disk has its old size.
 func (d *Disk) Resize(n int64) error {
-	if d.sanitizing.running.Load() {
+	if d.sanitizer.running.Load() {
 		return errors.New("is being sanitized, try again when that has ended")
 	}
 	d.lock.Lock()
@@ -33,18 +33,17 @@ func (d *Disk) Resize(n int64) error {
 }
 
 // CapacityChanged establishes the unit attention condition CAPACITY DATA HAS
-// CHANGED, which the next initiator that sends a command hears of, and no other.
-// Resize calls it. Call it again where that initiator is known not to be the only
-// one.
+// CHANGED. Resize calls it. Only the initiator that sends the next command is
+// informed; call CapacityChanged again if there are more.
 //
-// Of a removable disk nobody hears. Linux takes any unit attention of one for
-// another medium: it fails the command that hears of it, and all those after it
-// for as long as the disk is open (scsi_io_completion_action in
-// drivers/scsi/scsi_lib.c, and sd_setup_read_write_cmnd).
+// It is a no-op on a removable disk. Linux takes any unit attention of one for a
+// medium change: it fails the command, and all later ones for as long as the
+// disk is open (scsi_io_completion_action in drivers/scsi/scsi_lib.c, and
+// sd_setup_read_write_cmnd).
 func (d *Disk) CapacityChanged() {
 	if d.has&removable != 0 {
 		return
 	}
 	d.medium.raise(capacityChanged)
-	d.medium.refresh(&d.sanitizing)
+	d.medium.refresh(&d.sanitizer)
 }

@@ -9,13 +9,13 @@ import (
 	"github.com/lunserve/lunserve/backstores"
 )
 
-// An elastic is a store that others make as long as they like.
-type elastic struct {
-	ram
-	becomes int // when it is asked for
+// A resizableStore has the size becomes after Resize(0).
+type resizableStore struct {
+	writableStore
+	becomes int // the size after Resize(0)
 }
 
-func (m *elastic) Resize(n int64) error {
+func (m *resizableStore) Resize(n int64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.fails["resize"] != nil {
@@ -28,62 +28,61 @@ func (m *elastic) Resize(n int64) error {
 	return nil
 }
 
-func newElastic(blockSize int) (*Disk, *elastic) {
-	m := &elastic{ram: ram{image{bytes: noise(1 << 20), fails: map[string]error{}}}}
+func newResizableDisk(blockSize int) (*Disk, *resizableStore) {
+	m := &resizableStore{writableStore: writableStore{memStore{bytes: randomBytes(1 << 20), fails: map[string]error{}}}}
 	return NewDisk(m, Options{BlockSize: blockSize, Serial: testSerial, NAA: testNAA}), m
 }
 
-func TestDiskGrowsAndSaysSoOnce(t *testing.T) {
-	d, m := newElastic(512)
-	converse(t, d, []exchange{
+func TestGrowingRaisesUnitAttentionOnce(t *testing.T) {
+	d, m := newResizableDisk(512)
+	testExchanges(t, d, []exchange{
 		{name: "the end", cdb: "28 00 00000800 00 0001 00", fail: "5/21/00 info 2048"},
 	})
-	m.becomes = 2<<20 + 511 // of which the last bytes fill no block
+	m.becomes = 2<<20 + 511 // the last 511 bytes are not a block
 	if err := d.Resize(0); err != nil || d.Size() != 2<<20 {
-		t.Fatalf("the disk has %d bytes: %v", d.Size(), err)
+		t.Fatalf("size %d: %v", d.Size(), err)
 	}
-	converse(t, d, []exchange{
-		{name: "INQUIRY does not tell of it", cdb: "12 00 00 0005 00", want: "00 00 06 12 5b"},
+	testExchanges(t, d, []exchange{
+		{name: "INQUIRY does not report it", cdb: "12 00 00 0005 00", want: "00 00 06 12 5b"},
 		{name: "CAPACITY DATA HAS CHANGED", cdb: "25 00 00000000 00 00 00 00", fail: "6/2a/09"},
 		{name: "READ CAPACITY(10)", cdb: "25 00 00000000 00 00 00 00", want: "00000fff 00000200"},
 		{name: "READ CAPACITY(16)", cdb: "9e 10 0000000000000000 0000000c 00 00", want: "0000000000000fff 00000200"},
-		{name: "a block in what was added", cdb: "2a 00 00000fff 00 0001 00", out: fmt.Sprintf("%x", noise(512))},
+		{name: "a new block", cdb: "2a 00 00000fff 00 0001 00", out: fmt.Sprintf("%x", randomBytes(512))},
 		{name: "the end", cdb: "28 00 00001000 00 0001 00", fail: "5/21/00 info 4096"},
 	})
 	if err := d.Resize(0); err != nil {
 		t.Fatal(err)
 	}
-	converse(t, d, []exchange{{name: "nothing has changed", cdb: isReady}})
+	testExchanges(t, d, []exchange{{name: "no unit attention", cdb: isReady}})
 }
 
-func TestRemovableDiskGrowsAndIsNotTakenForAnother(t *testing.T) {
-	m := &elastic{ram: ram{image{bytes: noise(1 << 20), fails: map[string]error{}}}, becomes: 2 << 20}
+func TestGrowingRemovableDiskRaisesNoUnitAttention(t *testing.T) {
+	m := &resizableStore{writableStore: writableStore{memStore{bytes: randomBytes(1 << 20), fails: map[string]error{}}}, becomes: 2 << 20}
 	d := NewDisk(m, Options{BlockSize: 512, Serial: testSerial, NAA: testNAA, Removable: true})
 	if err := d.Resize(0); err != nil {
 		t.Fatal(err)
 	}
 	d.CapacityChanged()
-	converse(t, d, []exchange{
+	testExchanges(t, d, []exchange{
 		{name: "READ CAPACITY(10)", cdb: "25 00 00000000 00 00 00 00", want: "00000fff 00000200"},
 	})
 }
 
-func TestDiskShrinks(t *testing.T) {
-	d, m := newElastic(4096)
+func TestShrinking(t *testing.T) {
+	d, m := newResizableDisk(4096)
 	m.becomes = 512 << 10
 	if err := d.Resize(0); err != nil || d.Size() != 512<<10 {
-		t.Fatalf("the disk has %d bytes: %v", d.Size(), err)
+		t.Fatalf("size %d: %v", d.Size(), err)
 	}
-	converse(t, d, []exchange{
+	testExchanges(t, d, []exchange{
 		{name: "CAPACITY DATA HAS CHANGED", cdb: isReady, fail: "6/2a/09"},
 		{name: "the end", cdb: "28 00 00000080 00 0001 00", fail: "5/21/00 info 128"},
-		{name: "MODE SENSE(6) has it too", cdb: "1a 00 08 00 0c 00", want: "1f 00 10 08 00000080 00 001000"},
+		{name: "MODE SENSE(6)", cdb: "1a 00 08 00 0c 00", want: "1f 00 10 08 00000080 00 001000"},
 	})
 }
 
-// TestDiskThatCannotBeResizedStaysAsItIs: and nobody is told of anything.
-func TestDiskThatCannotBeResizedStaysAsItIs(t *testing.T) {
-	d, m := newElastic(4096)
+func TestFailedResizeChangesNothing(t *testing.T) {
+	d, m := newResizableDisk(4096)
 	for _, tt := range []struct {
 		becomes int
 		fails   error
@@ -93,18 +92,18 @@ func TestDiskThatCannotBeResizedStaysAsItIs(t *testing.T) {
 			t.Errorf("%+v: no error", tt)
 		}
 	}
-	if u := newUnit("sparse", 512); !errors.Is(u.Resize(0), errors.ErrUnsupported) {
-		t.Error("a store that has no size to tell was asked for it")
+	if u := newUnit("thin", 512); !errors.Is(u.Resize(0), errors.ErrUnsupported) {
+		t.Error("Resize of a store that cannot be resized")
 	}
 	if d.Size() != 1<<20 {
-		t.Errorf("the disk has %d bytes", d.Size())
+		t.Errorf("size %d", d.Size())
 	}
-	converse(t, d, []exchange{{name: "ready", cdb: isReady}})
+	testExchanges(t, d, []exchange{{name: "ready", cdb: isReady}})
 }
 
-// TestCommandsInFlightSeeOneSize is for the race detector, too.
+// It is also for the race detector.
 func TestCommandsInFlightSeeOneSize(t *testing.T) {
-	d, m := newElastic(512)
+	d, m := newResizableDisk(512)
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
@@ -113,10 +112,10 @@ func TestCommandsInFlightSeeOneSize(t *testing.T) {
 					"28 00 00000000 00 0008 00", "2a 00 000007f8 00 0008 00", "25 00 00000000 00 00 00 00", "1a 00 3f 00 ff 00",
 					"9e 12 0000000000000000 00000018 00 00", "4d 00 4c 00 00 0000 0000 ff 00",
 				} {
-					finish(d, raw(cdb), make([]byte, 4096))
+					executeAsServe(d, unhex(cdb), make([]byte, 4096))
 				}
-				// To the end of a disk, whichever it is by then: all or nothing.
-				if status, sense := finish(d, raw("34 00 00000000 00 0000 00"), nil); status != good && brief(t, sense) != "6/2a/09" {
+				// From the first block to the end, at either size.
+				if status, sense := executeAsServe(d, unhex("34 00 00000000 00 0000 00"), nil); status != good && formatSense(t, sense) != "6/2a/09" {
 					t.Errorf("PRE-FETCH(10): sense data % x", sense)
 				}
 			}
@@ -133,4 +132,4 @@ func TestCommandsInFlightSeeOneSize(t *testing.T) {
 	wg.Wait()
 }
 
-var _ backstores.Resizer = (*elastic)(nil)
+var _ backstores.Resizer = (*resizableStore)(nil)

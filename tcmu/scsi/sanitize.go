@@ -10,23 +10,24 @@ import (
 	"github.com/lunserve/lunserve/backstores"
 )
 
-// A sanitizing is the state of a SANITIZE command and of what it left. It is
-// safe for concurrent use.
-type sanitizing struct {
-	running  atomic.Bool
-	progress atomic.Uint32 // in 65536ths
-	failed   atomic.Bool
-	mayExit  atomic.Bool // out of the failed state, by EXIT FAILURE MODE
+// A sanitizer is the state of a SANITIZE operation: of the one that runs, or of
+// the last one. It is safe for concurrent use.
+type sanitizer struct {
+	running     atomic.Bool
+	progress    atomic.Uint32 // in 65536ths
+	failed      atomic.Bool
+	exitAllowed atomic.Bool // EXIT FAILURE MODE may end the failed state
 
 	stop       atomic.Bool
 	background sync.WaitGroup
 
-	mu    sync.Mutex
-	waits chan struct{} // closed when nobody waits for the status any more; nil then
+	mu       sync.Mutex
+	released chan struct{} // closed to complete the command before the operation ends; nil if no command waits
 }
 
-// state says why no other command can be answered.
-func (s *sanitizing) state() error {
+// inProgress returns the reason that other commands fail while the operation
+// runs, or nil.
+func (s *sanitizer) inProgress() error {
 	if !s.running.Load() {
 		return nil
 	}
@@ -35,49 +36,34 @@ func (s *sanitizing) state() error {
 	return sense
 }
 
-// release has the command answered before its end.
-func (s *sanitizing) release() {
+// release completes the command that waits for the end of the operation, if
+// any.
+func (s *sanitizer) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.waits != nil {
-		close(s.waits)
-		s.waits = nil
+	if s.released != nil {
+		close(s.released)
+		s.released = nil
 	}
 }
 
-// TaskManagement is what becomes of the disk when commands are aborted or, with
-// reset, the unit is reset (SAM-6, Task management functions): of the commands
-// none but SANITIZE takes long enough to be noticed, and that is not stopped.
-func (d *Disk) TaskManagement(reset bool) {
-	d.sanitizing.release()
-	if reset {
-		d.medium.allow()
-	}
-}
-
-// Close ends a SANITIZE before its end. The store must not be closed before.
-func (d *Disk) Close() {
-	d.sanitizing.stop.Store(true)
-	d.sanitizing.background.Wait()
-}
-
-// blockErase is SBC-4, SANITIZE command, BLOCK ERASE service action. What is
-// erased reads as zeros.
+// blockErase is SBC-4, SANITIZE command, BLOCK ERASE service action. Erased
+// blocks read as zeros.
 func (d *Disk) blockErase(r request) (int, error) {
 	if binary.BigEndian.Uint16(r.cdb[7:]) != 0 {
 		return 0, badField(7, -1)
 	}
-	r.unused()
+	r.ignoreDataOut()
 	return 0, d.sanitize(r, 1, func(_ int, off, n int64) error {
 		return backstores.Trim(d.store, off, n)
 	})
 }
 
-// overwrite is SBC-4, SANITIZE command, OVERWRITE service action: the pattern
-// of the parameter list goes into every block, as often as it says, and with
-// INVERT every second time inverted.
+// overwrite is SBC-4, SANITIZE command, OVERWRITE service action. It writes
+// the pattern of the parameter list to every block in each pass; with INVERT,
+// every second pass writes the inverted pattern.
 func (d *Disk) overwrite(r request) (int, error) {
-	list, err := r.list(int(binary.BigEndian.Uint16(r.cdb[7:])))
+	list, err := r.copyOut(int(binary.BigEndian.Uint16(r.cdb[7:])))
 	if err != nil {
 		return 0, err
 	}
@@ -109,38 +95,38 @@ func (d *Disk) overwrite(r request) (int, error) {
 // exitFailureMode is SBC-4, SANITIZE command, EXIT FAILURE MODE service
 // action.
 func (d *Disk) exitFailureMode(r request) (int, error) {
-	if d.sanitizing.failed.Load() && !d.sanitizing.mayExit.Load() {
+	if d.sanitizer.failed.Load() && !d.sanitizer.exitAllowed.Load() {
 		return 0, badField(1, 4)
 	}
-	d.sanitizing.failed.Store(false)
-	d.medium.refresh(&d.sanitizing)
+	d.sanitizer.failed.Store(false)
+	d.medium.refresh(&d.sanitizer)
 	return 0, nil
 }
 
-// sanitize runs erase over all of the medium, passes times, and makes it
-// durable. It goes on whatever becomes of the command, and whoever sent it.
+// sanitize calls erase for all of the medium in each pass, and flushes. The
+// operation continues if the command is aborted or its initiator goes away.
 func (d *Disk) sanitize(r request, passes int, erase func(pass int, off, n int64) error) error {
-	s := &d.sanitizing
+	s := &d.sanitizer
 	if !s.running.CompareAndSwap(false, true) {
-		return s.state()
+		return s.inProgress()
 	}
-	s.mayExit.Store(r.cdb[1]&0x20 != 0) // AUSE
+	s.exitAllowed.Store(r.cdb[1]&0x20 != 0) // AUSE
 	s.progress.Store(0)
 	d.medium.refresh(s)
-	waits, done := make(chan struct{}), make(chan error, 1)
+	released, done := make(chan struct{}), make(chan error, 1)
 	s.mu.Lock()
-	s.waits = waits
+	s.released = released
 	s.mu.Unlock()
 	s.background.Go(func() {
 		d.lock.Lock()
 		defer d.lock.Unlock()
-		err := d.everywhere(passes, erase)
+		err := d.eraseAll(passes, erase)
 		s.failed.Store(err != nil)
 		s.running.Store(false)
 		d.medium.refresh(s)
 		if err != nil {
 			if d.Report != nil {
-				d.Report(sanitizeFailed.because(err))
+				d.Report(sanitizeFailed.withCause(err))
 			}
 			err = sanitizeFailed
 		}
@@ -152,25 +138,26 @@ func (d *Disk) sanitize(r request, passes int, erase func(pass int, off, n int64
 	select {
 	case err := <-done:
 		return err
-	case <-waits:
-		return s.state()
+	case <-released:
+		return s.inProgress()
 	}
 }
 
-// everywhere calls erase for all of the medium, in parts.
-func (d *Disk) everywhere(passes int, erase func(pass int, off, n int64) error) error {
+// eraseAll calls erase for consecutive parts of the medium, and flushes after
+// each pass.
+func (d *Disk) eraseAll(passes int, erase func(pass int, off, n int64) error) error {
 	const part = 16 << 20
 	size := d.Size()
 	for pass := range passes {
 		for off := int64(0); off < size; off += part {
-			if d.sanitizing.stop.Load() {
+			if d.sanitizer.stop.Load() {
 				return errStopped
 			}
 			if err := erase(pass, off, min(part, size-off)); err != nil {
 				return err
 			}
 			done := (float64(pass) + float64(off)/float64(size)) / float64(passes)
-			d.sanitizing.progress.Store(uint32(done * math.MaxUint16))
+			d.sanitizer.progress.Store(uint32(done * math.MaxUint16))
 		}
 		if err := backstores.Flush(d.store); err != nil {
 			return err

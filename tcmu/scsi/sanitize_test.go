@@ -16,32 +16,32 @@ const blockErase, overwriteAA = "48 02 0000000000 0000 00", "48 01 0000000000 00
 
 func TestSanitizeBlockErase(t *testing.T) {
 	for _, blockSize := range []int{512, 4096} {
-		u := newUnit("sparse", blockSize)
-		converse(t, u.Disk, []exchange{{name: "BLOCK ERASE", cdb: blockErase}})
+		u := newUnit("thin", blockSize)
+		testExchanges(t, u.Disk, []exchange{{name: "BLOCK ERASE", cdb: blockErase}})
 		if len(bytes.Trim(u.bytes, "\x00")) > 0 {
-			t.Error("something is left")
+			t.Error("some data is left")
 		}
 		if n := len(u.calls); n < 2 || !strings.HasPrefix(u.calls[0], "trim") || u.calls[n-1] != "flush 0 at 0" {
-			t.Errorf("the store did %q", u.calls)
+			t.Errorf("store calls %q", u.calls)
 		}
 	}
-	u := newUnit("sparse", 512)
-	converse(t, u.Disk, []exchange{
+	u := newUnit("thin", 512)
+	testExchanges(t, u.Disk, []exchange{
 		{name: "with a parameter list", cdb: "48 02 0000000000 0008 00", out: "0000000000000000", fail: "5/24/00 cdb 7"},
 		{name: "ZNR", cdb: "48 42 0000000000 0000 00", fail: "5/24/00 cdb 1.6"},
 		{name: "reserved byte", cdb: "48 02 0000000100 0000 00", fail: "5/24/00 cdb 5.0"},
 		{name: "CRYPTOGRAPHIC ERASE", cdb: "48 03 0000000000 0000 00", fail: "5/24/00 cdb 1.4"},
 		{name: "unknown service action", cdb: "48 04 0000000000 0000 00", fail: "5/24/00 cdb 1.4"},
-		{name: "EXIT FAILURE MODE of no failure", cdb: "48 1f 0000000000 0000 00"},
+		{name: "EXIT FAILURE MODE without failure", cdb: "48 1f 0000000000 0000 00"},
 		{name: "EXIT FAILURE MODE with a parameter list", cdb: "48 1f 0000000000 0008 00", fail: "5/24/00 cdb 8.3"},
 	})
 	if len(u.calls) > 0 {
-		t.Errorf("the store did %q", u.calls)
+		t.Errorf("store calls %q", u.calls)
 	}
 }
 
 func TestSanitizeOverwrite(t *testing.T) {
-	block := noise(1 << 12)[100:612]
+	block := randomBytes(1 << 12)[100:612]
 	flip := func(b []byte) []byte {
 		b = slices.Clone(b)
 		for i := range b {
@@ -54,9 +54,9 @@ func TestSanitizeOverwrite(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name   string
-		length int // of the parameter list; that of list if it is zero
+		length int // of the parameter list; if zero, that of list
 		list   []byte
-		with   []byte // what each block holds then
+		with   []byte // contents of each block after that
 		passes int
 		fail   string
 	}{
@@ -88,9 +88,9 @@ func TestSanitizeOverwrite(t *testing.T) {
 			if tt.length == 0 {
 				tt.length = len(tt.list)
 			}
-			_, why := must(t, u.Disk, raw(fmt.Sprintf("48 01 0000000000 %04x 00", tt.length)), split(tt.list, 100)...)
+			_, why := execute(t, u.Disk, unhex(fmt.Sprintf("48 01 0000000000 %04x 00", tt.length)), split(tt.list, 100)...)
 			if why != tt.fail || !bytes.Equal(u.bytes, want) {
-				t.Errorf("sense data %q, want %q; the image is right: %v", why, tt.fail, bytes.Equal(u.bytes, want))
+				t.Errorf("sense data %q, want %q; right image contents: %v", why, tt.fail, bytes.Equal(u.bytes, want))
 			}
 			written, flushes := 0, 0
 			for _, call := range u.calls {
@@ -106,49 +106,49 @@ func TestSanitizeOverwrite(t *testing.T) {
 			}
 		})
 	}
-	converse(t, newUnit("writable", 512).Disk, []exchange{
+	testExchanges(t, newUnit("writable", 512).Disk, []exchange{
 		{name: "no parameter list", cdb: "48 01 0000000000 0000 00", fail: "5/24/00 cdb 7"},
 		{name: "header alone", cdb: "48 01 0000000000 0004 00", out: "01 00 0000", fail: "5/24/00 cdb 7"},
 		{name: "ZNR", cdb: "48 41 0000000000 0005 00", out: "01 00 0001 aa", fail: "5/24/00 cdb 1.6"},
 	})
 }
 
-// A slowing store lets each Trim go on only when it is told.
-type slowing struct {
-	*sparse
+// A gatedTrimStore blocks each Trim until open is closed.
+type gatedTrimStore struct {
+	*thinStore
 	reached, open chan struct{}
 }
 
-func (s *slowing) Trim(off, n int64) error {
+func (s *gatedTrimStore) Trim(off, n int64) error {
 	s.reached <- struct{}{}
 	<-s.open
-	return s.sparse.Trim(off, n)
+	return s.thinStore.Trim(off, n)
 }
 
-var _ backstores.Trimmer = (*slowing)(nil)
+var _ backstores.Trimmer = (*gatedTrimStore)(nil)
 
-func newSlowing() (*Disk, *slowing) {
-	s := &slowing{&sparse{ram{image{bytes: noise(1 << 20)}}}, make(chan struct{}), make(chan struct{})}
+func newGatedTrimDisk() (*Disk, *gatedTrimStore) {
+	s := &gatedTrimStore{&thinStore{writableStore{memStore{bytes: randomBytes(1 << 20)}}}, make(chan struct{}), make(chan struct{})}
 	return NewDisk(s, Options{BlockSize: 512}), s
 }
 
-// TestWhileSanitizingOnlyAFewCommandsAreAnswered, whether the status of the
-// SANITIZE was sent at its start or not.
-func TestWhileSanitizingOnlyAFewCommandsAreAnswered(t *testing.T) {
+// It makes no difference whether the SANITIZE was completed at its start or
+// will be at its end.
+func TestOtherCommandsFailDuringSanitize(t *testing.T) {
 	for _, tt := range []struct{ name, cdb string }{
-		{"at its end", blockErase},
-		{"at its start", "48 82 0000000000 0000 00"},
+		{"completed at its end", blockErase},
+		{"completed at its start", "48 82 0000000000 0000 00"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			d, s := newSlowing()
+			d, s := newGatedTrimDisk()
 			done := make(chan byte, 1)
 			go func() {
-				status, _, _, _ := d.Execute(raw(tt.cdb), nil, true)
-				done <- status
+				r, _ := d.Execute(unhex(tt.cdb), nil, true)
+				done <- r.Status
 			}()
 			<-s.reached
 			const busy = "2/04/1b progress 0"
-			converse(t, d, []exchange{
+			testExchanges(t, d, []exchange{
 				{name: "TEST UNIT READY", cdb: "00 00 00 00 00 00", fail: busy},
 				{name: "READ(16)", cdb: "88 00 0000000000000000 00000001 00 00", fail: busy},
 				{name: "WRITE(10)", cdb: "2a 00 00000000 00 0001 00", fail: busy},
@@ -162,24 +162,20 @@ func TestWhileSanitizingOnlyAFewCommandsAreAnswered(t *testing.T) {
 				{name: "REQUEST SENSE DESC", cdb: "03 01 00 00 12 00", want: "72 02 041b 000000 08  02 06 0000 800000 00"},
 			})
 			for _, row := range d.rows {
-				cdb := make([]byte, len(row.usage))
-				cdb[0] = row.op
-				if row.sa != none {
-					cdb[1] = byte(row.sa)
-				}
-				if _, why := must(t, d, cdb, filled(512)); row.op != 0x12 && row.op != 0x03 && why != busy {
+				cdb := row.emptyCDB()
+				if _, why := execute(t, d, cdb, stale(512)); row.op != 0x12 && row.op != 0x03 && why != busy {
 					t.Errorf("%s: sense data %q", row.name, why)
 				}
 			}
-			if status, _, _, ok := d.Execute(raw("28 00 00000000 00 0001 00"), [][]byte{filled(512)}, false); !ok || status != 0x02 {
-				t.Errorf("READ(10) that may not wait: status %02x, ok %v", status, ok)
+			if r, err := d.Execute(unhex("28 00 00000000 00 0001 00"), [][]byte{stale(512)}, false); err != nil || r.Status != checkCondition {
+				t.Errorf("READ(10) that may not wait: %+v, %v", r, err)
 			}
 			close(s.open)
 			if status := <-done; status != 0 {
 				t.Errorf("status %02x", status)
 			}
-			d.sanitizing.background.Wait()
-			converse(t, d, []exchange{
+			d.sanitizer.background.Wait()
+			testExchanges(t, d, []exchange{
 				{name: "ready", cdb: "00 00 00 00 00 00"},
 				{name: "erased", cdb: "28 00 000007ff 00 0001 00", room: 4, want: "00000000"},
 			})
@@ -187,83 +183,81 @@ func TestWhileSanitizingOnlyAFewCommandsAreAnswered(t *testing.T) {
 	}
 }
 
-// TestSanitizeOutlivesItsCommand: an abort or a reset is answered at once, and
-// stops nothing.
-func TestSanitizeOutlivesItsCommand(t *testing.T) {
+// An abort or a reset completes the command at once.
+func TestSanitizeContinuesAfterAbort(t *testing.T) {
 	for _, reset := range []bool{false, true} {
-		d, s := newSlowing()
+		d, s := newGatedTrimDisk()
 		done := make(chan string, 1)
 		go func() {
-			_, why := must(t, d, raw(blockErase))
+			_, why := execute(t, d, unhex(blockErase))
 			done <- why
 		}()
 		<-s.reached
 		d.TaskManagement(reset)
 		if why := <-done; why != "2/04/1b progress 0" {
-			t.Errorf("the aborted command: %q", why)
+			t.Errorf("the aborted command: sense data %q", why)
 		}
-		d.TaskManagement(reset) // has nothing to answer any more
-		converse(t, d, []exchange{{name: "still at it", cdb: isReady, fail: "2/04/1b progress 0"}})
+		d.TaskManagement(reset) // no command waits now
+		testExchanges(t, d, []exchange{{name: "still running", cdb: isReady, fail: "2/04/1b progress 0"}})
 		close(s.open)
-		d.sanitizing.background.Wait()
-		converse(t, d, []exchange{{name: "erased", cdb: "28 00 000007ff 00 0001 00", room: 4, want: "00000000"}})
+		d.sanitizer.background.Wait()
+		testExchanges(t, d, []exchange{{name: "erased", cdb: "28 00 000007ff 00 0001 00", room: 4, want: "00000000"}})
 	}
 }
 
-func TestFailedSanitizeLeavesNothingReadable(t *testing.T) {
-	u := newUnit("sparse", 512)
+func TestMediumIsInaccessibleAfterFailedSanitize(t *testing.T) {
+	u := newUnit("thin", 512)
 	u.fails["trim"] = unix.EIO
 	const failed = "3/31/03"
-	converse(t, u.Disk, []exchange{
+	testExchanges(t, u.Disk, []exchange{
 		{name: "BLOCK ERASE", cdb: blockErase, fail: failed},
 		{name: "READ(10)", cdb: "28 00 00000000 00 0001 00", fail: failed},
 		{name: "WRITE(10)", cdb: "2a 00 00000000 00 0001 00", fail: failed},
 		{name: "TEST UNIT READY", cdb: "00 00 00 00 00 00", fail: failed},
-		{name: "EXIT FAILURE MODE, which was not allowed", cdb: "48 1f 0000000000 0000 00", fail: "5/24/00 cdb 1.4"},
+		{name: "EXIT FAILURE MODE without AUSE", cdb: "48 1f 0000000000 0000 00", fail: "5/24/00 cdb 1.4"},
 		{name: "INQUIRY", cdb: "12 00 00 0005 00", want: "00 00 06 12 5b"},
 		{name: "BLOCK ERASE again, AUSE", cdb: "48 22 0000000000 0000 00", fail: failed},
-		{name: "READ(10), still", cdb: "28 00 00000000 00 0001 00", fail: failed},
+		{name: "READ(10), still failing", cdb: "28 00 00000000 00 0001 00", fail: failed},
 		{name: "EXIT FAILURE MODE, IMMED", cdb: "48 9f 0000000000 0000 00"},
-		{name: "READ(10), at last", cdb: "28 00 00000000 00 0000 00"},
+		{name: "READ(10) again", cdb: "28 00 00000000 00 0000 00"},
 	})
 	if len(u.reports) != 2 {
-		t.Errorf("reported %q", u.reports)
+		t.Errorf("reported errors %q", u.reports)
 	}
-	must(t, u.Disk, raw(blockErase))
+	execute(t, u.Disk, unhex(blockErase))
 	delete(u.fails, "trim")
-	converse(t, u.Disk, []exchange{
-		{name: "BLOCK ERASE mends", cdb: blockErase},
+	testExchanges(t, u.Disk, []exchange{
+		{name: "BLOCK ERASE succeeds", cdb: blockErase},
 		{name: "READ(10)", cdb: "28 00 00000000 00 0000 00"},
 	})
 }
 
-// TestCloseEndsASanitize that goes on after its status, before the end.
-func TestCloseEndsASanitize(t *testing.T) {
-	s := &slowing{&sparse{ram{image{bytes: make([]byte, 64<<20)}}}, make(chan struct{}), make(chan struct{})}
+func TestCloseStopsSanitize(t *testing.T) {
+	s := &gatedTrimStore{&thinStore{writableStore{memStore{bytes: make([]byte, 64<<20)}}}, make(chan struct{}), make(chan struct{})}
 	d := NewDisk(s, Options{BlockSize: 512})
-	if status, _, _, _ := d.Execute(raw("48 82 0000000000 0000 00"), nil, true); status != 0 {
-		t.Fatalf("status %02x", status)
+	if r, _ := d.Execute(unhex("48 82 0000000000 0000 00"), nil, true); r.Status != good {
+		t.Fatalf("%+v", r)
 	}
 	<-s.reached
-	d.sanitizing.stop.Store(true) // as Close begins
+	d.sanitizer.stop.Store(true) // what Close does first
 	close(s.open)
 	d.Close()
 	trims := len(s.calls)
 	if trims != 1 {
-		t.Errorf("the store did %q", s.calls)
+		t.Errorf("store calls %q", s.calls)
 	}
 }
 
-func TestSanitizeIsToldWhereItIs(t *testing.T) {
-	for _, ability := range abilities {
-		support, _, _, _ := one(t, newUnit(ability, 512).Disk, 2, 0x48, 0x02)
-		thin := ability == "sparse" || ability == "removable"
-		// Initiators expect of a disk that can erase blocks that it has unmapped ones.
-		if (support == 3) != thin && ability != "read-only" {
-			t.Errorf("%s: BLOCK ERASE has SUPPORT %d", ability, support)
+func TestBlockEraseNeedsThinDisk(t *testing.T) {
+	for _, variant := range variants {
+		support, _, _, _ := listOne(t, newUnit(variant, 512).Disk, 2, 0x48, 0x02)
+		thin := variant == "thin" || variant == "removable"
+		// Initiators expect a disk with BLOCK ERASE to be thin.
+		if (support == 3) != thin && variant != "read-only" {
+			t.Errorf("%s: BLOCK ERASE has SUPPORT %d", variant, support)
 		}
 	}
-	if _, why := must(t, newUnit("read-only", 512).Disk, raw(overwriteAA), raw("01 00 0001 aa")); why != "7/27/00" {
-		t.Errorf("OVERWRITE of a disk that cannot be written: sense data %q", why)
+	if _, why := execute(t, newUnit("read-only", 512).Disk, unhex(overwriteAA), unhex("01 00 0001 aa")); why != "7/27/00" {
+		t.Errorf("OVERWRITE of a read-only disk: sense data %q", why)
 	}
 }

@@ -1,35 +1,28 @@
 package scsi
 
-import (
-	"encoding/binary"
-	"errors"
-	"math"
-)
+import "errors"
 
-// Sense is the reason a command failed (SPC-5, Sense data). It is an error, so
-// that commands fail the way other Go functions do; [Disk.Execute] alone turns
-// it into bytes.
+// Sense is the reason that a command failed (SPC-5, Sense data). It is an
+// error, so commands fail as other Go functions do; only [Disk.Execute]
+// encodes it.
 type Sense struct {
 	Key  byte
-	Code uint16 // additional sense code, its qualifier in the low byte
+	Code uint16 // additional sense code, with its qualifier in the low byte
 
-	// Info is the INFORMATION field, an LBA or an offset, where HasInfo.
-	Info    uint64
+	Info    uint64 // the INFORMATION field, an LBA or an offset
 	HasInfo bool
 
-	// Field points at the byte of the CDB or, where InData, of the parameter
-	// list that was refused; Bit is the leftmost bad bit of it or -1.
+	// Field points at a byte of the CDB or, with InData, of the parameter list.
+	// Bit is the leftmost bad bit of that byte, or -1.
 	Field    uint16
 	Bit      int8
 	HasField bool
 	InData   bool
 
-	// Progress is how far the unit has come with what it is doing, in
-	// 65536ths.
-	Progress    uint16
+	Progress    uint16 // of the operation in progress, in 65536ths
 	HasProgress bool
 
-	Cause error // what the store said; for logs, not for initiators
+	Cause error // the store's error; for logs, not for initiators
 }
 
 // The sense keys of SPC-5, Sense key and additional sense code definitions.
@@ -43,16 +36,16 @@ const (
 	miscompare     = 0x0e
 )
 
-// The reasons this disk gives.
+// The reasons for which commands of this package fail.
 var (
 	needsStart         = reason(notReady, 0x0402, "LOGICAL UNIT NOT READY, INITIALIZING COMMAND REQUIRED")
 	sanitizeInProgress = reason(notReady, 0x041b, "LOGICAL UNIT NOT READY, SANITIZE IN PROGRESS")
 	noMedium           = reason(notReady, 0x3a00, "MEDIUM NOT PRESENT")
-	writeError         = reason(mediumError, 0x0c00, "WRITE ERROR")
+	writeFault         = reason(mediumError, 0x0c00, "WRITE ERROR")
 	unrecoveredRead    = reason(mediumError, 0x1100, "UNRECOVERED READ ERROR")
 	sanitizeFailed     = reason(mediumError, 0x3103, "SANITIZE COMMAND FAILED")
 	internalFailure    = reason(hardwareError, 0x4400, "INTERNAL TARGET FAILURE")
-	listTooShort       = reason(illegalRequest, 0x0e03, "INVALID FIELD IN COMMAND INFORMATION UNIT")
+	dataOutTooShort    = reason(illegalRequest, 0x0e03, "INVALID FIELD IN COMMAND INFORMATION UNIT")
 	listLengthError    = reason(illegalRequest, 0x1a00, "PARAMETER LIST LENGTH ERROR")
 	invalidOpcode      = reason(illegalRequest, 0x2000, "INVALID COMMAND OPERATION CODE")
 	lbaOutOfRange      = reason(illegalRequest, 0x2100, "LOGICAL BLOCK ADDRESS OUT OF RANGE")
@@ -67,20 +60,21 @@ var (
 	miscompared        = reason(miscompare, 0x1d00, "MISCOMPARE DURING VERIFY OPERATION")
 )
 
-// codeNames are the names of the codes above.
+// codeNames holds the names of the codes above.
 var codeNames = map[uint16]string{}
 
-// reason is what a command fails with, by the name that SPC-5 has for it.
+// reason returns sense data without details, and records the name that SPC-5
+// has for its code.
 func reason(key byte, code uint16, name string) Sense {
 	codeNames[code] = name
 	return Sense{Key: key, Code: code}
 }
 
-// errStopped is why a command that outlives its status did not end.
+// errStopped is the cause of a SANITIZE that Close stopped.
 var errStopped = errors.New("stopped before its end")
 
 func (s Sense) Error() string {
-	text := s.words()
+	text := s.text()
 	if s.Cause != nil {
 		text += ": " + s.Cause.Error()
 	}
@@ -89,81 +83,28 @@ func (s Sense) Error() string {
 
 func (s Sense) Unwrap() error { return s.Cause }
 
-// at returns s with n in its INFORMATION field.
-func (s Sense) at(n uint64) Sense {
+// withInfo returns s with n in its INFORMATION field.
+func (s Sense) withInfo(n uint64) Sense {
 	s.Info, s.HasInfo = n, true
 	return s
 }
 
-// because returns s with the store's own error in it.
-func (s Sense) because(err error) Sense {
+// withCause returns s with an error of the store.
+func (s Sense) withCause(err error) Sense {
 	s.Cause = err
 	return s
 }
 
-// badField refuses a field of the CDB.
+// badField returns INVALID FIELD IN CDB for a byte and a bit, or -1.
 func badField(field int, bit int8) Sense {
 	s := invalidFieldInCDB
 	s.Field, s.Bit, s.HasField = uint16(field), bit, true
 	return s
 }
 
-// badParameter refuses a field of the parameter list.
+// badParameter returns INVALID FIELD IN PARAMETER LIST for a byte.
 func badParameter(field int) Sense {
 	s := invalidFieldInList
 	s.Field, s.Bit, s.HasField, s.InData = uint16(field), -1, true, true
 	return s
-}
-
-// specific is the SENSE KEY SPECIFIC field: Field pointer or Progress
-// indication sense key specific data.
-func (s Sense) specific() (b [3]byte) {
-	if !s.HasField && !s.HasProgress {
-		return b
-	}
-	b[0] = 0x80 // SKSV
-	if s.HasProgress {
-		binary.BigEndian.PutUint16(b[1:], s.Progress)
-		return b
-	}
-	if !s.InData {
-		b[0] |= 0x40 // C/D: in the CDB
-	}
-	if s.Bit >= 0 {
-		b[0] |= 0x08 | byte(s.Bit)
-	}
-	binary.BigEndian.PutUint16(b[1:], s.Field)
-	return b
-}
-
-// fixed is s in fixed format. An INFORMATION that does not fit its four bytes
-// is left out, as the standard has it.
-func (s Sense) fixed() []byte {
-	b := make([]byte, 18)
-	b[0] = 0x70
-	if s.HasInfo && s.Info <= math.MaxUint32 {
-		b[0] |= 0x80 // VALID
-		binary.BigEndian.PutUint32(b[3:], uint32(s.Info))
-	}
-	b[2] = s.Key
-	b[7] = byte(len(b) - 8)
-	binary.BigEndian.PutUint16(b[12:], s.Code)
-	specific := s.specific()
-	copy(b[15:], specific[:])
-	return b
-}
-
-// descriptor is s in descriptor format.
-func (s Sense) descriptor() []byte {
-	b := []byte{0x72, s.Key, byte(s.Code >> 8), byte(s.Code), 0, 0, 0, 0}
-	if s.HasInfo {
-		b = append(b, 0x00, 0x0a, 0x80, 0)
-		b = binary.BigEndian.AppendUint64(b, s.Info)
-	}
-	if s.HasField || s.HasProgress {
-		specific := s.specific()
-		b = append(b, 0x02, 0x06, 0, 0, specific[0], specific[1], specific[2], 0)
-	}
-	b[7] = byte(len(b) - 8)
-	return b
 }

@@ -20,16 +20,16 @@ func TestSenseData(t *testing.T) {
 		{"WRITE PROTECTED", writeProtected,
 			"70 00 07 00000000 0a 00000000 2700 00 000000",
 			"72 07 2700 000000 00"},
-		{"LBA in INFORMATION", unrecoveredRead.at(0x12345678),
+		{"LBA in INFORMATION", unrecoveredRead.withInfo(0x12345678),
 			"f0 00 03 12345678 0a 00000000 1100 00 000000",
 			"72 03 1100 000000 0c  00 0a 80 00 0000000012345678"},
-		{"LBA zero is valid", unrecoveredRead.at(0),
+		{"LBA zero is valid", unrecoveredRead.withInfo(0),
 			"f0 00 03 00000000 0a 00000000 1100 00 000000",
 			"72 03 1100 000000 0c  00 0a 80 00 0000000000000000"},
-		{"the last LBA that fits", lbaOutOfRange.at(math.MaxUint32),
+		{"the last LBA that fits", lbaOutOfRange.withInfo(math.MaxUint32),
 			"f0 00 05 ffffffff 0a 00000000 2100 00 000000",
 			"72 05 2100 000000 0c  00 0a 80 00 00000000ffffffff"},
-		{"LBA that does not fit is not VALID", lbaOutOfRange.at(math.MaxUint32 + 1),
+		{"LBA that does not fit is not VALID", lbaOutOfRange.withInfo(math.MaxUint32 + 1),
 			"70 00 05 00000000 0a 00000000 2100 00 000000",
 			"72 05 2100 000000 0c  00 0a 80 00 0000000100000000"},
 		{"pointer at a bit of the CDB", badField(1, 7),
@@ -47,22 +47,22 @@ func TestSenseData(t *testing.T) {
 		{"progress", Sense{Key: notReady, Code: 0x041b, Progress: 0x1234, HasProgress: true},
 			"70 00 02 00000000 0a 00000000 041b 00 801234",
 			"72 02 041b 000000 08  02 06 0000 801234 00"},
-		{"INFORMATION and pointer", badField(2, -1).at(1),
+		{"INFORMATION and pointer", badField(2, -1).withInfo(1),
 			"f0 00 05 00000001 0a 00000000 2400 00 c00002",
 			"72 05 2400 000000 14  00 0a 80 00 0000000000000001  02 06 0000 c00002 00"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := tt.sense.fixed(); !bytes.Equal(got, raw(tt.fixed)) {
-				t.Errorf("fixed format:\n got % x\nwant % x", got, raw(tt.fixed))
+			if got := tt.sense.fixed(); !bytes.Equal(got, unhex(tt.fixed)) {
+				t.Errorf("fixed format:\n got % x\nwant % x", got, unhex(tt.fixed))
 			}
-			if got := tt.sense.descriptor(); !bytes.Equal(got, raw(tt.descriptor)) {
-				t.Errorf("descriptor format:\n got % x\nwant % x", got, raw(tt.descriptor))
+			if got := tt.sense.descriptor(); !bytes.Equal(got, unhex(tt.descriptor)) {
+				t.Errorf("descriptor format:\n got % x\nwant % x", got, unhex(tt.descriptor))
 			}
 		})
 	}
 }
 
-func TestSenseCodesAreThoseOfTheStandard(t *testing.T) {
+func TestSenseCodesMatchTheStandard(t *testing.T) {
 	standard := map[string]struct {
 		sense Sense
 		want  string
@@ -71,10 +71,10 @@ func TestSenseCodesAreThoseOfTheStandard(t *testing.T) {
 		"LOGICAL UNIT NOT READY, SANITIZE IN PROGRESS":          {sanitizeInProgress, "2/04/1b"},
 		"MEDIUM NOT PRESENT":                        {noMedium, "2/3a/00"},
 		"SANITIZE COMMAND FAILED":                   {sanitizeFailed, "3/31/03"},
-		"INVALID FIELD IN COMMAND INFORMATION UNIT": {listTooShort, "5/0e/03"},
+		"INVALID FIELD IN COMMAND INFORMATION UNIT": {dataOutTooShort, "5/0e/03"},
 		"MEDIUM REMOVAL PREVENTED":                  {removalPrevented, "5/53/02"},
 		"LOGICAL UNIT SOFTWARE WRITE PROTECTED":     {softwareProtected, "7/27/02"},
-		"WRITE ERROR":                               {writeError, "3/0c/00"},
+		"WRITE ERROR":                               {writeFault, "3/0c/00"},
 		"UNRECOVERED READ ERROR":                    {unrecoveredRead, "3/11/00"},
 		"INTERNAL TARGET FAILURE":                   {internalFailure, "4/44/00"},
 		"PARAMETER LIST LENGTH ERROR":               {listLengthError, "5/1a/00"},
@@ -89,16 +89,16 @@ func TestSenseCodesAreThoseOfTheStandard(t *testing.T) {
 		"MISCOMPARE DURING VERIFY OPERATION":        {miscompared, "e/1d/00"},
 	}
 	if len(standard) != len(codeNames) {
-		t.Errorf("%d codes, of which %d are known here", len(codeNames), len(standard))
+		t.Errorf("%d codes, %d of them in this test", len(codeNames), len(standard))
 	}
 	for name, tt := range standard {
 		if got := codeNames[tt.sense.Code]; got != name {
-			t.Errorf("%s is called %s", name, got)
+			t.Errorf("%s has the name %s", name, got)
 		}
-		if got := brief(t, tt.sense.fixed()); got != tt.want {
+		if got := formatSense(t, tt.sense.fixed()); got != tt.want {
 			t.Errorf("%s is %s in fixed format, want %s", name, got, tt.want)
 		}
-		if got := brief(t, tt.sense.descriptor()); got != tt.want {
+		if got := formatSense(t, tt.sense.descriptor()); got != tt.want {
 			t.Errorf("%s is %s in descriptor format, want %s", name, got, tt.want)
 		}
 	}
@@ -106,9 +106,9 @@ func TestSenseCodesAreThoseOfTheStandard(t *testing.T) {
 
 func TestSenseIsAnErrorWithItsCause(t *testing.T) {
 	cause := errors.New("bad sector")
-	var err error = unrecoveredRead.because(cause)
+	var err error = unrecoveredRead.withCause(cause)
 	if !errors.Is(err, cause) {
-		t.Error("the cause is not found in it")
+		t.Error("errors.Is does not find the cause")
 	}
 	if got, want := err.Error(), "MEDIUM ERROR, UNRECOVERED READ ERROR: bad sector"; got != want {
 		t.Errorf("got %q, want %q", got, want)

@@ -2,9 +2,9 @@ package scsi
 
 import "sync/atomic"
 
-// Stats is what a disk has done since NewDisk.
+// Stats counts the work of a disk since NewDisk.
 type Stats struct {
-	Reads        uint64 `json:"reads"` // commands that succeeded
+	Reads        uint64 `json:"reads"` // completed with GOOD, as are all commands counted here
 	ReadBytes    uint64 `json:"read_bytes"`
 	Writes       uint64 `json:"writes"`
 	WrittenBytes uint64 `json:"written_bytes"`
@@ -12,7 +12,7 @@ type Stats struct {
 	Trims        uint64 `json:"trims"`
 }
 
-// Plus is what two disks have done.
+// Plus returns the sum of s and t.
 func (s Stats) Plus(t Stats) Stats {
 	return Stats{
 		Reads: s.Reads + t.Reads, ReadBytes: s.ReadBytes + t.ReadBytes,
@@ -21,13 +21,13 @@ func (s Stats) Plus(t Stats) Stats {
 	}
 }
 
-// counters are those of Stats, being counted.
+// counters holds the counters of Stats.
 type counters struct {
 	reads, writes, flushes, trims atomic.Uint64
 	readBytes, writtenBytes       atomic.Uint64
 }
 
-// Stats returns what the disk has done so far.
+// Stats returns the counters as they are now.
 func (d *Disk) Stats() Stats {
 	c := &d.count
 	return Stats{

@@ -11,15 +11,15 @@ import (
 	"github.com/lunserve/lunserve/backstores"
 )
 
-// An image is a store in memory that can be read, and what its betters below
-// have in common. It keeps a record of the calls, and fails where it is told.
-type image struct {
+// A memStore is a read-only store in memory. It records its calls, and can be
+// told to fail.
+type memStore struct {
 	mu    sync.Mutex
 	bytes []byte
-	calls []string         // "read 512 at 0", …
+	calls []string         // such as "read 512 at 0"
 	fails map[string]error // by the first word of the call
-	busy  bool             // what may not wait would have to
-	bad   int64            // a byte that can be neither read nor written; 0 is none
+	busy  bool             // calls with NoWait would block
+	bad   int64            // offset of a byte that cannot be accessed; 0: none
 }
 
 var (
@@ -27,8 +27,8 @@ var (
 	errBad  = errors.New("bad sector")
 )
 
-// begin records a call and says how it ends, if that is certain.
-func (m *image) begin(call string, off, n int64, f backstores.Flag) error {
+// begin records a call, and returns its error.
+func (m *memStore) begin(call string, off, n int64, f backstores.Flag) error {
 	text := fmt.Sprintf("%s %d at %d", call, n, off)
 	if f&backstores.NoWait != 0 {
 		text += " nowait"
@@ -57,15 +57,15 @@ func total(bufs [][]byte) (n int64) {
 	return n
 }
 
-func (m *image) Close() error { return nil }
+func (m *memStore) Close() error { return nil }
 
-func (m *image) Size() int64 {
+func (m *memStore) Size() int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return int64(len(m.bytes))
 }
 
-func (m *image) ReadAt(p []byte, off int64) (int, error) {
+func (m *memStore) ReadAt(p []byte, off int64) (int, error) {
 	if off >= int64(len(m.bytes)) {
 		return 0, io.EOF
 	}
@@ -75,7 +75,7 @@ func (m *image) ReadAt(p []byte, off int64) (int, error) {
 	return len(p), nil
 }
 
-func (m *image) ReadVec(bufs [][]byte, off int64, f backstores.Flag) error {
+func (m *memStore) ReadVec(bufs [][]byte, off int64, f backstores.Flag) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.begin("read", off, total(bufs), f); err != nil {
@@ -87,17 +87,17 @@ func (m *image) ReadVec(bufs [][]byte, off int64, f backstores.Flag) error {
 	return nil
 }
 
-// A ram can be written too, and flushed.
-type ram struct{ image }
+// A writableStore can also be written and flushed.
+type writableStore struct{ memStore }
 
-func (m *ram) WriteAt(p []byte, off int64) (int, error) {
+func (m *writableStore) WriteAt(p []byte, off int64) (int, error) {
 	if err := m.WriteVec([][]byte{p}, off, 0); err != nil {
 		return 0, err
 	}
 	return len(p), nil
 }
 
-func (m *ram) WriteVec(bufs [][]byte, off int64, f backstores.Flag) error {
+func (m *writableStore) WriteVec(bufs [][]byte, off int64, f backstores.Flag) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.begin("write", off, total(bufs), f); err != nil {
@@ -109,16 +109,16 @@ func (m *ram) WriteVec(bufs [][]byte, off int64, f backstores.Flag) error {
 	return nil
 }
 
-func (m *ram) Flush() error {
+func (m *writableStore) Flush() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.begin("flush", 0, 0, 0)
 }
 
-// A sparse gives space back too.
-type sparse struct{ ram }
+// A thinStore can also deallocate space.
+type thinStore struct{ writableStore }
 
-func (m *sparse) zero(call string, off, n int64) error {
+func (m *thinStore) zero(call string, off, n int64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.begin(call, off, n, 0); err != nil {
@@ -128,47 +128,48 @@ func (m *sparse) zero(call string, off, n int64) error {
 	return nil
 }
 
-func (m *sparse) Trim(off, n int64) error { return m.zero("trim", off, n) }
-func (m *sparse) Zero(off, n int64) error { return m.zero("zero", off, n) }
+func (m *thinStore) Trim(off, n int64) error { return m.zero("trim", off, n) }
+func (m *thinStore) Zero(off, n int64) error { return m.zero("zero", off, n) }
 
-// A plain has only what a store must have to be written.
-type plain struct{ m *ram }
+// A minimalStore has only the methods that a writable store must have.
+type minimalStore struct{ m *writableStore }
 
-func (p plain) Size() int64                                  { return p.m.Size() }
-func (p plain) Close() error                                 { return nil }
-func (p plain) ReadAt(b []byte, off int64) (int, error)      { return p.m.ReadAt(b, off) }
-func (p plain) WriteAt(b []byte, off int64) (n int, _ error) { return p.m.WriteAt(b, off) }
+func (p minimalStore) Size() int64                                  { return p.m.Size() }
+func (p minimalStore) Close() error                                 { return nil }
+func (p minimalStore) ReadAt(b []byte, off int64) (int, error)      { return p.m.ReadAt(b, off) }
+func (p minimalStore) WriteAt(b []byte, off int64) (n int, _ error) { return p.m.WriteAt(b, off) }
 
-// A vast is of any size and takes no memory: it reads as zeros, and forgets.
-type vast struct {
+// A hugeStore has any size and takes no memory: it reads as zeros and discards
+// writes.
+type hugeStore struct {
 	size  int64
 	calls *[]string
 }
 
-func newVast(size int64) vast { return vast{size, new([]string)} }
+func newHugeStore(size int64) hugeStore { return hugeStore{size, new([]string)} }
 
-func (v vast) record(call string, off, n int64) error {
+func (v hugeStore) record(call string, off, n int64) error {
 	*v.calls = append(*v.calls, fmt.Sprintf("%s %d at %d", call, n, off))
 	return nil
 }
 
-func (v vast) Size() int64  { return v.size }
-func (v vast) Close() error { return nil }
-func (v vast) ReadAt(p []byte, off int64) (int, error) {
+func (v hugeStore) Size() int64  { return v.size }
+func (v hugeStore) Close() error { return nil }
+func (v hugeStore) ReadAt(p []byte, off int64) (int, error) {
 	clear(p)
 	return len(p), v.record("read", off, int64(len(p)))
 }
-func (v vast) WriteAt(p []byte, off int64) (int, error) {
+func (v hugeStore) WriteAt(p []byte, off int64) (int, error) {
 	return len(p), v.record("write", off, int64(len(p)))
 }
-func (v vast) Trim(off, n int64) error { return v.record("trim", off, n) }
-func (v vast) Flush() error            { return v.record("flush", 0, 0) }
-func (v vast) Zero(off, n int64) error { return v.record("zero", off, n) }
+func (v hugeStore) Trim(off, n int64) error { return v.record("trim", off, n) }
+func (v hugeStore) Flush() error            { return v.record("flush", 0, 0) }
+func (v hugeStore) Zero(off, n int64) error { return v.record("zero", off, n) }
 
-// noise is n bytes of which no two blocks are equal.
-func noise(n int) []byte { return slices.Clone(noises()[:n]) }
+// randomBytes returns n random bytes, always the same ones.
+func randomBytes(n int) []byte { return slices.Clone(randomMiB()[:n]) }
 
-var noises = sync.OnceValue(func() []byte {
+var randomMiB = sync.OnceValue(func() []byte {
 	b := make([]byte, 1<<20)
 	r := rand.New(rand.NewPCG(1, 2))
 	for i := range b {

@@ -19,40 +19,39 @@ const (
 	testNAA    = "5001405012345678"
 )
 
-// A unit is a disk to be tested, and what is behind it.
+// A unit is a disk with its store and the errors that it reported.
 type unit struct {
 	*Disk
-	*image
+	*memStore
 	mu      sync.Mutex
 	reports []error
 }
 
-// abilities are the stores that disks are tested with.
-// A removable one is sparse too.
-var abilities = []string{"sparse", "writable", "read-only", "removable"}
+// variants are the kinds of disks to test. A removable disk is also thin.
+var variants = []string{"thin", "writable", "read-only", "removable"}
 
-// newUnit is a disk of 1 MiB.
-func newUnit(ability string, blockSize int) *unit { return newSizedUnit(ability, 1<<20, blockSize) }
+// newUnit returns a disk of 1 MiB.
+func newUnit(variant string, blockSize int) *unit { return newSizedUnit(variant, 1<<20, blockSize) }
 
-func newSizedUnit(ability string, size, blockSize int) *unit {
+func newSizedUnit(variant string, size, blockSize int) *unit {
 	u := &unit{}
 	var store backstores.Backstore
-	switch ability {
-	case "sparse", "removable":
-		s := new(sparse)
-		store, u.image = s, &s.image
+	switch variant {
+	case "thin", "removable":
+		s := new(thinStore)
+		store, u.memStore = s, &s.memStore
 	case "writable":
-		s := new(ram)
-		store, u.image = s, &s.image
+		s := new(writableStore)
+		store, u.memStore = s, &s.memStore
 	case "read-only":
-		s := new(image)
-		store, u.image = s, s
+		s := new(memStore)
+		store, u.memStore = s, s
 	default:
-		panic(ability)
+		panic(variant)
 	}
-	u.bytes, u.fails = noise(size), map[string]error{}
+	u.bytes, u.fails = randomBytes(size), map[string]error{}
 	u.Disk = NewDisk(store, Options{
-		BlockSize: blockSize, Serial: testSerial, NAA: testNAA, Removable: ability == "removable",
+		BlockSize: blockSize, Serial: testSerial, NAA: testNAA, Removable: variant == "removable",
 		Report: func(err error) {
 			u.mu.Lock()
 			defer u.mu.Unlock()
@@ -62,14 +61,14 @@ func newSizedUnit(ability string, size, blockSize int) *unit {
 	return u
 }
 
-// newVastUnit is a thin disk of any size.
-func newVastUnit(size int64, blockSize int) (*Disk, vast) {
-	v := newVast(size)
+// newHugeDisk returns a thin disk of any size.
+func newHugeDisk(size int64, blockSize int) (*Disk, hugeStore) {
+	v := newHugeStore(size)
 	return NewDisk(v, Options{BlockSize: blockSize, Serial: testSerial, NAA: testNAA}), v
 }
 
-// raw is bytes from hex, spaced as one likes.
-func raw(s string) []byte {
+// unhex decodes hex digits with spaces anywhere.
+func unhex(s string) []byte {
 	b, err := hex.DecodeString(strings.Join(strings.Fields(s), ""))
 	if err != nil {
 		panic(fmt.Sprintf("%q: %v", s, err))
@@ -77,19 +76,19 @@ func raw(s string) []byte {
 	return b
 }
 
-// at is a CDB with n in its one field that is open, if it has any.
-func at(cdb string, n int) []byte {
+// cdbWith decodes a CDB, with n for its one verb, if it has one.
+func cdbWith(cdb string, n int) []byte {
 	if strings.Contains(cdb, "%") {
 		cdb = fmt.Sprintf(cdb, n)
 	}
-	return raw(cdb)
+	return unhex(cdb)
 }
 
-// filled is n bytes of 0xAA, as another command may have left them.
-func filled(n int) []byte { return bytes.Repeat([]byte{0xaa}, n) }
+// stale returns n bytes of 0xAA, the data of an earlier command.
+func stale(n int) []byte { return bytes.Repeat([]byte{0xaa}, n) }
 
-// split is b in pieces of the given sizes, over and over. No piece can grow
-// into the next.
+// split splits b into pieces of the given sizes, repeated. No piece has
+// capacity to grow into the next.
 func split(b []byte, sizes ...int) (bufs [][]byte) {
 	for i := 0; len(b) > 0; i++ {
 		n := min(sizes[i%len(sizes)], len(b))
@@ -99,43 +98,45 @@ func split(b []byte, sizes ...int) (bufs [][]byte) {
 	return bufs
 }
 
-// must executes a command that may wait, and fails the test unless its answer
-// hangs together. It returns the number of bytes and the sense data, in brief.
-func must(t testing.TB, d *Disk, cdb []byte, bufs ...[]byte) (n int, why string) {
+// execute executes a command that may wait, and checks its result. It returns
+// the number of bytes of data-in and the formatted sense data.
+func execute(t testing.TB, d *Disk, cdb []byte, bufs ...[]byte) (n int, why string) {
 	t.Helper()
-	status, n, sense, ok := d.Execute(cdb, slices.Clone(bufs), true)
-	if !ok {
-		t.Fatalf("%x: not done, though it may wait", cdb)
+	r, err := d.Execute(cdb, slices.Clone(bufs), true)
+	if err != nil {
+		t.Fatalf("%x: %v, though it may wait", cdb, err)
 	}
-	return n, verdict(t, status, n, int(total(bufs)), sense)
+	return int(r.DataIn), checkResult(t, r, int(total(bufs)))
 }
 
-// verdict is "" for GOOD, or the sense data in brief.
-func verdict(t testing.TB, status byte, n, room int, sense []byte) string {
+// checkResult checks the consistency of a result. It returns the formatted
+// sense data, or "" for GOOD.
+func checkResult(t testing.TB, r Result, room int) string {
 	t.Helper()
-	switch status {
+	switch r.Status {
 	case 0x00:
-		if sense != nil {
-			t.Errorf("GOOD with sense data % x", sense)
+		if r.Sense != nil {
+			t.Errorf("GOOD with sense data % x", r.Sense)
 		}
-		if n < 0 || n > room {
-			t.Errorf("%d bytes of data-in in buffers of %d", n, room)
+		if r.DataIn < 0 || int(r.DataIn) > room {
+			t.Errorf("%d bytes of data-in in buffers of %d", r.DataIn, room)
 		}
 		return ""
 	case 0x02:
-		if n != 0 {
-			t.Errorf("CHECK CONDITION with %d bytes of data-in", n)
+		if r.DataIn != 0 {
+			t.Errorf("CHECK CONDITION with %d bytes of data-in", r.DataIn)
 		}
-		return brief(t, sense)
+		return formatSense(t, r.Sense)
 	}
-	t.Errorf("status %02x", status)
+	t.Errorf("status %02x", r.Status)
 	return "?"
 }
 
-// brief reads sense data as an initiator does: "5/24/00 cdb 1.7" is a sense
-// key, an additional sense code and its qualifier, and a pointer at bit 7 of
-// byte 1 of the CDB; "2/04/1b progress 0" is of a unit that is busy. What must be zero is held to that.
-func brief(t testing.TB, b []byte) (s string) {
+// formatSense parses sense data as an initiator does, and checks that reserved
+// fields are zero. In "5/24/00 cdb 1.7" a sense key, an additional sense code
+// and its qualifier are followed by a field pointer to bit 7 of byte 1 of the
+// CDB; "2/04/1b progress 0" has a progress indication.
+func formatSense(t testing.TB, b []byte) (s string) {
 	t.Helper()
 	pointer := func(p []byte) string {
 		key := b[2]
@@ -213,8 +214,8 @@ func brief(t testing.TB, b []byte) (s string) {
 	return s
 }
 
-// An exchange is a raw CDB and what comes of it. The buffers hold out, or room
-// bytes of 0xAA (4096 if it is zero).
+// An exchange is a CDB and its expected result. The buffers hold out, or room
+// bytes of 0xAA (4096 if room is zero).
 type exchange struct {
 	name string
 	cdb  string
@@ -224,22 +225,32 @@ type exchange struct {
 	fail string // sense data in brief
 }
 
-// converse sends raw CDBs to a disk and compares what it answers.
-func converse(t *testing.T, d *Disk, all []exchange) {
+// testExchanges executes commands in order and compares their results.
+func testExchanges(t *testing.T, d *Disk, all []exchange) {
 	t.Helper()
 	for _, x := range all {
 		t.Run(x.name, func(t *testing.T) {
-			buf := raw(x.out)
+			buf := unhex(x.out)
 			if x.out == "" {
-				buf = filled(cmp.Or(x.room, 4096))
+				buf = stale(cmp.Or(x.room, 4096))
 			}
-			n, why := must(t, d, raw(x.cdb), split(buf, len(buf))...)
+			n, why := execute(t, d, unhex(x.cdb), split(buf, len(buf))...)
 			if why != x.fail {
 				t.Fatalf("CDB %s: sense data %q, want %q", x.cdb, why, x.fail)
 			}
-			if got := buf[:n]; !bytes.Equal(got, raw(x.want)) {
-				t.Errorf("CDB %s:\n got %x\nwant %x", x.cdb, got, raw(x.want))
+			if got := buf[:n]; !bytes.Equal(got, unhex(x.want)) {
+				t.Errorf("CDB %s:\n got %x\nwant %x", x.cdb, got, unhex(x.want))
 			}
 		})
 	}
+}
+
+// emptyCDB returns the CDB of a command with all other fields zero.
+func (r *row) emptyCDB() []byte {
+	cdb := make([]byte, len(r.usage))
+	cdb[0] = r.op
+	if r.sa != none {
+		cdb[1] = byte(r.sa)
+	}
+	return cdb
 }

@@ -7,26 +7,26 @@ import (
 	"github.com/lunserve/lunserve/backstores"
 )
 
-// The limits that the Block Limits VPD page tells.
+// The limits in the Block Limits VPD page.
 const (
 	maxUnmapBytes       = 512 << 20
 	maxUnmapDescriptors = 64
 	maxWriteSameBytes   = 1 << 30
-	unmapGranularity    = 4096 // bytes: what file systems allocate
+	unmapGranularity    = 4096 // bytes: the allocation unit of file systems
 
 	unmapBit = 0x08 // in the second byte of a CDB
 )
 
-// unmap is SBC-4, UNMAP command. All ranges are checked before the first goes.
+// unmap is SBC-4, UNMAP command. It checks all ranges before it unmaps any.
 func (d *Disk) unmap(r request) (int, error) {
 	length := int(binary.BigEndian.Uint16(r.cdb[7:]))
 	if length == 0 {
-		return r.unused()
+		return r.ignoreDataOut()
 	}
 	if length < 8 {
 		return 0, listLengthError
 	}
-	list, err := r.list(length)
+	list, err := r.copyOut(length)
 	if err != nil {
 		return 0, err
 	}
@@ -58,37 +58,37 @@ func (d *Disk) unmap(r request) (int, error) {
 	return 0, d.flushIfWriteThrough()
 }
 
-// trim gives back the space of n bytes at off, which then read as zeros.
+// trim deallocates n bytes at off, which then read as zeros.
 func (d *Disk) trim(off, n int64) error {
 	if n == 0 {
 		return nil
 	}
 	if err := backstores.Trim(d.store, off, n); err != nil {
-		return d.unwritten(off, n, err)
+		return d.writeError(off, n, err)
 	}
 	return nil
 }
 
-// writeSame is SBC-4, WRITE SAME (16) command: one block of data-out, or of
-// zeros with NDOB, goes into each block. With UNMAP the blocks may be unmapped
-// instead, as unmapped blocks read as zeros and only if that is what is asked.
+// writeSame is SBC-4, WRITE SAME (10) and (16) command. It writes the one block
+// of data-out, or zeros with NDOB, to each block. With UNMAP it unmaps the
+// blocks instead if the data is zeros, as unmapped blocks read as zeros.
 func (d *Disk) writeSame(r request) (int, error) {
 	off, n, err := d.extent(r.blocks())
 	if err != nil {
 		return 0, err
 	}
-	if n == 0 || n > maxWriteSameBytes { // no blocks would be all there are, if WSNZ were zero
-		return 0, badField(r.lengthAt(), -1)
+	if n == 0 || n > maxWriteSameBytes { // WSNZ is set: zero does not mean "to the end"
+		return 0, badField(r.lengthOffset(), -1)
 	}
 	unmap := r.flag(unmapBit)
 	block := make([]byte, d.BlockSize)
 	if ndob := len(r.cdb) == 16 && r.flag(0x01); ndob {
-		r.unused()
+		r.ignoreDataOut()
 	} else {
 		if r.room() != d.BlockSize {
-			return 0, listTooShort
+			return 0, dataOutTooShort
 		}
-		if block, err = r.list(d.BlockSize); err != nil {
+		if block, err = r.copyOut(d.BlockSize); err != nil {
 			return 0, err
 		}
 	}
@@ -106,15 +106,15 @@ func (d *Disk) writeSame(r request) (int, error) {
 		err = d.repeat(block, off, n)
 	}
 	if err != nil {
-		return 0, d.unwritten(off, n, err)
+		return 0, d.writeError(off, n, err)
 	}
 	d.count.writes.Add(1)
 	d.count.writtenBytes.Add(uint64(n))
 	return 0, d.flushIfWriteThrough()
 }
 
-// flushIfWriteThrough makes durable what was changed by other means than writes, where the
-// mode asks for that.
+// flushIfWriteThrough flushes if the cache is disabled, for changes that are not
+// durable by themselves.
 func (d *Disk) flushIfWriteThrough() error {
 	if !d.mode.writeThrough.Load() {
 		return nil
@@ -122,7 +122,7 @@ func (d *Disk) flushIfWriteThrough() error {
 	return d.flush()
 }
 
-// repeat writes block over and over into n bytes at off.
+// repeat writes copies of block to n bytes at off.
 func (d *Disk) repeat(block []byte, off, n int64) error {
 	many := bytes.Repeat(block, int(min(n, chunk)/int64(len(block))))
 	for end := off + n; off < end; {

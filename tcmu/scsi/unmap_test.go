@@ -9,12 +9,12 @@ import (
 	"testing"
 )
 
-// A limit is what the Block Limits VPD page tells, in blocks.
+// A limit holds the limits of the Block Limits VPD page in blocks.
 type limit struct{ transfer, unmap, descriptors, writeSame int }
 
 func limits(t *testing.T, d *Disk) limit {
 	t.Helper()
-	b := ask(t, d, "12 01 b0 00ff 00")
+	b := dataIn(t, d, "12 01 b0 00ff 00")
 	return limit{
 		transfer:    int(binary.BigEndian.Uint32(b[8:])),
 		unmap:       int(binary.BigEndian.Uint32(b[20:])),
@@ -23,7 +23,7 @@ func limits(t *testing.T, d *Disk) limit {
 	}
 }
 
-// unmapList is the parameter list of UNMAP for pairs of LBA and length.
+// unmapList returns the parameter list of UNMAP for pairs of LBA and length.
 func unmapList(ranges ...int) []byte {
 	b := binary.BigEndian.AppendUint16(nil, uint16(6+8*len(ranges)))
 	b = binary.BigEndian.AppendUint16(b, uint16(8*len(ranges)))
@@ -36,7 +36,7 @@ func unmapList(ranges ...int) []byte {
 	return b
 }
 
-func unmapCDB(length int) []byte { return raw(fmt.Sprintf("42 00 00000000 00 %04x 00", length)) }
+func unmapCDB(length int) []byte { return unhex(fmt.Sprintf("42 00 00000000 00 %04x 00", length)) }
 
 func TestUnmap(t *testing.T) {
 	for _, tt := range []struct {
@@ -62,51 +62,51 @@ func TestUnmap(t *testing.T) {
 		{name: "two ranges", cdb: "42 00 00000000 00 0028 00",
 			list: "0026 0020 00000000  0000000000000008 00000008 00000000  0000000000000001 00000001 00000000",
 			done: []string{"trim 4096 at 4096", "trim 512 at 512"}},
-		{name: "range of no blocks", cdb: "42 00 00000000 00 0018 00",
+		{name: "range of zero blocks", cdb: "42 00 00000000 00 0018 00",
 			list: "0016 0010 00000000  0000000000000008 00000000 00000000"},
 		{name: "range of no blocks at the end", cdb: "42 00 00000000 00 0018 00",
 			list: "0016 0010 00000000  0000000000000800 00000000 00000000"},
 		{name: "range of no blocks past the end", cdb: "42 00 00000000 00 0018 00",
 			list: "0016 0010 00000000  0000000000000801 00000000 00000000", fail: "5/21/00 info 2049"},
-		{name: "descriptor cut by the descriptor length is ignored", cdb: "42 00 00000000 00 0028 00",
+		{name: "descriptor truncated by the descriptor length is ignored", cdb: "42 00 00000000 00 0028 00",
 			list: "0026 001f 00000000  0000000000000008 00000008 00000000  0000000000000001 00000001 00000000",
 			done: []string{"trim 4096 at 4096"}},
-		{name: "descriptor cut by the parameter list is ignored", cdb: "42 00 00000000 00 0020 00",
+		{name: "descriptor truncated by the parameter list is ignored", cdb: "42 00 00000000 00 0020 00",
 			list: "0026 0020 00000000  0000000000000008 00000008 00000000  0000000000000001",
 			done: []string{"trim 4096 at 4096"}},
 		{name: "past the end", cdb: "42 00 00000000 00 0018 00",
 			list: "0016 0010 00000000  00000000000007ff 00000002 00000000", fail: "5/21/00 info 2047"},
 		{name: "LBA wraps", cdb: "42 00 00000000 00 0018 00",
 			list: "0016 0010 00000000  ffffffffffffffff 00000002 00000000", fail: "5/21/00"},
-		{name: "the last of three past the end: nothing is done", cdb: "42 00 00000000 00 0038 00",
+		{name: "the last of three ranges past the end", cdb: "42 00 00000000 00 0038 00",
 			list: "0036 0030 00000000  0000000000000000 00000008 00000000  0000000000000010 00000008 00000000  0000000000000800 00000001 00000000",
 			fail: "5/21/00 info 2048"},
 		{name: "ANCHOR", cdb: "42 01 00000000 00 0000 00", fail: "5/24/00 cdb 1.0"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, shape := range shapes {
-				u := newUnit("sparse", 512)
+				u := newUnit("thin", 512)
 				want := slices.Clone(u.bytes)
 				for _, call := range tt.done {
 					var n, off int
 					fmt.Sscanf(call, "trim %d at %d", &n, &off)
 					clear(want[off : off+n])
 				}
-				_, why := must(t, u.Disk, raw(tt.cdb), split(raw(tt.list), shape...)...)
+				_, why := execute(t, u.Disk, unhex(tt.cdb), split(unhex(tt.list), shape...)...)
 				if why != tt.fail {
 					t.Errorf("sense data %q, want %q", why, tt.fail)
 				}
 				if !slices.Equal(u.calls, tt.done) || !bytes.Equal(u.bytes, want) {
-					t.Errorf("the store did %q, want %q", u.calls, tt.done)
+					t.Errorf("store calls %q, want %q", u.calls, tt.done)
 				}
 			}
 		})
 	}
 }
 
-func TestUnmapLimitsAreKept(t *testing.T) {
+func TestUnmapLimits(t *testing.T) {
 	for _, blockSize := range []int{512, 4096} {
-		d, v := newVastUnit(1<<50, blockSize)
+		d, v := newHugeDisk(1<<50, blockSize)
 		limit := limits(t, d)
 		if limit.unmap < 4096/blockSize || limit.descriptors < 1 {
 			t.Fatalf("limits %+v", limit)
@@ -121,15 +121,15 @@ func TestUnmapLimitsAreKept(t *testing.T) {
 			calls int
 			fail  string
 		}{
-			{"the most blocks", unmapList(0, limit.unmap), 1, ""},
-			{"the most blocks, in two ranges", unmapList(0, limit.unmap-8, 1<<33, 8), 2, ""},
+			{"the limit of blocks", unmapList(0, limit.unmap), 1, ""},
+			{"the limit of blocks, in two ranges", unmapList(0, limit.unmap-8, 1<<33, 8), 2, ""},
 			{"a block too many", unmapList(0, limit.unmap+1), 0, "5/26/00"},
 			{"a block too many, in two ranges", unmapList(0, limit.unmap-8, 1<<33, 9), 0, "5/26/00"},
-			{"the most descriptors", unmapList(many...), limit.descriptors, ""},
+			{"the limit of descriptors", unmapList(many...), limit.descriptors, ""},
 			{"a descriptor too many", unmapList(append(many, 0, 1)...), 0, "5/26/00"},
 		} {
 			*v.calls = nil
-			_, why := must(t, d, unmapCDB(len(x.list)), x.list)
+			_, why := execute(t, d, unmapCDB(len(x.list)), x.list)
 			if len(*v.calls) != x.calls || why != x.fail && !(x.fail != "" && strings.HasPrefix(why, x.fail+" list ")) {
 				t.Errorf("%s: sense data %q, want %q; %d calls of the store, want %d", x.name, why, x.fail, len(*v.calls), x.calls)
 			}
@@ -138,23 +138,23 @@ func TestUnmapLimitsAreKept(t *testing.T) {
 }
 
 func TestWriteSame(t *testing.T) {
-	block := noise(1 << 12)[1<<12-512:]
+	block := randomBytes(1 << 12)[1<<12-512:]
 	zeros := make([]byte, 512)
 	almost := slices.Clone(zeros)
 	almost[511] = 1
 	for _, tt := range []struct {
 		name    string
-		ability string
+		variant string
 		cdb     string
 		out     []byte
-		lba, n  int    // what has changed
-		with    []byte // to what
+		lba, n  int    // the changed blocks
+		with    []byte // their contents
 		calls   []string
 		fail    string
 	}{
 		{name: "(10) pattern", cdb: "41 00 00000003 00 0005 00", out: block, lba: 3, n: 5, with: block},
 		{name: "(16) pattern", cdb: "93 00 0000000000000003 00000005 00 00", out: block, lba: 3, n: 5, with: block},
-		{name: "(16) pattern over more than goes at once", cdb: "93 00 0000000000000003 000002bd 00 00", out: block, lba: 3, n: 701, with: block},
+		{name: "(16) pattern over more than a chunk", cdb: "93 00 0000000000000003 000002bd 00 00", out: block, lba: 3, n: 701, with: block},
 		{name: "(16) pattern over all", cdb: "93 00 0000000000000000 00000800 00 00", out: block, lba: 0, n: 2048, with: block},
 		{name: "(16) pattern to the last block", cdb: "93 00 00000000000007ff 00000001 00 00", out: block, lba: 2047, n: 1, with: block},
 		{name: "(10) zeros", cdb: "41 00 00000003 00 0005 00", out: zeros, lba: 3, n: 5, with: zeros, calls: []string{"zero 2560 at 1536"}},
@@ -163,61 +163,60 @@ func TestWriteSame(t *testing.T) {
 		{name: "(10) UNMAP, zeros", cdb: "41 08 00000003 00 0005 00", out: zeros, lba: 3, n: 5, with: zeros, calls: []string{"trim 2560 at 1536"}},
 		{name: "(16) UNMAP, zeros", cdb: "93 08 0000000000000003 00000005 00 00", out: zeros, lba: 3, n: 5, with: zeros, calls: []string{"trim 2560 at 1536"}},
 		{name: "(16) UNMAP, NDOB", cdb: "93 09 0000000000000003 00000005 00 00", lba: 3, n: 5, with: zeros, calls: []string{"trim 2560 at 1536"}},
-		{name: "(16) UNMAP, what unmapped blocks do not read as", cdb: "93 08 0000000000000003 00000005 00 00", out: almost, lba: 3, n: 5, with: almost},
+		{name: "(16) UNMAP, not zeros", cdb: "93 08 0000000000000003 00000005 00 00", out: almost, lba: 3, n: 5, with: almost},
 		{name: "(10) UNMAP, pattern", cdb: "41 08 00000003 00 0005 00", out: block, lba: 3, n: 5, with: block},
 
-		{name: "(10) pattern on a disk without UNMAP", ability: "writable", cdb: "41 00 00000003 00 0005 00", out: block, lba: 3, n: 5, with: block},
-		{name: "(10) zeros on a disk without UNMAP", ability: "writable", cdb: "41 00 00000003 00 0005 00", out: zeros, lba: 3, n: 5, with: zeros},
-		{name: "(16) NDOB on a disk without UNMAP", ability: "writable", cdb: "93 01 0000000000000003 00000005 00 00", lba: 3, n: 5, with: zeros},
-		{name: "(10) UNMAP on a disk without", ability: "writable", cdb: "41 08 00000003 00 0005 00", out: zeros, fail: "5/24/00 cdb 1.3"},
-		{name: "(16) UNMAP on a disk without", ability: "writable", cdb: "93 09 0000000000000003 00000005 00 00", fail: "5/24/00 cdb 1.3"},
+		{name: "(10) pattern on a disk without UNMAP", variant: "writable", cdb: "41 00 00000003 00 0005 00", out: block, lba: 3, n: 5, with: block},
+		{name: "(10) zeros on a disk without UNMAP", variant: "writable", cdb: "41 00 00000003 00 0005 00", out: zeros, lba: 3, n: 5, with: zeros},
+		{name: "(16) NDOB on a disk without UNMAP", variant: "writable", cdb: "93 01 0000000000000003 00000005 00 00", lba: 3, n: 5, with: zeros},
+		{name: "(10) UNMAP on a disk without UNMAP", variant: "writable", cdb: "41 08 00000003 00 0005 00", out: zeros, fail: "5/24/00 cdb 1.3"},
+		{name: "(16) UNMAP on a disk without UNMAP", variant: "writable", cdb: "93 09 0000000000000003 00000005 00 00", fail: "5/24/00 cdb 1.3"},
 
 		{name: "(10) ANCHOR", cdb: "41 18 00000003 00 0005 00", out: zeros, fail: "5/24/00 cdb 1.4"},
 		{name: "(16) ANCHOR", cdb: "93 18 0000000000000003 00000005 00 00", out: zeros, fail: "5/24/00 cdb 1.4"},
 		{name: "(16) ANCHOR without UNMAP", cdb: "93 10 0000000000000003 00000005 00 00", out: zeros, fail: "5/24/00 cdb 1.4"},
 		{name: "(10) LBDATA, PBDATA", cdb: "41 06 00000003 00 0005 00", out: zeros, fail: "5/24/00 cdb 1.2"},
-		{name: "(10) NDOB, which it has not", cdb: "41 01 00000003 00 0005 00", out: zeros, fail: "5/24/00 cdb 1.0"},
+		{name: "(10) NDOB, not supported", cdb: "41 01 00000003 00 0005 00", out: zeros, fail: "5/24/00 cdb 1.0"},
 		{name: "(10) past the end", cdb: "41 00 000007ff 00 0002 00", out: block, fail: "5/21/00 info 2047"},
 		{name: "(16) past the end, UNMAP", cdb: "93 09 0000000000000001 00000800 00 00", fail: "5/21/00 info 1"},
 		{name: "(10) no data-out", cdb: "41 00 00000003 00 0005 00", fail: "5/"},
-		{name: "(10) two blocks of data-out", cdb: "41 00 00000003 00 0005 00", out: noise(1024), fail: "5/"},
+		{name: "(10) two blocks of data-out", cdb: "41 00 00000003 00 0005 00", out: randomBytes(1024), fail: "5/"},
 		{name: "(16) UNMAP, two blocks of data-out", cdb: "93 08 0000000000000003 00000005 00 00", out: make([]byte, 1024), fail: "5/"},
 		{name: "(16) half a block of data-out", cdb: "93 00 0000000000000003 00000005 00 00", out: block[:256], fail: "5/"},
 		{name: "(16) UNMAP, half a block of data-out", cdb: "93 08 0000000000000003 00000005 00 00", out: zeros[:256], fail: "5/"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, shape := range [][]int{{512}, {1, 100}} {
-				ability := tt.ability
-				if ability == "" {
-					ability = "sparse"
+				variant := tt.variant
+				if variant == "" {
+					variant = "thin"
 				}
-				u := newUnit(ability, 512)
+				u := newUnit(variant, 512)
 				want := slices.Clone(u.bytes)
 				copy(want[tt.lba*512:], bytes.Repeat(tt.with, tt.n))
-				_, why := must(t, u.Disk, raw(tt.cdb), split(slices.Clone(tt.out), shape...)...)
+				_, why := execute(t, u.Disk, unhex(tt.cdb), split(slices.Clone(tt.out), shape...)...)
 				if why != tt.fail && !(tt.fail == "5/" && strings.HasPrefix(why, "5/")) {
 					t.Errorf("sense data %q, want %q", why, tt.fail)
 				}
 				if !bytes.Equal(u.bytes, want) {
-					t.Error("the image is not as it should be")
+					t.Error("wrong image contents")
 				}
 				if tt.calls != nil && !slices.Equal(u.calls, tt.calls) || tt.fail != "" && len(u.calls) > 0 {
-					t.Errorf("the store did %q, want %q", u.calls, tt.calls)
+					t.Errorf("store calls %q, want %q", u.calls, tt.calls)
 				}
 			}
 		})
 	}
 }
 
-// TestWriteSameOfNoBlocksIsRefused, as WSNZ in the Block Limits VPD page says:
-// it would be all to the end.
-func TestWriteSameOfNoBlocksIsRefused(t *testing.T) {
-	u := newUnit("sparse", 512)
-	if b := ask(t, u.Disk, "12 01 b0 00ff 00"); b[4] != 1 {
+// WSNZ in the Block Limits VPD page reports that.
+func TestWriteSameOfZeroBlocksFails(t *testing.T) {
+	u := newUnit("thin", 512)
+	if b := dataIn(t, u.Disk, "12 01 b0 00ff 00"); b[4] != 1 {
 		t.Errorf("WSNZ is %d", b[4])
 	}
 	zeros := strings.Repeat("00", 512)
-	converse(t, u.Disk, []exchange{
+	testExchanges(t, u.Disk, []exchange{
 		{name: "(10)", cdb: "41 00 00000000 00 0000 00", out: zeros, fail: "5/24/00 cdb 7"},
 		{name: "(10) UNMAP", cdb: "41 08 00000005 00 0000 00", out: zeros, fail: "5/24/00 cdb 7"},
 		{name: "(16) NDOB", cdb: "93 01 0000000000000005 00000000 00 00", fail: "5/24/00 cdb 10"},
@@ -225,24 +224,24 @@ func TestWriteSameOfNoBlocksIsRefused(t *testing.T) {
 		{name: "(16) past the end", cdb: "93 01 0000000000000801 00000000 00 00", fail: "5/21/00 info 2049"},
 	})
 	if len(u.calls) > 0 {
-		t.Errorf("the store did %q", u.calls)
+		t.Errorf("store calls %q", u.calls)
 	}
 }
 
-func TestWriteSameLimitIsKept(t *testing.T) {
+func TestWriteSameLimit(t *testing.T) {
 	for _, blockSize := range []int{512, 4096} {
-		d, v := newVastUnit(1<<40, blockSize)
+		d, v := newHugeDisk(1<<40, blockSize)
 		limit := limits(t, d).writeSame
 		for flags, call := range map[int]string{0x01: "zero", 0x09: "trim"} {
 			*v.calls = nil
-			_, why := must(t, d, raw(fmt.Sprintf("93%02x %016x %08x 0000", flags, 16, limit)))
+			_, why := execute(t, d, unhex(fmt.Sprintf("93%02x %016x %08x 0000", flags, 16, limit)))
 			if want := fmt.Sprintf("%s %d at %d", call, limit*blockSize, 16*blockSize); why != "" || !slices.Equal(*v.calls, []string{want}) {
-				t.Errorf("the most blocks: sense data %q, the store did %q, want %q", why, *v.calls, want)
+				t.Errorf("the limit of blocks: sense data %q, store calls %q, want %q", why, *v.calls, want)
 			}
 			*v.calls = nil
-			_, why = must(t, d, raw(fmt.Sprintf("93%02x %016x %08x 0000", flags, 16, limit+1)))
+			_, why = execute(t, d, unhex(fmt.Sprintf("93%02x %016x %08x 0000", flags, 16, limit+1)))
 			if !strings.HasPrefix(why, "5/24/00") || len(*v.calls) > 0 {
-				t.Errorf("a block too many: sense data %q, the store did %q", why, *v.calls)
+				t.Errorf("a block too many: sense data %q, store calls %q", why, *v.calls)
 			}
 		}
 	}

@@ -6,32 +6,32 @@ import (
 	"github.com/lunserve/lunserve/backstores"
 )
 
-// chunk bounds the memory of commands that need a copy of what they work on.
+// chunk bounds the memory of commands that copy blocks, in bytes.
 const chunk = 256 << 10
 
-// verify is SBC-4, VERIFY (10) command: with BYTCHK 00b the blocks have to be
-// readable, with 01b to equal the data-out, with 11b each to equal its one
-// block.
+// verify is SBC-4, VERIFY (10), (12) and (16) command. With BYTCHK 00b the
+// blocks must be readable, with 01b equal to the data-out, with 11b each equal
+// to the one block of data-out.
 func (d *Disk) verify(r request) (int, error) {
 	off, n, err := d.extent(r.blocks())
 	switch {
 	case err != nil:
 		return 0, err
 	case n == 0:
-		return r.unused()
+		return r.ignoreDataOut()
 	case n > MaxTransfer:
-		return 0, badField(r.lengthAt(), -1)
+		return 0, badField(r.lengthOffset(), -1)
 	}
 	var want []byte
 	switch r.cdb[1] >> 1 & 3 {
 	case 0:
-		r.unused()
+		r.ignoreDataOut()
 	case 1:
-		want, err = r.list(int(n))
+		want, err = r.copyOut(int(n))
 	case 2:
 		err = badField(1, 2)
 	case 3:
-		want, err = r.list(d.BlockSize)
+		want, err = r.copyOut(d.BlockSize)
 	}
 	if err != nil {
 		return 0, err
@@ -39,21 +39,21 @@ func (d *Disk) verify(r request) (int, error) {
 	return 0, d.compare(off, n, want)
 }
 
-// compare reads n bytes of the medium at off and compares them with want, over
-// and over if it is shorter than n; nil equals everything. A difference gives
-// MISCOMPARE with the offset of the first byte that differs.
+// compare reads n bytes of the medium at off and compares them with want,
+// repeated if it is shorter than n. A nil want equals everything. The error of a
+// difference is MISCOMPARE with the offset of the first byte that differs.
 func (d *Disk) compare(off, n int64, want []byte) error {
 	buf := make([]byte, min(n, chunk))
 	for done := int64(0); done < n; {
 		have := buf[:min(n-done, int64(len(buf)))]
 		if err := backstores.ReadVec(d.store, [][]byte{have}, off+done, 0); err != nil {
-			return d.unread(off+done, int64(len(have)), err)
+			return d.readError(off+done, int64(len(have)), err)
 		}
 		for i := 0; want != nil && i < len(have); {
 			rest := want[(done+int64(i))%int64(len(want)):]
 			rest = rest[:min(len(rest), len(have)-i)]
 			if at := difference(have[i:], rest); at < len(rest) {
-				return miscompared.at(uint64(done) + uint64(i+at))
+				return miscompared.withInfo(uint64(done) + uint64(i+at))
 			}
 			i += len(rest)
 		}
@@ -62,8 +62,8 @@ func (d *Disk) compare(off, n int64, want []byte) error {
 	return nil
 }
 
-// difference is the index of the first byte in which a differs from b, or
-// len(b). a is at least as long.
+// difference returns the index of the first byte in which a differs from b, or
+// len(b). a must not be shorter than b.
 func difference(a, b []byte) int {
 	if bytes.Equal(a[:len(b)], b) {
 		return len(b)
@@ -75,10 +75,10 @@ func difference(a, b []byte) int {
 	return i
 }
 
-// prefetch is SBC-4, PRE-FETCH (10) command. Blocks are read, and so are in
-// the cache of the system that has the image; whether they stay is up to it,
-// for which the status is GOOD and not CONDITION MET. More than the Block
-// Limits VPD page says are left alone, as IMMED would allow.
+// prefetch is SBC-4, PRE-FETCH (10) and (16) command. It reads the blocks, which
+// brings them into the host's page cache. The status is GOOD, not CONDITION MET,
+// as the host may drop them again. It reads no more than MAXIMUM PREFETCH
+// LENGTH; the rest is ignored.
 func (d *Disk) prefetch(r request) (int, error) {
 	lba, blocks := r.blocks()
 	off, n, err := d.extent(lba, blocks)

@@ -13,11 +13,11 @@ import (
 	"github.com/lunserve/lunserve/backstores"
 )
 
-// A crumbling is a store whose calls come apart: others get in between the
-// blocks of one. It has what two calls at once need, and nothing more.
-type crumbling struct{ ram }
+// An interleavedStore transfers one block at a time and lets other calls run in
+// between.
+type interleavedStore struct{ writableStore }
 
-func (m *crumbling) crumble(bufs [][]byte, off int64, one func([][]byte, int64, backstores.Flag) error, f backstores.Flag) error {
+func (m *interleavedStore) eachBlock(bufs [][]byte, off int64, one func([][]byte, int64, backstores.Flag) error, f backstores.Flag) error {
 	for _, b := range bufs {
 		for len(b) > 0 {
 			n := min(len(b), 512)
@@ -31,47 +31,47 @@ func (m *crumbling) crumble(bufs [][]byte, off int64, one func([][]byte, int64, 
 	return nil
 }
 
-func (m *crumbling) ReadVec(bufs [][]byte, off int64, f backstores.Flag) error {
-	return m.crumble(bufs, off, m.ram.ReadVec, f)
+func (m *interleavedStore) ReadVec(bufs [][]byte, off int64, f backstores.Flag) error {
+	return m.eachBlock(bufs, off, m.writableStore.ReadVec, f)
 }
 
-func (m *crumbling) WriteVec(bufs [][]byte, off int64, f backstores.Flag) error {
-	return m.crumble(bufs, off, m.ram.WriteVec, f)
+func (m *interleavedStore) WriteVec(bufs [][]byte, off int64, f backstores.Flag) error {
+	return m.eachBlock(bufs, off, m.writableStore.WriteVec, f)
 }
 
-func newCrumbling() *Disk {
-	m := &crumbling{ram{image{bytes: make([]byte, 64<<10)}}}
+func newInterleavedDisk() *Disk {
+	m := &interleavedStore{writableStore{memStore{bytes: make([]byte, 64<<10)}}}
 	return NewDisk(m, Options{BlockSize: 512})
 }
 
-// finish executes a command as the ring does: without waiting, then with.
-func finish(d *Disk, cdb, buf []byte) (status byte, sense []byte) {
-	status, _, sense, ok := d.Execute(cdb, [][]byte{buf}, false)
-	if !ok {
-		status, _, sense, _ = d.Execute(cdb, [][]byte{buf}, true)
+// executeAsServe executes a command as tcmu.Serve does: without waiting, then
+// with.
+func executeAsServe(d *Disk, cdb, buf []byte) (status byte, sense []byte) {
+	r, err := d.Execute(cdb, [][]byte{buf}, false)
+	if err != nil {
+		r, _ = d.Execute(cdb, [][]byte{buf}, true)
 	}
-	return status, sense
+	return r.Status, r.Sense
 }
 
-// TestNoIncrementByCompareAndWriteIsLost: several goroutines count in one
-// block, each by COMPARE AND WRITE of what it read and one more. WRITEs to
-// other blocks go on meanwhile.
-func TestNoIncrementByCompareAndWriteIsLost(t *testing.T) {
+// Several goroutines increment a counter in one block with COMPARE AND WRITE,
+// and write other blocks.
+func TestCompareAndWriteIsAtomic(t *testing.T) {
 	const goroutines, increments = 8, 50
-	d := newCrumbling()
+	d := newInterleavedDisk()
 	var wg sync.WaitGroup
 	for i := range goroutines {
 		wg.Go(func() {
 			buf := make([]byte, 1024)
 			for range increments {
 				for {
-					if status, sense := finish(d, raw("28 00 00000007 00 0001 00"), buf[:512]); status != 0 {
+					if status, sense := executeAsServe(d, unhex("28 00 00000007 00 0001 00"), buf[:512]); status != 0 {
 						t.Errorf("READ(10): sense data % x", sense)
 						return
 					}
 					copy(buf[512:], buf[:512])
 					binary.BigEndian.PutUint64(buf[1000:], binary.BigEndian.Uint64(buf[1000:])+1)
-					status, sense := finish(d, raw("89 00 0000000000000007 000000 01 00 00"), buf)
+					status, sense := executeAsServe(d, unhex("89 00 0000000000000007 000000 01 00 00"), buf)
 					if status == 0 {
 						break
 					}
@@ -80,28 +80,28 @@ func TestNoIncrementByCompareAndWriteIsLost(t *testing.T) {
 						return
 					}
 				}
-				finish(d, at("2a 00 %08x 00 0002 00", 8+i), filled(1024))
+				executeAsServe(d, cdbWith("2a 00 %08x 00 0002 00", 8+i), stale(1024))
 			}
 		})
 	}
 	wg.Wait()
 	buf := make([]byte, 512)
-	finish(d, raw("28 00 00000007 00 0001 00"), buf)
+	executeAsServe(d, unhex("28 00 00000007 00 0001 00"), buf)
 	if got := binary.BigEndian.Uint64(buf[488:]); got != goroutines*increments {
 		t.Errorf("counted to %d, want %d", got, goroutines*increments)
 	}
 }
 
-// TestNoBitByOrWriteIsLost: each goroutine sets bits of its own.
-func TestNoBitByOrWriteIsLost(t *testing.T) {
-	d := newCrumbling()
+// Each goroutine sets bits of its own.
+func TestOrWriteIsAtomic(t *testing.T) {
+	d := newInterleavedDisk()
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
 			for j := range 64 {
 				buf := make([]byte, 1024)
 				buf[16*j] = 1 << i
-				if status, sense := finish(d, raw("8b 00 0000000000000003 00000002 00 00"), buf); status != 0 {
+				if status, sense := executeAsServe(d, unhex("8b 00 0000000000000003 00000002 00 00"), buf); status != 0 {
 					t.Errorf("ORWRITE(16): sense data % x", sense)
 				}
 			}
@@ -109,7 +109,7 @@ func TestNoBitByOrWriteIsLost(t *testing.T) {
 	}
 	wg.Wait()
 	buf := make([]byte, 1024)
-	finish(d, raw("28 00 00000003 00 0002 00"), buf)
+	executeAsServe(d, unhex("28 00 00000003 00 0002 00"), buf)
 	for i, b := range buf {
 		if want := map[bool]byte{true: 0xff}[i%16 == 0]; b != want {
 			t.Fatalf("byte %d is %02x, want %02x", i, b, want)
@@ -117,11 +117,10 @@ func TestNoBitByOrWriteIsLost(t *testing.T) {
 	}
 }
 
-// TestNoWriteIsUndoneByCompareAndWrite: the block holds what the last WRITE
-// put there, or what a COMPARE AND WRITE made of that; never what one made of
-// something older.
-func TestNoWriteIsUndoneByCompareAndWrite(t *testing.T) {
-	d := newCrumbling()
+// The block holds the data of the last WRITE, or that of a COMPARE AND WRITE
+// that compared it with the data of the last WRITE.
+func TestCompareAndWriteNeverUndoesAWrite(t *testing.T) {
+	d := newInterleavedDisk()
 	made := func(n, by byte) []byte {
 		b := make([]byte, 512)
 		b[0], b[511] = n, by
@@ -138,18 +137,18 @@ func TestNoWriteIsUndoneByCompareAndWrite(t *testing.T) {
 					return
 				default:
 				}
-				finish(d, raw("28 00 00000000 00 0001 00"), buf)
-				finish(d, raw("89 00 0000000000000000 000000 01 00 00"), append(made(buf[0], 0), made(buf[0], 1)...))
+				executeAsServe(d, unhex("28 00 00000000 00 0001 00"), buf)
+				executeAsServe(d, unhex("89 00 0000000000000000 000000 01 00 00"), append(made(buf[0], 0), made(buf[0], 1)...))
 			}
 		})
 	}
 	buf := make([]byte, 512)
 	for i := range 250 {
-		finish(d, raw("2a 00 00000000 00 0001 00"), made(byte(i), 0))
+		executeAsServe(d, unhex("2a 00 00000000 00 0001 00"), made(byte(i), 0))
 		for range 4 {
-			finish(d, raw("28 00 00000000 00 0001 00"), buf)
+			executeAsServe(d, unhex("28 00 00000000 00 0001 00"), buf)
 			if buf[0] != byte(i) {
-				t.Errorf("after %d was written, %d is there", byte(i), buf[0])
+				t.Errorf("wrote %d, read %d", byte(i), buf[0])
 			}
 			runtime.Gosched()
 		}
@@ -158,9 +157,7 @@ func TestNoWriteIsUndoneByCompareAndWrite(t *testing.T) {
 	wg.Wait()
 }
 
-// TestNobodySeesHalfOfWhatIsDoneAlone: while commands that are done alone go
-// on, every other sees the blocks before or after one of them.
-func TestNobodySeesHalfOfWhatIsDoneAlone(t *testing.T) {
+func TestReadsNeverSeePartOfAnExclusiveCommand(t *testing.T) {
 	for _, x := range []struct {
 		name string
 		cdb  string
@@ -177,7 +174,7 @@ func TestNobodySeesHalfOfWhatIsDoneAlone(t *testing.T) {
 		}},
 	} {
 		t.Run(x.name, func(t *testing.T) {
-			d := newCrumbling()
+			d := newInterleavedDisk()
 			stop := make(chan struct{})
 			var wg sync.WaitGroup
 			for range 3 {
@@ -189,7 +186,7 @@ func TestNobodySeesHalfOfWhatIsDoneAlone(t *testing.T) {
 							return
 						default:
 						}
-						finish(d, raw("88 00 0000000000000000 00000008 00 00"), buf)
+						executeAsServe(d, unhex("88 00 0000000000000000 00000008 00 00"), buf)
 						if !bytes.Equal(buf, bytes.Repeat(buf[:1], 4096)) {
 							t.Errorf("a mixture of %02x and %02x", buf[0], buf[4095])
 							return
@@ -202,7 +199,7 @@ func TestNobodySeesHalfOfWhatIsDoneAlone(t *testing.T) {
 				if x.cdb[:2] == "8b" {
 					next = 1<<(i*8/200+1) - 1
 				}
-				if status, sense := finish(d, raw(x.cdb), x.out(old, next)); status != 0 {
+				if status, sense := executeAsServe(d, unhex(x.cdb), x.out(old, next)); status != 0 {
 					t.Fatalf("sense data % x", sense)
 				}
 				old = next
@@ -213,94 +210,90 @@ func TestNobodySeesHalfOfWhatIsDoneAlone(t *testing.T) {
 	}
 }
 
-// A gated store lets a read go on only when it is told.
-type gated struct {
-	*sparse
+// A gatedStore blocks reads that may wait until open is closed.
+type gatedStore struct {
+	*thinStore
 	reached, open chan struct{}
 }
 
-func (g *gated) ReadVec(bufs [][]byte, off int64, f backstores.Flag) error {
+func (g *gatedStore) ReadVec(bufs [][]byte, off int64, f backstores.Flag) error {
 	if f&backstores.NoWait == 0 {
 		g.reached <- struct{}{}
 		<-g.open
 	}
-	return g.sparse.ReadVec(bufs, off, f)
+	return g.thinStore.ReadVec(bufs, off, f)
 }
 
-// TestCommandsThatMayNotWaitAreLeftWhileOneIsAlone, and those that use no
-// blocks are answered.
-func TestCommandsThatMayNotWaitAreLeftWhileOneIsAlone(t *testing.T) {
+// Commands that do not access blocks are completed.
+func TestMediumCommandsWouldBlockDuringAnExclusiveOne(t *testing.T) {
 	for _, alone := range []struct{ name, cdb string }{
 		{"COMPARE AND WRITE", "89 00 0000000000000005 000000 01 00 00"},
 		{"ORWRITE(16)", "8b 00 0000000000000005 00000002 00 00"},
 		{"WRITE AND VERIFY(10)", "2e 00 00000005 00 0002 00"},
 	} {
 		t.Run(alone.name, func(t *testing.T) {
-			s := &sparse{ram{image{bytes: noise(1 << 20)}}}
-			g := &gated{s, make(chan struct{}), make(chan struct{})}
+			s := &thinStore{writableStore{memStore{bytes: randomBytes(1 << 20)}}}
+			g := &gatedStore{s, make(chan struct{}), make(chan struct{})}
 			d := NewDisk(g, Options{BlockSize: 512})
 			out := slices.Concat(s.bytes[5*512:6*512], s.bytes[5*512:6*512])
 			done := make(chan byte)
 			go func() {
-				status, _, _, _ := d.Execute(raw(alone.cdb), [][]byte{out}, true)
-				done <- status
+				r, _ := d.Execute(unhex(alone.cdb), [][]byte{out}, true)
+				done <- r.Status
 			}()
 			select {
 			case <-g.reached:
 			case status := <-done:
-				t.Fatalf("status %02x, and nothing was read", status)
+				t.Fatalf("status %02x without a read", status)
 			}
 			calls := len(s.calls)
 			for _, cdb := range []string{"28 00 00000005 00 0001 00", "88 00 0000000000000100 00000001 00 00",
 				"2a 00 00000005 00 0001 00", "2a 08 00000400 00 0001 00"} {
 				for range 2 {
-					if status, n, sense, ok := d.Execute(raw(cdb), [][]byte{filled(512)}, false); ok {
-						t.Errorf("%s: done, with status %02x, %d bytes, sense data % x", cdb, status, n, sense)
+					if r, err := d.Execute(unhex(cdb), [][]byte{stale(512)}, false); err == nil {
+						t.Errorf("%s: completed: %+v", cdb, r)
 					}
 				}
 			}
 			for _, cdb := range []string{"00 00 00 00 00 00", "25 00 00000000 00 00 00 00", "12 00 00 00ff 00", "03 00 00 00 12 00", "1a 00 3f 00 ff 00", "a3 0c 00 00 0000 00000100 00 00"} {
-				if status, _, sense, ok := d.Execute(raw(cdb), [][]byte{filled(512)}, false); !ok || status != 0 {
-					t.Errorf("%s: status %02x, sense data % x, ok %v", cdb, status, sense, ok)
+				if r, err := d.Execute(unhex(cdb), [][]byte{stale(512)}, false); err != nil || r.Status != good {
+					t.Errorf("%s: %+v, %v", cdb, r, err)
 				}
 			}
 			if len(s.calls) != calls {
-				t.Errorf("the store did %q meanwhile", s.calls[calls:])
+				t.Errorf("store calls %q meanwhile", s.calls[calls:])
 			}
 			close(g.open)
 			if status := <-done; status != 0 {
 				t.Errorf("status %02x", status)
 			}
-			if status, _, _, ok := d.Execute(raw("28 00 00000005 00 0001 00"), [][]byte{filled(512)}, false); !ok || status != 0 {
-				t.Errorf("READ(10) afterwards: status %02x, ok %v", status, ok)
+			if r, err := d.Execute(unhex("28 00 00000005 00 0001 00"), [][]byte{stale(512)}, false); err != nil || r.Status != good {
+				t.Errorf("READ(10) afterwards: %+v, %v", r, err)
 			}
 		})
 	}
 }
 
-// TestReadsDoNotExcludeEachOther: one that waits for the store does not make
-// another wait.
-func TestReadsDoNotExcludeEachOther(t *testing.T) {
-	s := &sparse{ram{image{bytes: noise(1 << 20)}}}
-	g := &gated{s, make(chan struct{}), make(chan struct{})}
+func TestReadsRunConcurrently(t *testing.T) {
+	s := &thinStore{writableStore{memStore{bytes: randomBytes(1 << 20)}}}
+	g := &gatedStore{s, make(chan struct{}), make(chan struct{})}
 	d := NewDisk(g, Options{BlockSize: 512})
 	done := make(chan struct{})
 	go func() {
-		d.Execute(raw("28 00 00000005 00 0001 00"), [][]byte{filled(512)}, true)
+		d.Execute(unhex("28 00 00000005 00 0001 00"), [][]byte{stale(512)}, true)
 		close(done)
 	}()
 	<-g.reached
 	for _, cdb := range []string{"28 00 00000005 00 0001 00", "2a 00 00000005 00 0001 00"} {
-		if status, _, sense, ok := d.Execute(raw(cdb), [][]byte{filled(512)}, false); !ok || status != 0 {
-			t.Errorf("%s: status %02x, sense data % x, ok %v", cdb, status, sense, ok)
+		if r, err := d.Execute(unhex(cdb), [][]byte{stale(512)}, false); err != nil || r.Status != good {
+			t.Errorf("%s: %+v, %v", cdb, r, err)
 		}
 	}
 	close(g.open)
 	<-done
 }
 
-// TestCommandsDoneAloneLeaveNothingLocked, however they end.
-func TestCommandsDoneAloneLeaveNothingLocked(t *testing.T) {
+func TestExclusiveCommandsUnlockTheDisk(t *testing.T) {
 	for _, tt := range []struct{ cdb, fails, prefix string }{
 		{"89 00 0000000000000005 000000 01 00 00", "", "e/1d/00"},
 		{"89 00 0000000000000005 000000 01 00 00", "read", "3/11/00"},
@@ -309,15 +302,15 @@ func TestCommandsDoneAloneLeaveNothingLocked(t *testing.T) {
 		{"2e 02 00000005 00 0002 00", "read", "3/11/00"},
 		{"2e 02 00000005 00 0004 00", "", "5/0e/03"},
 	} {
-		u := newUnit("sparse", 512)
+		u := newUnit("thin", 512)
 		if tt.fails != "" {
 			u.fails[tt.fails] = fmt.Errorf("bad sector")
 		}
-		if _, why := must(t, u.Disk, raw(tt.cdb), filled(1024)); !strings.HasPrefix(why, tt.prefix) {
+		if _, why := execute(t, u.Disk, unhex(tt.cdb), stale(1024)); !strings.HasPrefix(why, tt.prefix) {
 			t.Errorf("%s: sense data %q, want %s", tt.cdb, why, tt.prefix)
 		}
 		if !u.lock.TryLock() {
-			t.Errorf("%s has left the disk locked", tt.cdb)
+			t.Errorf("%s did not unlock the disk", tt.cdb)
 		}
 	}
 }

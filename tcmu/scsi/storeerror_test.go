@@ -14,7 +14,7 @@ import (
 	"github.com/lunserve/lunserve/backstores"
 )
 
-func TestErrorsOfTheStoreBecomeSenseData(t *testing.T) {
+func TestStoreErrorsBecomeSenseData(t *testing.T) {
 	list := string(unmapList(5, 1))
 	block := strings.Repeat("x", 512)
 	zeros := strings.Repeat("\x00", 512)
@@ -28,7 +28,7 @@ func TestErrorsOfTheStoreBecomeSenseData(t *testing.T) {
 		{"READ(10)", "28 00 00000005 00 0002 00", block, "read", unix.EIO, "3/11/00 info 5"},
 		{"READ(12)", "a8 00 00000005 00000002 00 00", block, "read", unix.EIO, "3/11/00 info 5"},
 		{"READ(16)", "88 00 0000000000000005 00000002 00 00", block, "read", unix.EIO, "3/11/00 info 5"},
-		{"READ(10), image cut short", "28 00 00000005 00 0002 00", block, "read", io.ErrUnexpectedEOF, "3/11/00 info 5"},
+		{"READ(10), image truncated", "28 00 00000005 00 0002 00", block, "read", io.ErrUnexpectedEOF, "3/11/00 info 5"},
 		{"READ(10) FUA, flush", "28 08 00000005 00 0002 00", block, "flush", unix.EIO, "3/0c/00…"},
 		{"VERIFY(10)", "2f 00 00000005 00 0002 00", "", "read", unix.EIO, "3/11/00 info 5"},
 		{"VERIFY(12)", "af 00 00000005 00000001 00 00", block, "read", unix.EIO, "3/11/00 info 5"},
@@ -52,43 +52,41 @@ func TestErrorsOfTheStoreBecomeSenseData(t *testing.T) {
 		{"WRITE SAME(16) UNMAP", "93 09 0000000000000005 00000003 00 00", "", "trim", unix.EIO, "3/0c/00"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			u := newUnit("sparse", 512)
+			u := newUnit("thin", 512)
 			cause := fmt.Errorf("disk.img: %w", tt.err)
 			u.fails[tt.call] = cause
-			_, why := must(t, u.Disk, raw(tt.cdb), []byte(tt.out))
+			_, why := execute(t, u.Disk, unhex(tt.cdb), []byte(tt.out))
 			if want, open := strings.CutSuffix(tt.fail, "…"); why != want && !(open && strings.HasPrefix(why, want)) {
 				t.Errorf("sense data %q, want %q", why, tt.fail)
 			}
 			if len(u.reports) != 1 || !errors.Is(u.reports[0], tt.err) {
-				t.Errorf("reported %q, want %q", u.reports, cause)
+				t.Errorf("reported errors %q, want %q", u.reports, cause)
 			}
 			if s := u.Stats(); s.Reads+s.Writes+s.Trims > 0 {
 				t.Errorf("counted: %+v", s)
 			}
 			if u.medium.stopped {
-				t.Error("stopped, though its flush has failed")
+				t.Error("stopped, though the flush failed")
 			}
 		})
 	}
 }
 
-// TestErrorsAreReportedWithoutWaitToo: an error that comes at once is an
-// answer, and is not tried again.
-func TestErrorsAreReportedWithoutWaitToo(t *testing.T) {
-	u := newUnit("sparse", 512)
+func TestErrorWithoutWaitCompletesTheCommand(t *testing.T) {
+	u := newUnit("thin", 512)
 	u.fails["read"] = unix.EIO
-	status, n, sense, ok := u.Execute(raw("28 00 00000005 00 0001 00"), [][]byte{filled(512)}, false)
-	if !ok || verdict(t, status, n, 512, sense) != "3/11/00 info 5" {
-		t.Errorf("status %02x, sense data % x, ok %v", status, sense, ok)
+	r, err := u.Execute(unhex("28 00 00000005 00 0001 00"), [][]byte{stale(512)}, false)
+	if err != nil || checkResult(t, r, 512) != "3/11/00 info 5" {
+		t.Errorf("%+v, %v", r, err)
 	}
 	if len(u.reports) != 1 {
-		t.Errorf("reported %q", u.reports)
+		t.Errorf("reported errors %q", u.reports)
 	}
 }
 
-// The block that cannot be read is named, wherever it is among those asked for.
-// Which one cannot be written is not known, unless it was the only one.
-func TestBadBlockIsNamed(t *testing.T) {
+// A failed read names it wherever it is in the range, a failed write only if
+// there is no other block.
+func TestInformationIsTheBadBlock(t *testing.T) {
 	for _, tt := range []struct{ name, cdb, out, fail string }{
 		{"READ(10)", "28 00 00000008 00 0010 00", "", "3/11/00 info 13"},
 		{"READ(16)", "88 00 0000000000000000 00000200 00 00", "", "3/11/00 info 13"},
@@ -100,55 +98,54 @@ func TestBadBlockIsNamed(t *testing.T) {
 		{"WRITE(10), that block", "2a 00 0000000d 00 0001 00", strings.Repeat("x", 512), "3/0c/00 info 13"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			u := newUnit("sparse", 512)
+			u := newUnit("thin", 512)
 			u.bad = 13 * 512
 			buf := []byte(tt.out)
 			if tt.out == "" {
-				buf = filled(1 << 20)
+				buf = stale(1 << 20)
 			}
-			if _, why := must(t, u.Disk, raw(tt.cdb), buf); why != tt.fail {
+			if _, why := execute(t, u.Disk, unhex(tt.cdb), buf); why != tt.fail {
 				t.Errorf("sense data %q, want %q", why, tt.fail)
 			}
 		})
 	}
 }
 
-func TestRefusedCommandsAreNotReported(t *testing.T) {
-	u := newUnit("sparse", 512)
-	must(t, u.Disk, raw("28 00 00001000 00 0002 00"), filled(1024))
-	must(t, u.Disk, raw("c1 00 00000000 00 0000 00"))
+func TestOnlyStoreErrorsAreReported(t *testing.T) {
+	u := newUnit("thin", 512)
+	execute(t, u.Disk, unhex("28 00 00001000 00 0002 00"), stale(1024))
+	execute(t, u.Disk, unhex("c1 00 00000000 00 0000 00"))
 	if len(u.reports) > 0 {
-		t.Errorf("reported %q", u.reports)
+		t.Errorf("reported errors %q", u.reports)
 	}
 }
 
-func TestNobodyHasToTakeReports(t *testing.T) {
-	u := newUnit("sparse", 512)
+func TestReportMayBeNil(t *testing.T) {
+	u := newUnit("thin", 512)
 	u.Report = nil
 	u.fails["read"] = unix.EIO
-	if _, why := must(t, u.Disk, raw("28 00 00000005 00 0002 00"), filled(1024)); why != "3/11/00 info 5" {
+	if _, why := execute(t, u.Disk, unhex("28 00 00000005 00 0002 00"), stale(1024)); why != "3/11/00 info 5" {
 		t.Errorf("sense data %q", why)
 	}
 }
 
-func TestUnmapStopsAtTheFirstError(t *testing.T) {
-	u := newUnit("sparse", 512)
+func TestUnmapStopsAtFirstError(t *testing.T) {
+	u := newUnit("thin", 512)
 	u.fails["trim"] = unix.EIO
 	list := unmapList(5, 1, 9, 1)
-	if _, why := must(t, u.Disk, unmapCDB(len(list)), list); why != "3/0c/00 info 5" {
+	if _, why := execute(t, u.Disk, unmapCDB(len(list)), list); why != "3/0c/00 info 5" {
 		t.Errorf("sense data %q", why)
 	}
 	if want := []string{"trim 512 at 2560"}; !slices.Equal(u.calls, want) {
-		t.Errorf("the store did %q, want %q", u.calls, want)
+		t.Errorf("store calls %q, want %q", u.calls, want)
 	}
 }
 
-// TestWhatWouldBlockIsLeftForLater: without wait a command is done at once or
-// has done nothing, and is counted when it is done.
-func TestWhatWouldBlockIsLeftForLater(t *testing.T) {
+// It counts once, when it is executed again.
+func TestCommandThatWouldBlockHasNoEffect(t *testing.T) {
 	for _, tt := range []struct {
 		name, cdb string
-		tried     []string // calls of the store without wait
+		tried     []string // store calls without wait
 		stats     Stats
 	}{
 		{"READ(6)", "08 00 0005 01 00", []string{"read 512 at 2560 nowait"}, Stats{Reads: 1, ReadBytes: 512}},
@@ -173,28 +170,28 @@ func TestWhatWouldBlockIsLeftForLater(t *testing.T) {
 		{"START STOP UNIT", "1b 00 00 00 00 00", nil, Stats{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			u := newUnit("sparse", 512)
+			u := newUnit("thin", 512)
 			u.busy = true
 			before := slices.Clone(u.bytes)
-			bufs := split(filled(1000), 100) // as the ring has them: the same ones both times
+			bufs := split(stale(1000), 100) // the same ones each time, as from the ring
 			for range 2 {
 				u.calls = nil
-				status, n, sense, ok := u.Execute(raw(tt.cdb), bufs, false)
-				if ok || status != 0 || n != 0 || sense != nil {
-					t.Errorf("status %02x, %d bytes, sense data % x, ok %v", status, n, sense, ok)
+				r, err := u.Execute(unhex(tt.cdb), bufs, false)
+				if err != backstores.ErrWouldBlock || r.Status != 0 || r.DataIn != 0 || r.Sense != nil {
+					t.Errorf("%+v, %v", r, err)
 				}
 				if !slices.Equal(u.calls, tt.tried) {
-					t.Errorf("the store did %q, want %q", u.calls, tt.tried)
+					t.Errorf("store calls %q, want %q", u.calls, tt.tried)
 				}
 			}
 			if !slices.Equal(before, u.bytes) || u.medium.stopped || len(u.reports) > 0 {
-				t.Errorf("changed: reports %q, stopped %v", u.reports, u.medium.stopped)
+				t.Errorf("has an effect: reports %q, stopped %v", u.reports, u.medium.stopped)
 			}
 			if s := u.Stats(); s != (Stats{}) {
 				t.Errorf("counted: %+v", s)
 			}
-			if status, _, sense, ok := u.Execute(raw(tt.cdb), bufs, true); !ok || status != 0 {
-				t.Errorf("then, with wait: status %02x, sense data % x, ok %v", status, sense, ok)
+			if r, err := u.Execute(unhex(tt.cdb), bufs, true); err != nil || r.Status != good {
+				t.Errorf("then, with wait: %+v, %v", r, err)
 			}
 			if s := u.Stats(); s != tt.stats {
 				t.Errorf("counted %+v, want %+v", s, tt.stats)
@@ -203,9 +200,8 @@ func TestWhatWouldBlockIsLeftForLater(t *testing.T) {
 	}
 }
 
-// TestControlCommandsNeverWait, whatever the store is at.
-func TestControlCommandsNeverWait(t *testing.T) {
-	u := newUnit("sparse", 512)
+func TestControlCommandsNeverBlock(t *testing.T) {
+	u := newUnit("thin", 512)
 	u.busy = true
 	for _, cdb := range []string{
 		"00 00 00 00 00 00", "03 00 00 00 12 00", "12 00 00 00ff 00", "12 01 b0 00ff 00", "1a 00 3f 00 ff 00",
@@ -213,48 +209,48 @@ func TestControlCommandsNeverWait(t *testing.T) {
 		"a3 0c 00 00 0000 00001000 00 00", "a3 0a 00 00 0000 00001000 00 00", "a3 0d 80 00 0000 00001000 00 00", "37 00 18 00000000 00ff 00",
 		"1c 01 00 00ff 00", "1d 00 00 0000 00", "28 00 00000000 00 0000 00", "2a 00 00000000 00 0000 00",
 	} {
-		if status, _, sense, ok := u.Execute(raw(cdb), [][]byte{filled(4096)}, false); !ok || status != 0 {
-			t.Errorf("%s: status %02x, sense data % x, ok %v", cdb, status, sense, ok)
+		if r, err := u.Execute(unhex(cdb), [][]byte{stale(4096)}, false); err != nil || r.Status != good {
+			t.Errorf("%s: %+v, %v", cdb, r, err)
 		}
 	}
 	if len(u.calls) > 0 {
-		t.Errorf("the store did %q", u.calls)
+		t.Errorf("store calls %q", u.calls)
 	}
 }
 
-// TestWithWaitThereIsAlwaysAnAnswer: nobody asks a third time, so that even a
-// store that answers what it should not must not leave a command unanswered.
-func TestWithWaitThereIsAlwaysAnAnswer(t *testing.T) {
+// Even a store that returns ErrWouldBlock when it must not cannot leave a
+// command without a status.
+func TestCommandsThatMayWaitAreAlwaysCompleted(t *testing.T) {
 	for _, cdb := range []string{"28 00 00000005 00 0001 00", "2a 00 00000005 00 0001 00", "2f 00 00000005 00 0001 00",
 		"35 00 00000000 00 0000 00", "93 01 0000000000000005 00000001 00 00",
 		"8b 00 0000000000000005 00000001 00 00", "2e 00 00000005 00 0001 00", "89 00 0000000000000005 000000 01 00 00",
 		"34 00 00000005 00 0001 00", "1d 04 00 0000 00", "1b 00 00 00 00 00"} {
-		u := newUnit("sparse", 512)
+		u := newUnit("thin", 512)
 		for _, call := range []string{"read", "write", "flush", "zero", "trim"} {
 			u.fails[call] = backstores.ErrWouldBlock
 		}
-		status, _, sense, ok := u.Execute(raw(cdb), [][]byte{filled(1024)}, true)
-		if !ok || status != 0x02 {
-			t.Errorf("%s: status %02x, sense data % x, ok %v", cdb, status, sense, ok)
+		r, err := u.Execute(unhex(cdb), [][]byte{stale(1024)}, true)
+		if err != nil || r.Status != checkCondition {
+			t.Errorf("%s: %+v, %v", cdb, r, err)
 		}
 	}
 }
 
-// TestCommandsRunSideBySide is for the race detector. What may wait is answered.
-func TestCommandsRunSideBySide(t *testing.T) {
-	u := newUnit("sparse", 512)
+// It is for the race detector.
+func TestConcurrentCommands(t *testing.T) {
+	u := newUnit("thin", 512)
 	var wg sync.WaitGroup
 	for i := range 4 {
 		wg.Go(func() {
-			buf := filled(1024)
+			buf := stale(1024)
 			for j := range 200 {
 				lba := (i*200 + j) % 1000
 				for _, how := range []string{"2a00%08x00000200", "2800%08x00000200", "2f00%08x00000200", "3500%08x00000000",
 					"9301%016x000000010000", "1b0000000100", "120000006000",
 					"8900%016x000000010000", "8b00%016x000000020000", "2e00%08x00000200", "34000000000000000100", "4d004c00000000010000", "9e12%016x000000180000"} {
 					wait := j%2 == 0
-					if _, _, _, ok := u.Execute(at(how, lba), [][]byte{buf}, wait); wait && !ok {
-						t.Errorf("%s: no answer", how)
+					if _, err := u.Execute(cdbWith(how, lba), [][]byte{buf}, wait); wait && err != nil {
+						t.Errorf("%s: %v", how, err)
 					}
 				}
 			}

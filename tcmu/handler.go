@@ -1,0 +1,43 @@
+package tcmu
+
+import "errors"
+
+// A Handler executes SCSI commands. Its method must be safe for concurrent use.
+type Handler interface {
+	// Execute executes the command in cdb, which may be followed by up to seven
+	// bytes of padding. It takes data-out from data or puts data-in there; the
+	// buffers are of any number and size and hold old data. Execute must not
+	// retain cdb or data.
+	//
+	// If wait is false, Execute must not wait for anything slow, and returns
+	// ErrWouldBlock if it would have to. It must be idempotent: the command is
+	// executed again with wait set, in another goroutine. With wait set there
+	// must be no error: a failed command has a status.
+	Execute(cdb []byte, data [][]byte, wait bool) (Result, error)
+}
+
+// A Result is the outcome of a command. It is at most four words long, so that
+// the compiler keeps it in registers.
+type Result struct {
+	Status byte
+	DataIn int32  // bytes of data-in at the start of the buffers, or WholeBuffer
+	Sense  []byte // sense data, if Status is CHECK CONDITION
+}
+
+// WholeBuffer as the DataIn of a Result returns all of the buffers to the
+// initiator. It is zero because the kernel ignores a read_len of zero
+// (tcmu_handle_completion): a command cannot return no data-in, so a Handler
+// that has none must clear the buffers.
+const WholeBuffer = 0
+
+// ErrWouldBlock is the error of a Handler that would have to wait.
+var ErrWouldBlock = errors.New("would block")
+
+// A TaskManager is a Handler that is notified of task management functions.
+type TaskManager interface {
+	// TaskManagement reports that commands were aborted, some of which may still
+	// be in Execute, or with reset that the logical unit was reset. Commands
+	// passed to Execute after that were sent after that. TaskManagement must
+	// not block.
+	TaskManagement(reset bool)
+}
