@@ -36,7 +36,10 @@ type cli struct {
 const description = `Turns disk images into SCSI disks of this machine. Their paths are printed on
 standard output when they can be used; ^C takes the disks away again.`
 
-func main() {
+func main() { os.Exit(offMainThread(run)) }
+
+// run is the program. It returns its exit status.
+func run() int {
 	// A closed stdout or stderr must end in an error that is cleaned up after,
 	// not in death. It is not ignored, which a command that we run would inherit.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
@@ -51,7 +54,7 @@ func main() {
 	stop()
 	status := outcome(err)
 	console.out.flush()
-	os.Exit(int(status))
+	return int(status)
 }
 
 // outcome is the exit status that tells of an error. If nothing else does, it
