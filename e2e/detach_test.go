@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,57 +10,6 @@ import (
 	"testing"
 	"time"
 )
-
-// A listed is a disk as lunserve list --json has it.
-type listed struct {
-	Name, Image, Device string
-	PID                 int
-	Dead                bool
-	Users               []string
-}
-
-// list is the disks of all lunserves.
-func list(t *testing.T) (disks []listed) {
-	t.Helper()
-	d := json.NewDecoder(strings.NewReader(run(t, binary, "list", "--json")))
-	for d.More() {
-		var disk listed
-		if err := d.Decode(&disk); err != nil {
-			t.Fatal(err)
-		}
-		disks = append(disks, disk)
-	}
-	return disks
-}
-
-// uses expects one disk in the list, with this user.
-func uses(t *testing.T, user string) {
-	t.Helper()
-	if disks := list(t); len(disks) != 1 || !slices.Equal(disks[0].Users, []string{user}) {
-		t.Errorf("listed are %+v, want one disk that %s", disks, user)
-	}
-}
-
-// died is the one disk there is, whose lunserve was killed.
-func died(t *testing.T) listed {
-	t.Helper()
-	disks := list(t)
-	if len(disks) != 1 || !disks[0].Dead {
-		t.Fatalf("listed are %+v, want one dead", disks)
-	}
-	return disks[0]
-}
-
-// detaches takes away what a killed lunserve left, for which nothing is waited
-// that nobody answers.
-func detaches(t *testing.T, disk listed) {
-	t.Helper()
-	began := time.Now()
-	run(t, binary, "detach", "--force", disk.Name)
-	if took := time.Since(began); took > 10*time.Second {
-		t.Errorf("it took %v to take away %s", took, disk.Name)
-	}
-}
 
 // What is left of a lunserve that was killed in the middle of writes can be
 // taken away, and whoever waits for the disk gets an error.

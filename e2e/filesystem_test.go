@@ -69,3 +69,11 @@ func testFileSystem(t *testing.T, place place, sector int, name string) {
 		t.Error("a file that was removed is there")
 	}
 }
+
+func TestImageOnF2FS(t *testing.T) {
+	needTarget(t)
+	s := start(t, newImage(t, f2fsDir(t), 64<<20))
+	run(t, "mkfs.ext4", "-q", s.disks[0])
+	run(t, "e2fsck", "-fn", s.disks[0])
+	s.ends()
+}

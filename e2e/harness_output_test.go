@@ -7,37 +7,38 @@ import (
 	"testing"
 )
 
-// said is what a program printed.
-type said struct {
-	t    *testing.T
-	who  string
-	text string
+// An output is what a program printed.
+type output struct {
+	t       *testing.T
+	command string
+	text    string
 }
 
-// says runs a program that must succeed.
-func says(t *testing.T, name string, args ...string) said {
+// says runs a program that must succeed, and returns its output.
+func says(t *testing.T, name string, args ...string) output {
 	t.Helper()
-	return said{t, name + " " + strings.Join(args, " "), run(t, name, args...)}
+	return output{t, name + " " + strings.Join(args, " "), run(t, name, args...)}
 }
 
-// has fails the test if the text does not match.
-func (s said) has(pattern string, a ...any) said {
-	s.t.Helper()
-	if p := fmt.Sprintf(pattern, a...); !regexp.MustCompile(p).MatchString(s.text) {
-		s.t.Errorf("%s: no %q:\n%s", s.who, p, s.text)
+// has fails the test unless the text matches.
+func (o output) has(pattern string, a ...any) output {
+	o.t.Helper()
+	if p := fmt.Sprintf(pattern, a...); !regexp.MustCompile(p).MatchString(o.text) {
+		o.t.Errorf("%s: no %q:\n%s", o.command, p, o.text)
 	}
-	return s
+	return o
 }
 
 // lacks fails the test if the text matches.
-func (s said) lacks(pattern string) said {
-	s.t.Helper()
-	if regexp.MustCompile(pattern).MatchString(s.text) {
-		s.t.Errorf("%s: %q:\n%s", s.who, pattern, s.text)
+func (o output) lacks(pattern string) output {
+	o.t.Helper()
+	if regexp.MustCompile(pattern).MatchString(o.text) {
+		o.t.Errorf("%s: %q:\n%s", o.command, pattern, o.text)
 	}
-	return s
+	return o
 }
 
+// flag returns a flag as sg3_utils print it.
 func flag(set bool) int {
 	if set {
 		return 1

@@ -1,17 +1,16 @@
-// Package e2e holds lunserve to its promises, as a user would: the built
-// binary, as root, on a real kernel, its disks used and judged by programs that
-// others wrote.
+// Package e2e tests the built binary end to end: as root, on a real kernel, with
+// programs of others to use its disks and to judge them.
 //
-// It has nothing but tests, which run one after another. Where there is no
-// kernel for them they are skipped; with CI=true that is a failure. To run them
-// in the virtual machine, in one boot:
+// It has tests only, which run one after another; what they share is in the files
+// harness_*. Without root and a kernel that has TCM-USER they are skipped, and
+// with CI=true they fail. To run them in the virtual machine, in one boot:
 //
-//	go test -exec "$PWD/e2e/vm --" ./e2e
+//	make e2e [RUN=REGEXP]
 //
 // The binary under test is $LUNSERVE, else ../lunserve, else the first lunserve
-// on PATH. Each test leaves the kernel as it was and checks that it did, so
-// that they can run in any order. All they write is in the folder for temporary
-// files, block devices included.
+// on PATH. Each test checks that it leaves the kernel as it was, so the tests can
+// run in any order. They write in the folder for temporary files only, block
+// devices included.
 package e2e
 
 import (
@@ -23,9 +22,9 @@ import (
 	"testing"
 )
 
-// needTarget skips t where there is no kernel to test on; in CI it fails, as a
-// skip that nobody sees is a test that nobody runs. It holds the rest of t, and
-// the cleanups that t registers from here on, to leaving nothing in the kernel.
+// needTarget skips t if this kernel cannot have targets; in CI it fails t instead,
+// since nobody would notice the skip. At the end of t, after the cleanups that t
+// registers from here on, it checks that the kernel is as it was.
 func needTarget(t *testing.T) {
 	t.Helper()
 	if err := canMakeTarget(); err != nil {
@@ -37,8 +36,8 @@ func needTarget(t *testing.T) {
 	leavesNothing(t)
 }
 
-// canMakeTarget loads and mounts what targets need, as lunserve itself would,
-// so that it finds nothing left to do.
+// canMakeTarget loads and mounts what targets need, as lunserve itself does; the
+// traces would differ otherwise.
 func canMakeTarget() error {
 	if os.Geteuid() != 0 {
 		return errors.New("not root; try e2e/vm, or sudo")
@@ -47,23 +46,23 @@ func canMakeTarget() error {
 		return err
 	}
 	for _, module := range []string{"target_core_user", "tcm_loop", "loop", "sg"} {
-		exec.Command("modprobe", module).Run() // what it cannot load may be built in
+		exec.Command("modprobe", module).Run() // fails for those built in
 	}
 	if !exists(configfs) {
 		exec.Command("mount", "-t", "configfs", "-o", "nosuid,nodev,noexec", "configfs", filepath.Dir(configfs)).Run()
 	}
-	for _, sign := range []string{configfs, "/sys/module/target_core_user", "/sys/bus/tcm_loop_bus"} {
-		if !exists(sign) {
-			return fmt.Errorf("%s: not there: the kernel has no TCM-USER or no loopback target; try e2e/vm", sign)
+	for _, path := range []string{configfs, "/sys/module/target_core_user", "/sys/bus/tcm_loop_bus"} {
+		if !exists(path) {
+			return fmt.Errorf("%s: does not exist: the kernel has no TCM-USER or no loopback target; try e2e/vm", path)
 		}
 	}
 	return nil
 }
 
-// configfs is the part of it that is the kernel's targets.
+// configfs is the folder of the kernel's targets.
 const configfs = "/sys/kernel/config/target"
 
-// binary is the absolute path of the lunserve that is tested.
+// binary is the absolute path of the lunserve under test.
 var binary, binaryError = findBinary()
 
 func findBinary() (string, error) {
@@ -83,7 +82,7 @@ func findBinary() (string, error) {
 	return filepath.Abs(path)
 }
 
-// name is what processes of the binary are called.
+// name returns the command name of the binary's processes, as in /proc/PID/comm.
 func name() string {
 	name := filepath.Base(binary)
 	return name[:min(len(name), 15)]
