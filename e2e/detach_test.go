@@ -11,8 +11,7 @@ import (
 	"time"
 )
 
-// What is left of a lunserve that was killed in the middle of writes can be
-// taken away, and whoever waits for the disk gets an error.
+// The server is killed while fio writes. The detach ends fio's I/O with errors.
 func TestDetachTakesWhatAKilledServerLeft(t *testing.T) {
 	needTarget(t)
 	image, mnt := newImage(t, tmpfsDir(t), 64<<20), t.TempDir()
@@ -60,7 +59,7 @@ func TestDetachTakesWhatAKilledServerLeft(t *testing.T) {
 	run(t, "umount", mnt)
 	sameTraces(t, before)
 
-	// All that was flushed is there.
+	// Flushed data is in the image.
 	s = start(t, image)
 	mount(t, s.disks[0], mnt)
 	holds(t, filepath.Join(mnt, "flushed"), 0, noise(3<<20, 1))
@@ -69,7 +68,7 @@ func TestDetachTakesWhatAKilledServerLeft(t *testing.T) {
 	s.ends()
 }
 
-// Targets of all fabrics go, with the initiators that they have.
+// The targets of all fabrics are removed although an initiator is logged in.
 func TestDetachTakesTheTargetsOfAKilledServer(t *testing.T) {
 	needTarget(t)
 	dir := tmpfsDir(t)
@@ -99,7 +98,7 @@ func TestDetachTakesTheTargetsOfAKilledServer(t *testing.T) {
 	for left, d := range list(t) {
 		detaches(t, d)
 		targets := glob(t, configfs+"/*/*/tpgt_1")
-		if want := 3 * (1 - left); len(targets) != want { // they go with the last
+		if want := 3 * (1 - left); len(targets) != want { // they go with the last disk
 			t.Errorf("%d targets after %d disks: %q", len(targets), left+1, targets)
 		}
 	}
@@ -107,12 +106,12 @@ func TestDetachTakesTheTargetsOfAKilledServer(t *testing.T) {
 	n.logout()
 }
 
-// The ids of processes are others in every container.
+// Process ids differ between containers: the owner's seems not to exist.
 func TestDetachLeavesWhatIsServedInAnotherContainer(t *testing.T) {
 	needTarget(t)
 	need(t, "unshare")
 	image := newImage(t, tmpfsDir(t), 1<<20)
-	// unshare does not pass a signal on, but has lunserve get one when it is killed.
+	// unshare passes no signals on, but lunserve gets SIGTERM when unshare is killed.
 	s := launch(t, exec.Command("unshare", "--pid", "--fork", "--mount-proc", "--kill-child=SIGTERM", binary, image))
 	disk := s.line()
 	if out := fails(t, binary, "detach", "--force", image); !strings.Contains(out, "served by a process that cannot be seen from here") {
@@ -123,8 +122,7 @@ func TestDetachLeavesWhatIsServedInAnotherContainer(t *testing.T) {
 	holds(t, image, 0, noise(1<<20, 1))
 }
 
-// A command that does not heed SIGTERM is waited for, and named, but not with
-// --force.
+// Without --force, detach waits for a command that ignores SIGTERM, and names it.
 func TestDetachEndsACommand(t *testing.T) {
 	needTarget(t)
 	image := newImage(t, tmpfsDir(t), 16<<20)
@@ -134,13 +132,13 @@ func TestDetachEndsACommand(t *testing.T) {
 		t.Errorf("detach says: %s", out)
 	}
 	run(t, binary, "detach", "--force", image)
-	if status := s.wait(); status != 128+9 { // it has not done what it was to do
+	if status := s.wait(); status != 128+9 { // the command's: it did not finish
 		t.Errorf("exit status %d\n%s", status, s.stderr)
 	}
 }
 
-// One lunserve that somebody has stopped keeps nobody from hearing of the
-// others, nor of what the kernel knows of it.
+// Other disks are listed and detached as always. Of the stopped lunserve, list
+// prints what the kernel knows.
 func TestStoppedServerIsToldOf(t *testing.T) {
 	needTarget(t)
 	dir := tmpfsDir(t)

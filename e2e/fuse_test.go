@@ -8,7 +8,6 @@ import (
 	"time"
 )
 
-// The interrupted open is left behind and ends with the process.
 func TestStartThatWaitsIsInterrupted(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		t.Run(sig.String(), func(t *testing.T) {

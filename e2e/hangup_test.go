@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// A SIGHUP that somebody sends asks for a look at the image. One that the
-// kernel sends because the terminal is gone asks for the end.
+// A SIGHUP sent by a process makes lunserve look at the image's size. The one that
+// the kernel sends when the terminal is gone ends it.
 func TestHangupOfTheTerminalEnds(t *testing.T) {
 	needTarget(t)
 	program, person := terminal(t)
@@ -30,7 +30,6 @@ func TestHangupOfTheTerminalEnds(t *testing.T) {
 	s.did(disk)
 }
 
-// Who says nohup is heard.
 func TestHangupOfTheTerminalDoesNotEndNohup(t *testing.T) {
 	needTarget(t)
 	program, person := terminal(t)
