@@ -1,28 +1,46 @@
-# Everything needs Go 1.26 or later; what else is lacking is installed with apt-get, for which you must be root.
+# All targets but install need Go 1.26 or later. Those that need Debian packages install them, as root.
 
 .DEFAULT_GOAL = build
 .NOTPARALLEL:
-.PHONY: build install deb demo vm test unit e2e package bench conformance check fuzz clean help go
+.PHONY: build install deb demo vm quick test check unit e2e package bench conformance fuzz clean help go
 
 GO        ?= go
 INSTALL    = e2e/install
-SCRIPTS    = .ci/run completions/lunserve.bash e2e/demo e2e/install e2e/package e2e/vm e2e/vm-init
-# The programs whose word the end-to-end tests take.
-WITNESSES  = e2fsprogs f2fs-tools fdisk fio kmod libiscsi-bin mount open-iscsi qemu-block-extra qemu-system-x86 qemu-utils sg3-utils strace udev util-linux xfsprogs zstd
+SCRIPTS    = .ci/run completions/lunserve.bash e2e/checkout e2e/demo e2e/install e2e/package e2e/vm e2e/vm-init
+# The Debian packages of the programs that the end-to-end tests run.
+PROGRAMS   = e2fsprogs f2fs-tools fdisk fio kmod libiscsi-bin mount open-iscsi qemu-block-extra qemu-system-x86 qemu-utils sg3-utils strace udev util-linux xfsprogs zstd
 BENCH     := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-bench
 CONFORMANCE := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-conformance
 FUZZTIME  ?= 20s
+RUN       ?=
 
 PREFIX    ?= /usr/local
 SHARE      = $(DESTDIR)$(PREFIX)/share
-# Where zsh looks for what is not its own; Debian's has another place for what its packages bring.
+# The folder of completions that zsh searches; Debian's packages have a folder of their own.
 ZSHDIR    ?= zsh/site-functions
 TREE      := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-deb
 
-build: go ## ./lunserve, one static binary (the default)
-	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto -ldflags='-s -w' -o lunserve .
+# The version names the commit, unless git refuses to read the checkout, as it does if that belongs to another user.
+VCS := $(shell git log -1 >/dev/null 2>&1 && echo auto || echo false)
+ifeq ($(VCS),false)
+export GOFLAGS += -buildvcs=false
+endif
 
-install: build ## binary, manual, completions and systemd unit, into $(DESTDIR)$(PREFIX), which is /usr/local
+# Tests that make thousands of small files take a tenth of the time on a tmpfs. GOTMPDIR is for go itself, which needs
+# more space than a container's /dev/shm has.
+SMALL_FILES = ./configfs ./tcmu/...
+UNIT_TESTS  = $$($(GO) list ./... | grep -Ev '/(e2e|configfs|tcmu|tcmu/.*)$$')
+ON_TMPFS    = GOTMPDIR=$${TMPDIR:-/tmp} TMPDIR=$$([ -w /dev/shm ] && echo /dev/shm || echo $${TMPDIR:-/tmp})
+
+build: go ## build ./lunserve, one static binary (the default)
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=$(VCS) -ldflags='-s -w' -o lunserve .
+
+# What install installs: built, unless it is newer than its sources or there is no Go, as for root under sudo.
+lunserve: go.mod go.sum $(shell find . -name '*.go' ! -name '*_test.go')
+	@if command -v $(GO) >/dev/null || [ ! -e lunserve ]; then $(MAKE) --no-print-directory build; \
+	else echo "no Go here: ./lunserve is installed as it is, though its sources are newer" >&2; fi
+
+install: lunserve ## install binary, manual, completions and systemd unit into $(DESTDIR)$(PREFIX), /usr/local by default
 	install -D -m 755 lunserve $(DESTDIR)$(PREFIX)/bin/lunserve
 	install -D -m 644 man/lunserve.8 $(SHARE)/man/man8/lunserve.8
 	install -D -m 644 completions/lunserve.bash $(SHARE)/bash-completion/completions/lunserve
@@ -31,13 +49,13 @@ install: build ## binary, manual, completions and systemd unit, into $(DESTDIR)$
 	install -D -m 644 man/lunserve@.service $(DESTDIR)$(PREFIX)/lib/systemd/system/lunserve@.service
 	sed -i 's|/usr/bin/lunserve|$(PREFIX)/bin/lunserve|' $(DESTDIR)$(PREFIX)/lib/systemd/system/lunserve@.service
 
-deb: ## lunserve_VERSION_ARCH.deb, a Debian package that depends on no other
+deb: build ## build lunserve_VERSION_ARCH.deb, a Debian package without dependencies
 	@rm -rf $(TREE)
 	@$(MAKE) --no-print-directory install DESTDIR=$(TREE) PREFIX=/usr ZSHDIR=zsh/vendor-completions
 	gzip -9n $(TREE)/usr/share/man/man8/lunserve.8
 	install -D -m 644 LICENSE $(TREE)/usr/share/doc/lunserve/copyright
 	@mkdir $(TREE)/DEBIAN
-	@# A version is v1.2.3 or, of what has no tag, v0.0.0-TIME-COMMIT; without git there is none.
+	@# The version is v1.2.3, or v0.0.0-TIME-COMMIT without a tag, or missing without git.
 	@version=$$(./lunserve --version | sed -n 's/^lunserve v\([^ ,]*\).*/\1/p' | tr - .); \
 	printf '%s\n' \
 		'Package: lunserve' \
@@ -55,40 +73,48 @@ deb: ## lunserve_VERSION_ARCH.deb, a Debian package that depends on no other
 	dpkg-deb --root-owner-group --build $(TREE) .
 	@rm -r $(TREE)
 
-demo: build ## lunserve's main job, on a real kernel
+demo: build ## show lunserve's main job on a real kernel
 	@e2e/demo
 
-vm: build ## a root shell on a kernel that has TCM-USER, lunserve on its PATH
+vm: build ## start a root shell on a kernel with TCM-USER, with lunserve on its PATH
 	@e2e/vm
 
-test: check unit package e2e ## all of what has to pass: check, unit, package, e2e
+quick: go ## check format, vet and run the unit tests in a minute; install nothing, skip what is missing here
+	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "try: gofmt -w" $$unformatted; exit 1; }
+	$(GO) vet ./...
+	@$(ON_TMPFS) CGO_ENABLED=0 $(GO) test $(SMALL_FILES)
+	CGO_ENABLED=0 $(GO) test $(UNIT_TESTS)
 
-check: go ## format, vet, staticcheck, shellcheck; and does it compile for arm64?
+test: check unit package e2e ## run everything that has to pass: check, unit, package and e2e
+
+check: go ## check format, vet, staticcheck, shellcheck, the manual, and that arm64 compiles
 	@$(INSTALL) mandoc shellcheck
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "try: gofmt -w" $$unformatted; exit 1; }
 	$(GO) vet ./...
 	CGO_ENABLED=0 $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 	shellcheck $(SCRIPTS)
-	@# That it refers to manuals which are not installed here is no fault of the manual's.
+	@# The manual may refer to manuals that are not installed here.
 	! mandoc -T lint man/lunserve.8 2>/dev/null | grep -v 'referenced manual not found'
 	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -o /dev/null .
 
-unit: go ## the tests that need no kernel of their own, with the race detector
+unit: go ## run the unit tests with the race detector
 	@$(INSTALL) android-sdk-libsparse-utils bash-completion bzip2 e2fsprogs fdisk fish gcc libc6-dev mount qemu-utils xz-utils zsh zstd
-	CGO_ENABLED=1 $(GO) test -race $$($(GO) list ./... | grep -v '/e2e$$')
+	@$(ON_TMPFS) CGO_ENABLED=1 $(GO) test -race $(SMALL_FILES)
+	CGO_ENABLED=1 $(GO) test -race $(UNIT_TESTS)
 
-e2e: build ## the tests of the built binary on a real kernel, in one boot
-	@$(INSTALL) $(WITNESSES)
-	@# The tests' time limit is given to them alone: go test would count the wait for another machine, too.
-	CI=true CGO_ENABLED=0 $(GO) test -count=1 -timeout 0 -exec "$(CURDIR)/e2e/vm -t 1260 --" ./e2e -args -test.timeout=20m
+e2e: build ## test the built binary on a real kernel, in one boot; with RUN=REGEXP, those tests only
+	@$(INSTALL) $(PROGRAMS)
+	@# -test.timeout, since go test's own would include the wait for another machine.
+	CI=true CGO_ENABLED=0 $(GO) test -count=1 -timeout 0 -exec "$(CURDIR)/e2e/vm -t 1260 --" ./e2e $(if $(RUN),-v )-args -test.timeout=20m $(if $(RUN),-test.run '$(RUN)')
 
-package: ## make deb, and install that where there is nothing else
-	@$(INSTALL) coreutils dpkg
+package: ## build the Debian package, install it in an empty tree; build and install from a foreign checkout
+	@$(INSTALL) coreutils dpkg git
 	@rm -f lunserve_*.deb
 	@$(MAKE) --no-print-directory deb
 	e2e/package lunserve_*.deb
+	GO=$(GO) e2e/checkout
 
-bench: build ## the ring and the backstores by themselves, then lunserve beside its peers
+bench: build ## benchmark the ring and the backstores, then lunserve beside its peers
 	@$(INSTALL) e2fsprogs fio tar util-linux zstd
 	$(GO) test -run '^$$' -bench . -benchmem $$($(GO) list ./... | grep -v '/e2e$$')
 	PATH="$(CURDIR):$$PATH" $(GO) run ./e2e/packbench
@@ -97,29 +123,29 @@ bench: build ## the ring and the backstores by themselves, then lunserve beside 
 	e2e/vm -1 -t 3600 $(BENCH) -icount
 	@rm $(BENCH)
 
-conformance: build ## libiscsi's test suite on lunserve and on LIO fileio, into e2e/CONFORMANCE.md
+conformance: build ## run libiscsi's test suite on lunserve and LIO fileio, into e2e/CONFORMANCE.md
 	@$(INSTALL) e2fsprogs kmod libiscsi-bin mount
 	CGO_ENABLED=0 $(GO) build -o $(CONFORMANCE)/run ./e2e/conformance
 	@rm -f $(CONFORMANCE)/CONFORMANCE.md
 	e2e/vm -s -t 3600 -o $(CONFORMANCE) -- $(CONFORMANCE)/run; status=$$?; \
 		cp $(CONFORMANCE)/CONFORMANCE.md e2e/ && echo "the logs are in $(CONFORMANCE)/conformance" && exit $$status
 
-fuzz: build ## each fuzz target, and commands at random on a real kernel, for FUZZTIME (20s)
+fuzz: build ## run each fuzz target, and random commands on a real kernel, for FUZZTIME (20s)
 	@for dir in $$($(GO) list -f '{{.Dir}}' ./...); do \
 		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$dir/*_test.go 2>/dev/null); do \
 			echo "$$target, $(FUZZTIME)"; \
-			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$dir || exit 1; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x $$dir || exit 1; \
 		done; \
 	done
-	@$(INSTALL) $(WITNESSES)
-	@echo "commands at random, $(FUZZTIME)"
+	@$(INSTALL) $(PROGRAMS)
+	@echo "random commands, $(FUZZTIME)"
 	CI=true CGO_ENABLED=0 $(GO) test -count=1 -timeout 0 -exec "$(CURDIR)/e2e/vm -t 0 --" ./e2e -v -args -test.run AtRandom -random $(FUZZTIME)
 
-clean: ## remove what was built; the kernel is in ~/.cache/lunserve-vm
+clean: ## remove ./lunserve and its packages; the kernel stays in ~/.cache/lunserve-vm
 	rm -f lunserve lunserve_*.deb
 
-help: ## this
-	@sed -n 's/^\([a-z0-9]*\):.*## /\1	/p' Makefile | expand -t 8
+help: ## print this list
+	@sed -n 's/^\([a-z0-9]*\):.*## /\1	/p' Makefile | expand -t 13
 
 go:
-	@command -v $(GO) >/dev/null || { echo "no Go here; get 1.26 or later from https://go.dev/dl and put its bin folder on PATH" >&2; exit 1; }
+	@command -v $(GO) >/dev/null || { echo "no Go here; get 1.26 or later from https://go.dev/dl and put its folder bin on PATH" >&2; exit 1; }

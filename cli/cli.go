@@ -38,8 +38,12 @@ const description = `Turns disk images into SCSI disks of this machine. Prints t
 when it can be used; ^C removes the disks.`
 
 // Main runs lunserve with these arguments, without the program's name, and returns
-// the exit status.
+// the exit status. It must be called from the main goroutine.
 func Main(args []string) int {
+	return offMainThread(func() int { return run(args) })
+}
+
+func run(args []string) int {
 	// A closed stdout or stderr must end in an error, not in death. The signal is
 	// not ignored: a command that we run would inherit that.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// bootSector is a first sector that prints text on the serial port and stops.
+// bootSector returns a boot sector that prints text on the serial port and halts.
 func bootSector(text string) []byte {
 	sector := make([]byte, 512)
 	code := []byte{
@@ -17,9 +17,9 @@ func bootSector(text string) []byte {
 		0x8e, 0xd8, //       mov ds, ax
 		0xbe, 0x1e, 0x7c, // mov si, 7c1eh: the text, after the code
 		0xfc,             // cld
-		0xba, 0xfd, 0x03, // next: mov dx, 3fdh: the line's status
+		0xba, 0xfd, 0x03, // next: mov dx, 3fdh: line status register
 		0xec,       // wait: in al, dx
-		0xa8, 0x20, //       test al, 20h: it takes a byte
+		0xa8, 0x20, //       test al, 20h: ready for a byte
 		0x74, 0xfb, //       jz wait
 		0xac,       //       lodsb
 		0x84, 0xc0, //       test al, al
@@ -35,7 +35,7 @@ func bootSector(text string) []byte {
 	return sector
 }
 
-// A virtual machine boots from a LUN, by either way that a QEMU has to one.
+// QEMU reaches a LUN in two ways: by its own iSCSI initiator and by vhost-scsi.
 func TestVirtualMachineBoots(t *testing.T) {
 	for _, tt := range []struct {
 		fabric string
@@ -62,8 +62,8 @@ func TestVirtualMachineBoots(t *testing.T) {
 	}
 }
 
-// A machine that runs on does not keep the image in use; what is left of the
-// target goes as lunserve says.
+// A running machine does not keep the image open. It holds only the vhost target,
+// which goes by the command that lunserve prints.
 func TestDiskGoesFromUnderVirtualMachine(t *testing.T) {
 	needTarget(t)
 	image := newImage(t, tmpfsDir(t), 8<<20)
@@ -100,7 +100,7 @@ func boot(t *testing.T, disk ...string) (machine *exec.Cmd, printed *record, end
 	return machine, printed, ended
 }
 
-// kill ends a machine in order: it logs out.
+// kill ends a machine by SIGTERM, at which QEMU logs out of the target.
 func kill(t *testing.T, machine *exec.Cmd, ended <-chan struct{}) {
 	t.Helper()
 	machine.Process.Signal(syscall.SIGTERM)

@@ -24,7 +24,7 @@ func TestSizeMakesASparseImage(t *testing.T) {
 				t.Errorf("the image takes %d bytes", n)
 			}
 
-			// The second time it is there, and stays as it is.
+			// The existing image is kept.
 			s = start(t, "--size=10G", image)
 			holds(t, s.disks[0], 1<<30, noise(1<<20, 1))
 			s.ends()
@@ -32,8 +32,7 @@ func TestSizeMakesASparseImage(t *testing.T) {
 	}
 }
 
-// Bytes at the end that fill no block are not part of the disk, of which the
-// user is told, and are not touched.
+// A warning names the bytes after the last whole block, which are never written.
 func TestSizeIsRoundedDown(t *testing.T) {
 	needTarget(t)
 	image := newImage(t, tmpfsDir(t), 1<<20+4096+1000)

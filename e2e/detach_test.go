@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,59 +11,7 @@ import (
 	"time"
 )
 
-// A listed is a disk as lunserve list --json has it.
-type listed struct {
-	Name, Image, Device string
-	PID                 int
-	Dead                bool
-	Users               []string
-}
-
-// list is the disks of all lunserves.
-func list(t *testing.T) (disks []listed) {
-	t.Helper()
-	d := json.NewDecoder(strings.NewReader(run(t, binary, "list", "--json")))
-	for d.More() {
-		var disk listed
-		if err := d.Decode(&disk); err != nil {
-			t.Fatal(err)
-		}
-		disks = append(disks, disk)
-	}
-	return disks
-}
-
-// uses expects one disk in the list, with this user.
-func uses(t *testing.T, user string) {
-	t.Helper()
-	if disks := list(t); len(disks) != 1 || !slices.Equal(disks[0].Users, []string{user}) {
-		t.Errorf("listed are %+v, want one disk that %s", disks, user)
-	}
-}
-
-// died is the one disk there is, whose lunserve was killed.
-func died(t *testing.T) listed {
-	t.Helper()
-	disks := list(t)
-	if len(disks) != 1 || !disks[0].Dead {
-		t.Fatalf("listed are %+v, want one dead", disks)
-	}
-	return disks[0]
-}
-
-// detaches takes away what a killed lunserve left, for which nothing is waited
-// that nobody answers.
-func detaches(t *testing.T, disk listed) {
-	t.Helper()
-	began := time.Now()
-	run(t, binary, "detach", "--force", disk.Name)
-	if took := time.Since(began); took > 10*time.Second {
-		t.Errorf("it took %v to take away %s", took, disk.Name)
-	}
-}
-
-// What is left of a lunserve that was killed in the middle of writes can be
-// taken away, and whoever waits for the disk gets an error.
+// The server is killed while fio writes. The detach ends fio's I/O with errors.
 func TestDetachTakesWhatAKilledServerLeft(t *testing.T) {
 	needTarget(t)
 	image, mnt := newImage(t, tmpfsDir(t), 64<<20), t.TempDir()
@@ -112,7 +59,7 @@ func TestDetachTakesWhatAKilledServerLeft(t *testing.T) {
 	run(t, "umount", mnt)
 	sameTraces(t, before)
 
-	// All that was flushed is there.
+	// Flushed data is in the image.
 	s = start(t, image)
 	mount(t, s.disks[0], mnt)
 	holds(t, filepath.Join(mnt, "flushed"), 0, noise(3<<20, 1))
@@ -121,7 +68,7 @@ func TestDetachTakesWhatAKilledServerLeft(t *testing.T) {
 	s.ends()
 }
 
-// Targets of all fabrics go, with the initiators that they have.
+// The targets of all fabrics are removed although an initiator is logged in.
 func TestDetachTakesTheTargetsOfAKilledServer(t *testing.T) {
 	needTarget(t)
 	dir := tmpfsDir(t)
@@ -151,7 +98,7 @@ func TestDetachTakesTheTargetsOfAKilledServer(t *testing.T) {
 	for left, d := range list(t) {
 		detaches(t, d)
 		targets := glob(t, configfs+"/*/*/tpgt_1")
-		if want := 3 * (1 - left); len(targets) != want { // they go with the last
+		if want := 3 * (1 - left); len(targets) != want { // they go with the last disk
 			t.Errorf("%d targets after %d disks: %q", len(targets), left+1, targets)
 		}
 	}
@@ -159,12 +106,12 @@ func TestDetachTakesTheTargetsOfAKilledServer(t *testing.T) {
 	n.logout()
 }
 
-// The ids of processes are others in every container.
+// Process ids differ between containers: the owner's seems not to exist.
 func TestDetachLeavesWhatIsServedInAnotherContainer(t *testing.T) {
 	needTarget(t)
 	need(t, "unshare")
 	image := newImage(t, tmpfsDir(t), 1<<20)
-	// unshare does not pass a signal on, but has lunserve get one when it is killed.
+	// unshare passes no signals on, but lunserve gets SIGTERM when unshare is killed.
 	s := launch(t, exec.Command("unshare", "--pid", "--fork", "--mount-proc", "--kill-child=SIGTERM", binary, image))
 	disk := s.line()
 	if out := fails(t, binary, "detach", "--force", image); !strings.Contains(out, "served by a process in another PID namespace") {
@@ -175,8 +122,7 @@ func TestDetachLeavesWhatIsServedInAnotherContainer(t *testing.T) {
 	holds(t, image, 0, noise(1<<20, 1))
 }
 
-// A command that does not heed SIGTERM is waited for, and named, but not with
-// --force.
+// Without --force, detach waits for a command that ignores SIGTERM, and names it.
 func TestDetachEndsACommand(t *testing.T) {
 	needTarget(t)
 	image := newImage(t, tmpfsDir(t), 16<<20)
@@ -186,13 +132,13 @@ func TestDetachEndsACommand(t *testing.T) {
 		t.Errorf("detach says: %s", out)
 	}
 	run(t, binary, "detach", "--force", image)
-	if status := s.wait(); status != 128+9 { // it has not done what it was to do
+	if status := s.wait(); status != 128+9 { // the command's: it did not finish
 		t.Errorf("exit status %d\n%s", status, s.stderr)
 	}
 }
 
-// One lunserve that somebody has stopped keeps nobody from hearing of the
-// others, nor of what the kernel knows of it.
+// Other disks are listed and detached as always. Of the stopped lunserve, list
+// prints what the kernel knows.
 func TestStoppedServerIsToldOf(t *testing.T) {
 	needTarget(t)
 	dir := tmpfsDir(t)

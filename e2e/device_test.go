@@ -6,7 +6,6 @@ import (
 	"testing"
 )
 
-// A block device is an image like any other.
 func TestBlockDeviceIsServed(t *testing.T) {
 	for _, sector := range []int{512, 4096} {
 		t.Run(fmt.Sprint(sector), func(t *testing.T) {

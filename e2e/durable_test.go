@@ -7,11 +7,8 @@ import (
 	"testing"
 )
 
-// Of an image on a block device, what is written is at first in the kernel's
-// cache of that device. The file behind the device shows what has got through.
-//
-// A flush brings all of it there, a write with FUA itself, and without either
-// the disk has said that its cache is volatile.
+// The image is a loop device. Writes to it stay in the kernel's cache of the
+// device; the file behind the device shows which have reached the storage.
 func TestFlushReachesTheStorage(t *testing.T) {
 	needTarget(t)
 	file := newImage(t, tmpfsDir(t), 16<<20)
@@ -23,7 +20,7 @@ func TestFlushReachesTheStorage(t *testing.T) {
 	if err := os.WriteFile(in, data, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	// Past Linux, which would flush after a write.
+	// Raw commands, since Linux would flush after a write.
 	writeBlocks := func(lba, flags string) {
 		t.Helper()
 		cdb := strings.Fields("2a " + flags + " 00 00 " + lba + " 00 00 80 00")
@@ -48,17 +45,17 @@ func TestFlushReachesTheStorage(t *testing.T) {
 		t.Error("FUA made no flush")
 	}
 
-	// fsync of what is written to the disk by way of Linux's own cache.
+	// fsync flushes the kernel's cache of the disk, and then the disk.
 	write(t, disk, 0x3000*512, data)
 	holds(t, file, 0x3000*512, data)
 
-	// The end of lunserve is a flush too.
+	// lunserve flushes when it ends.
 	writeBlocks("40 00", "00")
 	s.ends()
 	holds(t, file, 0x4000*512, data)
 }
 
-// flushed is how often a block device was told to flush its cache.
+// flushed returns how many flushes a block device has completed.
 func flushed(t *testing.T, device string) int {
 	t.Helper()
 	n, err := strconv.Atoi(strings.Fields(sys(t, device, "stat"))[15])

@@ -10,23 +10,22 @@ import (
 	"testing"
 )
 
-// Whichever step of a start fails, it ends by itself, tells of it in one line,
-// and leaves nothing. strace has the kernel's calls fail.
+// strace injects the faults. lunserve must report each in one line.
 func TestFailedStartLeavesNothing(t *testing.T) {
 	uio := nextUIO()
 	for _, tt := range []struct {
 		name, fault string
-		paths       []string // only calls about these fail
-		want        string   // in what is said
+		paths       []string // only calls on these fail
+		want        string   // a pattern for stderr
 	}{
 		{"configfs HBA", "mkdirat:error=ENOMEM:when=1", nil, `: mkdir: cannot allocate memory`},
-		{"ring is another's", "openat:error=EBUSY", []string{uio}, uio + `: another program serves this device`},
+		{"ring of another program", "openat:error=EBUSY", []string{uio}, uio + `: another program serves this device`},
 		{"ring cannot be mapped", "mmap:error=ENOMEM", []string{uio}, uio + `: map .*: cannot allocate memory`},
 		{"ring cannot be read", "read:error=EIO", []string{uio}, `\.img: \S.*`},
 		{"ring cannot be kicked", "write:error=EIO", []string{uio}, `\.img: .*input/output error`},
 		{"no uevents", "socket:error=EPROTONOSUPPORT", nil, `listen for uevents: socket: protocol not supported`},
 		{"no LUN", "symlinkat:error=ENOMEM", nil, `: link: cannot allocate memory`},
-		{"no shared folder", "fchmodat:error=EPERM", nil, `/loopback: chmod: operation not permitted`},
+		{"no fabric folder", "fchmodat:error=EPERM", nil, `/loopback: chmod: operation not permitted`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			needTarget(t)
@@ -36,9 +35,8 @@ func TestFailedStartLeavesNothing(t *testing.T) {
 	}
 }
 
-// Not every fault can be aimed. These hit whatever comes as the n-th in a
-// thread, what is said of a fault in another thread among it, and lunserve
-// either does without or ends.
+// strace counts calls by thread, so these faults hit any call, even those that
+// report another fault. lunserve either goes on without or exits.
 func TestFaultsLeaveNothing(t *testing.T) {
 	for call, most := range map[string]int{"mkdirat": 6, "write": 8} {
 		for n := 2; n <= most; n += 2 {
@@ -56,8 +54,8 @@ func TestFaultsLeaveNothing(t *testing.T) {
 	}
 }
 
-// An end that takes the kernel long says what it waits for, and again when it is
-// asked for again.
+// A warning names what lunserve waits for, after five seconds and at each further
+// signal.
 func TestSlowEndIsExplained(t *testing.T) {
 	needTarget(t)
 	image := newImage(t, tmpfsDir(t), 1<<20)
@@ -72,8 +70,8 @@ func TestSlowEndIsExplained(t *testing.T) {
 	}
 }
 
-// straced is the command that serves an image under a fault. strace does not
-// stand between us and lunserve.
+// straced returns a command that serves an image with an injected fault. The
+// process is lunserve's; strace runs as its grandchild.
 func straced(t *testing.T, fault string, paths []string, image string) *exec.Cmd {
 	t.Helper()
 	need(t, "strace")
@@ -85,7 +83,7 @@ func straced(t *testing.T, fault string, paths []string, image string) *exec.Cmd
 	return exec.Command("strace", append(args, binary, image)...)
 }
 
-// nextUIO is the node that the next ring will have.
+// nextUIO returns the node of the next ring.
 func nextUIO() string {
 	for n := 0; ; n++ {
 		if node := fmt.Sprint("/dev/uio", n); !exists(node) {

@@ -7,15 +7,14 @@ import (
 	"testing"
 )
 
-// fileSystems are how file systems are made, and how they are judged: the
-// judges change nothing and fail if they see anything amiss.
+// fileSystems are the commands that make file systems and that check them. The
+// checks change nothing and fail on any error.
 var fileSystems = map[string]struct{ make, judge []string }{
 	"ext4": {[]string{"mkfs.ext4", "-q", "-F"}, []string{"e2fsck", "-fn"}},
 	"xfs":  {[]string{"mkfs.xfs", "-q", "-f"}, []string{"xfs_repair", "-n"}},
 }
 
-// What a file system holds when it is unmounted is on the disk, and in the
-// image when lunserve has ended.
+// After unmount, all files are on the disk; after lunserve's end, in the image.
 func TestFileSystemIsInTheImage(t *testing.T) {
 	for _, place := range places {
 		for _, sector := range []int{512, 4096} {
@@ -68,4 +67,12 @@ func testFileSystem(t *testing.T, place place, sector int, name string) {
 	if exists(filepath.Join(dir, "gone")) {
 		t.Error("a file that was removed is there")
 	}
+}
+
+func TestImageOnF2FS(t *testing.T) {
+	needTarget(t)
+	s := start(t, newImage(t, f2fsDir(t), 64<<20))
+	run(t, "mkfs.ext4", "-q", s.disks[0])
+	run(t, "e2fsck", "-fn", s.disks[0])
+	s.ends()
 }

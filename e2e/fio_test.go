@@ -5,8 +5,7 @@ import (
 	"testing"
 )
 
-// fio writes blocks that tell where they belong, all over the disk, and reads
-// every one of them again.
+// Each of fio's blocks holds its own position, so that misplaced writes show.
 func TestFioReadsWhatItWrote(t *testing.T) {
 	for _, place := range places {
 		for _, sector := range []int{512, 4096} {
@@ -16,18 +15,18 @@ func TestFioReadsWhatItWrote(t *testing.T) {
 				s := start(t, fmt.Sprintf("--sector-size=%d", sector), image)
 				size := []string{fmt.Sprintf("--bsrange=%d-256k", sector), "--io_size=24m"}
 				run(t, "fio", fioJob(s.disks[0], size...)...)
-				// The same again, with reads that have to wait for the image.
+				// Again with cold caches, so that reads have to wait for the image.
 				dropCaches(t)
 				run(t, "fio", fioJob(s.disks[0], append(size, "--verify_only")...)...)
 				s.ends()
-				// The image by itself holds the same.
+				// The image itself holds the same.
 				run(t, "fio", fioJob(image, append(size, "--verify_only", "--direct=0")...)...)
 			})
 		}
 	}
 }
 
-// fioJob are the arguments to write and verify file at random.
+// fioJob returns fio's arguments to write file at random and verify it.
 func fioJob(file string, more ...string) []string {
 	return append([]string{
 		"--name=job", "--filename=" + file, "--rw=randrw", "--ioengine=libaio", "--iodepth=32", "--direct=1",

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// When the storage is full the writer is told so, and lunserve's user too. What
-// was written before stays, and space that is given back can be used.
+// The writer gets an error and lunserve prints a warning. Earlier data stays, and
+// discarded space can be written again.
 func TestStorageIsFull(t *testing.T) {
 	for name, dir := range map[string]func(*testing.T) string{
 		"ext4": func(t *testing.T) string { return ext4Of(t, 24<<20) },

@@ -1,40 +1,13 @@
 package e2e
 
 import (
-	"fmt"
-	"os"
 	"os/exec"
 	"syscall"
 	"testing"
-
-	"golang.org/x/sys/unix"
 )
 
-// terminal makes a terminal: the end that a program has it by, and the end
-// that a person does.
-func terminal(t *testing.T) (program, person *os.File) {
-	t.Helper()
-	open := func(path string) *os.File {
-		f, err := os.OpenFile(path, os.O_RDWR|syscall.O_NOCTTY, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { f.Close() })
-		return f
-	}
-	person = open("/dev/ptmx")
-	if err := unix.IoctlSetPointerInt(int(person.Fd()), unix.TIOCSPTLCK, 0); err != nil {
-		t.Fatal(err)
-	}
-	n, err := unix.IoctlGetInt(int(person.Fd()), unix.TIOCGPTN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return open(fmt.Sprintf("/dev/pts/%d", n)), person
-}
-
-// A SIGHUP that somebody sends asks for a look at the image. One that the
-// kernel sends because the terminal is gone asks for the end.
+// A SIGHUP sent by a process makes lunserve look at the image's size. The one that
+// the kernel sends when the terminal is gone ends it.
 func TestHangupOfTheTerminalEnds(t *testing.T) {
 	needTarget(t)
 	program, person := terminal(t)
@@ -57,7 +30,6 @@ func TestHangupOfTheTerminalEnds(t *testing.T) {
 	s.did(disk)
 }
 
-// Who says nohup is heard.
 func TestHangupOfTheTerminalDoesNotEndNohup(t *testing.T) {
 	needTarget(t)
 	program, person := terminal(t)

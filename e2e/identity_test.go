@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Disks of one image, each with writes of its own, are known apart, however
-// close together they come.
+// Snapshots of one image, started at once, have serial numbers and WWNs of their
+// own.
 func TestDisksOfOneImageAreKnownApart(t *testing.T) {
 	needTarget(t)
 	image := newImage(t, tmpfsDir(t), 1<<20)

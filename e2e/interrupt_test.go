@@ -13,8 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Wherever in its start lunserve is interrupted, it ends soon and leaves
-// nothing. Where that is shows itself by a file that appears.
+// A file that appears in a folder shows how far the start has come.
 func TestInterruptedStartLeavesNothing(t *testing.T) {
 	for _, tt := range []struct{ name, dir, prefix string }{
 		{"backstore", configfs + "/core", "user_"},
@@ -31,7 +30,7 @@ func TestInterruptedStartLeavesNothing(t *testing.T) {
 				s := launch(t, exec.Command(binary, image))
 				appears(s)
 				s.signal(sig)
-				// It may have been too late to stop the path from being printed.
+				// The signal may come after the path was printed.
 				path, err := s.stdout.ReadString('\n')
 				if status := s.wait(); err == nil && status != 0 || err != nil && status != 1 {
 					t.Errorf("exit status %d, having printed %q\n%s", status, path, s.stderr)
@@ -41,8 +40,9 @@ func TestInterruptedStartLeavesNothing(t *testing.T) {
 	}
 }
 
-// watch returns a function that waits for a file to be made in dir, from now
-// on, whose name begins with prefix, by a server that has not ended before.
+// watch returns a function that waits for a file in dir whose name begins with
+// prefix and that is made after the call of watch. It fails t if the server ends
+// first.
 func watch(t *testing.T, dir, prefix string) (appears func(*server)) {
 	t.Helper()
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)

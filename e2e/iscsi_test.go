@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// startISCSI starts lunserve --iscsi and waits for the URLs, of which there are
-// as many as arguments that are no flags.
+// startISCSI starts lunserve --iscsi and waits for the URLs: one for each argument
+// that is not a flag.
 func startISCSI(t *testing.T, args ...string) (s *server, urls []string) {
 	t.Helper()
 	s = launch(t, exec.Command(binary, append([]string{"--iscsi"}, args...)...))
@@ -34,8 +34,8 @@ func secrets(t *testing.T, lines ...string) string {
 	return name
 }
 
-// Whoever reads a URL can use it at once, and what is written there is in the
-// image when the server has ended.
+// A URL can be used as soon as it is printed. Data written there is in the image
+// after the server's end.
 func TestURLIsPrintedWhenLoginSucceeds(t *testing.T) {
 	needTarget(t)
 	dir := tmpfsDir(t)
@@ -74,7 +74,7 @@ func TestURLIsTheSameNextTime(t *testing.T) {
 	}
 }
 
-// A disk of open-iscsi's, from discovery to logout.
+// The disk of another machine is open-iscsi's, from discovery to logout.
 func TestDiskOfAnotherMachine(t *testing.T) {
 	needTarget(t)
 	image := newImage(t, tmpfsDir(t), 64<<20)
@@ -91,7 +91,7 @@ func TestDiskOfAnotherMachine(t *testing.T) {
 	write(t, disk, 40<<20, noise(1<<20, 3))
 
 	uses(t, iqn+" is used by "+itsName)
-	// In use, so the first ^C only says so.
+	// In use: the first ^C only reports by whom.
 	s.signal(os.Interrupt)
 	s.stderr.await(t, `(?m)^lunserve: `+iqn+` is used by `+itsName+`; \^C again`)
 	holds(t, disk, 40<<20, noise(1<<20, 3))
@@ -155,7 +155,6 @@ func TestSecretIsAskedFor(t *testing.T) {
 	}
 }
 
-// The secrets need not be in any file that has a name.
 func TestSecretsFromFileDescriptor(t *testing.T) {
 	needTarget(t)
 	r, w, err := os.Pipe()
@@ -209,8 +208,8 @@ func TestReadOnlyForEveryInitiator(t *testing.T) {
 			s, urls := startISCSI(t, append(args, "-r", image)...)
 			n := i.node(itsName, urls[0])
 			disk := n.login()
-			// By a program that opens the disk: until the partitions have been
-			// looked for, Linux has the disk writable while it asks whether it is.
+			// blockdev opens the disk. Before Linux has read the partition table,
+			// the attribute ro may be wrong: it is cleared while Linux asks the disk.
 			if ro := strings.TrimSpace(run(t, "blockdev", "--getro", disk)); ro != "1" {
 				t.Errorf("--getro is %s", ro)
 			}
@@ -224,9 +223,9 @@ func TestReadOnlyForEveryInitiator(t *testing.T) {
 	}
 }
 
-// Who has the medium kept in its drive does so until it goes, with or without a
-// word, or the disk is reset. Linux's initiator is no witness: it allows removal
-// whenever it has looked at a disk, for whoever else prevented it.
+// PREVENT ALLOW MEDIUM REMOVAL holds until the I_T nexus is lost, by logout or not,
+// or the LUN is reset. Linux's own initiator cannot show that: it allows removal
+// each time it has probed a disk.
 func TestMediumIsKeptInUntilTheSessionEnds(t *testing.T) {
 	needTarget(t)
 	s, urls := startISCSI(t, "--removable", newImage(t, tmpfsDir(t), 8<<20))
@@ -239,7 +238,7 @@ func TestMediumIsKeptInUntilTheSessionEnds(t *testing.T) {
 	s.stop(syscall.SIGTERM) // some leave sessions behind
 }
 
-// A session does not keep the server, however much is under way.
+// Outstanding commands do not delay the server's end.
 func TestSessionEndsWithTheServer(t *testing.T) {
 	for _, allow := range []bool{false, true} {
 		t.Run(fmt.Sprint("ACL ", allow), func(t *testing.T) {
@@ -300,7 +299,7 @@ func TestEveryPortalListens(t *testing.T) {
 	s.ends()
 }
 
-// Targets share a portal; the one that stays can still be reached there.
+// When one of two targets at a portal ends, the other can still be reached.
 func TestTwoTargetsAtOnePortal(t *testing.T) {
 	needTarget(t)
 	dir := tmpfsDir(t)
@@ -314,7 +313,6 @@ func TestTwoTargetsAtOnePortal(t *testing.T) {
 	two.ends()
 }
 
-// Both ways lead to the same disk.
 func TestLoopbackAndISCSI(t *testing.T) {
 	needTarget(t)
 	image := newImage(t, tmpfsDir(t), 64<<20)

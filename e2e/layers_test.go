@@ -8,8 +8,7 @@ import (
 	"time"
 )
 
-// What cannot be laid over an image says what is the matter, whichever it is,
-// and the image is as it was.
+// Each refused overlay and snapshot leaves the image usable.
 func TestLayersThatCannotBeLaid(t *testing.T) {
 	needTarget(t)
 	dir := tmpfsDir(t)

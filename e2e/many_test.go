@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// Several images are LUNs of one target, and their paths come in the order of
-// the images.
+// The images are LUNs of one target. Their paths are printed in the order of the
+// arguments.
 func TestImagesAreLUNsInOrder(t *testing.T) {
 	needTarget(t)
 	dir := tmpfsDir(t)
@@ -37,7 +37,7 @@ func TestImagesAreLUNsInOrder(t *testing.T) {
 	}
 }
 
-// Two servers know nothing of each other, and each takes only its own away.
+// Each server removes only its own objects.
 func TestTwoServers(t *testing.T) {
 	for _, first := range []int{0, 1} {
 		t.Run(fmt.Sprint("first to go is ", first), func(t *testing.T) {
@@ -60,7 +60,7 @@ func TestTwoServers(t *testing.T) {
 	}
 }
 
-// An image that is written has one user; who comes second is told of the first.
+// The second server's error names the first.
 func TestImageIsWrittenByOne(t *testing.T) {
 	needTarget(t)
 	image := newImage(t, tmpfsDir(t), 1<<20)
@@ -68,18 +68,18 @@ func TestImageIsWrittenByOne(t *testing.T) {
 	locked := fmt.Sprintf("lunserve: %s: locked by %s (pid %d)", image, name(), first.cmd.Process.Pid)
 	refused(t, locked, image)
 	refused(t, locked, "-r", image)
-	refused(t, locked, newImage(t, tmpfsDir(t), 1<<20), image) // the one that could be served is not
+	refused(t, locked, newImage(t, tmpfsDir(t), 1<<20), image) // not even the free one is served
 	write(t, first.disks[0], 0, noise(4096, 1))
 	first.ends()
 
 	refused(t, "lunserve: "+image+": open here already; give each image once", image, image)
 
-	// What was locked is free.
+	// The lock is released.
 	start(t, image).ends()
 	holds(t, image, 0, noise(4096, 1))
 }
 
-// Readers share an image. A writer is told of one, and to be a reader.
+// A writer's error names a reader and proposes -r.
 func TestImageIsReadByMany(t *testing.T) {
 	needTarget(t)
 	image := newImage(t, tmpfsDir(t), 1<<20)
@@ -95,7 +95,8 @@ func TestImageIsReadByMany(t *testing.T) {
 	b.ends()
 }
 
-// The name of the target comes from the image. Somebody may have it already.
+// A target's name is derived from the image. Another program may have made a target
+// of that name.
 func TestNameOfTargetIsTaken(t *testing.T) {
 	needTarget(t)
 	image := newImage(t, tmpfsDir(t), 1<<20)
@@ -116,16 +117,15 @@ func TestNameOfTargetIsTaken(t *testing.T) {
 			}
 		})
 	}
-	leavesNothing(t) // not of that, either
+	leavesNothing(t) // beside that target
 	s = start(t, image)
 	write(t, s.disks[0], 0, noise(4096, 1))
 	s.ends()
 	holds(t, image, 0, noise(4096, 1))
 }
 
-// What was written to a disk is in its image when it is taken away while it is
-// mounted, removable or not: the disk that goes before it makes no other medium
-// of it.
+// The server ends while one of its disks is mounted. Removing the other disk must
+// not look like a change of medium, on which Linux would drop dirty pages.
 func TestMountedDiskOfSeveralKeepsWhatWasWritten(t *testing.T) {
 	for _, removable := range []bool{false, true} {
 		t.Run(fmt.Sprint("removable=", removable), func(t *testing.T) {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// packers are the ways to a zstd file of an image that users have, as shell
-// commands: what $1 names becomes what $2 names.
+// packers are shell commands that pack the image $1 into the zstd file $2. $0 is
+// lunserve.
 var packers = map[string]string{
 	"lunserve pack":          `"$0" pack "$1" "$2"`,
 	"zstd, one frame":        `zstd -q "$1" -o "$2"`,
@@ -17,8 +17,8 @@ var packers = map[string]string{
 	"pzstd":                  `pzstd -q "$1" -o "$2"`,
 }
 
-// A zstd file that holds a file system is mounted and written to, whoever made
-// it, and is the same file afterwards.
+// A zstd file by any packer is mounted and written to. The file itself does not
+// change.
 func TestPackedImageIsMounted(t *testing.T) {
 	for name, packer := range packers {
 		t.Run(name, func(t *testing.T) {
@@ -50,18 +50,17 @@ func TestPackedImageIsMounted(t *testing.T) {
 			s.ends()
 
 			if digest(t, packed) != before {
-				t.Error("the image is another")
+				t.Error("the image has changed")
 			}
 			if found := glob(t, dir+"/*"); len(found) != 3 {
-				t.Errorf("besides the files, the image and the packed one there are: %v", found)
+				t.Errorf("more than the files, the image and the packed image: %v", found)
 			}
 		})
 	}
 }
 
-// What is flushed through an overlay is there after lunserve was killed under a
-// mounted file system, and is in what commit makes; the base stays as it was,
-// until commit writes to it.
+// lunserve is killed under a mounted file system. Flushed data is in the overlay,
+// and after commit in the new image. Only commit changes the base.
 func TestOverlayOutlivesItsServer(t *testing.T) {
 	for _, tt := range []struct{ name, packer string }{
 		{"raw", `cp --sparse=always "$1" "$2"`},
@@ -74,7 +73,7 @@ func TestOverlayOutlivesItsServer(t *testing.T) {
 			base, overlay := filepath.Join(dir, "base"), filepath.Join(dir, "overlay")
 			run(t, "sh", "-c", tt.packer, binary, image, base)
 			before, mnt := digest(t, base), t.TempDir()
-			// change is made to the files that are expected and to those of the disk.
+			// change makes a change on the disk and in the folder it is compared with.
 			change := func(do func(dir string) error) {
 				t.Helper()
 				for _, dir := range []string{files, mnt} {
@@ -101,7 +100,7 @@ func TestOverlayOutlivesItsServer(t *testing.T) {
 			run(t, "e2fsck", "-fn", s.disks[0])
 			s.ends()
 			if digest(t, base) != before {
-				t.Error("the base is another")
+				t.Error("the base has changed")
 			}
 
 			merged := filepath.Join(dir, "merged.img")
@@ -118,8 +117,8 @@ func TestOverlayOutlivesItsServer(t *testing.T) {
 	}
 }
 
-// newFileSystem makes an image with a file system, and a folder with the files
-// that are in it. Most of the image is holes.
+// newFileSystem makes an image with a file system and a folder with the same files.
+// Most of the image is holes.
 func newFileSystem(t *testing.T, dir string) (files, image string) {
 	t.Helper()
 	files = filepath.Join(dir, "files")
@@ -136,13 +135,13 @@ func newFileSystem(t *testing.T, dir string) (files, image string) {
 	for i := range 50 {
 		put(fmt.Sprint("small", i), fmt.Appendf(nil, "%0*d", i*500, i))
 	}
-	// More than one frame may have that is served by itself.
+	// Larger than the largest zstd frame that is served without unpacking.
 	image = newImage(t, dir, 72<<20)
 	run(t, "mkfs.ext4", "-q", "-d", files, image)
 	return files, image
 }
 
-// digest tells one content from another.
+// digest returns a digest of a file's contents.
 func digest(t *testing.T, path string) [sha256.Size]byte {
 	t.Helper()
 	b, err := os.ReadFile(path)

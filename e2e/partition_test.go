@@ -6,7 +6,6 @@ import (
 	"testing"
 )
 
-// When the path is printed, the nodes of the partitions can be used.
 func TestPartitionsAreThereWhenThePathIs(t *testing.T) {
 	for _, label := range []string{"gpt", "dos"} {
 		for _, sector := range []int{512, 4096} {
@@ -28,7 +27,7 @@ func TestPartitionsAreThereWhenThePathIs(t *testing.T) {
 				holds(t, image, 4<<20+4096, noise(4096, 1))
 				says(t, "sfdisk", "--dump", s.disks[0]).has(`label: %s`, label)
 
-				// A partition in use keeps the disk, as the disk itself does.
+				// A partition in use keeps the disk from being removed.
 				run(t, "mkfs.ext4", "-q", s.disks[0]+"1")
 				dir := t.TempDir()
 				mount(t, s.disks[0]+"1", dir)

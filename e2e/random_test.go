@@ -11,16 +11,15 @@ import (
 )
 
 var (
-	atRandom = goflag.Duration("random", 5*time.Second, "how long disks are sent commands at random")
-	seed     = goflag.Uint64("seed", uint64(time.Now().UnixNano()), "what decides which")
+	atRandom = goflag.Duration("random", 5*time.Second, "how long to send commands at random")
+	seed     = goflag.Uint64("seed", uint64(time.Now().UnixNano()), "seed of the random commands")
 )
 
-// Whatever two initiators send by turns, each command is answered, and when they
-// are done with that the disk works and can be taken away.
+// Two initiators take turns. Each command must be completed. Afterwards the disk
+// must work, and lunserve must end.
 //
-// That they take turns is for Linux 6.1: two that PREEMPT at once lock it up, on
-// whatever backstore (core_scsi3_pro_preempt holds a lock while it waits for
-// commands that want it).
+// They take turns because two PREEMPTs at once lock up Linux 6.1 with any backstore:
+// core_scsi3_pro_preempt holds a lock while it waits for commands that need it.
 func TestCommandsAtRandom(t *testing.T) {
 	needTarget(t)
 	s := start(t, "--loopback", "--iscsi", newImage(t, tmpfsDir(t), 8<<20))
@@ -50,10 +49,10 @@ func TestCommandsAtRandom(t *testing.T) {
 	}
 	t.Logf("number of commands by status: %v", answers)
 
-	// They may have shut each other out, and the disk off.
+	// Clear reservations, and start the disk: the commands may have left either.
 	run(t, "sg_reset", "--device", generic(t, disks[0]))
 	for _, disk := range disks {
-		try(t, "sg_turs", disk) // told of the end of a reservation
+		try(t, "sg_turs", disk) // takes the unit attention
 		run(t, "sg_persist", "--no-inquiry", "--out", "--register-ignore", "--param-alltgpt", "--param-sark=1", generic(t, disk))
 	}
 	run(t, "sg_persist", "--no-inquiry", "--out", "--clear", "--param-rk=1", generic(t, disks[0]))
@@ -67,7 +66,7 @@ func TestCommandsAtRandom(t *testing.T) {
 	s.ends()
 }
 
-// random makes commands, most of them nearly right.
+// A random makes commands, most of them nearly valid.
 type random struct {
 	*rand.Rand
 	local bool // the initiator is this machine
@@ -88,7 +87,7 @@ func (r random) command() *command {
 		c := &command{cdb: []byte{reserveIn, byte(r.IntN(5)), 0, 0, 0, 0, 0, 0, 0, 0}, in: make([]byte, r.IntN(300))}
 		enc.BigEndian.PutUint16(c.cdb[7:], uint16(len(c.in)))
 		return c
-	case 4: // the ways back from what would be the end of most commands
+	case 4: // RELEASE and START, without which most commands would soon fail
 		const release, startStop = 0x17, 0x1b
 		if r.IntN(2) == 0 {
 			return &command{cdb: []byte{release, 0, 0, 0, 0, 0}}
@@ -98,9 +97,9 @@ func (r random) command() *command {
 	return r.reservation()
 }
 
-// anything is a command of any operation code that lunserve gets to see, with and
-// without data. Of its own the kernel's iSCSI target closes the connection if
-// their data are not what they should be.
+// anything returns a command with any operation code that lunserve executes, with
+// or without data. Of the commands that the kernel executes itself it makes none:
+// the kernel's iSCSI target closes the connection if their data is malformed.
 func (r random) anything() *command {
 	c := &command{cdb: r.bytes(6 + r.IntN(11))}
 	for bytes.IndexByte([]byte{0x16, 0x17, 0x56, 0x57, 0x5e, 0x5f, 0xa0}, c.cdb[0]) >= 0 {
@@ -120,8 +119,8 @@ func (r random) anything() *command {
 	return c
 }
 
-// list is a command with a parameter list whose length is in size bytes of the
-// CDB from at on. One in four has something wrong with it.
+// list returns a command with a parameter list, whose length is in the size bytes
+// of the CDB from at on. One in four is malformed.
 func (r random) list(cdb []byte, at, size int, list []byte) *command {
 	if r.IntN(4) == 0 {
 		switch r.IntN(3) {
@@ -139,7 +138,7 @@ func (r random) list(cdb []byte, at, size int, list []byte) *command {
 	return &command{cdb: cdb, out: list}
 }
 
-// ranges is the parameter list of an UNMAP.
+// ranges returns the parameter list of an UNMAP.
 func (r random) ranges() []byte {
 	list := make([]byte, 8+16*r.IntN(4))
 	enc.BigEndian.PutUint16(list, uint16(len(list)-2))
@@ -151,15 +150,15 @@ func (r random) ranges() []byte {
 	return list
 }
 
-// pages is the parameter list of a MODE SELECT: a header and a caching page.
+// pages returns the parameter list of a MODE SELECT: a header and a caching page.
 func (r random) pages() []byte {
 	list := make([]byte, 8+20)
 	list[8], list[9], list[10] = 0x08, 0x12, byte(r.IntN(2)<<2)
 	return list
 }
 
-// reservation is a PERSISTENT RESERVE OUT. Linux itself reads those, and 6.1 does
-// not survive all of them, on whatever backstore; what it does not is left out.
+// reservation returns a PERSISTENT RESERVE OUT. Linux executes those itself, and
+// some crash Linux 6.1 with any backstore; reservation makes none of them.
 func (r random) reservation() *command {
 	const (
 		reserveOut      = 0x5f
@@ -190,9 +189,9 @@ func (r random) reservation() *command {
 	return c
 }
 
-// transportID is the name of an initiator that there is not. To one that there is
-// the reservation would move, and with it a reference be given back twice:
-// core_scsi3_emulate_pro_register_and_move.
+// transportID returns the name of an initiator that does not exist. Moving the
+// reservation to an existing one would drop a reference twice
+// (core_scsi3_emulate_pro_register_and_move).
 func (r random) transportID() []byte {
 	const iscsi, sas = 5, 6
 	if r.IntN(2) == 0 {

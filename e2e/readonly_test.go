@@ -7,8 +7,7 @@ import (
 	"testing"
 )
 
-// A disk that is read-only refuses whatever would change it, and says that it
-// will; the image keeps every byte.
+// The disk reports WP and refuses every command that would change it.
 func TestReadOnlyDiskStaysAsItIs(t *testing.T) {
 	needTarget(t)
 	image := newImage(t, tmpfsDir(t), 16<<20)
@@ -21,7 +20,7 @@ func TestReadOnlyDiskStaysAsItIs(t *testing.T) {
 	disk := s.disks[0]
 	s.stderr.await(t, `(?m)^lunserve: `+image+`: sparse, 16 MiB, read-only$`)
 
-	// Linux heeds the WP bit.
+	// Linux reads the WP bit.
 	if _, err := os.OpenFile(disk, os.O_WRONLY, 0); err == nil {
 		t.Error("the disk can be opened for writing")
 	}
@@ -32,7 +31,7 @@ func TestReadOnlyDiskStaysAsItIs(t *testing.T) {
 	}
 	run(t, "umount", dir)
 
-	// Past Linux, the disk itself refuses, with DATA PROTECT, WRITE PROTECTED.
+	// The disk itself refuses too: DATA PROTECT, WRITE PROTECTED.
 	sg := generic(t, disk)
 	data := newImage(t, t.TempDir(), 4096)
 	for name, cdb := range map[string]string{
@@ -49,7 +48,7 @@ func TestReadOnlyDiskStaysAsItIs(t *testing.T) {
 	}
 	fails(t, "sg_unmap", "--force", "--lba=0", "--num=8", sg)
 	fails(t, "blkdiscard", disk)
-	run(t, "sg_sync", sg) // there is nothing to do, and so no reason to fail
+	run(t, "sg_sync", sg) // a no-op, not an error
 	s.ends()
 
 	after, err := os.ReadFile(image)
@@ -64,7 +63,6 @@ func TestReadOnlyDiskStaysAsItIs(t *testing.T) {
 	}
 }
 
-// Read-only needs no right to write.
 func TestImageThatCannotBeWrittenIsServedReadOnly(t *testing.T) {
 	needTarget(t)
 	dir := tmpfsDir(t)

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Reservations that are to outlive a power cut are kept in the folder that the
-// kernel has for them, which does not outlive the disk.
+// With APTPL the kernel keeps reservations in a folder, which lunserve must make
+// and remove.
 func TestPersistentReservationIsKept(t *testing.T) {
 	const folder = "/var/target"
 	needTarget(t)

@@ -26,7 +26,6 @@ func truncate(t *testing.T, image string, size int64) {
 	}
 }
 
-// A file system grows with its image, while it is mounted and written.
 func TestMountedDiskGrows(t *testing.T) {
 	for _, place := range places {
 		t.Run(place.name, func(t *testing.T) {
@@ -41,14 +40,14 @@ func TestMountedDiskGrows(t *testing.T) {
 				t.Fatal(err)
 			}
 
-			truncate(t, image, 96<<20+511) // of which the last bytes fill no block
+			truncate(t, image, 96<<20+511) // the last bytes do not fill a block
 			s.signal(syscall.SIGHUP)
 			s.stderr.await(t, `(?m)^lunserve: `+disk+`: is 96 MiB now, was 32 MiB$`)
 			hasBytes(t, disk, 96<<20)
 			says(t, "sg_readcap", "--16", generic(t, disk)).has(`Last LBA=%d `, 96<<20/512-1)
 
 			run(t, "resize2fs", disk)
-			after := noise(48<<20, 2) // for which there was no space
+			after := noise(48<<20, 2) // more than fitted before
 			if err := os.WriteFile(dir+"/after", after, 0o644); err != nil {
 				t.Fatal(err)
 			}
@@ -63,8 +62,8 @@ func TestMountedDiskGrows(t *testing.T) {
 	}
 }
 
-// Who reads and writes meanwhile notices nothing. Of a removable disk, Linux would
-// take what it is told of another size for another medium.
+// Concurrent I/O sees no errors. On a removable disk, Linux would take the unit
+// attention for a change of medium.
 func TestDiskGrowsUnderLoad(t *testing.T) {
 	for _, removable := range []bool{false, true} {
 		t.Run(fmt.Sprint("removable=", removable), func(t *testing.T) {
@@ -82,7 +81,7 @@ func TestDiskGrowsUnderLoad(t *testing.T) {
 				run(t, binary, "resize", s.disks[0], fmt.Sprint(size))
 				hasBytes(t, s.disks[0], size)
 			}
-			load.Process.Signal(syscall.SIGTERM) // fio finishes what is under way
+			load.Process.Signal(syscall.SIGTERM) // fio completes its outstanding I/O
 			if err := load.Wait(); !strings.Contains(out.String(), ": err= 0: ") {
 				t.Errorf("fio: %v\n%s", err, &out)
 			}
@@ -91,7 +90,7 @@ func TestDiskGrowsUnderLoad(t *testing.T) {
 	}
 }
 
-// What has gone from under a file system is said, and is no more.
+// Shrinking under a file system is allowed, with a warning.
 func TestMountedDiskShrinks(t *testing.T) {
 	needTarget(t)
 	image := newImage(t, tmpfsDir(t), 64<<20)
@@ -109,7 +108,6 @@ func TestMountedDiskShrinks(t *testing.T) {
 	s.ends()
 }
 
-// An image that is a block device is measured again, too.
 func TestDiskOfABlockDeviceGrows(t *testing.T) {
 	needTarget(t)
 	file := newImage(t, tmpfsDir(t), 16<<20)
@@ -125,8 +123,6 @@ func TestDiskOfABlockDeviceGrows(t *testing.T) {
 	holds(t, file, 32<<20-4096, noise(4096, 3))
 }
 
-// One image that cannot be resized does not keep the others from it, and stays
-// as it is.
 func TestSnapshotSaysThatItIsNotResized(t *testing.T) {
 	needTarget(t)
 	image := newImage(t, tmpfsDir(t), 16<<20)
@@ -138,8 +134,8 @@ func TestSnapshotSaysThatItIsNotResized(t *testing.T) {
 	s.ends()
 }
 
-// The local disk is asked for its size again. Another machine is told that the
-// size has changed, and has to ask by itself.
+// lunserve rescans the local disk itself. A remote initiator gets CAPACITY DATA HAS
+// CHANGED and has to rescan.
 func TestInitiatorIsToldOfAnotherSize(t *testing.T) {
 	needTarget(t)
 	image := newImage(t, tmpfsDir(t), 16<<20)

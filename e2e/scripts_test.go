@@ -14,10 +14,10 @@ import (
 //go:embed testdata
 var scripts embed.FS
 
-// TestScripts runs the sessions in testdata: starts that fail. Each must leave
-// nothing. Besides the usual commands they have
+// TestScripts runs the scripts in testdata. Each must leave nothing behind. Beside
+// testscript's own commands they have
 //
-//	unload  has the kernel forget all about targets, until the session ends
+//	unload  unloads the target modules and unmounts configfs, until the script ends
 func TestScripts(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, scripts); err != nil {
@@ -25,10 +25,10 @@ func TestScripts(t *testing.T) {
 	}
 	files, err := filepath.Glob(dir + "/testdata/*.txtar")
 	if err != nil || len(files) == 0 {
-		t.Fatalf("sessions: %v, %v", files, err)
+		t.Fatalf("scripts: %v, %v", files, err)
 	}
 	for _, file := range files {
-		// One testscript.Run would run them all at once.
+		// One testscript.Run would run them in parallel.
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			needTarget(t)
 			bin := t.TempDir()
@@ -54,8 +54,8 @@ func TestScripts(t *testing.T) {
 	}
 }
 
-// unload takes the kernel back to where nobody has asked it for a target. It
-// does not if anybody has one.
+// unload unloads the target modules and unmounts configfs. It fails if there is a
+// target.
 func unload() error {
 	if err := unix.Unmount(filepath.Dir(configfs), 0); err != nil && err != unix.EINVAL { // EINVAL: it is not mounted
 		return &fs.PathError{Op: "umount", Path: filepath.Dir(configfs), Err: err}

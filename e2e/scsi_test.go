@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// What sg3_utils and the kernel read from the disk is what was asked for.
+// The flags show in what sg3_utils and the kernel read from the disk.
 func TestDiskIsWhatWasAskedFor(t *testing.T) {
 	for _, sector := range []int64{512, 4096} {
 		for _, readOnly := range []bool{false, true} {
@@ -29,7 +29,7 @@ func TestDiskIsWhatWasAskedFor(t *testing.T) {
 					has(`Logical blocks per physical block exponent=%d`, 3*flag(sector == 512)).
 					has(`lbpme=%d, lbprz=%[1]d`, flag(writable))
 
-				// Linux itself has read all of this, too.
+				// Linux has read the same.
 				for attribute, want := range map[string]any{
 					"size":                      int64(size / 512),
 					"ro":                        flag(readOnly),
@@ -51,7 +51,7 @@ func TestDiskIsWhatWasAskedFor(t *testing.T) {
 						has(`>> Control, page_control: current\n 00 +0a 0a `)
 				}
 				says(t, "sg_modes", "--page=8", sg).has(`Caching`).lacks(`Control`)
-				fails(t, "sg_modes", "--page=0x1c", sg) // a page that it does not have
+				fails(t, "sg_modes", "--page=0x1c", sg) // not a page of this disk
 
 				pages := says(t, "sg_vpd", sg).has(`\[sn\]`).has(`\[di\]`).has(`\[bl\]`).has(`\[bdc\]`)
 				says(t, "sg_vpd", "--page=bdc", sg).has(`Non-rotating medium`)
@@ -79,7 +79,8 @@ func TestDiskIsWhatWasAskedFor(t *testing.T) {
 	}
 }
 
-// The same image is the same disk next time, and no other image is.
+// An image has the same serial number and WWN at each start, by any path, and
+// shares them with no other image.
 func TestNamesOfADiskLast(t *testing.T) {
 	needTarget(t)
 	dir := tmpfsDir(t)
@@ -105,7 +106,7 @@ func TestNamesOfADiskLast(t *testing.T) {
 	}
 }
 
-// A disk of more blocks than 32 bits count is all there.
+// Its blocks need more than 32 bits.
 func TestDiskOfThreeTebibytes(t *testing.T) {
 	needTarget(t)
 	const size = 3 << 40

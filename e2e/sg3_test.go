@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// The exit statuses of sg3_utils that tell what a disk has answered.
+// Exit statuses of sg3_utils, by the status and sense of a command.
 const (
 	good           = 0
 	notReady       = 2
@@ -25,10 +25,9 @@ const (
 	noPage         = 83 // sg_vpd's for a page that the disk does not have
 )
 
-// What sg3_utils make of the disk's answers, one command after the other. In a
-// command DISK is the disk, and DATA, ZEROS, PAIR and WRONG are files: what is
-// at block 2048, a block of zeros; and for COMPARE AND WRITE, two blocks of
-// which the first is there, and two of which it is not.
+// The commands run in this order on one disk. DISK is the disk. These are files:
+// DATA is block 2048; ZEROS is a block of zeros; PAIR and WRONG are for COMPARE AND
+// WRITE, where PAIR begins with block 2048 and WRONG does not.
 func TestSGUtils(t *testing.T) {
 	needTarget(t)
 	dir := tmpfsDir(t)
@@ -138,7 +137,7 @@ func TestSGUtils(t *testing.T) {
 		{"sg_reset --target DISK", good, ``},
 		{"sg_turs DISK", unitAttention, ``},
 
-		// CDBs of no sense.
+		// Invalid CDBs.
 		{"sg_raw DISK c1 00 00 00 00 00", invalidOpcode, `Invalid command operation code`},
 		{"sg_raw DISK 9e 1f 00 00 00 00 00 00 00 00 00 00 00 00 00 00", illegalRequest, `byte 1 bit 4`},
 		{"sg_raw --request=512 DISK 28 20 00 00 00 00 00 00 01 00", illegalRequest, `byte 1 bit 5`}, // RDPROTECT
@@ -154,7 +153,7 @@ func TestSGUtils(t *testing.T) {
 		{"sg_raw --request=8 DISK a3 0c 07 00 00 00 00 00 00 08 00 00", illegalRequest, `byte 2`},
 
 		{"sg_sanitize --crypto --quick DISK", illegalRequest, ``},
-		{"sg_sanitize --fail --quick --wait DISK", good, ``}, // there is no failure to leave
+		{"sg_sanitize --fail --quick --wait DISK", good, ``}, // no failure mode to exit
 		{"sg_sanitize --block --quick --wait DISK", good, ``},
 		{"sg_get_lba_status --lba=0 DISK", good, `blocks: +131072  deallocated`},
 		{"sg_sanitize --overwrite --count=2 --invert --pattern=DATA --quick --wait DISK", good, ``},
@@ -175,7 +174,7 @@ func TestSGUtils(t *testing.T) {
 	s.ends()
 }
 
-// Whatever is reset while it is written, no write is lost and none goes astray.
+// No write is lost or misplaced.
 func TestResetsUnderLoad(t *testing.T) {
 	needTarget(t)
 	s := start(t, newImage(t, ext4Dir(t), 32<<20))
@@ -210,7 +209,7 @@ func TestResetsUnderLoad(t *testing.T) {
 	s.ends()
 }
 
-// A SANITIZE does not keep the disk from going: it is stopped, which is said.
+// A SANITIZE does not delay the end: lunserve stops it, with a warning.
 func TestSanitizeEndsWithTheDisk(t *testing.T) {
 	needTarget(t)
 	s := start(t, newImage(t, tmpfsDir(t), 512<<20))

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// needTarget compares before and after.
+// needTarget checks that nothing is left.
 func TestNothingIsLeftAfterSignal(t *testing.T) {
 	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT} {
 		t.Run(sig.String(), func(t *testing.T) {
@@ -24,7 +24,7 @@ func TestNothingIsLeftAfterSignal(t *testing.T) {
 	}
 }
 
-// Who said --quiet is told why, too.
+// The users are reported with --quiet, too.
 func TestMountedDiskIsNotTakenAtFirstInterrupt(t *testing.T) {
 	needTarget(t)
 	image := newImage(t, tmpfsDir(t), 64<<20)
@@ -38,7 +38,7 @@ func TestMountedDiskIsNotTakenAtFirstInterrupt(t *testing.T) {
 	if said[1] != disk || said[2] != dir || !strings.Contains(said[3], "^C again") {
 		t.Errorf("at the first ^C: %q", said[0])
 	}
-	// It is served as before.
+	// It still works.
 	if err := os.WriteFile(dir+"/after", noise(1<<20, 1), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func TestMountedDiskIsNotTakenAtFirstInterrupt(t *testing.T) {
 	s.stderr.await(t, `(?m)^lunserve: .* is mounted on .*: taken away`)
 	run(t, "umount", dir)
 
-	// What was synced is there, once the journal has been played back.
+	// Synced data is there once the journal is replayed.
 	device := loop(t, image)
 	mount(t, device, dir)
 	holds(t, dir+"/after", 0, noise(1<<20, 1))

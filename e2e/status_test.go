@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// On a terminal a line tells what the disk does, and is gone at the end.
+// On a terminal, the status line is updated each second and removed at the end.
 func TestStatusLine(t *testing.T) {
 	needTarget(t)
 	image := newImage(t, tmpfsDir(t), 16<<20)
@@ -21,7 +21,7 @@ func TestStatusLine(t *testing.T) {
 	program.Close()
 	screen := newRecord()
 	go func() {
-		io.Copy(screen, person) // until nobody has the other end
+		io.Copy(screen, person) // until the other end is closed
 		screen.close()
 	}()
 	screen.await(t, `^lunserve: `+image+`: sparse, 16 MiB, writable\r\n`)
@@ -32,8 +32,7 @@ func TestStatusLine(t *testing.T) {
 	screen.await(t, `\r\x1b\[K\rlunserve: `+disk+` removed; `)
 }
 
-// In the background there is none, whatever the terminal that it was started
-// from, and the disk lives on.
+// It was started from a terminal, which it must not use after that.
 func TestNoStatusLineInTheBackground(t *testing.T) {
 	needTarget(t)
 	image := newImage(t, tmpfsDir(t), 16<<20)
@@ -49,7 +48,7 @@ func TestNoStatusLineInTheBackground(t *testing.T) {
 	if said, _ := io.ReadAll(person); string(said) != "lunserve: "+image+": sparse, 16 MiB, writable\r\n" {
 		t.Errorf("on the terminal: %q", said)
 	}
-	run(t, binary, "stats") // takes a second, in which a line would be drawn
+	run(t, binary, "stats") // takes a second, in which a line would appear
 	run(t, binary, "stats")
 	if disks := list(t); len(disks) != 1 || disks[0].Dead || disks[0].Device != disk {
 		t.Errorf("listed are %+v, want %s alive", disks, disk)
@@ -57,7 +56,7 @@ func TestNoStatusLineInTheBackground(t *testing.T) {
 	run(t, binary, "detach", "--force", image)
 }
 
-// Nor is there one once the terminal has gone: the disk is taken away as ever.
+// The disk can still be removed when the terminal is gone.
 func TestStatusLineOfATerminalThatHangsUp(t *testing.T) {
 	needTarget(t)
 	program, person := terminal(t)
@@ -78,7 +77,7 @@ func TestStatusLineOfATerminalThatHangsUp(t *testing.T) {
 	}
 }
 
-// Who asked for quiet is shown none, nor is a file or pipe.
+// There is none with -q and none on a file or pipe.
 func TestNoStatusLine(t *testing.T) {
 	needTarget(t)
 	program, person := terminal(t)
@@ -89,7 +88,7 @@ func TestNoStatusLine(t *testing.T) {
 	program.Close()
 	piped := start(t, newImage(t, tmpfsDir(t), 16<<20))
 
-	// Each takes a second, in which a line would be drawn.
+	// Each takes a second, in which a line would appear.
 	run(t, binary, "stats")
 	run(t, binary, "stats")
 	quiet.ends()

@@ -12,8 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A path that cannot be printed helps nobody: the disk is taken down again, and
-// so is the image that was made for it.
+// The disk is removed again, and so is an image that was made for it.
 func TestPathCannotBePrinted(t *testing.T) {
 	needTarget(t)
 	image := filepath.Join(tmpfsDir(t), "new.img")
@@ -25,8 +24,8 @@ func TestPathCannotBePrinted(t *testing.T) {
 	}
 }
 
-// With stdout closed, the path goes nowhere, and least of all into the image,
-// which could have got the number of stdout.
+// With stdout closed, the image could get file descriptor 1, and the path be written
+// into it.
 func TestClosedStdoutIsNotTheImage(t *testing.T) {
 	needTarget(t)
 	image := newImage(t, tmpfsDir(t), 1<<20)
@@ -36,7 +35,7 @@ func TestClosedStdoutIsNotTheImage(t *testing.T) {
 	holds(t, image, 0, make([]byte, 1<<20))
 }
 
-// Nobody has to listen to what is said on stderr.
+// A closed stderr must not end lunserve.
 func TestStderrWithoutAReader(t *testing.T) {
 	needTarget(t)
 	image := newImage(t, tmpfsDir(t), 16<<20)
@@ -47,7 +46,7 @@ func TestStderrWithoutAReader(t *testing.T) {
 	run(t, "mkfs.ext4", "-q", disk)
 	dir := t.TempDir()
 	mount(t, disk, dir)
-	s.signal(os.Interrupt) // is said to be in use
+	s.signal(os.Interrupt) // reports users
 	if err := os.WriteFile(dir+"/file", noise(1<<20, 1), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -58,12 +57,12 @@ func TestStderrWithoutAReader(t *testing.T) {
 	run(t, "e2fsck", "-fn", image)
 	b, err := os.ReadFile(image)
 	if err != nil || !bytes.Contains(b, noise(4096, 1)) {
-		t.Errorf("what was written is not in the image: %v", err)
+		t.Errorf("written data is not in the image: %v", err)
 	}
 }
 
-// Nobody has to read what is told: the disk goes all the same, and so does who
-// asks for that. It is no success if a program was to read it.
+// A full pipe or a stopped terminal blocks neither lunserve's end nor a detach. Lost
+// events are an error, lost messages are not.
 func TestDiskGoesThoughNobodyReads(t *testing.T) {
 	t.Run("events", func(t *testing.T) {
 		needTarget(t)
@@ -79,7 +78,7 @@ func TestDiskGoesThoughNobodyReads(t *testing.T) {
 		cmd.Stdout = w
 		s := launch(t, cmd)
 		w.Close()
-		for full := 0; full < 3000; { // and no event more
+		for full := 0; full < 3000; { // no room for another event
 			time.Sleep(100 * time.Millisecond)
 			if full, err = unix.IoctlGetInt(int(r.Fd()), unix.TIOCINQ); err != nil {
 				t.Fatal(err)
@@ -103,7 +102,7 @@ func TestDiskGoesThoughNobodyReads(t *testing.T) {
 			cmd.Stderr = program
 			s := launch(t, cmd)
 			disk := s.line()
-			run(t, binary, "stats") // takes a second, in which a line would be drawn
+			run(t, binary, "stats") // takes a second, in which a line would appear
 			run(t, binary, "stats")
 			if how == "detach" {
 				run(t, binary, "detach", image)
@@ -120,7 +119,7 @@ func TestDiskGoesThoughNobodyReads(t *testing.T) {
 	}
 }
 
-// unread is a pipe that nobody reads.
+// unread returns the write end of a pipe whose read end is closed.
 func unread(t *testing.T) *os.File {
 	t.Helper()
 	r, w, err := os.Pipe()

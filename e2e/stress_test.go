@@ -5,8 +5,7 @@ import (
 	"testing"
 )
 
-// Two disks at once are written and verified while others keep asking them
-// questions.
+// fio writes and verifies two disks while other programs send them commands.
 func TestDisksUnderStress(t *testing.T) {
 	needTarget(t)
 	dir := ext4Dir(t)
@@ -21,7 +20,7 @@ func TestDisksUnderStress(t *testing.T) {
 				t.Errorf("fio on %s: %v\n%s", disk, err, out)
 			}
 		})
-		try(t, "sg_turs", disk) // told that there are new LUNs
+		try(t, "sg_turs", disk) // takes the unit attention: REPORTED LUNS DATA HAS CHANGED
 		for _, ask := range [][]string{{"sg_turs", "--num=20", disk}, {"sg_inq", disk}} {
 			askers.Go(func() {
 				for n := 0; ; n++ {

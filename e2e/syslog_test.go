@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// What ended a lunserve in the background is in the system's log.
+// A lunserve in the background writes its messages to the system's log.
 func TestEndInTheBackgroundIsLogged(t *testing.T) {
 	needTarget(t)
 	const name = "/dev/log"
 	if exists(name) {
 		if os.Getenv("CI") != "" {
-			t.Fatal(name + ": there already")
+			t.Fatal(name + ": exists already")
 		}
 		t.Skip(name + ": this machine has a log of its own")
 	}

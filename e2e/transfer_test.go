@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// A read or write of 1 MiB is not cut up, on its way to us.
+// Linux does not split a read or write of 1 MiB.
 func TestMebibyteIsOneCommand(t *testing.T) {
 	needTarget(t)
 	const size, each = 8 << 20, 1 << 20
@@ -20,7 +20,7 @@ func TestMebibyteIsOneCommand(t *testing.T) {
 		t.Errorf("the kernel sends no more than %d KiB in one command", kb)
 	}
 
-	// Direct I/O wants memory in whole pages.
+	// Direct I/O needs page-aligned memory.
 	buf, err := syscall.Mmap(-1, 0, each, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
 	if err != nil {
 		t.Fatal(err)

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// What is discarded reads as zeros, and the image gives its space back; what is
-// beside it stays.
+// Discarded blocks read as zeros and no longer take up space. Blocks beside them
+// stay.
 func TestDiscardShrinksTheImage(t *testing.T) {
 	for _, place := range places {
 		for _, sector := range []int{512, 4096} {
@@ -42,12 +42,12 @@ func TestDiscardShrinksTheImage(t *testing.T) {
 				discard(5<<20, 64*sector, "sg_unmap", "--force", fmt.Sprintf("--lba=%d", (5<<20)/sector), "--num=64")
 				discard(6<<20, 8*sector, "sg_unmap", "--force",
 					fmt.Sprintf("--lba=%d,%d", (6<<20)/sector, (6<<20)/sector+3), "--num=3,5")
-				// Zeros are not a discard: the space may stay.
+				// Written zeros may keep their space.
 				discard(7<<20, 1<<19, "blkdiscard", "--zeroout", "--offset=7MiB", "--length=512KiB")
 				discard(0, size, "blkdiscard")
 				shrunk(size)
 
-				write(t, disk, 5<<20, noise(1<<20, 2)) // what is gone can be written
+				write(t, disk, 5<<20, noise(1<<20, 2)) // discarded blocks can be written again
 				s.ends()
 				copy(data[5<<20:], noise(1<<20, 2))
 				holds(t, image, 0, data)
@@ -56,7 +56,7 @@ func TestDiscardShrinksTheImage(t *testing.T) {
 	}
 }
 
-// A file that is removed gives its space back to the host.
+// After fstrim, a removed file takes up no space on the host.
 func TestTrimOfAFileSystemShrinksTheImage(t *testing.T) {
 	for name, fs := range fileSystems {
 		t.Run(name, func(t *testing.T) {
@@ -75,7 +75,7 @@ func TestTrimOfAFileSystemShrinksTheImage(t *testing.T) {
 			if err := os.Remove(file); err != nil {
 				t.Fatal(err)
 			}
-			syscall.Sync() // or the space is not free yet
+			syscall.Sync() // frees the space
 			run(t, "fstrim", dir)
 			if after := allocated(t, image); after > full-7<<20 {
 				t.Errorf("the image took %d bytes and takes %d", full, after)
@@ -86,7 +86,6 @@ func TestTrimOfAFileSystemShrinksTheImage(t *testing.T) {
 	}
 }
 
-// A discard of the whole disk reaches the storage behind a block device, too.
 func TestDiscardReachesABlockDevice(t *testing.T) {
 	needTarget(t)
 	file := newImage(t, tmpfsDir(t), 4<<20)
@@ -105,8 +104,7 @@ func TestDiscardReachesABlockDevice(t *testing.T) {
 	}
 }
 
-// A file without holes has all its space and keeps it, unless it is served as
-// sparse.
+// An image without holes keeps its space, unless it is served as sparse.
 func TestImageWithoutHolesIsFullyProvisioned(t *testing.T) {
 	needTarget(t)
 	image := newImage(t, tmpfsDir(t), 1<<20)

@@ -10,15 +10,15 @@ import (
 	"time"
 )
 
-// udev has udevd run until t ends, as on most machines: it looks at each disk
-// that comes, and at each that was written to when that is closed.
+// udev runs udevd until t ends, as on most machines. udevd opens each new disk, and
+// each that was closed after writing.
 func udev(t *testing.T) {
 	t.Helper()
 	const daemon, control = "/lib/systemd/systemd-udevd", "/run/udev/control"
 	if exists(control) {
 		return // the machine's own
 	}
-	need(t, "udevadm") // which is in the same package
+	need(t, "udevadm") // in the same package as udevd
 	udevd := exec.Command(daemon)
 	if err := udevd.Start(); err != nil {
 		t.Fatal(err)
@@ -36,7 +36,7 @@ func udev(t *testing.T) {
 	run(t, "udevadm", "control", "--ping")
 }
 
-// tried is the error of a program, with what it printed.
+// tried returns the error of a program with its output.
 func tried(out string, err error) error {
 	if err != nil {
 		return fmt.Errorf("%w\n%s", err, out)
@@ -44,8 +44,7 @@ func tried(out string, err error) error {
 	return nil
 }
 
-// That udev looks at a disk which was written to, as the last thing that
-// anybody did with it, makes it not one in use.
+// udev opens the disk after the last write. That is not a use that keeps the disk.
 func TestUdevIsNoUser(t *testing.T) {
 	for _, tt := range []struct {
 		name string

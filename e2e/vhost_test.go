@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// The WWPN is all that a script needs, and what is said all that a user types.
+// A script needs the WWPN only; a person gets QEMU's whole option on stderr.
 func TestWWPNIsPrinted(t *testing.T) {
 	needTarget(t)
 	dir := tmpfsDir(t)

@@ -26,11 +26,11 @@ func jobs() (names []string) {
 	return names
 }
 
-// A result is what one run of one job showed.
+// A result is that of one run of one job.
 type result struct {
 	iops  float64
 	bytes float64 // a second
-	cpu   float64 // seconds a request, of the whole machine: fio, kernel and daemon
+	cpu   float64 // CPU seconds of the whole machine for each request: fio, kernel and daemon
 }
 
 // fio runs one job of jobs.fio on a disk.
@@ -75,15 +75,15 @@ func fio(job, disk string, seconds int) (result, error) {
 	if r.iops == 0 || movedAfter == moved {
 		return result{}, fmt.Errorf("fio moved nothing")
 	}
-	// fio counts without its ramp, the counters with it; so requests are
-	// counted by the bytes that the disk moved.
+	// fio's figures leave out its ramp time, the counters do not. So the number of
+	// requests follows from the bytes that the disk moved.
 	requests := (movedAfter - moved) / (r.bytes / r.iops)
 	r.cpu = (busyAfter - busy) / requests
 	return r, nil
 }
 
-// counters returns how many bytes a disk has moved so far, and how many
-// seconds the processors have worked.
+// counters returns how many bytes a disk has moved so far, and how many seconds the
+// CPUs were busy.
 func counters(disk string) (bytes, cpu float64, err error) {
 	stat, err := numbers(filepath.Join("/sys/block", filepath.Base(disk), "stat"), "")
 	if err != nil {
@@ -97,8 +97,8 @@ func counters(disk string) (bytes, cpu float64, err error) {
 	return 512 * (stat[2] + stat[6]), (time[0] + time[1] + time[2] + time[5] + time[6]) / 100, nil
 }
 
-// numbers returns those of a file's first line, which starts with prefix;
-// there are at least seven.
+// numbers returns the numbers in a file's first line, after prefix. It fails if there
+// are fewer than seven.
 func numbers(path, prefix string) ([]float64, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {

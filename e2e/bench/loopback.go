@@ -14,8 +14,7 @@ import (
 
 const target = "/sys/kernel/config/target"
 
-// loopback makes a backstore and a local SCSI disk of it, as one would by
-// hand in the shell.
+// loopback makes a backstore and its local SCSI disk, as a person would in a shell.
 func loopback(hba, control, wwn string, u *undo) (disk string, err error) {
 	if out, err := exec.Command("modprobe", "-a", "target_core_mod", "target_core_file", "target_core_user", "tcm_loop").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("modprobe: %w: %s", err, out)
@@ -55,8 +54,7 @@ func loopback(hba, control, wwn string, u *undo) (disk string, err error) {
 	return node("/sys/bus/scsi/devices/" + strings.TrimSpace(string(address)) + ":0/block/*")
 }
 
-// mkdir makes a folder and lets it be removed; one that is there already is
-// somebody else's.
+// mkdir makes a folder and pushes its removal. It keeps a folder that exists.
 func mkdir(path string, u *undo) func() error {
 	return func() error {
 		err := os.Mkdir(path, 0o755)
@@ -74,8 +72,7 @@ func write(path, value string) func() error {
 	return func() error { return os.WriteFile(path, []byte(value), 0) }
 }
 
-// node waits until the kernel has made the device node of the one disk in
-// sysfs that pattern matches.
+// node waits for the device node of the one disk in sysfs that matches pattern.
 func node(pattern string) (string, error) {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {

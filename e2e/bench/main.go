@@ -1,12 +1,12 @@
-// Command bench measures lunserve beside its peers: LIO fileio in the kernel,
-// a loop device, and tcmu-runner's file handler where that is installed. All
-// of them serve the same file on a tmpfs; fio (jobs.fio) asks each in turn, so
-// that what else happens on the machine happens to all. It needs root, a
-// kernel that has TCM-USER, fio, and lunserve on the PATH: e2e/vm has them.
+// Command bench compares lunserve with its peers: LIO fileio in the kernel, a loop
+// device and, where installed, tcmu-runner's file handler. All serve the same file
+// on a tmpfs. fio (jobs.fio) runs on each in turn, so that other load on the machine
+// affects all alike. It needs root, a kernel with TCM-USER, fio, and lunserve on
+// PATH: e2e/vm has them.
 //
-// Only the ratios inside one run mean something, as the kernel is emulated in
-// most places. With -icount, in a machine whose clock counts instructions
-// (e2e/vm -1), what a request costs is exact, and one round is enough.
+// Only the ratios within one run are meaningful, since the machine is mostly
+// emulated. With -icount, in a machine whose clock counts instructions (e2e/vm -1),
+// the cost of a request is exact, and one round is enough.
 package main
 
 import (
@@ -23,9 +23,9 @@ import (
 )
 
 var (
-	rounds  = flag.Int("rounds", 3, "how often each job is run on each peer; the median counts")
-	seconds = flag.Int("seconds", 4, "how long a job is measured")
-	icount  = flag.Bool("icount", false, "the clock counts instructions, 32 ns each: show those; one round")
+	rounds  = flag.Int("rounds", 3, "how often to run each job on each peer; the results are medians")
+	seconds = flag.Int("seconds", 4, "how long to measure a job")
+	icount  = flag.Bool("icount", false, "print instructions, of a clock that counts 32 ns for each; one round")
 )
 
 func main() {
@@ -54,7 +54,7 @@ func run() (err error) {
 	}
 
 	var peers []served
-	defer func() { // the last one started is the first to go
+	defer func() { // in reverse order
 		for _, p := range slices.Backward(peers) {
 			err = errors.Join(err, p.undo.run())
 		}
@@ -72,7 +72,7 @@ func run() (err error) {
 	for round := range *rounds {
 		for _, job := range jobs() {
 			for i := range peers {
-				p := peers[(i+round)%len(peers)] // nobody always comes first
+				p := peers[(i+round)%len(peers)] // each is first in turn
 				select {
 				case <-stop:
 					return errors.New("interrupted")
@@ -90,7 +90,7 @@ func run() (err error) {
 	return nil
 }
 
-// fill makes a file of size bytes, a multiple of 1 MiB, none of them a hole.
+// fill makes a file of size bytes, a multiple of 1 MiB, without holes.
 func fill(path string, size int) error {
 	f, err := os.Create(path)
 	if err != nil {

@@ -14,20 +14,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A peer is one way to make a disk out of an image. serve returns the disk's
-// device, and leaves in undo what takes it down, also when it fails half-way.
+// A peer is a way to serve an image as a disk. serve returns the disk's device. It
+// pushes to undo what removes the disk, even if it fails halfway.
 type peer struct {
 	name  string
 	serve func(image string, u *undo) (disk string, err error)
 }
 
-// A served peer has a disk.
+// A served is a peer's disk.
 type served struct {
 	name, disk string
 	undo       undo
 }
 
-// An undo takes down what was set up: the last thing made is the first to go.
+// An undo is the steps that remove what was made. They run in reverse order.
 type undo []func() error
 
 func (u *undo) add(f func() error) { *u = append(*u, f) }
@@ -40,7 +40,7 @@ func (u *undo) run() (err error) {
 	return err
 }
 
-const baseline = "LIO fileio" // the one to which the others are compared
+const baseline = "LIO fileio" // the others are compared with it
 
 func all() []peer {
 	peers := []peer{
@@ -68,7 +68,7 @@ func serveLunserve(image string, u *undo) (string, error) {
 	u.add(func() error { return errors.Join(cmd.Process.Signal(unix.SIGTERM), cmd.Wait()) })
 	disk, err := bufio.NewReader(out).ReadString('\n')
 	if err == io.EOF {
-		err = errors.New("it ended without a disk")
+		err = errors.New("lunserve ended without printing a disk")
 	}
 	return strings.TrimSpace(disk), err
 }
@@ -82,7 +82,7 @@ func serveLoop(image string, u *undo) (string, error) {
 	return disk, err
 }
 
-// serveFileio makes what targetcli's fileio backstore is by default: buffered.
+// serveFileio makes a fileio backstore as targetcli does by default: buffered.
 func serveFileio(image string, u *undo) (string, error) {
 	info, err := os.Stat(image)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A table holds the results of each job on each peer, one a round.
+// A table has the results of each round, by job and peer.
 type table map[[2]string][]result
 
 func (t table) add(job, peer string, r result) {
@@ -21,7 +21,7 @@ func (t table) add(job, peer string, r result) {
 	t[key] = append(t[key], r)
 }
 
-// median takes each figure's median by itself.
+// median returns the median of each figure.
 func (t table) median(job, peer string) result {
 	of := func(figure func(result) float64) float64 {
 		var list []float64
@@ -38,15 +38,15 @@ func (t table) median(job, peer string) result {
 	}
 }
 
-// print writes a table in Markdown that is to be read as plain text, too.
+// print writes a Markdown table that is aligned, to be read as plain text, too.
 func (t table) print(w io.Writer, peers []served) {
 	fmt.Fprintf(w, "%s, %s\n\n", time.Now().Format(time.DateOnly), machine())
 	show := t.speed
 	if *icount {
 		show = t.path
-		fmt.Fprintf(w, "Instructions a request takes, all included: thousands for 4k, millions for 1M\n(in brackets: speed beside %s).\n\n", baseline)
+		fmt.Fprintf(w, "Instructions for each request, of the whole machine: thousands for 4k, millions for 1M\n(in brackets: speed relative to %s).\n\n", baseline)
 	} else {
-		fmt.Fprintf(w, "IOPS, MB/s for 1M; in brackets: beside %s; then the time a request costs all CPUs,\nfio's included. Medians of %d rounds of %d s.\n\n", baseline, *rounds, *seconds)
+		fmt.Fprintf(w, "IOPS, MB/s for 1M; in brackets: relative to %s; then the CPU time of each request,\nincluding fio's. Medians of %d rounds of %d s.\n\n", baseline, *rounds, *seconds)
 	}
 
 	rows := [][]string{{"job"}}
@@ -102,7 +102,7 @@ func (t table) path(job string, r, base result) string {
 	return fmt.Sprintf("%5.*f (%.2f)", digits, perSecond/r.iops/unit, r.iops/base.iops)
 }
 
-// machine says where the figures are from.
+// machine describes where the results were measured.
 func machine() string {
 	var u unix.Utsname
 	unix.Uname(&u)

@@ -26,10 +26,10 @@ func newImage(dir string, k kind) (path string, remove func() error, err error) 
 	return path, func() error { return os.Remove(path) }, os.Truncate(path, megabytes<<20)
 }
 
-// newSlowImage makes an image on a file system of its own, on a block device
-// in memory, by the kernel's null_blk, that takes 8 MB a second.
+// newSlowImage makes an image on a file system of its own, on a null_blk device that
+// keeps data in memory and writes 8 MB/s.
 func newSlowImage(dir string) (path string, remove func() error, err error) {
-	const name = "nullb0" // which newer kernels take from the folder, and older ones count
+	const name = "nullb0" // newer kernels name the device after the folder, older ones number it
 	device := "/sys/kernel/config/nullb/" + name
 	var undo []func() error
 	remove = func() (err error) {
@@ -55,7 +55,7 @@ func newSlowImage(dir string) (path string, remove func() error, err error) {
 	if err := os.Mkdir(device, 0o755); err != nil {
 		return "", nil, err
 	}
-	undo = append(undo, func() error { return unix.Rmdir(device) }) // switches it off, too
+	undo = append(undo, func() error { return unix.Rmdir(device) }) // removes the device, too
 	for _, a := range []struct{ name, value string }{
 		{"memory_backed", "1"}, {"size", fmt.Sprint(2 * megabytes)}, {"mbps", "8"}, {"power", "1"},
 	} {

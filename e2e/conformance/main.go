@@ -1,13 +1,12 @@
-// Command conformance holds lunserve's disks to iscsi-test-cu, the test suite of
-// libiscsi, and LIO's, the kernel's own, beside them in one boot. It writes a
-// table, CONFORMANCE.md, and everything that the suite printed.
+// Command conformance runs iscsi-test-cu, the test suite of libiscsi, on lunserve's
+// disks and on LIO's, the kernel's own, in one boot. It writes a table,
+// CONFORMANCE.md, and the suite's output.
 //
-// Each family of tests is run by itself, so that one that hangs costs no other.
-// A test that says that it skipped itself counts as skipped, though the suite
-// calls it passed. The reasons for what is skipped or fails stand in
-// reasons.txt. It needs root, a kernel that has TCM-USER, Debian's package
-// libiscsi-bin, lunserve on the PATH, and a SCSI disk of QEMU's: e2e/vm -s has
-// them.
+// It runs each family of tests by itself, so that one that hangs affects no other. A
+// test that reports that it skipped itself counts as skipped, although the suite
+// counts it as passed. reasons.txt has the reasons for tests that are skipped or
+// fail. It needs root, a kernel with TCM-USER, Debian's package libiscsi-bin,
+// lunserve on PATH and a SCSI disk of QEMU's: e2e/vm -s has them.
 package main
 
 import (
@@ -24,7 +23,7 @@ import (
 
 var (
 	out    = flag.String("o", os.Getenv("VM_OUT"), "the `folder` for CONFORMANCE.md and the logs")
-	limit  = flag.Duration("limit", 5*time.Minute, "how long one family may take")
+	limit  = flag.Duration("limit", 5*time.Minute, "time limit of a family")
 	binary = flag.String("lunserve", "lunserve", "the `program` to test")
 )
 
@@ -39,8 +38,9 @@ func main() {
 	}
 }
 
-// run runs the families named, or all, and tells whether lunserve did as well
-// as can be. The report is of all whose logs are there then.
+// run runs the named families, or all, and reports whether each test that lunserve
+// does not pass has a reason. The report covers all families that have logs, those of
+// earlier runs included.
 func run(names []string) (ok bool, err error) {
 	all, err := families()
 	if err != nil {
@@ -49,9 +49,9 @@ func run(names []string) (ok bool, err error) {
 	if len(names) == 0 {
 		names = slices.Sorted(maps.Keys(all))
 	}
-	// As any program that makes targets would.
+	// As any program that makes targets does.
 	for _, module := range []string{"target_core_user", "target_core_file", "target_core_pscsi", "iscsi_target_mod", "virtio_scsi"} {
-		exec.Command("modprobe", module).Run() // what it cannot load may be built in
+		exec.Command("modprobe", module).Run() // fails for those built in
 	}
 	if _, err := os.Stat(root); err != nil {
 		if err := exec.Command("mount", "-t", "configfs", "configfs", filepath.Dir(root)).Run(); err != nil {

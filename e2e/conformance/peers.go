@@ -13,18 +13,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A peer is a program that makes an iSCSI target of an image. There are two
-// ways to it. What serve has made is taken down by stop, also when serve fails.
+// A peer serves an image as an iSCSI target at two portals. stop removes what serve
+// made, even if serve fails.
 type peer interface {
 	name() string
-	tries(family string) bool // whether it is of interest how that does
+	tries(family string) bool // whether to run the family on this peer
 	serve(image string, k kind) (urls []string, stop func() error, err error)
 }
 
-// portals are where both of them listen, one after the other.
+// portals are the same for all peers, which run one after another.
 var portals = []string{"127.0.0.1:3260", "127.0.0.2:3260"}
 
-// paths are the URLs of the first LUN by all portals.
+// paths returns the URLs of the first LUN at all portals.
 func paths(iqn string) (urls []string) {
 	for _, p := range portals {
 		urls = append(urls, "iscsi://"+p+"/"+iqn+"/0")
@@ -75,8 +75,8 @@ func (lunserve) serve(image string, k kind) (urls []string, stop func() error, e
 	return paths(strings.Split(url, "/")[3]), stop, nil
 }
 
-// fileio is what targetcli's fileio backstore is by default, with all that it
-// can do switched on.
+// fileio is a fileio backstore as targetcli makes it by default, with all optional
+// commands enabled.
 type fileio struct{}
 
 func (fileio) name() string        { return "LIO fileio" }
@@ -98,10 +98,9 @@ func (fileio) serve(image string, k kind) (urls []string, stop func() error, err
 	return urls, t.remove, t.err
 }
 
-// pscsi is the backstore by which LIO passes commands on to a disk of the
-// machine's, here one of QEMU's. The kernel does as little with them as with
-// those for lunserve: what fails here, too, and not with fileio, fails because
-// of that.
+// pscsi is the backstore that passes commands on to a disk of the machine, here one
+// of QEMU's. The kernel does as little with these as with lunserve's commands. A test
+// that fails with both, and not with fileio, fails because of the kernel.
 type pscsi struct{}
 
 func (pscsi) name() string             { return "LIO pscsi" }
@@ -122,8 +121,8 @@ func (pscsi) serve(_ string, k kind) (urls []string, stop func() error, err erro
 	return urls, t.remove, t.err
 }
 
-// virtualDisk is the SCSI disk of the virtual machine: host, channel, target and
-// LUN, and its node.
+// virtualDisk returns the SCSI address (host, channel, target, LUN) and the node of
+// the virtual machine's disk.
 func virtualDisk() (address []string, node string, err error) {
 	models, err := filepath.Glob("/sys/bus/scsi/devices/*/model")
 	if err != nil {

@@ -15,11 +15,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A report is what came of all tests, by peer and family.
+// A report is the results of all tests, by peer and family.
 type report map[string]map[string]results
 
-// read makes a report of the logs in dir, each in a folder of the peer's name
-// by the family's.
+// read makes a report from the logs in dir, PEER/FAMILY.log.
 func read(dir string) (report, error) {
 	logs, err := filepath.Glob(filepath.Join(dir, "*/*.log"))
 	if err != nil {
@@ -40,8 +39,8 @@ func read(dir string) (report, error) {
 	return r, nil
 }
 
-// kernels tells whether the kernel answers the commands that a family is about:
-// lunserve never sees them.
+// kernels reports whether the kernel itself executes the commands that a family
+// tests.
 func kernels(family string) bool {
 	for _, prefix := range []string{"Prin", "Prout", "Reserve", "iSCSI"} {
 		if strings.HasPrefix(family, prefix) {
@@ -70,11 +69,12 @@ Of iSCSIResiduals it fails the same tests: those of writing by nearly all of the
 it gives no answer at all to a READ for which the initiator expects no data.
 `
 
-// others are the peers beside lunserve in the list of what it does not pass.
+// others are the peers shown beside lunserve in the list of tests that it does not
+// pass.
 var others = []string{fileio{}.name(), pscsi{}.name()}
 
-// write writes the report in Markdown, and returns the tests that lunserve did
-// not pass and for which no reason is known.
+// write writes the report in Markdown. It returns the tests that lunserve did not
+// pass and that have no reason.
 func (r report) write(w io.Writer) (unexplained []string, err error) {
 	reasons, err := parseReasons(reasonsText)
 	if err != nil {
@@ -83,7 +83,7 @@ func (r report) write(w io.Writer) (unexplained []string, err error) {
 	fmt.Fprintf(w, preface, suite(), release())
 
 	ours, theirs := r[lunserve{}.name()], r[fileio{}.name()]
-	var rows [2][]string // families that reach lunserve, and those that do not
+	var rows [2][]string // families that lunserve executes, and those that the kernel does
 	for _, family := range slices.Sorted(maps.Keys(ours)) {
 		n := 0
 		if kernels(family) {
@@ -136,7 +136,7 @@ func (r report) write(w io.Writer) (unexplained []string, err error) {
 	return unexplained, nil
 }
 
-// cells are the numbers of a row. Failures stand out.
+// cells returns the numbers of a row, failures in bold.
 func cells(n [6]int) string {
 	var b strings.Builder
 	for i, v := range n {
@@ -151,7 +151,7 @@ func cells(n [6]int) string {
 
 func (o outcome) String() string { return [...]string{"pass", "skip", "fail"}[o] }
 
-// suite is the name and version of the test suite.
+// suite returns the name and version of the test suite.
 func suite() string {
 	version, err := exec.Command("dpkg-query", "-W", "-f", "${Version}", "libiscsi-bin").Output()
 	if err != nil {
@@ -171,7 +171,7 @@ func release() string {
 //go:embed reasons.txt
 var reasonsText string
 
-// reasons say why a test, or all of a family, is skipped or fails.
+// reasons are why a test or a family is skipped or fails, by "FAMILY[.TEST] OUTCOME".
 type reasons map[string]string
 
 var reasonLine = regexp.MustCompile(`^(\w+(?:\.[\w-]+)?) +(skip|fail) +(\S.*)$`)
@@ -192,7 +192,7 @@ func parseReasons(text string) (reasons, error) {
 	return r, nil
 }
 
-// of is the reason for a result, or "".
+// of returns the reason for a result, or "".
 func (r reasons) of(family string, x result) string {
 	for _, key := range []string{family + "." + x.test, family} {
 		if why := r[key+" "+x.outcome.String()]; why != "" {

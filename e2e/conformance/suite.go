@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// families are all families of tests, with the names of their tests.
+// families returns the names of all tests by family.
 func families() (tests map[string][]string, err error) {
 	list, err := exec.Command("iscsi-test-cu", "--list").Output()
 	if err != nil {
@@ -31,9 +31,9 @@ func families() (tests map[string][]string, err error) {
 	return tests, nil
 }
 
-// runs are the parts in which a family is run: all at once, mostly. The kernel
-// keeps a reservation for a moment after the session that had it, which some
-// tests leave to the next; and there are those that do not end with LIO pscsi.
+// runs returns the parts of a family that are run by themselves: mostly one, of all
+// tests. Some tests leave a reservation behind, which the kernel keeps for a moment
+// after the session, and some never end with LIO pscsi.
 func runs(family string, tests []string) []string {
 	switch family {
 	case "Reserve6", "Sanitize", "iSCSIResiduals":
@@ -42,8 +42,8 @@ func runs(family string, tests []string) []string {
 	return []string{"*"}
 }
 
-// runFamily runs tests of one family against a target of their own, so that what
-// they do to a disk does not show in others, and returns what was printed.
+// runFamily runs tests of one family on a target of their own, so that they do not
+// affect others, and returns their output.
 func runFamily(p peer, dir, family, tests string) (text []byte, err error) {
 	k := kindFor(family)
 	image, remove, err := newImage(dir, k)
@@ -61,26 +61,26 @@ func runFamily(p peer, dir, family, tests string) (text []byte, err error) {
 	limit := limitFor(family)
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	// Allowed to destroy data, and to sanitize; verbose.
+	// -d and -S allow tests that destroy data and that sanitize; -v is verbose.
 	cmd := exec.CommandContext(ctx, "iscsi-test-cu", append([]string{"-d", "-S", "-v", "-t", "ALL." + family + "." + tests}, urls...)...)
 	said := new(bounded)
 	cmd.Stdout, cmd.Stderr = said, said
 	err = cmd.Run()
 	text = said.text
 	if _, failed := errors.AsType[*exec.ExitError](err); failed || err == errTooMuch {
-		err = nil // it is in the text
+		err = nil // the text has it
 	}
 	switch {
 	case said.full:
-		text = append(text, "\nconformance: it would not stop\n"...)
+		text = append(text, "\nconformance: killed after too much output\n"...)
 	case ctx.Err() != nil:
 		text = append(text, fmt.Sprintf("\nconformance: killed after %v\n", limit)...)
 	}
 	return text, errors.Join(err, stop())
 }
 
-// limitFor is how long a run of tests of a family may take. Those that may have
-// to be killed take half a second otherwise.
+// limitFor returns the time limit for a run of a family. iSCSIResiduals takes half a
+// second, unless it has to be killed.
 func limitFor(family string) time.Duration {
 	if family == "iSCSIResiduals" {
 		return 10 * time.Second
@@ -88,14 +88,14 @@ func limitFor(family string) time.Duration {
 	return *limit
 }
 
-// A bounded is a text that refuses to grow beyond what any family says that
-// does not run in circles; whoever writes it is stopped by that.
+// A bounded is a text of limited length. A write beyond it fails, which stops a test
+// that prints in an endless loop.
 type bounded struct {
 	text []byte
 	full bool
 }
 
-var errTooMuch = errors.New("too much to be sensible")
+var errTooMuch = errors.New("too much output")
 
 func (b *bounded) Write(p []byte) (int, error) {
 	if b.full = b.full || len(b.text)+len(p) > 1<<20; b.full {
@@ -113,29 +113,29 @@ const (
 	readOnly
 	removable
 	bigBlocks // of 4096 bytes, so that a physical block is one logical block
-	slow      // as disks are that turn
+	slow      // as a spinning disk
 )
 
-// kindFor is the kind of disk that a family is about: on others it skips itself.
+// kindFor returns the kind of disk that a family tests. On others it skips itself.
 func kindFor(family string) kind {
 	switch family {
 	case "ReadOnly":
 		return readOnly
 	case "PreventAllow":
 		return removable
-	case "GetLBAStatus": // it asks for the next block and wants the next physical one
+	case "GetLBAStatus": // it takes the next logical block for the next physical one
 		return bigBlocks
-	case "Sanitize": // it wants to find an overwrite still running after seconds
+	case "Sanitize": // it expects an overwrite to run for seconds
 		return slow
 	}
 	return ordinary
 }
 
-// A result is what came of one test.
+// A result is that of one test.
 type result struct {
 	test string
 	outcome
-	why string // in the suite's words, if it did not pass
+	why string // the suite's message, if it did not pass
 }
 
 type outcome int
@@ -162,8 +162,8 @@ var (
 	complaint = regexp.MustCompile(`(?m)(\[FAILED\].*|^ +\d+\. .*)$`)
 )
 
-// parse reads what iscsi-test-cu printed. A test without a verdict is one that
-// did not end.
+// parse reads the output of iscsi-test-cu. A test without a verdict did not end, and
+// counts as failed.
 func parse(text []byte) (r results) {
 	marks := title.FindAllSubmatchIndex(text, -1)
 	for i, m := range marks {
@@ -171,7 +171,7 @@ func parse(text []byte) (r results) {
 		if i+1 < len(marks) {
 			end = marks[i+1][0]
 		}
-		body, _, _ := bytes.Cut(text[m[0]:end], []byte("Run Summary:")) // after which another run may begin
+		body, _, _ := bytes.Cut(text[m[0]:end], []byte("Run Summary:")) // another run may follow it
 		x := result{test: string(text[m[2]:m[3]])}
 		v := verdict.FindSubmatch(body)
 		switch {

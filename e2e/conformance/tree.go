@@ -9,11 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// root is where the kernel shows its targets.
+// root is the folder of the kernel's targets.
 const root = "/sys/kernel/config/target"
 
-// A tree is what is made there for one of LIO's own disks. It keeps its first
-// error and does nothing more after it.
+// A tree is what is made there for a disk of LIO's own. After its first error it does
+// nothing more.
 type tree struct {
 	err  error
 	undo []func() error
@@ -34,7 +34,7 @@ func (t *tree) set(path, value string) {
 	}
 }
 
-// remove takes it all away, newest first.
+// remove removes it in reverse order.
 func (t *tree) remove() (err error) {
 	for _, step := range slices.Backward(t.undo) {
 		err = errors.Join(err, step())
@@ -42,9 +42,9 @@ func (t *tree) remove() (err error) {
 	return err
 }
 
-// backstore makes the folder of a disk, by the kernel's name for such.
+// backstore makes the folder of a disk. plugin is the kernel's name for its kind.
 func (t *tree) backstore(plugin string) (disk string) {
-	// The target core's database, without which persistent reservations fail.
+	// The kernel's folder for persistent reservations, which fail without it.
 	for _, dir := range []string{"/var/target", "/var/target/pr"} {
 		if os.Mkdir(dir, 0o755) == nil {
 			t.undo = append(t.undo, func() error { return os.RemoveAll(dir) })

@@ -10,7 +10,8 @@ import (
 	"github.com/lunserve/lunserve/backstores"
 )
 
-// child does one thing with a packed image, as serving it would.
+// child reads a packed image as lunserve does when it serves one: what is "first",
+// "all" or "small".
 func child(what, path string) error {
 	store, err := backstores.Open(path, backstores.Options{ReadOnly: true})
 	if err != nil {
@@ -43,8 +44,8 @@ func readAll(store backstores.Backstore) error {
 	return nil
 }
 
-// timeSmall times reads of 4 KiB that are a frame apart or more, so that each
-// waits for a frame that nobody has read, and then once more of what is cached.
+// timeSmall times reads of 4 KiB, at least a frame apart so that each needs another
+// frame, and then reads of frames that are cached.
 func timeSmall(store backstores.Backstore) error {
 	const apart, most = 4 << 20, 240
 	var offs []int64

@@ -16,18 +16,18 @@ type command struct {
 	args []string
 }
 
-// A cost is what a process took.
+// A cost is the resources that a process used.
 type cost struct {
 	wall, cpu time.Duration
-	memory    int64 // at most, in bytes
+	memory    int64 // maximum, in bytes
 }
 
 func (c cost) String() string {
 	return fmt.Sprintf("%7.3f s %7.3f s", c.wall.Seconds(), c.cpu.Seconds())
 }
 
-// run runs the command. What our own print is for the user, what others do is
-// the data.
+// run runs the command. It passes on the output of packbench's own children only;
+// that of others is the data.
 func (c command) run() (cost, error) {
 	cmd := exec.Command(c.args[0], c.args[1:]...)
 	if filepath.IsAbs(c.args[0]) {
@@ -43,13 +43,13 @@ func (c command) run() (cost, error) {
 	return cost{wall, p.UserTime() + p.SystemTime(), p.SysUsage().(*syscall.Rusage).Maxrss << 10}, nil
 }
 
-// turns has the commands take turns, and returns the median of each figure of
-// each. A round before those that count brings the files into memory.
+// turns runs the commands in turns, and returns the median of each figure for each
+// command. A first round, which is not counted, fills the page cache.
 func turns(commands []command) ([]cost, error) {
 	costs := make([][]cost, len(commands))
 	for round := range *rounds + 1 {
 		for i := range commands {
-			i := (i + round) % len(commands) // nobody always comes first
+			i := (i + round) % len(commands) // each is first in turn
 			c, err := commands[i].run()
 			if err != nil {
 				return nil, err

@@ -9,8 +9,8 @@ import (
 	"path/filepath"
 )
 
-// What is packed: a file system of which more than half is holes, and an
-// archive of the same files, which has none.
+// The files that are packed: a file system, more than half of it holes, and an
+// archive of the same files, without holes.
 const (
 	image = "disk.img"
 	data  = "data.tar"
@@ -19,7 +19,7 @@ const (
 	dataSize  = 1500 << 20
 )
 
-// makeImages makes them of files below root.
+// makeImages makes them from files below root.
 func makeImages(root string) error {
 	var files []string
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
@@ -31,7 +31,7 @@ func makeImages(root string) error {
 	if err != nil {
 		return err
 	}
-	// Some of each kind, and each time the same.
+	// A mixture of all kinds, the same each time.
 	r := rand.New(rand.NewPCG(1, 1))
 	r.Shuffle(len(files), func(i, j int) { files[i], files[j] = files[j], files[i] })
 	var size int64

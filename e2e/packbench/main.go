@@ -1,11 +1,11 @@
-// Command packbench measures packed images beside zstd and pzstd, without a
-// kernel of its own: what packing costs, how soon the first byte can be read
-// and how fast all of them, and how long small reads take. It needs lunserve,
-// zstd, pzstd, tar and mke2fs on the PATH, and 8 GiB in $TMPDIR.
+// Command packbench compares packed images with zstd and pzstd, without a virtual
+// machine: the time to pack, to the first byte, to read everything, and of small
+// reads. It needs lunserve, zstd, pzstd, tar and mke2fs on PATH, and 8 GiB in
+// $TMPDIR.
 //
-// Each figure is of a process that does one thing, and those that are compared
-// take turns, so that what else happens on the machine happens to all. Where
-// others use the CPUs too, the CPU time is the firmer figure.
+// Each figure is that of a process that does one thing. Processes that are compared
+// take turns, so that other load on the machine affects all alike. On a shared
+// machine, CPU time is more reliable than elapsed time.
 package main
 
 import (
@@ -21,8 +21,8 @@ import (
 )
 
 var (
-	rounds = flag.Int("rounds", 5, "how often each thing is done; the median counts")
-	frames = flag.Bool("frames", false, "compare sizes of frames instead: what the default of pack --frame-size is chosen by")
+	rounds = flag.Int("rounds", 5, "how often to run each command; the results are medians")
+	frames = flag.Bool("frames", false, "compare frame sizes instead, to choose the default of pack --frame-size")
 )
 
 func main() {
@@ -41,7 +41,7 @@ func main() {
 
 func run() (err error) {
 	stop := make(chan os.Signal, 1)
-	signal.Notify(stop, unix.SIGINT, unix.SIGTERM) // the children get it, too: the one that runs fails
+	signal.Notify(stop, unix.SIGINT, unix.SIGTERM) // a running child gets it, too, and fails
 	dir, err := os.MkdirTemp("", "packbench")
 	if err != nil {
 		return err
@@ -75,7 +75,7 @@ func run() (err error) {
 	return small(self, image+".lunserve")
 }
 
-// comparePacking makes packed files that the rest goes on with.
+// comparePacking compares packing. The others use the packed files that it makes.
 func comparePacking(file string) error {
 	list := []command{
 		{"lunserve pack", []string{"lunserve", "pack", "-f", file, file + ".lunserve"}},
@@ -100,7 +100,7 @@ func comparePacking(file string) error {
 	return nil
 }
 
-// compareReading reads from end to end.
+// compareReading compares reading everything, in order.
 func compareReading(self string) error {
 	list := []command{
 		{"lunserve", []string{self, "all", data + ".lunserve"}},
@@ -123,7 +123,7 @@ func compareReading(self string) error {
 	return nil
 }
 
-// compareStart is about the wait for the first byte.
+// compareStart compares the time to the first byte.
 func compareStart(self string) error {
 	list := []command{
 		{"lunserve", []string{self, "first", image + ".lunserve"}},
@@ -139,7 +139,7 @@ func compareStart(self string) error {
 	return nil
 }
 
-// compareFrames is about data alone: a hole costs nothing in any frame.
+// compareFrames compares frame sizes, with data alone: holes are free in all.
 func compareFrames(self string) error {
 	size, err := sizeOf(data)
 	if err != nil {
@@ -163,7 +163,7 @@ func compareFrames(self string) error {
 	return nil
 }
 
-// small has a child print what small reads take.
+// small runs a child that prints the time of small reads.
 func small(self, file string) error {
 	cmd := command{args: []string{self, "small", file}}
 	c, err := cmd.run()

@@ -11,20 +11,20 @@ import (
 	"time"
 )
 
-// An initiator is open-iscsi, with a configuration of its own.
+// An initiator is open-iscsi with a configuration of its own.
 type initiator struct {
 	t *testing.T
 }
 
-// newInitiator starts the daemon. What others have configured is out of sight
-// until t ends.
+// newInitiator starts iscsid, until t ends. The machine's own configuration is
+// hidden meanwhile.
 func newInitiator(t *testing.T) *initiator {
 	t.Helper()
 	need(t, "iscsid")
 	mount(t, "tmpfs", "/etc/iscsi", "-t", "tmpfs")
 	for name, text := range map[string]string{
 		"initiatorname.iscsi": "InitiatorName=" + itsName + "\n",
-		// No pings, no retries: what goes wrong is told at once.
+		// No pings and no retries: errors are reported at once.
 		"iscsid.conf": `iscsid.startup = /bin/false
 node.startup = manual
 node.session.auth.authmethod = None
@@ -44,7 +44,7 @@ node.conn[0].timeo.noop_out_timeout = 0
 	}
 	run(t, "modprobe", "iscsi_tcp")
 	cmd := exec.Command("iscsid", "-f")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // it takes its group with it
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // it kills its process group when it ends
 	said := newRecord()
 	cmd.Stdout, cmd.Stderr = said, said
 	if err := cmd.Start(); err != nil {
@@ -65,7 +65,7 @@ node.conn[0].timeo.noop_out_timeout = 0
 		}
 	})
 	i := &initiator{t}
-	// It says so when it cannot be asked: exit status 20; 21 is that there are no sessions.
+	// Exit status 20: iscsid cannot be reached; 21: there are no sessions.
 	i.eventually(func() bool {
 		_, err := try(t, "iscsiadm", "-m", "session")
 		return err == nil || strings.HasSuffix(err.Error(), " 21")
@@ -73,7 +73,7 @@ node.conn[0].timeo.noop_out_timeout = 0
 	return i
 }
 
-// itsName is the initiator's name, unless another is chosen for a login.
+// itsName is the initiator's name, unless a login chooses another.
 const itsName = "iqn.1993-08.org.debian:01:tester"
 
 // admin runs iscsiadm.
@@ -88,8 +88,8 @@ type node struct {
 	args []string // for iscsiadm
 }
 
-// node makes a target known by its URL, without asking it, for the initiator
-// of the name as. With it are settings in iscsiadm's words, each with its value.
+// node adds a target by its URL, without discovery, for the initiator named as.
+// The settings are pairs of a name, as iscsiadm calls it, and a value.
 func (i *initiator) node(as, url string, settings ...string) *node {
 	i.t.Helper()
 	portal, iqn := target(i.t, url)
@@ -113,7 +113,7 @@ func (n *node) do(args ...string) string {
 	return n.admin(append(n.args, args...)...)
 }
 
-// login logs in until the test ends or logout, and returns the disk.
+// login logs in, until logout or the end of the test, and returns the disk.
 func (n *node) login() string {
 	n.t.Helper()
 	n.do("--login")
@@ -137,8 +137,8 @@ func (n *node) login() string {
 		if len(disks) == 0 {
 			return false
 		}
-		// The node is made a moment before the kernel lets anybody open it
-		// (block/genhd.c, device_add_disk).
+		// The node exists a moment before it can be opened (block/genhd.c,
+		// device_add_disk).
 		f, err := os.Open(disks[0])
 		if err != nil {
 			return false
@@ -159,7 +159,7 @@ func (n *node) logout() {
 	n.do("--logout")
 }
 
-// refused expects the login to fail with what iscsiadm says of it.
+// refused expects the login to fail and iscsiadm to print why.
 func (n *node) refused(why string) {
 	n.t.Helper()
 	out := fails(n.t, "iscsiadm", append(n.args, "--login")...)
@@ -168,7 +168,7 @@ func (n *node) refused(why string) {
 	}
 }
 
-// eventually waits for what another process does, which has nothing to wait on.
+// eventually polls until done, for changes that no event announces.
 func (i *initiator) eventually(done func() bool) {
 	i.t.Helper()
 	enough := time.After(patience)
@@ -183,7 +183,7 @@ func (i *initiator) eventually(done func() bool) {
 	}
 }
 
-// target takes a URL apart.
+// target returns the portal and the name in a LUN's URL.
 func target(t *testing.T, url string) (portal, iqn string) {
 	t.Helper()
 	rest, ok := strings.CutPrefix(url, "iscsi://")

@@ -7,21 +7,20 @@ import (
 	"testing"
 )
 
-// refused expects lunserve to end by itself, with exit status 1, nothing on
-// stdout, and want as the last of what it says: one line.
+// refused expects lunserve to exit with status 1, print nothing on stdout, want
+// as the last line on stderr, and leave nothing behind.
 func refused(t *testing.T, want string, args ...string) {
 	t.Helper()
 	refusedAs(t, regexp.QuoteMeta(want), exec.Command(binary, args...))
 }
 
-// misused is refused for a command line that makes no sense, which shows in the
-// exit status.
+// misused is refused for a usage error: exit status 2.
 func misused(t *testing.T, want string, args ...string) {
 	t.Helper()
 	endsWith(t, 2, regexp.QuoteMeta(want), exec.Command(binary, args...))
 }
 
-// refusedAs is refused for a command that becomes lunserve, and a pattern.
+// refusedAs is refused with a pattern, for a command that becomes lunserve.
 func refusedAs(t *testing.T, want string, cmd *exec.Cmd) {
 	t.Helper()
 	endsWith(t, 1, want, cmd)

@@ -22,14 +22,14 @@ func newImage(t *testing.T, dir string, size int64) string {
 	return f.Name()
 }
 
-// noise is n bytes that nothing else has.
+// noise returns n random bytes, the same for the same seed.
 func noise(n int, seed byte) []byte {
 	b := make([]byte, n)
 	rand.NewChaCha8([32]byte{seed}).Read(b)
 	return b
 }
 
-// write writes data to a file or disk, past the cache of the latter.
+// write writes data to a file or disk and flushes it.
 func write(t *testing.T, path string, off int64, data []byte) {
 	t.Helper()
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
@@ -62,15 +62,15 @@ func read(t *testing.T, path string, off int64, n int) []byte {
 	return b
 }
 
-// holds fails t if a file or disk does not hold data.
+// holds fails t unless a file or disk has this data at off.
 func holds(t *testing.T, path string, off int64, data []byte) {
 	t.Helper()
 	if !bytes.Equal(read(t, path, off, len(data)), data) {
-		t.Errorf("%s: %d bytes at %d are not as they should be", path, len(data), off)
+		t.Errorf("%s: %d bytes at %d differ from those expected", path, len(data), off)
 	}
 }
 
-// allocated is how many bytes a file takes.
+// allocated returns how many bytes a file takes up on its file system.
 func allocated(t *testing.T, path string) int64 {
 	t.Helper()
 	var st syscall.Stat_t

@@ -9,8 +9,9 @@ import (
 	"testing"
 )
 
-// leavesNothing fails t if, when it and its later cleanups have run, the kernel
-// is not as it is now, or if it complains meanwhile.
+// leavesNothing fails t if the traces at the end of t, after the cleanups that t
+// registers from here on, differ from those now, or if the kernel complains
+// meanwhile.
 func leavesNothing(t *testing.T) {
 	t.Helper()
 	before, complaints := traces(t), listenToKernel(t)
@@ -22,7 +23,7 @@ func leavesNothing(t *testing.T) {
 	})
 }
 
-// sameTraces fails t if the traces now are not those of before.
+// sameTraces fails t if the traces differ from those before.
 func sameTraces(t *testing.T, before []string) {
 	t.Helper()
 	after := traces(t)
@@ -38,8 +39,8 @@ func sameTraces(t *testing.T, before []string) {
 	}
 }
 
-// traces are the names of all that a disk shows itself by: the tree of
-// targets, devices and their nodes, and what is mounted.
+// traces returns the names of everything that lunserve could leave behind: the
+// tree of targets, devices with their nodes, and mounts.
 func traces(t *testing.T) (names []string) {
 	t.Helper()
 	err := filepath.WalkDir(configfs, func(path string, _ fs.DirEntry, err error) error {
@@ -51,7 +52,7 @@ func traces(t *testing.T) (names []string) {
 	}
 	for _, pattern := range []string{
 		"/dev/sd*", "/dev/sg*", "/dev/uio*",
-		"/sys/class/block/[^l]*", // loop devices are there before they are used
+		"/sys/class/block/[^l]*", // not loop devices, which exist before use
 		"/sys/class/block/loop*/loop/backing_file",
 		"/sys/class/bsg/*",
 		"/sys/class/scsi_device/*",

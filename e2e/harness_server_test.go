@@ -2,8 +2,6 @@ package e2e
 
 import (
 	"bufio"
-	"context"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -11,26 +9,25 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 )
 
-// A server is a lunserve that has printed the paths of its disks.
+// A server is a lunserve process.
 type server struct {
 	t      *testing.T
 	cmd    *exec.Cmd
-	disks  []string
+	disks  []string // as printed on stdout
 	stdout *bufio.Reader
 	stderr *record
-	exited chan struct{} // closed when all of the process is gone
-	status int           // once exited
+	exited chan struct{} // closed when the process has ended and its stderr is closed
+	status int           // the exit status, once exited
 }
 
-// start starts lunserve and waits for its disks, of which there are as many as
-// arguments that are no flags: flags with a value are written as --flag=value.
-// The server is stopped when t ends, at the latest.
+// start starts lunserve and waits for its disks: one for each argument that is not
+// a flag. Flags with a value must be written as --flag=value. The server is
+// stopped at the end of t at the latest.
 func start(t *testing.T, args ...string) *server {
 	t.Helper()
 	s := launch(t, exec.Command(binary, args...))
@@ -40,13 +37,13 @@ func start(t *testing.T, args ...string) *server {
 	}
 	for _, disk := range s.disks {
 		if fi, err := os.Stat(disk); err != nil || fi.Mode().Type() != os.ModeDevice {
-			t.Fatalf("%s was printed and is no block device: %v, %v", disk, fi, err)
+			t.Fatalf("%s was printed and is not a block device: %v, %v", disk, fi, err)
 		}
 	}
 	return s
 }
 
-// launch starts a command that is or becomes lunserve, and waits for nothing.
+// launch starts a command that is or becomes lunserve. It does not wait for disks.
 func launch(t *testing.T, cmd *exec.Cmd) *server {
 	t.Helper()
 	out, stdout, err := os.Pipe()
@@ -91,7 +88,7 @@ func (s *server) running() bool {
 	}
 }
 
-// line is the next line on stdout.
+// line returns the next line on stdout.
 func (s *server) line() string {
 	s.t.Helper()
 	timer := time.AfterFunc(patience, func() { s.cmd.Process.Kill() })
@@ -111,15 +108,15 @@ func (s *server) signal(sig os.Signal) {
 	}
 }
 
-// stop sends a signal, and does what wait does.
+// stop sends a signal and waits.
 func (s *server) stop(sig os.Signal) int {
 	s.t.Helper()
 	s.signal(sig)
 	return s.wait()
 }
 
-// wait waits for the end, holds stdout to the paths alone, and returns the exit
-// status.
+// wait waits for the end and returns the exit status. It fails the test if there
+// are more lines on stdout.
 func (s *server) wait() int {
 	s.t.Helper()
 	select {
@@ -134,7 +131,7 @@ func (s *server) wait() int {
 	return s.status
 }
 
-// ends stops the server by ^C, and expects it to be content.
+// ends stops the server by ^C and expects success.
 func (s *server) ends() {
 	s.t.Helper()
 	if status := s.stop(os.Interrupt); status != 0 {
@@ -142,7 +139,8 @@ func (s *server) ends() {
 	}
 }
 
-// did is what the server says that it did with one disk, when it has ended.
+// did returns the numbers in the summary that the server prints of a disk at its
+// end.
 func (s *server) did(disk string) (reads, writes int) {
 	s.t.Helper()
 	m := regexp.MustCompile(`(?m)^lunserve: ` + disk + ` removed; ([\d,]+) reads \(.*\), ([\d,]+) writes \(.*\) in `).
@@ -155,60 +153,4 @@ func (s *server) did(disk string) (reads, writes int) {
 		return n
 	}
 	return number(m[1]), number(m[2])
-}
-
-// A record is a text that grows and can be waited for.
-type record struct {
-	mu     sync.Mutex
-	text   []byte
-	closed bool
-	grown  *sync.Cond
-}
-
-func newRecord() *record {
-	r := new(record)
-	r.grown = sync.NewCond(&r.mu)
-	return r
-}
-
-func (r *record) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.text = append(r.text, p...)
-	r.grown.Broadcast()
-	return len(p), nil
-}
-
-func (r *record) close() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.closed = true
-	r.grown.Broadcast()
-}
-
-func (r *record) String() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return string(r.text)
-}
-
-// await waits until the text has a match for the pattern, and returns it with
-// its submatches. That it never will fails t.
-func (r *record) await(t *testing.T, pattern string) []string {
-	t.Helper()
-	re := regexp.MustCompile(pattern)
-	ctx, cancel := context.WithTimeoutCause(context.Background(), patience, fmt.Errorf("not in %v", patience))
-	defer cancel()
-	defer context.AfterFunc(ctx, r.grown.Broadcast)()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for {
-		if m := re.FindStringSubmatch(string(r.text)); m != nil {
-			return m
-		}
-		if r.closed || ctx.Err() != nil {
-			t.Fatalf("stderr has no %q (%v):\n%s", pattern, context.Cause(ctx), r.text)
-		}
-		r.grown.Wait()
-	}
 }

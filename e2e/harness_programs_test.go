@@ -9,13 +9,10 @@ import (
 	"time"
 )
 
-// witnesses are the programs whose word the tests take, and the Debian
-// packages they are in; besides, all whose names begin with sg_ are in
-// sg3-utils. All are installed by
-//
-//	e2e/install e2fsprogs fdisk fio kmod libiscsi-bin mount open-iscsi qemu-block-extra qemu-system-x86 \
-//		qemu-utils sg3-utils strace udev util-linux xfsprogs zstd
-var witnesses = map[string]string{
+// packages are the Debian packages of the programs that the tests run. Programs
+// whose names begin with sg_ are in sg3-utils. The Makefile's PROGRAMS lists the
+// packages.
+var packages = map[string]string{
 	"blkdiscard":         "util-linux",
 	"blockdev":           "util-linux",
 	"cmp":                "diffutils",
@@ -49,8 +46,8 @@ var witnesses = map[string]string{
 	"zstd":               "zstd",
 }
 
-// patience is how long anything may take that depends on a disk. On the
-// slowest machine nothing takes a tenth of it, so it ends only what hangs.
+// patience is the time limit for anything that depends on a disk. On the slowest
+// machine nothing takes a tenth of it, so only what hangs exceeds it.
 const patience = 2 * time.Minute
 
 // run runs a program that must succeed, and returns what it printed.
@@ -73,8 +70,8 @@ func fails(t testing.TB, name string, args ...string) string {
 	return out
 }
 
-// try runs a program, and returns what it printed. Only its own exit status is
-// an error: that it cannot be run, or does not end, fails t.
+// try runs a program, and returns what it printed and, as an error, its exit
+// status. It fails t if the program cannot be run or does not end.
 func try(t testing.TB, name string, args ...string) (string, error) {
 	t.Helper()
 	need(t, name)
@@ -90,18 +87,18 @@ func try(t testing.TB, name string, args ...string) (string, error) {
 	return string(out), err
 }
 
-// need fails t if a program is not installed.
+// need fails t unless a program is installed.
 func need(t testing.TB, name string) {
 	t.Helper()
 	if name == binary {
-		return // by its path
+		return // a path
 	}
-	pkg, ok := witnesses[name]
+	pkg, ok := packages[name]
 	if strings.HasPrefix(name, "sg_") {
 		pkg, ok = "sg3-utils", true
 	}
 	if !ok {
-		t.Fatalf("%s: not in the list of witnesses", name)
+		t.Fatalf("%s: not in the list of packages", name)
 	}
 	if _, err := exec.LookPath(name); err != nil {
 		t.Fatalf("%v; try e2e/install %s", err, pkg)

@@ -28,7 +28,7 @@ func mounted(t *testing.T, where string) bool {
 	return strings.Contains(string(mounts), " "+where+" ")
 }
 
-// loop makes a file a block device, until t ends.
+// loop attaches a file to a loop device, until t ends.
 func loop(t *testing.T, file string, options ...string) string {
 	t.Helper()
 	device := strings.TrimSpace(run(t, "losetup", append(options, "--find", "--show", file)...))
@@ -36,7 +36,7 @@ func loop(t *testing.T, file string, options ...string) string {
 	return device
 }
 
-// dropCaches has the kernel forget what it holds of files.
+// dropCaches empties the kernel's caches of files.
 func dropCaches(t *testing.T) {
 	t.Helper()
 	syscall.Sync()

@@ -9,16 +9,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A command is a SCSI command, and once it was sent what came of it.
+// A command is a SCSI command and, once it was sent, its outcome.
 type command struct {
 	cdb     []byte
-	in, out []byte // data from the disk, and for it; not both
+	in, out []byte // data-in or data-out buffer, not both
 	status  uint8
 	sense   []byte
 }
 
-// sendTo has the disk execute the command, of which f is the node. That it was
-// not answered is an error; that it failed is none.
+// sendTo sends the command to the disk with the node f. It returns an error only
+// if the disk did not complete the command, whatever the status.
 func (c *command) sendTo(f *os.File) error {
 	const sgIO, none, toDevice, fromDevice = 0x2285, -1, -2, -3
 	sense := make([]byte, 96)
@@ -37,7 +37,7 @@ func (c *command) sendTo(f *os.File) error {
 		return errno
 	}
 	c.status, c.sense = h.status, sense[:h.senseSizeOut]
-	// DID_BAD_TARGET and DID_ERROR are an answer, in which the number of bytes is wrong.
+	// DID_BAD_TARGET and DID_ERROR: completed, with a wrong number of bytes.
 	switch h.hostStatus {
 	case 0, 4, 7:
 		return nil

@@ -8,13 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What the kernel only says if a ring is not served as it should be, or if it
-// is itself in trouble.
+// complaint matches what the kernel logs only if a ring is served wrongly, or on
+// faults of its own.
 var complaint = regexp.MustCompile(`BUG:|WARNING:|Oops|blocked for more than|` +
 	`ring is broken|cmd_id .* not found|Invalid addr to data page|timing out command`)
 
-// listenToKernel returns a function that returns what the kernel has complained
-// of since.
+// listenToKernel returns a function that returns the complaints logged since then.
 func listenToKernel(t *testing.T) (complaints func() []string) {
 	t.Helper()
 	fd, err := unix.Open("/dev/kmsg", unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
@@ -26,16 +25,16 @@ func listenToKernel(t *testing.T) (complaints func() []string) {
 	}
 	return func() (lines []string) {
 		defer unix.Close(fd)
-		buf := make([]byte, 8192) // one read is one line
+		buf := make([]byte, 8192) // each read returns one line
 		for {
 			n, err := unix.Read(fd, buf)
 			switch {
-			case err == unix.EPIPE: // some were overwritten; go on with the rest
+			case err == unix.EPIPE: // lines were overwritten; continue with the rest
 			case err != nil:
 				return lines
 			case bytes.Contains(buf[:n], []byte("kmem_cache_destroy")):
-				// A session that tcm_loop has leaked is found when its module
-				// is removed. It leaks one for each disk it could not make.
+				// tcm_loop leaks a session for each disk that it fails to make;
+				// the kernel reports those when the module is unloaded.
 			case complaint.Match(buf[:n]):
 				lines = append(lines, string(buf[:n]))
 			}

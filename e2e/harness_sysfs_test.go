@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// sys is an attribute that the kernel shows of a block device.
+// sys returns a sysfs attribute of a block device.
 func sys(t *testing.T, disk, attribute string) string {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join("/sys/class/block", filepath.Base(disk), attribute))
@@ -18,8 +18,8 @@ func sys(t *testing.T, disk, attribute string) string {
 	return strings.TrimSpace(string(b))
 }
 
-// generic is the node that takes any SCSI command for a disk, those included
-// which Linux itself would hold back from it.
+// generic returns the sg node of a disk. It takes any SCSI command, even those
+// that Linux does not pass on from the block device.
 func generic(t *testing.T, disk string) string {
 	t.Helper()
 	found, err := filepath.Glob("/sys/class/block/" + filepath.Base(disk) + "/device/scsi_generic/*")
@@ -29,7 +29,7 @@ func generic(t *testing.T, disk string) string {
 	return "/dev/" + filepath.Base(found[0])
 }
 
-// address is where a disk is among the SCSI devices: host, channel, target, LUN.
+// address returns the SCSI address of a disk: host, channel, target, LUN.
 func address(t *testing.T, disk string) string {
 	t.Helper()
 	device, err := os.Readlink("/sys/class/block/" + filepath.Base(disk) + "/device")
@@ -39,7 +39,7 @@ func address(t *testing.T, disk string) string {
 	return filepath.Base(device)
 }
 
-// requests are the reads and writes that the kernel has had the disk do.
+// requests returns how many reads and writes the kernel has sent to a disk.
 func requests(t *testing.T, disk string) (reads, writes int) {
 	t.Helper()
 	stat := strings.Fields(sys(t, disk, "stat"))
