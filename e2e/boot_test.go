@@ -3,6 +3,7 @@ package e2e
 import (
 	"os"
 	"os/exec"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -54,8 +55,13 @@ func TestVirtualMachineBoots(t *testing.T) {
 			machine, printed, ended := boot(t, tt.qemu(s.line())...)
 			printed.await(t, `booted from `+tt.fabric)
 			s.signal(os.Interrupt)
-			said := s.stderr.await(t, `(?m)^lunserve: (.* is used by .*); \^C again`)
-			uses(t, said[1])
+			said := s.stderr.await(t, `(?m)^lunserve: \S+ is used by (\S+)(?: \(pid (\d+)\))?; \^C again`)
+			want := user{Kind: "initiator", Where: said[1]}
+			if tt.fabric == "--vhost" {
+				pid, _ := strconv.Atoi(said[2])
+				want = user{Kind: "vm", Command: said[1], PID: pid}
+			}
+			uses(t, want)
 			kill(t, machine, ended)
 			s.ends()
 		})

@@ -37,7 +37,7 @@ func TestDetachTakesWhatAKilledServerLeft(t *testing.T) {
 
 	disk := died(t)
 	if disk.Device != s.disks[0] || disk.PID != s.cmd.Process.Pid ||
-		!slices.Contains(disk.Users, disk.Device+" is mounted on "+mnt) {
+		!slices.Contains(disk.Users, user{Kind: "mount", Where: mnt}) {
 		t.Errorf("listed is %+v, want %s of process %d, in use", disk, s.disks[0], s.cmd.Process.Pid)
 	}
 	if said := run(t, binary, "doctor"); !strings.Contains(said, "its lunserve was killed; try lunserve detach "+disk.Name+"\n") {

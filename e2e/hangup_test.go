@@ -19,7 +19,7 @@ func TestHangupOfTheTerminalEnds(t *testing.T) {
 	program.Close()
 
 	s.signal(syscall.SIGHUP)
-	s.stderr.await(t, `(?m)^lunserve: `+disk+`: is as long as it was, 16 MiB$`)
+	s.stderr.await(t, `(?m)^lunserve: `+disk+`: still 16 MiB$`)
 	person.Close()
 	if status := s.wait(); status != 0 {
 		t.Errorf("exit status %d\n%s", status, s.stderr)
@@ -40,6 +40,6 @@ func TestHangupOfTheTerminalDoesNotEndNohup(t *testing.T) {
 	disk := s.line()
 	program.Close()
 	person.Close()
-	s.stderr.await(t, `(?m)^lunserve: `+disk+`: is as long as it was, 16 MiB$`)
+	s.stderr.await(t, `(?m)^lunserve: `+disk+`: still 16 MiB$`)
 	s.ends()
 }

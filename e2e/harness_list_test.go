@@ -13,7 +13,14 @@ type listed struct {
 	Name, Image, Device string
 	PID                 int
 	Dead                bool
-	Users               []string
+	URI                 string
+	Users               []user
+}
+
+// A user is one in the list.
+type user struct {
+	Kind, Where, Command string
+	PID                  int
 }
 
 // list returns all disks that lunserve lists.
@@ -31,10 +38,10 @@ func list(t *testing.T) (disks []listed) {
 }
 
 // uses expects exactly one disk in the list, with exactly this user.
-func uses(t *testing.T, user string) {
+func uses(t *testing.T, want user) {
 	t.Helper()
-	if disks := list(t); len(disks) != 1 || !slices.Equal(disks[0].Users, []string{user}) {
-		t.Errorf("listed are %+v, want one disk that %s", disks, user)
+	if disks := list(t); len(disks) != 1 || !slices.Equal(disks[0].Users, []user{want}) {
+		t.Errorf("listed are %+v, want one disk with the user %+v", disks, want)
 	}
 }
 

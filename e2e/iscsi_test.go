@@ -90,7 +90,7 @@ func TestDiskOfAnotherMachine(t *testing.T) {
 		"--ioengine=libaio", "--iodepth=16", "--verify=crc32c", "--verify_fatal=1")
 	write(t, disk, 40<<20, noise(1<<20, 3))
 
-	uses(t, iqn+" is used by "+itsName)
+	uses(t, user{Kind: "initiator", Where: itsName})
 	// In use: the first ^C only reports by whom.
 	s.signal(os.Interrupt)
 	s.stderr.await(t, `(?m)^lunserve: `+iqn+` is used by `+itsName+`; \^C again`)
@@ -267,7 +267,7 @@ func TestSessionEndsWithTheServer(t *testing.T) {
 			if took := time.Since(began); took > 10*time.Second {
 				t.Errorf("it took %v", took)
 			}
-			s.stderr.await(t, `is used by `+itsName+`: taken away`)
+			s.stderr.await(t, `is used by `+itsName+`: removed anyway`)
 			if found := glob(t, configfs+"/*/*"); len(found) > 1 { // core/alua
 				t.Errorf("left: %v", found)
 			}
@@ -359,8 +359,8 @@ func TestBadTargetsAreRefused(t *testing.T) {
 	} {
 		refused(t, "lunserve: "+tt.want, append(strings.Fields(tt.flag), "--iscsi", image)...)
 	}
-	misused(t, "lunserve: --open says nothing without --iscsi; try adding that", "--open", image)
-	misused(t, "lunserve: 0.0.0.0:3260: whoever reaches this address could read and write the disk; "+
-		"try --chap-file FILE, --allow IQN, or --open if that is meant", "--iscsi", "--portal=0.0.0.0", image)
+	misused(t, "lunserve: --open needs --iscsi; try --iscsi", "--open", image)
+	misused(t, "lunserve: 0.0.0.0:3260: every machine that reaches this address could read and write the disk; "+
+		"try --chap-file FILE, or --allow IQN, or --open if you mean that", "--iscsi", "--portal=0.0.0.0", image)
 	s.ends()
 }

@@ -42,7 +42,7 @@ func TestMountedDiskGrows(t *testing.T) {
 
 			truncate(t, image, 96<<20+511) // the last bytes do not fill a block
 			s.signal(syscall.SIGHUP)
-			s.stderr.await(t, `(?m)^lunserve: `+disk+`: is 96 MiB now, was 32 MiB$`)
+			s.stderr.await(t, `(?m)^lunserve: `+disk+`: now 96 MiB, was 32 MiB$`)
 			hasBytes(t, disk, 96<<20)
 			says(t, "sg_readcap", "--16", generic(t, disk)).has(`Last LBA=%d `, 96<<20/512-1)
 
@@ -100,8 +100,8 @@ func TestMountedDiskShrinks(t *testing.T) {
 	mount(t, disk, dir)
 	truncate(t, image, 32<<20)
 	s.signal(syscall.SIGHUP)
-	s.stderr.await(t, `(?m)^lunserve: `+disk+`: is 32 MiB now, was 64 MiB$`)
-	s.stderr.await(t, `(?m)^lunserve: warning: `+disk+` is mounted on `+dir+`, and what it had after the first 33,554,432 bytes is gone$`)
+	s.stderr.await(t, `(?m)^lunserve: `+disk+`: now 32 MiB, was 64 MiB$`)
+	s.stderr.await(t, `(?m)^lunserve: warning: `+disk+` is mounted on `+dir+`, and its data after the first 33,554,432 bytes is gone$`)
 	hasBytes(t, disk, 32<<20)
 	run(t, "umount", dir)
 	run(t, "e2fsck", "-fn", disk)
@@ -116,7 +116,7 @@ func TestDiskOfABlockDeviceGrows(t *testing.T) {
 	truncate(t, file, 32<<20)
 	run(t, "losetup", "--set-capacity", device)
 	s.signal(syscall.SIGHUP)
-	s.stderr.await(t, `is 32 MiB now, was 16 MiB`)
+	s.stderr.await(t, `now 32 MiB, was 16 MiB`)
 	hasBytes(t, s.disks[0], 32<<20)
 	write(t, s.disks[0], 32<<20-4096, noise(4096, 3))
 	s.ends()
@@ -148,7 +148,7 @@ func TestInitiatorIsToldOfAnotherSize(t *testing.T) {
 
 	truncate(t, image, 32<<20)
 	s.signal(syscall.SIGHUP)
-	s.stderr.await(t, `is 32 MiB now, was 16 MiB`)
+	s.stderr.await(t, `now 32 MiB, was 16 MiB`)
 	hasBytes(t, local, 32<<20)
 	if out := fails(t, "sg_raw", sg, "00", "00", "00", "00", "00", "00"); !strings.Contains(out, "Capacity data has changed") {
 		t.Errorf("the next command of the other machine: %s", out)

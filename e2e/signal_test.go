@@ -48,7 +48,7 @@ func TestMountedDiskIsNotTakenAtFirstInterrupt(t *testing.T) {
 	if status := s.stop(os.Interrupt); status != 1 {
 		t.Errorf("exit status %d after the second ^C\n%s", status, s.stderr)
 	}
-	s.stderr.await(t, `(?m)^lunserve: .* is mounted on .*: taken away`)
+	s.stderr.await(t, `(?m)^lunserve: .* is mounted on .*: removed anyway`)
 	run(t, "umount", dir)
 
 	// Synced data is there once the journal is replayed.

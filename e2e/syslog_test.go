@@ -44,7 +44,7 @@ func TestEndInTheBackgroundIsLogged(t *testing.T) {
 		t.Fatal(err)
 	}
 	said := string(text[:n])
-	if !strings.Contains(said, "]: "+disk+" is opened by ") || !strings.HasSuffix(said, ": taken away all the same\n") {
+	if !strings.Contains(said, "]: "+disk+" is opened by ") || !strings.HasSuffix(said, ": removed anyway\n") {
 		t.Errorf("logged is %q", said)
 	}
 }
