@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 
-	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/image"
 )
 
 type commitCmd struct {
@@ -19,16 +19,16 @@ type commitCmd struct {
 func (c *commitCmd) Run(ctx context.Context) error {
 	b := newBar()
 	defer b.clear()
-	m := backstores.Merge{Base: c.Base, Options: c.options(ctx, b)}
+	m := image.Merge{Base: c.Base, Options: c.options(b)}
 	if c.Output != "" {
-		if err := m.Export(c.Overlay, c.Output, c.Force); err != nil {
+		if err := m.Export(ctx, c.Overlay, c.Output, c.Force); err != nil {
 			return err
 		}
 		b.clear()
 		say("%s: holds what was in %s and its base, which are as they were", c.Output, c.Overlay)
 		return nil
 	}
-	if err := m.Commit(c.Overlay); err != nil {
+	if err := m.Commit(ctx, c.Overlay); err != nil {
 		return err
 	}
 	b.clear()

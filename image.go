@@ -7,15 +7,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/dustin/go-humanize"
 
 	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/image"
 )
 
 // readFlags say how images are read, whichever format they have. The defaults
-// are those of [backstores.Options].
+// are those of [image.Options].
 type readFlags struct {
 	Format     string `enum:"auto,raw,sparse,zstd,simg" default:"auto" help:"Format of the image: ${enum}; auto goes by its contents."`
 	CacheSize  size   `default:"256M" placeholder:"SIZE" help:"Memory for what is decompressed."`
@@ -23,42 +23,15 @@ type readFlags struct {
 	TmpDir     string `name:"tmpdir" default:"/var/tmp" placeholder:"DIR" complete:"dir" help:"Folder for temporary files, as large as an image."`
 }
 
-// options are those of [backstores.Open]. What takes long is shown by b and
-// ends with ctx.
-func (f *readFlags) options(ctx context.Context, b *bar) backstores.Options {
-	return backstores.Options{
+// options are those of [image.Open]. b shows the progress of long jobs.
+func (f *readFlags) options(b *bar) image.Options {
+	return image.Options{
 		Format:    f.Format,
 		CacheSize: int64(f.CacheSize),
 		MaxWindow: int64(f.ZstdWindow),
 		TempDir:   f.TmpDir,
 		Notice:    func(line string) { b.clear(); say("%s", line) },
-		Progress:  b.progress(ctx),
-	}
-}
-
-// open is [backstores.Open] until ctx is done. What takes long ends then by
-// itself. What storage does not answer cannot be called off: it is left behind,
-// and ends with the process.
-func open(ctx context.Context, path string, o backstores.Options) (backstores.Backstore, error) {
-	type opened struct {
-		store backstores.Backstore
-		err   error
-	}
-	done := make(chan opened, 1)
-	go func() {
-		store, err := backstores.Open(path, o)
-		done <- opened{store, err}
-	}()
-	select {
-	case x := <-done:
-		return x.store, x.err
-	case <-ctx.Done():
-	}
-	select {
-	case x := <-done:
-		return x.store, x.err
-	case <-time.After(time.Second):
-		return nil, fmt.Errorf("%s: interrupted; its storage does not answer", path)
+		Progress:  b.progress(),
 	}
 }
 
@@ -74,14 +47,14 @@ func (c *serveCmd) open(ctx context.Context, path string, down *undo) (*export, 
 		x.created = errors.Is(err, fs.ErrNotExist)
 	}
 	b := newBar()
-	options := c.options(ctx, b)
+	options := c.options(b)
 	options.ReadOnly, options.Create = c.ReadOnly || c.over(), int64(c.Size)
-	store, err := open(ctx, path, options)
+	store, err := image.Open(ctx, path, options)
 	b.clear()
 	if err != nil {
 		return nil, err
 	}
-	x.image, x.store, x.format = store, store, backstores.Describe(store)
+	x.image, x.store, x.format = store, store, image.Describe(store)
 	down.push(func() error {
 		err := errors.Join(backstores.Flush(x.store), x.store.Close())
 		if x.created {
@@ -89,7 +62,7 @@ func (c *serveCmd) open(ctx context.Context, path string, down *undo) (*export, 
 		}
 		return err
 	})
-	laid, mode, err := c.lay(store, path, c.readFlags, c.ReadOnly)
+	laid, mode, err := c.lay(ctx, store, path, c.readFlags, c.ReadOnly)
 	if err != nil {
 		return nil, err
 	}

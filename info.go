@@ -8,6 +8,8 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/contents"
+	"github.com/lunserve/lunserve/backstores/image"
 )
 
 type infoCmd struct {
@@ -20,10 +22,10 @@ type infoCmd struct {
 // An about is what info tells of an image.
 type about struct {
 	Path string `json:"path"`
-	backstores.Facts
-	Ratio    float64  `json:"ratio,omitempty"` // size to stored
-	Holes    int64    `json:"holes"`           // bytes known to be zeros that take no space
-	Contents []volume `json:"contents,omitempty"`
+	image.Info
+	Ratio    float64           `json:"ratio,omitempty"` // size to stored
+	Holes    int64             `json:"holes"`           // bytes known to be zeros that take no space
+	Contents []contents.Volume `json:"contents,omitempty"`
 }
 
 // Run tells of all images, those that cannot be read too.
@@ -51,11 +53,11 @@ func (c *infoCmd) Run(ctx context.Context) error {
 func (c *infoCmd) look(ctx context.Context, path string) (*about, error) {
 	b := newBar()
 	defer b.clear()
-	facts, store, err := backstores.Inspect(path, c.options(ctx, b))
+	facts, store, err := image.Inspect(ctx, path, c.options(b))
 	if err != nil {
 		return nil, err
 	}
-	a := &about{Path: path, Facts: facts}
+	a := &about{Path: path, Info: facts}
 	if facts.Size > 0 && facts.Stored > 0 {
 		a.Ratio = float64(facts.Size) / float64(facts.Stored)
 	}
@@ -72,7 +74,7 @@ func (c *infoCmd) look(ctx context.Context, path string) (*about, error) {
 		off += n
 	}
 	if err == nil {
-		a.Contents, err = volumes(store, store.Size())
+		a.Contents, err = contents.Volumes(store, store.Size())
 	}
 	return a, errors.Join(err, store.Close())
 }
@@ -86,7 +88,7 @@ func (a *about) print(more bool) {
 		fmt.Printf("%-13s %s\n", name, fmt.Sprintf(format, args...))
 	}
 	row("image", "%s", a.Path)
-	row("format", "%s", a.Facts)
+	row("format", "%s", a.Info)
 	if a.Size > 0 {
 		row("size", "%s (%s bytes)", humanize.IBytes(uint64(a.Size)), humanize.Comma(a.Size))
 	} else {
@@ -101,7 +103,7 @@ func (a *about) print(more bool) {
 		row("holes", "%s", humanize.IBytes(uint64(a.Holes)))
 	}
 	switch {
-	case a.Format != backstores.Zstd:
+	case a.Format != image.Zstd:
 	case a.Random:
 		sums := ""
 		if a.Checksums {

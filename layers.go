@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 
 	"github.com/dustin/go-humanize"
 
 	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/image"
 )
 
 // layerFlags say what is laid over an image.
@@ -37,13 +39,13 @@ func (f *layerFlags) over() bool { return f.Snapshot || f.Overlay != "" }
 
 // lay puts the layers over an image, and tells what becomes of writes. If it
 // fails the image stays open.
-func (f *layerFlags) lay(image backstores.Backstore, path string, r readFlags, readOnly bool) (s backstores.Backstore, mode string, err error) {
-	_, writable := image.(io.WriterAt)
-	s = image
+func (f *layerFlags) lay(ctx context.Context, base backstores.Backstore, path string, r readFlags, readOnly bool) (s backstores.Backstore, mode string, err error) {
+	_, writable := base.(io.WriterAt)
+	s = base
 	switch {
 	case f.Overlay != "":
 		var kept int64
-		if s, kept, err = backstores.OpenOverlay(f.Overlay, image, path, readOnly); err != nil {
+		if s, kept, err = image.OpenOverlay(ctx, f.Overlay, base, path, readOnly); err != nil {
 			return nil, "", err
 		}
 		mode = fmt.Sprintf("writes are kept in %s, where %s are", f.Overlay, humanize.IBytes(uint64(kept)))
@@ -53,7 +55,7 @@ func (f *layerFlags) lay(image backstores.Backstore, path string, r readFlags, r
 	case readOnly:
 		mode = "read-only"
 	case f.Snapshot || !writable:
-		if s, err = backstores.Snapshot(image, r.TmpDir); err != nil {
+		if s, err = image.Snapshot(ctx, base, r.TmpDir); err != nil {
 			return nil, "", err
 		}
 		mode = fmt.Sprintf("writes are temporary, in %s, and dropped at exit", r.TmpDir)
@@ -61,10 +63,10 @@ func (f *layerFlags) lay(image backstores.Backstore, path string, r readFlags, r
 		mode = "writable"
 	}
 	format := r.Format
-	if format == backstores.Auto && s == image {
-		format = backstores.RawFormat(image)
+	if format == image.Auto && s == base {
+		format = image.RawFormat(base)
 	}
-	if f.Discard == "ignore" || format == backstores.Raw {
+	if f.Discard == "ignore" || format == image.Raw {
 		s = backstores.FullyProvisioned(s)
 	}
 	if f.DetectZeroes != "off" {

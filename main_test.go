@@ -42,11 +42,15 @@ func TestScripts(t *testing.T) {
 func TestArrows(t *testing.T) {
 	const module = "github.com/lunserve/lunserve"
 	allowed := map[string][]string{
-		"":                      {"/backstores", "/backstores/seekable", "/configfs", "/tcmu", "/tcmu/scsi", "/completions"},
-		"/backstores":           {"/backstores/seekable"},
+		"": {"/backstores", "/backstores/image", "/backstores/contents", "/backstores/seekable",
+			"/configfs", "/tcmu", "/tcmu/scsi", "/completions"},
+		"/backstores/image":     {"/backstores", "/backstores/raw", "/backstores/overlay", "/backstores/seekable"},
+		"/backstores/overlay":   {"/backstores"},
+		"/backstores/raw":       {"/backstores"},
+		"/backstores/seekable":  {"/backstores"},
 		"/tcmu/scsi":            {"/backstores"},
 		"/backstores/storetest": {"/backstores"},
-		"/e2e/packbench":        {"/backstores"},
+		"/e2e/packbench":        {"/backstores", "/backstores/image"},
 	}
 	for _, fields := range list(t, `{{.ImportPath}} {{join .Imports " "}}`) {
 		pkg := strings.TrimPrefix(fields[0], module)

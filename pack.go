@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"path/filepath"
 	"strings"
@@ -13,7 +14,9 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/image"
 	"github.com/lunserve/lunserve/backstores/seekable"
+	"github.com/lunserve/lunserve/hint"
 )
 
 // The default of --frame-size is the smallest frame with which an image is packed
@@ -54,7 +57,7 @@ func (c *packCmd) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	file, err := backstores.NewOutput(out, c.Force, c.In)
+	file, err := image.NewOutput(out, c.Force, c.In)
 	if err != nil {
 		return err
 	}
@@ -62,24 +65,30 @@ func (c *packCmd) Run(ctx context.Context) (err error) {
 	b := newBar()
 	defer b.clear()
 	start := time.Now()
-	o := c.options(ctx, b)
+	o := c.options(b)
 	o.ReadOnly = true
-	in, err := open(ctx, c.In, o)
+	in, err := image.Open(ctx, c.In, o)
 	if err != nil {
 		return err
 	}
 	defer closing(in, &err)
 
 	w := bufio.NewWriterSize(file, 64<<10) // holes are a few bytes; what is larger than this is not copied
-	packed, err := seekable.Pack(w, in, in.Size(), seekable.PackOptions{
+	packed, err := seekable.Pack(ctx, w, in, in.Size(), seekable.PackOptions{
 		Level:     zstd.EncoderLevelFromZstd(level),
 		FrameSize: int64(c.FrameSize),
-		Progress:  func(done, total int64) error { return o.Progress(done, total, c.In+": packing") },
+		Progress:  func(done, total int64) { o.Progress(done, total, c.In+": packing") },
 		Hole: func(off int64) (int64, bool, error) {
 			n, data, err := backstores.Extent(in, off)
 			return n, !data, err
 		},
 	})
+	if many, ok := errors.AsType[*seekable.FrameCountError](err); ok {
+		err = hint.Try(err, "--frame-size", fmt.Sprintf("%dK", many.Least>>10))
+	}
+	if err != nil && errors.Is(err, ctx.Err()) {
+		err = fmt.Errorf("%s: packing: interrupted", c.In)
+	}
 	if err == nil {
 		err = w.Flush()
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"strings"
@@ -24,16 +23,9 @@ func newBar() *bar {
 	return &bar{start: time.Now(), width: terminalWidth(os.Stderr)}
 }
 
-// progress is a function that shows how much is done, and ends the job when
-// ctx is done.
-func (b *bar) progress(ctx context.Context) func(done, total int64, what string) error {
-	return func(done, total int64, what string) error {
-		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("%s: interrupted", what)
-		}
-		b.show(done, total, what, time.Now())
-		return nil
-	}
+// progress returns a function that shows how much of a job is done.
+func (b *bar) progress() func(done, total int64, what string) {
+	return func(done, total int64, what string) { b.show(done, total, what, time.Now()) }
 }
 
 // show draws the bar, five times a second at most and not in the first half

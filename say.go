@@ -5,8 +5,9 @@ import (
 	"io"
 	"log/syslog"
 	"os"
-	"strings"
 	"sync"
+
+	"github.com/lunserve/lunserve/hint"
 )
 
 // console is where a person is told what happens: stderr, or the system's log
@@ -95,5 +96,5 @@ func warn(format string, a ...any) {
 
 // oneLine is the text of an error, with the errors joined in it side by side.
 func oneLine(err error) string {
-	return strings.ReplaceAll(err.Error(), "\n", "; also ")
+	return hint.Text(err)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -8,11 +9,12 @@ import (
 	"time"
 
 	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/image"
 )
 
 // child does one thing with a packed image, as serving it would.
 func child(what, path string) error {
-	store, err := backstores.Open(path, backstores.Options{ReadOnly: true})
+	store, err := image.Open(context.Background(), path, image.Options{ReadOnly: true})
 	if err != nil {
 		return err
 	}
