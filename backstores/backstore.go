@@ -1,13 +1,15 @@
-// Package backstores opens disk images and gives their contents to whoever
-// plays the disk.
+// Package backstores is the contract between a SCSI disk and the image behind it.
 //
-// A store is small: it can be read, and it has a size. All else it may be able
-// to do (be written, flushed, trimmed, moved in vectors) is an interface of
-// its own, found by assertion as in io/fs. A store that lacks an ability truly
-// lacks it: a read-only image has no method that could change it.
+// A store has few methods: it can be read, and it has a size. Every other ability
+// (to be written, flushed, trimmed, read and written in vectors) is an interface,
+// found by type assertion as in io/fs. A read-only image has no method that could
+// change it.
 //
-// Buffers passed in may be memory that the kernel lent for one command. No
-// store keeps them, or touches them after the call has returned.
+// A buffer that is passed in may be memory that the kernel shares for one command.
+// A store does not use it after the call has returned.
+//
+// Every package may import this one. It imports none of ours, opens no file and
+// knows no format.
 package backstores
 
 import (
@@ -18,104 +20,99 @@ import (
 
 // A Backstore is the contents of a disk. Offsets and lengths are in bytes.
 //
-// Its methods, and those of the abilities below, are safe for concurrent use,
-// Close excepted: it comes last, once, after the others have returned. Calls
-// whose ranges overlap and of which one writes leave each byte as one of them
-// would.
+// Its methods, and those of the abilities below, are safe for concurrent use.
+// Close is the exception: it is called once, after all others have returned. If
+// concurrent calls overlap and one of them writes, each byte is as one of them
+// leaves it.
 type Backstore interface {
-	// ReadAt is that of [io.ReaderAt]: a read that reaches past the end
-	// returns what there is and [io.EOF].
+	// A read past the end returns the bytes before the end and [io.EOF].
 	io.ReaderAt
 
-	// Close gives the store and its locks back. It flushes nothing: call
-	// Flush first, whose error is the one to act on.
+	// Close closes the store and releases its locks. It does not flush: call
+	// Flush first and handle its error.
 	io.Closer
 
-	// Size is the length in bytes, exactly as found; it need not be a
-	// multiple of any block. Nothing but [Resize] changes it.
+	// Size is the exact length in bytes, which need not be a multiple of any
+	// block size. Only [Resize] changes it.
 	Size() int64
 }
 
-// A Flag asks something more of a vector read or write.
+// A Flag modifies a vector read or write.
 type Flag uint
 
 const (
-	// NoWait asks for an answer at once. If the store cannot give one it
-	// returns [ErrWouldBlock], and the caller repeats the whole call without
-	// NoWait where waiting does no harm. The buffers read into, or the range
-	// written, may by then have been changed in part.
+	// NoWait makes the call return [ErrWouldBlock] rather than wait. The caller
+	// then repeats the whole call without NoWait where it may wait. Part of the
+	// buffers, or of the range that is written, may have been changed.
 	NoWait Flag = 1 << iota
 
-	// Durable asks that what is written be on stable storage when the call
-	// returns, as if Flush had followed for these bytes alone. It means
-	// nothing to a read.
+	// Durable makes a write return when its bytes are on stable storage, like a
+	// Flush of these bytes alone (SBC: FUA). A read ignores it.
 	Durable
 )
 
-// ErrWouldBlock is the answer to [NoWait] of a store that would have to wait,
-// and to nothing else. It comes unwrapped.
+// ErrWouldBlock is the error of a call under [NoWait] that would have to wait. It
+// is returned for no other reason, and never wrapped.
 var ErrWouldBlock = errors.New("would block")
 
-// What a store may be able to do besides being read. One that can be written
-// is an [io.WriterAt] (which never grows it: a write past the end is an error
-// and changes nothing), one without that has none of the abilities that
-// change. The functions named after the methods do what is right for a store
-// that lacks the ability.
+// Abilities of a store. A store that can be written is an [io.WriterAt] (which
+// never makes it longer: a write past the end fails and changes nothing). A store
+// that is none has no ability that changes it. The functions named after the
+// methods also work for a store that lacks the ability.
 //
-// An error of the operating system can be found in what is returned by
-// [errors.Is], ENOSPC and EIO among others.
+// [errors.Is] finds the error of the operating system, such as ENOSPC and EIO.
 type (
 	VectorReader interface {
-		// ReadVec fills bufs, one after the other, from the bytes at off.
-		// It fills all of them or returns an error; past the end is one.
+		// ReadVec fills bufs in order from the bytes at off. It fills all of
+		// them or returns an error. A read past the end is an error.
 		ReadVec(bufs [][]byte, off int64, f Flag) error
 	}
 
 	VectorWriter interface {
-		// WriteVec writes bufs, one after the other, to off: all of them, or
-		// it returns an error and any part may have been written. Past the
-		// end is an error, and then no part was.
+		// WriteVec writes bufs in order to off. If it returns an error, any
+		// part may have been written. A write past the end is an error and
+		// writes nothing.
 		WriteVec(bufs [][]byte, off int64, f Flag) error
 	}
 
 	Flusher interface {
-		// Flush returns when every write, Trim and Zero that had returned
-		// before the call is on stable storage. Once it has failed it fails
-		// for good: what was written may be gone.
+		// Flush makes every write, Trim and Zero durable that returned before
+		// the call. Once it has failed it always fails, since writes may be
+		// lost.
 		Flush() error
 	}
 
 	Trimmer interface {
-		// Trim gives back the space of n bytes at off, as far as it can.
-		// They read as zeros afterwards, to the byte.
+		// Trim makes n bytes at off read as zeros, exactly, and frees as much
+		// of their space as possible.
 		Trim(off, n int64) error
 	}
 
 	Zeroer interface {
-		// Zero makes n bytes at off read as zeros and keeps their space, as
-		// far as it can, so that writing them later does not run out of it.
+		// Zero makes n bytes at off read as zeros and, as far as possible,
+		// keeps their space, so that a later write does not run out of it.
 		Zero(off, n int64) error
 	}
 
 	Extenter interface {
-		// Extent tells what starts at off, which lies before the end: n > 0
-		// bytes of data, or of a hole, which has no space of its own and
-		// reads as zeros. What follows need not be of the other kind. A
-		// write or Trim in between may make the answer old.
+		// Extent reports whether the n > 0 bytes at off are data, or a hole,
+		// which takes no space and reads as zeros. off must be before the end.
+		// The next extent need not be of the other kind. A concurrent write or
+		// Trim may make the answer obsolete.
 		Extent(off int64) (n int64, data bool, err error)
 	}
 
 	Resizer interface {
-		// Resize makes the image n bytes long or, if n is 0, finds out how
-		// long others have made it; Size is that from then on. It never makes
-		// an image shorter, others may. After an error, which does not name
-		// the image, Size is what it was.
+		// Resize makes the image n bytes long or, if n is 0, adopts the length
+		// that others have given it. Size then returns it. Resize never makes
+		// an image shorter, but others may. If it fails, Size is unchanged and
+		// the error does not name the image.
 		Resize(n int64) error
 	}
 )
 
-// Hits tells how often what was read from b was decoded already, and how often
-// it was not. Both are 0 where there is nothing to decode.
+// Hits returns how many reads from b found their data decoded, and how many did
+// not. Both are 0 if b does not decode.
 func Hits(b Backstore) (hits, misses uint64) {
 	if c, ok := b.(interface{ Hits() (hits, misses uint64) }); ok {
 		return c.Hits()
@@ -123,8 +120,8 @@ func Hits(b Backstore) (hits, misses uint64) {
 	return 0, 0
 }
 
-// ReadVec fills bufs from the bytes of b at off. A b that is no [VectorReader]
-// cannot know whether it would block, so it always would.
+// ReadVec fills bufs from the bytes of b at off. If b is not a [VectorReader],
+// NoWait always returns ErrWouldBlock.
 func ReadVec(b Backstore, bufs [][]byte, off int64, f Flag) error {
 	if v, ok := b.(VectorReader); ok {
 		return v.ReadVec(bufs, off, f)
@@ -133,7 +130,7 @@ func ReadVec(b Backstore, bufs [][]byte, off int64, f Flag) error {
 		return ErrWouldBlock
 	}
 	for _, p := range bufs {
-		// A full read that ends at the end of the store may come with EOF.
+		// A read up to the end of the store may be complete and return EOF.
 		n, err := b.ReadAt(p, off)
 		if n < len(p) {
 			if err == io.EOF {
@@ -146,8 +143,8 @@ func ReadVec(b Backstore, bufs [][]byte, off int64, f Flag) error {
 	return nil
 }
 
-// WriteVec writes bufs to b at off. A b that is no [VectorWriter] cannot know
-// whether it would block, so it always would; to be Durable it flushes.
+// WriteVec writes bufs to b at off. If b is not a [VectorWriter], NoWait always
+// returns ErrWouldBlock, and Durable flushes b.
 func WriteVec(b Backstore, bufs [][]byte, off int64, f Flag) error {
 	if v, ok := b.(VectorWriter); ok {
 		return v.WriteVec(bufs, off, f)
@@ -163,7 +160,7 @@ func WriteVec(b Backstore, bufs [][]byte, off int64, f Flag) error {
 	for _, p := range bufs {
 		n += int64(len(p))
 	}
-	if err := within(b.Size(), off, n); err != nil {
+	if err := CheckRange(b.Size(), off, n); err != nil {
 		return fmt.Errorf("write %d bytes at %d: %w", n, off, err)
 	}
 	for _, p := range bufs {
@@ -179,8 +176,7 @@ func WriteVec(b Backstore, bufs [][]byte, off int64, f Flag) error {
 	return nil
 }
 
-// Flush makes all that was written to b durable. For a b that is no [Flusher]
-// it is so already.
+// Flush makes all writes to b durable. If b is not a [Flusher] they are already.
 func Flush(b Backstore) error {
 	if f, ok := b.(Flusher); ok {
 		return f.Flush()
@@ -188,8 +184,8 @@ func Flush(b Backstore) error {
 	return nil
 }
 
-// Trim makes n bytes of b at off read as zeros, and gives their space back if
-// b is a [Trimmer].
+// Trim makes n bytes of b at off read as zeros, and frees their space if b is a
+// [Trimmer].
 func Trim(b Backstore, off, n int64) error {
 	if t, ok := b.(Trimmer); ok {
 		return t.Trim(off, n)
@@ -197,8 +193,8 @@ func Trim(b Backstore, off, n int64) error {
 	return Zero(b, off, n)
 }
 
-// Zero makes n bytes of b at off read as zeros. For a b that is no [Zeroer] it
-// writes them.
+// Zero makes n bytes of b at off read as zeros. If b is not a [Zeroer] it writes
+// them.
 func Zero(b Backstore, off, n int64) error {
 	if z, ok := b.(Zeroer); ok {
 		return z.Zero(off, n)
@@ -207,25 +203,26 @@ func Zero(b Backstore, off, n int64) error {
 	if !ok {
 		return cannot("write zeros")
 	}
-	if err := within(b.Size(), off, n); err != nil {
+	if err := CheckRange(b.Size(), off, n); err != nil {
 		return fmt.Errorf("write %d zeros at %d: %w", n, off, err)
 	}
-	return writeZeros(w, off, n)
+	return WriteZeros(w, off, n)
 }
 
-// Extent tells what starts at off in b. A b that is no [Extenter] is all data.
+// Extent reports whether the n bytes of b at off are data. If b is not an
+// [Extenter] everything is data.
 func Extent(b Backstore, off int64) (n int64, data bool, err error) {
 	if e, ok := b.(Extenter); ok {
 		return e.Extent(off)
 	}
-	if err := within(b.Size(), off, 1); err != nil {
+	if err := CheckRange(b.Size(), off, 1); err != nil {
 		return 0, false, fmt.Errorf("extent at %d: %w", off, err)
 	}
 	return b.Size() - off, true, nil
 }
 
-// Resize makes b n bytes long or, if n is 0, as long as its image has become.
-// A b that is no [Resizer] stays as it is, which is an error.
+// Resize makes b n bytes long or, if n is 0, adopts the present length of its
+// image. If b is not a [Resizer] that is an error.
 func Resize(b Backstore, n int64) error {
 	if r, ok := b.(Resizer); ok {
 		return r.Resize(n)
@@ -233,24 +230,26 @@ func Resize(b Backstore, n int64) error {
 	return cannot("resize")
 }
 
-// within is nil if the n bytes at off lie in a store of size bytes.
-func within(size, off, n int64) error {
+// CheckRange returns an error unless the n bytes at off lie in a store of size
+// bytes.
+func CheckRange(size, off, n int64) error {
 	if off < 0 || n < 0 || off > size || n > size-off {
 		return fmt.Errorf("past the end: the size is %d", size)
 	}
 	return nil
 }
 
-// cannot is the error of a store that lacks the ability.
+// cannot returns the error of a store that lacks an ability.
 func cannot(what string) error {
 	return fmt.Errorf("%s: %w", what, errors.ErrUnsupported)
 }
 
-// zeros is never written. It takes no memory until somebody reads it, and then
-// the kernel's one page of zeros.
+// zeros is never written. It takes no memory: where it is read, the kernel maps
+// its zero page.
 var zeros [256 << 10]byte
 
-func writeZeros(w io.WriterAt, off, n int64) error {
+// WriteZeros writes n zeros to off.
+func WriteZeros(w io.WriterAt, off, n int64) error {
 	for n > 0 {
 		p := zeros[:min(n, int64(len(zeros)))]
 		if _, err := w.WriteAt(p, off); err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/lunserve/lunserve/backstores/storetest"
 )
 
-// A memory is a store with as few abilities as may be. What the suite finds
-// out about it is what the free functions do.
+// A memory is a store without abilities: the suite tests the functions of package
+// backstores on it.
 type memory struct {
 	mu   sync.RWMutex
 	data []byte
@@ -54,7 +54,7 @@ func TestStoreWithoutAbilities(t *testing.T) {
 	})
 }
 
-func TestStoreThatIsOnlyWritten(t *testing.T) {
+func TestStoreThatIsOnlyAWriterAt(t *testing.T) {
 	storetest.Run(t, func(testing.TB) backstores.Backstore {
 		return &writableMemory{memory{data: make([]byte, 1<<20+1)}}
 	})
@@ -68,7 +68,7 @@ type flusher struct {
 
 func (f *flusher) Flush() error { f.flushes++; return nil }
 
-func TestDurableWriteFlushesWhereNothingElseIsKnown(t *testing.T) {
+func TestDurableWriteWithoutVectorWriterFlushes(t *testing.T) {
 	f := &flusher{writableMemory: writableMemory{memory{data: make([]byte, 4096)}}}
 	for _, flag := range []backstores.Flag{0, backstores.Durable} {
 		if err := backstores.WriteVec(f, [][]byte{{1}, {2}}, 0, flag); err != nil {

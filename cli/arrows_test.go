@@ -16,14 +16,17 @@ const module = "github.com/lunserve/lunserve"
 // ours. Every package may import hint as well.
 var allowed = map[string]string{
 	"":                     "cli",
-	"cli":                  "serve serve/control serve/console configfs backstores backstores/seekable completions",
-	"serve":                "serve/control serve/console tcmu tcmu/scsi configfs backstores backstores/inuse",
+	"cli":                  "serve serve/control serve/console configfs backstores backstores/image backstores/seekable backstores/contents completions",
+	"serve":                "serve/control serve/console tcmu tcmu/scsi configfs backstores backstores/image backstores/inuse",
 	"serve/control":        "backstores/inuse",
 	"configfs":             "backstores/inuse",
 	"tcmu/scsi":            "backstores",
-	"backstores":           "backstores/seekable backstores/inuse",
+	"backstores/image":     "backstores backstores/raw backstores/overlay backstores/seekable",
+	"backstores/raw":       "backstores backstores/inuse",
+	"backstores/overlay":   "backstores",
+	"backstores/seekable":  "backstores",
 	"backstores/storetest": "backstores",
-	"e2e/packbench":        "backstores",
+	"e2e/packbench":        "backstores backstores/image",
 }
 
 func TestArrows(t *testing.T) {

@@ -3,7 +3,7 @@ package cli
 import (
 	"context"
 
-	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/image"
 	"github.com/lunserve/lunserve/serve/console"
 )
 
@@ -20,16 +20,16 @@ type commitCmd struct {
 func (c *commitCmd) Run(ctx context.Context, con *console.Console) error {
 	b := con.NewBar()
 	defer b.Clear()
-	m := backstores.Merge{Base: c.Base, Options: c.shown(ctx, con, b)}
+	m := image.Merge{Base: c.Base, Options: c.shown(con, b)}
 	if c.Output != "" {
-		if err := m.Export(c.Overlay, c.Output, c.Force); err != nil {
+		if err := m.Export(ctx, c.Overlay, c.Output, c.Force); err != nil {
 			return err
 		}
 		b.Clear()
 		con.Say("%s: made of %s and its base, which are unchanged", c.Output, c.Overlay)
 		return nil
 	}
-	if err := m.Commit(c.Overlay); err != nil {
+	if err := m.Commit(ctx, c.Overlay); err != nil {
 		return err
 	}
 	b.Clear()

@@ -8,7 +8,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
-	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/image"
 	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/hint"
 	"github.com/lunserve/lunserve/serve/console"
@@ -37,8 +37,8 @@ func (c *doctorCmd) Run(ctx context.Context, con *console.Console) error {
 	for _, path := range c.Images {
 		options := c.options()
 		options.ReadOnly = c.ReadOnly
-		r, err := backstores.Rehearse(path, options)
-		is := r.Facts.String()
+		r, err := image.CheckOpen(ctx, path, options)
+		is := r.Info.String()
 		if r.Size > 0 {
 			is += ", " + humanize.IBytes(uint64(r.Size))
 		}
@@ -76,7 +76,7 @@ func (c *doctorCmd) Run(ctx context.Context, con *console.Console) error {
 
 // room looks at the space for temporary files, of which need bytes may be used.
 func (c *doctorCmd) room(need int64) configfs.Finding {
-	free, err := backstores.Room(c.TmpDir)
+	free, err := image.Room(c.TmpDir)
 	f := configfs.Finding{About: c.TmpDir, Is: humanize.IBytes(uint64(free)) + " free for temporary files", Err: err, Minor: need == 0}
 	switch {
 	case err != nil:

@@ -1,15 +1,12 @@
 package cli
 
 import (
-	"context"
-	"fmt"
-
-	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/image"
 	"github.com/lunserve/lunserve/serve/console"
 )
 
 // imageFlags say how an image is read. Their defaults are those of
-// [backstores.Options].
+// [image.Options].
 type imageFlags struct {
 	Format     string `enum:"auto,raw,sparse,zstd,simg" default:"auto" help:"Image format: ${enum}. auto goes by the contents."`
 	CacheSize  size   `default:"256M" placeholder:"SIZE" help:"Memory for decompressed data."`
@@ -18,8 +15,8 @@ type imageFlags struct {
 }
 
 // options returns how to open an image.
-func (f *imageFlags) options() backstores.Options {
-	return backstores.Options{
+func (f *imageFlags) options() image.Options {
+	return image.Options{
 		Format:    f.Format,
 		CacheSize: int64(f.CacheSize),
 		MaxWindow: int64(f.ZstdWindow),
@@ -28,16 +25,9 @@ func (f *imageFlags) options() backstores.Options {
 }
 
 // shown returns the options with messages on the console and progress in a bar.
-// ctx ends long work.
-func (f *imageFlags) shown(ctx context.Context, con *console.Console, bar *console.Bar) backstores.Options {
+func (f *imageFlags) shown(con *console.Console, bar *console.Bar) image.Options {
 	o := f.options()
 	o.Notice = func(line string) { con.Say("%s", line) }
-	o.Progress = func(done, total int64, what string) error {
-		if ctx.Err() != nil {
-			return fmt.Errorf("%s: interrupted", what)
-		}
-		bar.Show(done, total, what)
-		return nil
-	}
+	o.Progress = bar.Show
 	return o
 }

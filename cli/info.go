@@ -8,6 +8,8 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/contents"
+	"github.com/lunserve/lunserve/backstores/image"
 	"github.com/lunserve/lunserve/serve/console"
 )
 
@@ -21,10 +23,10 @@ type infoCmd struct {
 // An imageInfo is what info prints of an image.
 type imageInfo struct {
 	Path string `json:"path"`
-	backstores.Facts
-	Ratio    float64  `json:"ratio,omitempty"` // Size to Stored
-	Holes    int64    `json:"holes"`           // bytes of zeros that take no space
-	Contents []volume `json:"contents,omitempty"`
+	image.Info
+	Ratio    float64           `json:"ratio,omitempty"` // Size to Stored
+	Holes    int64             `json:"holes"`           // bytes of zeros that take no space
+	Contents []contents.Volume `json:"contents,omitempty"`
 }
 
 // Run describes all images, even if some cannot be read.
@@ -52,11 +54,11 @@ func (c *infoCmd) Run(ctx context.Context, con *console.Console) error {
 func (c *infoCmd) look(ctx context.Context, con *console.Console, path string) (*imageInfo, error) {
 	b := con.NewBar()
 	defer b.Clear()
-	facts, store, err := backstores.Inspect(path, c.shown(ctx, con, b))
+	facts, store, err := image.Inspect(ctx, path, c.shown(con, b))
 	if err != nil {
 		return nil, err
 	}
-	a := &imageInfo{Path: path, Facts: facts}
+	a := &imageInfo{Path: path, Info: facts}
 	if facts.Size > 0 && facts.Stored > 0 {
 		a.Ratio = float64(facts.Size) / float64(facts.Stored)
 	}
@@ -73,7 +75,7 @@ func (c *infoCmd) look(ctx context.Context, con *console.Console, path string) (
 		off += n
 	}
 	if err == nil {
-		a.Contents, err = volumes(store, store.Size())
+		a.Contents, err = contents.Volumes(store, store.Size())
 	}
 	return a, errors.Join(err, store.Close())
 }
@@ -87,7 +89,7 @@ func (a *imageInfo) print(more bool) {
 		fmt.Printf("%-13s %s\n", name, fmt.Sprintf(format, args...))
 	}
 	row("image", "%s", a.Path)
-	row("format", "%s", a.Facts)
+	row("format", "%s", a.Info)
 	if a.Size > 0 {
 		row("size", "%s (%s bytes)", humanize.IBytes(uint64(a.Size)), humanize.Comma(a.Size))
 	} else {
@@ -102,7 +104,7 @@ func (a *imageInfo) print(more bool) {
 		row("holes", "%s", humanize.IBytes(uint64(a.Holes)))
 	}
 	switch {
-	case a.Format != backstores.Zstd:
+	case a.Format != image.Zstd:
 	case a.Random:
 		sums := ""
 		if a.Checksums {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/image"
 	"github.com/lunserve/lunserve/backstores/seekable"
 	"github.com/lunserve/lunserve/hint"
 	"github.com/lunserve/lunserve/serve/console"
@@ -56,7 +58,7 @@ func (c *packCmd) Run(ctx context.Context, con *console.Console) (err error) {
 	if err != nil {
 		return err
 	}
-	file, err := backstores.NewOutput(out, c.Force, c.In)
+	file, err := image.NewOutput(out, c.Force, c.In)
 	if err != nil {
 		return err
 	}
@@ -64,24 +66,30 @@ func (c *packCmd) Run(ctx context.Context, con *console.Console) (err error) {
 	b := con.NewBar()
 	defer b.Clear()
 	start := time.Now()
-	o := c.shown(ctx, con, b)
+	o := c.shown(con, b)
 	o.ReadOnly = true
-	in, err := backstores.Open(c.In, o)
+	in, err := image.Open(ctx, c.In, o)
 	if err != nil {
 		return err
 	}
 	defer closing(in, &err)
 
 	w := bufio.NewWriterSize(file, 64<<10) // joins frames of holes, a few bytes each; larger ones bypass the buffer
-	packed, err := seekable.Pack(w, in, in.Size(), seekable.PackOptions{
+	packed, err := seekable.Pack(ctx, w, in, in.Size(), seekable.PackOptions{
 		Level:     zstd.EncoderLevelFromZstd(level),
 		FrameSize: int64(c.FrameSize),
-		Progress:  func(done, total int64) error { return o.Progress(done, total, c.In+": packing") },
+		Progress:  func(done, total int64) { o.Progress(done, total, c.In+": packing") },
 		Hole: func(off int64) (int64, bool, error) {
 			n, data, err := backstores.Extent(in, off)
 			return n, !data, err
 		},
 	})
+	if many, ok := errors.AsType[*seekable.FrameCountError](err); ok {
+		err = hint.Try(err, "--frame-size", fmt.Sprintf("%dK", many.Least>>10))
+	}
+	if err != nil && errors.Is(err, ctx.Err()) {
+		err = fmt.Errorf("%s: packing: interrupted", c.In)
+	}
 	if err == nil {
 		err = w.Flush()
 	}

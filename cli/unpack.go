@@ -6,7 +6,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
-	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/image"
 	"github.com/lunserve/lunserve/serve/console"
 )
 
@@ -23,12 +23,12 @@ func (c *unpackCmd) Run(ctx context.Context, con *console.Console) (err error) {
 	b := con.NewBar()
 	defer b.Clear()
 	start := time.Now()
-	out, err := backstores.NewOutput(c.Out, c.Force, c.In)
+	out, err := image.NewOutput(c.Out, c.Force, c.In)
 	if err != nil {
 		return err
 	}
 	defer closing(out, &err)
-	size, err := backstores.Unpack(c.In, out, c.shown(ctx, con, b))
+	size, err := image.Unpack(ctx, c.In, out, c.shown(con, b))
 	if err == nil {
 		err = out.Truncate(size)
 	}

@@ -7,11 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/dustin/go-humanize"
 
 	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/image"
 	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/hint"
 	"github.com/lunserve/lunserve/serve/control"
@@ -54,17 +54,11 @@ func (s *service) openImage(ctx context.Context, path string, down *configfs.Und
 	open := o.Open
 	open.ReadOnly, open.Create = o.ReadOnly || o.redirectsWrites(), o.Size
 	open.Notice = func(line string) { s.console.Say("%s", line) }
-	open.Progress = func(done, total int64, what string) error {
-		if ctx.Err() != nil {
-			return fmt.Errorf("%s: interrupted", what)
-		}
-		bar.Show(done, total, what)
-		return nil
-	}
-	if img.base, err = openBase(ctx, path, open); err != nil {
+	open.Progress = bar.Show
+	if img.base, err = image.Open(ctx, path, open); err != nil {
 		return nil, err
 	}
-	img.store, img.format = img.base, backstores.Describe(img.base)
+	img.store, img.format = img.base, image.Describe(img.base)
 	down.Push(func() error {
 		err := errors.Join(backstores.Flush(img.store), img.store.Close())
 		if img.created {
@@ -72,7 +66,7 @@ func (s *service) openImage(ctx context.Context, path string, down *configfs.Und
 		}
 		return err
 	})
-	words, err := img.stack(o)
+	words, err := img.stack(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -86,30 +80,4 @@ func (s *service) openImage(ctx context.Context, path string, down *configfs.Und
 		s.console.Say("%s: the last %d bytes are not part of the disk: they fill no block of %d", path, rest, img.blockSize)
 	}
 	return img, nil
-}
-
-// openBase is [backstores.Open] until ctx is done. What takes long ends then by
-// itself. What storage does not answer cannot be called off: it is left behind,
-// and ends with the process.
-func openBase(ctx context.Context, path string, o backstores.Options) (backstores.Backstore, error) {
-	type opened struct {
-		store backstores.Backstore
-		err   error
-	}
-	done := make(chan opened, 1)
-	go func() {
-		store, err := backstores.Open(path, o)
-		done <- opened{store, err}
-	}()
-	select {
-	case x := <-done:
-		return x.store, x.err
-	case <-ctx.Done():
-	}
-	select {
-	case x := <-done:
-		return x.store, x.err
-	case <-time.After(time.Second):
-		return nil, fmt.Errorf("%s: interrupted; its storage does not answer", path)
-	}
 }

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -8,19 +9,20 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/image"
 	"github.com/lunserve/lunserve/serve/control"
 )
 
 // stack lays over the image what the options ask for, and says in words where
 // writes go. If it fails, the image stays open.
-func (i *openedImage) stack(o *Options) (words string, err error) {
+func (i *openedImage) stack(ctx context.Context, o *Options) (words string, err error) {
 	_, writable := i.base.(io.WriterAt)
 	switch {
 	case o.Overlay != "":
 		if i.overlay, err = filepath.Abs(o.Overlay); err != nil {
 			return "", err
 		}
-		store, kept, err := backstores.OpenOverlay(o.Overlay, i.base, i.path, o.ReadOnly)
+		store, kept, err := image.OpenOverlay(ctx, o.Overlay, i.base, i.path, o.ReadOnly)
 		if err != nil {
 			return "", err
 		}
@@ -33,7 +35,7 @@ func (i *openedImage) stack(o *Options) (words string, err error) {
 	case o.ReadOnly:
 		i.writes, words = control.Refused, "read-only"
 	case o.Snapshot || !writable:
-		store, err := backstores.Snapshot(i.base, o.Open.TempDir)
+		store, err := image.Snapshot(ctx, i.base, o.Open.TempDir)
 		if err != nil {
 			return "", err
 		}
@@ -43,10 +45,10 @@ func (i *openedImage) stack(o *Options) (words string, err error) {
 		i.writes, words = control.InPlace, "writable"
 	}
 	format := o.Open.Format
-	if format == backstores.Auto && i.store == i.base {
-		format = backstores.RawFormat(i.base)
+	if format == image.Auto && i.store == i.base {
+		format = image.RawFormat(i.base)
 	}
-	if o.IgnoreDiscard || format == backstores.Raw {
+	if o.IgnoreDiscard || format == image.Raw {
 		i.store = backstores.FullyProvisioned(i.store)
 	}
 	if o.DetectZeroes != WriteZeros {

@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/image"
 	"github.com/lunserve/lunserve/configfs"
 )
 
@@ -12,7 +12,7 @@ import (
 // each other.
 type Options struct {
 	Images     []string // paths; each is a LUN, in this order
-	Open       backstores.Options
+	Open       image.Options
 	ReadOnly   bool
 	Size       int64 // bytes of an image that does not exist and is to be created; 0: it must exist
 	SectorSize int   // bytes in a logical block, 512 or 4096

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+
+	"github.com/lunserve/lunserve/backstores"
 )
 
 // A source counts the reads of a file. It may hold them up.
@@ -33,7 +35,7 @@ func counted(t *testing.T, img []byte, frame, memory int64) (*Reader, *source) {
 	t.Helper()
 	file, _ := packed(t, img, frame)
 	src := &source{Reader: bytes.NewReader(file), reads: map[int64]int{}}
-	s, err := Scan(src.Reader, int64(len(file)), memory/4, nil)
+	s, err := Scan(ctx, src.Reader, int64(len(file)), memory/4, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,11 +153,11 @@ func TestZerosCostNothing(t *testing.T) {
 		const frame = 64 << 10
 		r, src := counted(t, make([]byte, 100*frame+1), frame, 1<<20)
 		p := bytes.Repeat([]byte{1}, int(r.Size()))
-		if _, err := r.ReadAt(p, 0); err != nil || !IsZero(p) {
+		if _, err := r.ReadAt(p, 0); err != nil || !backstores.IsZero(p) {
 			t.Errorf("not zeros, or %v", err)
 		}
 		p[0] = 1
-		if err := r.ReadCached([][]byte{p}, 0, int64(len(p))); err != nil || !IsZero(p) {
+		if err := r.ReadCached([][]byte{p}, 0, int64(len(p))); err != nil || !backstores.IsZero(p) {
 			t.Errorf("at once: not zeros, or %v", err)
 		}
 		synctest.Wait()

@@ -7,9 +7,11 @@ import (
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/lunserve/lunserve/backstores"
 )
 
-// fuzzLimit is the largest frame in these tests, so that a bomb is cheap.
+// fuzzLimit is the largest frame in these tests, so that a zip bomb is cheap.
 const fuzzLimit = 1 << 20
 
 func seeds(f *testing.F) {
@@ -25,7 +27,7 @@ func seeds(f *testing.F) {
 	var out bytes.Buffer
 	for i := range 3 {
 		e.Reset(&out)
-		e.Write(img[i*1000:][:1000]) // in a stream: its size is not in the header
+		e.Write(img[i*1000:][:1000]) // as a stream: the header has no size
 		e.Flush()
 		e.Write(img[:100])
 		if err := e.Close(); err != nil {
@@ -36,8 +38,8 @@ func seeds(f *testing.F) {
 	f.Add(out.Bytes())
 }
 
-// FuzzSeekTable: whatever a table says, what it is taken for lies in the file
-// and within the limits.
+// FuzzSeekTable checks that the frames of any table that is accepted lie in the
+// file and within the limits.
 func FuzzSeekTable(f *testing.F) {
 	seeds(f)
 	var t table
@@ -52,8 +54,8 @@ func FuzzSeekTable(f *testing.F) {
 	})
 }
 
-// FuzzFrameWalk: frames found by their headers follow one another through the
-// whole file, and decode to what the headers said.
+// FuzzFrameWalk checks that frames found by their headers are consecutive, and
+// decode to the sizes in the headers.
 func FuzzFrameWalk(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, file []byte) {
@@ -71,24 +73,23 @@ func FuzzFrameWalk(f *testing.F) {
 				continue
 			}
 			p, err := decode(t, file[g.off:g.off+g.csize])
-			if err == nil && (g.dsize >= 0 && int64(len(p)) != g.dsize || int64(len(p)) > g.most || g.zero && !IsZero(p)) {
+			if err == nil && (g.dsize >= 0 && int64(len(p)) != g.dsize || int64(len(p)) > g.most || g.zero && !backstores.IsZero(p)) {
 				t.Fatalf("frame %+v decodes to %d bytes", g, len(p))
 			}
 		}
 	})
 }
 
-// FuzzReader: what can be read of a file is what a decoder makes of it from
-// end to end.
+// FuzzReader compares random access with decoding from end to end.
 func FuzzReader(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, file []byte) {
 		r := bytes.NewReader(file)
-		s, err := Scan(r, int64(len(file)), fuzzLimit, nil)
+		s, err := Scan(ctx, r, int64(len(file)), fuzzLimit, nil)
 		if err != nil || s.All > 1000 || s.Known > 8<<20 {
 			return
 		}
-		if !s.Sized && s.Decode(r, fuzzLimit, nil) != nil {
+		if !s.Sized && s.Decode(ctx, r, fuzzLimit, nil) != nil {
 			return
 		}
 		checkIndex(t, s.Index, int64(len(file)))
@@ -108,18 +109,18 @@ func FuzzReader(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// A table may leave out the empty frames and what decoding stumbles
-		// over; but what both give is the same.
+		// A table may omit empty frames and frames that cannot be decoded. If
+		// both succeed they agree.
 		if want, err := decode(t, file); err == nil && !bytes.Equal(got, want) {
 			t.Fatalf("read %d bytes, want %d, or they differ", len(got), len(want))
 		}
 	})
 }
 
-// FuzzSavedIndex: a saved index lies in the file, or is an error.
+// FuzzSavedIndex checks that the frames of a saved index lie in the file.
 func FuzzSavedIndex(f *testing.F) {
 	file, _ := packed(f, image(20_000), MinFrame)
-	s, err := Scan(bytes.NewReader(file), int64(len(file)), fuzzLimit, nil)
+	s, err := Scan(ctx, bytes.NewReader(file), int64(len(file)), fuzzLimit, nil)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -145,7 +146,7 @@ func checkIndex(t *testing.T, x *Index, size int64) {
 	}
 }
 
-// decode is the reference: all of p, by the library alone.
+// decode decodes all of p with the library alone, as a reference.
 func decode(t *testing.T, p []byte) ([]byte, error) {
 	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(64<<20), zstd.WithDecoderMaxWindow(1<<41))
 	if err != nil {

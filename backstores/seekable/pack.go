@@ -1,6 +1,7 @@
 package seekable
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -9,48 +10,60 @@ import (
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/lunserve/lunserve/backstores"
 )
 
-// The sizes of frames that Pack makes.
+// The limits of [PackOptions].FrameSize.
 const (
 	MinFrame = 4 << 10
 	MaxFrame = 64 << 20
 )
 
-// PackOptions say how a file is packed.
+// PackOptions say how to pack a file.
 type PackOptions struct {
 	Level     zstd.EncoderLevel
-	FrameSize int64 // of what is packed, from MinFrame to MaxFrame
+	FrameSize int64 // before compression, from MinFrame to MaxFrame
 	Progress  Progress
 
-	// Hole, if not nil, tells of what starts at off: n bytes that are a hole,
-	// and need not be read, or are not.
+	// Hole, if not nil, reports whether the n bytes at off are a hole, which is
+	// not read.
 	Hole func(off int64) (n int64, hole bool, err error)
 }
 
-// Packed tells what was written.
+// Packed counts what was written.
 type Packed struct {
 	Written int64
 	Frames  int64
 	Zeros   int64 // frames of zeros among them
 }
 
-// Pack writes the size bytes of r to w, in frames and with a seek table, on all
-// cores. Memory is a few frames for each core.
+// A FrameCountError is the error of a FrameSize that makes too many frames.
+type FrameCountError struct {
+	Size, FrameSize int64
+	Least           int64 // the smallest FrameSize that works
+}
+
+// Error implements error.
+func (e *FrameCountError) Error() string {
+	return fmt.Sprintf("frames of %d bytes: %d bytes would be more than %d of them", e.FrameSize, e.Size, maxFrames)
+}
+
+// Pack compresses the size bytes of r to w, in frames and with a seek table, on
+// all cores, until ctx is done. It needs memory for a few frames for each core.
 //
-// Each frame has its size and checksum in it. One of zeros is a few bytes, and
-// where r has a hole it is not read.
-func Pack(w io.Writer, r io.ReaderAt, size int64, o PackOptions) (Packed, error) {
+// Each frame contains its size and a checksum. A frame of zeros takes a few
+// bytes.
+func Pack(ctx context.Context, w io.Writer, r io.ReaderAt, size int64, o PackOptions) (Packed, error) {
 	if o.FrameSize < MinFrame || o.FrameSize > MaxFrame {
 		return Packed{}, fmt.Errorf("frames of %d bytes: must be of %d to %d", o.FrameSize, MinFrame, MaxFrame)
 	}
 	if (size+o.FrameSize-1)/o.FrameSize > maxFrames {
 		const unit = 4 << 10 // frames of whole blocks
 		least := (size + maxFrames*unit - 1) / (maxFrames * unit) * unit
-		return Packed{}, fmt.Errorf("frames of %d bytes: %d bytes would be more than %d of them; try --frame-size %dK",
-			o.FrameSize, size, maxFrames, least>>10)
+		return Packed{}, &FrameCountError{size, o.FrameSize, least}
 	}
-	p := packer{w: w, r: r, size: size, PackOptions: o}
+	p := packer{ctx: ctx, w: w, r: r, size: size, PackOptions: o}
 	cores := runtime.GOMAXPROCS(0)
 	enc, err := zstd.NewWriter(nil,
 		zstd.WithEncoderLevel(o.Level),
@@ -69,8 +82,8 @@ func Pack(w io.Writer, r io.ReaderAt, size int64, o PackOptions) (Packed, error)
 		p.zeros = appendZeroFrame(nil, o.FrameSize)
 	}
 
-	// Jobs go to whoever is free, and to the writer in their order. There are
-	// so many and no more.
+	// Each job goes to the next free worker, and in order to the writer. The
+	// number of jobs is fixed.
 	jobs := make(chan *job, 4*cores)
 	for range cap(jobs) {
 		jobs <- &job{done: make(chan struct{}, 1)}
@@ -81,7 +94,7 @@ func Pack(w io.Writer, r io.ReaderAt, size int64, o PackOptions) (Packed, error)
 	var wg sync.WaitGroup
 	for range cores {
 		wg.Go(func() {
-			in := make([]byte, min(o.FrameSize, size)) // used again at once, while a cache has it
+			in := make([]byte, min(o.FrameSize, size)) // reused while it is in the CPU cache
 			for j := range work {
 				p.pack(j, in)
 				j.done <- struct{}{}
@@ -118,7 +131,7 @@ func Pack(w io.Writer, r io.ReaderAt, size int64, o PackOptions) (Packed, error)
 	return p.Packed, p.end()
 }
 
-// window is what the encoder needs to see all of a frame.
+// window returns the window size that covers a frame of n bytes.
 func window(n int64) int {
 	w := int64(zstd.MinWindowSize)
 	for w < n && w < 8<<20 {
@@ -130,15 +143,16 @@ func window(n int64) int {
 type packer struct {
 	PackOptions
 	Packed
+	ctx   context.Context
 	w     io.Writer
 	r     io.ReaderAt
 	size  int64
 	enc   *zstd.Encoder
 	table table
-	zeros []byte // a whole frame of them, encoded
+	zeros []byte // a full frame of zeros, encoded
 }
 
-// A job is a frame on its way.
+// A job is one frame.
 type job struct {
 	off, n int64
 	out    []byte
@@ -148,7 +162,7 @@ type job struct {
 	done   chan struct{}
 }
 
-// pack reads one frame into a buffer, which has room for it, and encodes it.
+// pack reads one frame into in, which has room for it, and encodes it.
 func (p *packer) pack(j *job, in []byte) {
 	j.out, j.err, j.zero = j.out[:0], nil, false
 	hole, err := p.inHole(j.off, j.n)
@@ -162,7 +176,7 @@ func (p *packer) pack(j *job, in []byte) {
 			return
 		}
 	}
-	if hole || IsZero(in) {
+	if hole || backstores.IsZero(in) {
 		j.zero = true
 		if j.n == p.FrameSize {
 			j.out = append(j.out, p.zeros...)
@@ -172,7 +186,7 @@ func (p *packer) pack(j *job, in []byte) {
 	} else {
 		j.out = p.enc.EncodeAll(in, j.out)
 	}
-	// The checksum of a frame and that of the table are the same.
+	// The seek table has the same checksum as the frame.
 	j.sum = binary.LittleEndian.Uint32(j.out[len(j.out)-4:])
 }
 
@@ -186,7 +200,7 @@ func (p *packer) inHole(off, n int64) (bool, error) {
 			return true, nil
 		}
 		if k <= 0 {
-			return false, errors.New("a hole of no bytes")
+			return false, errors.New("a hole is empty")
 		}
 		off, n = off+k, n-k
 	}
@@ -207,7 +221,8 @@ func (p *packer) write(j *job) error {
 	if j.zero {
 		p.Zeros++
 	}
-	return p.Progress.tell(j.off+j.n, p.size)
+	p.Progress.report(j.off+j.n, p.size)
+	return p.ctx.Err()
 }
 
 // end appends the seek table.
@@ -218,11 +233,11 @@ func (p *packer) end() error {
 	return err
 }
 
-// appendZeroFrame appends a frame that decodes to n zeros: a header, blocks
-// that say "n times this byte", and a checksum (RFC 8878 §3.1.1).
+// appendZeroFrame appends a frame that decodes to n zeros: a header, RLE blocks
+// and a checksum (RFC 8878 §3.1.1).
 func appendZeroFrame(b []byte, n int64) []byte {
 	const (
-		size4, size8  = 2 << 6, 3 << 6 // bytes of Frame_Content_Size
+		size4, size8  = 2 << 6, 3 << 6 // Frame_Content_Size_flag
 		singleSegment = 1 << 5
 		checksum      = 1 << 2
 	)

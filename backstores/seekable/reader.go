@@ -1,7 +1,6 @@
 package seekable
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -10,6 +9,8 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/backstores"
 )
 
 // A Reader reads a file by its Index. Its methods are safe for concurrent use;
@@ -250,7 +251,7 @@ func (r *Reader) decode(i int, buf []byte) (zeros bool, err error) {
 	if r.index.Sums && !sumHolds(src, out, f.sum) {
 		return false, errors.New("is not what the checksum in the seek table says")
 	}
-	return IsZero(out), nil
+	return backstores.IsZero(out), nil
 }
 
 // sumHolds tells whether what was decoded has the checksum of the table. A
@@ -321,9 +322,4 @@ func (r *Reader) Zero(off int64) (n int64, known bool) {
 	for i++; i < end && (c.where[i] == zero) == known; i++ {
 	}
 	return r.index.end(i-1) - off, known
-}
-
-// IsZero tells whether p is zeros. It compares p with itself, one byte further on.
-func IsZero(p []byte) bool {
-	return len(p) == 0 || p[0] == 0 && bytes.Equal(p[1:], p[:len(p)-1])
 }

@@ -1,6 +1,7 @@
 package seekable
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -8,28 +9,28 @@ import (
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/lunserve/lunserve/backstores"
 )
 
-// Progress is told how much of a long job is done, from one goroutine at a
-// time. Its error ends the job. It may be nil.
-type Progress func(done, total int64) error
+// A Progress reports how much of a job is done. It is called from one goroutine
+// at a time, and may be nil.
+type Progress func(done, total int64)
 
-func (p Progress) tell(done, total int64) error {
-	if p == nil {
-		return nil
+func (p Progress) report(done, total int64) {
+	if p != nil {
+		p(done, total)
 	}
-	return p(done, total)
 }
 
-// Scan finds the frames of the size bytes in r, none of which decodes to more
-// than limit bytes. It takes the seek table if there is one that fits the
-// file; else it goes from header to header.
+// Scan finds the frames of the size bytes in r, none of which may decode to more
+// than limit bytes. It uses the seek table if there is one that matches the
+// file. Otherwise it reads the headers of all frames, until ctx is done.
 //
-// If the headers do not tell all sizes the index is not complete: Sized is
-// false, and [Index.Decode] finds out the rest. If there are frames larger
-// than limit the error is [ErrFrames], and the index that comes with it holds
-// a total size at best.
-func Scan(r io.ReaderAt, size, limit int64, progress Progress) (*Scanned, error) {
+// If a header lacks the size the index is incomplete: Sized is false, and
+// [Scanned.Decode] finds the other sizes. If a frame is larger than limit the
+// error is [ErrFrames]; the index that comes with it has at most a total size.
+func Scan(ctx context.Context, r io.ReaderAt, size, limit int64, progress Progress) (*Scanned, error) {
 	limit = min(limit, 1<<31-1)
 	x, err := readTable(r, size, limit)
 	if err == nil {
@@ -44,9 +45,10 @@ func Scan(r io.ReaderAt, size, limit int64, progress Progress) (*Scanned, error)
 	var large bool
 	for n := 0; ; n++ {
 		if n&0xfff == 0 {
-			if err := progress.tell(w.off, size); err != nil {
+			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
+			progress.report(w.off, size)
 		}
 		f, err := w.next()
 		if err == io.EOF {
@@ -70,23 +72,23 @@ func Scan(r io.ReaderAt, size, limit int64, progress Progress) (*Scanned, error)
 	return s, nil
 }
 
-// A Scanned is what the headers of a file tell.
+// A Scanned is the result of a scan.
 type Scanned struct {
 	*Index
 	Sized  bool   // the index is complete
-	All    int    // frames, those that decode to nothing too, if there is no table
+	All    int    // number of frames, including empty ones, if there is no table
 	Window uint64 // the largest
-	Known  int64  // size of the frames that tell theirs
+	Known  int64  // total size of the frames whose header has it
 
-	spans []span // the frames, until all sizes are known
-	large bool
+	spans []span // from the first frame of unknown size on
+	large bool   // a frame is larger than the limit
 }
 
-// A span is a frame whose size, or that of one before it, is not known yet.
+// A span is a frame that follows a frame of unknown size, or is one.
 type span struct {
 	off   int64
 	csize uint32
-	dsize int32 // or, if it is not known, the negative of the most it can be
+	dsize int32 // decoded size or, if it is unknown, minus the largest possible
 	zero  bool
 }
 
@@ -126,9 +128,9 @@ func (s *Scanned) add(f found, limit int64) error {
 	return nil
 }
 
-// Decode completes the index, by decoding, on all cores, the frames whose size
-// is not known.
-func (s *Scanned) Decode(r io.ReaderAt, limit int64, progress Progress) error {
+// Decode completes the index: it decodes the frames of unknown size, on all
+// cores, until ctx is done.
+func (s *Scanned) Decode(ctx context.Context, r io.ReaderAt, limit int64, progress Progress) error {
 	var done, total int64
 	for _, f := range s.spans {
 		total += int64(f.csize)
@@ -142,7 +144,7 @@ func (s *Scanned) Decode(r io.ReaderAt, limit int64, progress Progress) error {
 	var (
 		mu    sync.Mutex
 		next  int
-		fails error
+		first error
 		wg    sync.WaitGroup
 	)
 	for range min(runtime.GOMAXPROCS(0), len(s.spans)) {
@@ -152,7 +154,7 @@ func (s *Scanned) Decode(r io.ReaderAt, limit int64, progress Progress) error {
 				mu.Lock()
 				i := next
 				next++
-				stop := fails != nil
+				stop := first != nil
 				mu.Unlock()
 				if stop || i >= len(s.spans) {
 					return
@@ -165,18 +167,19 @@ func (s *Scanned) Decode(r io.ReaderAt, limit int64, progress Progress) error {
 				mu.Lock()
 				done += int64(f.csize)
 				if err == nil {
-					err = progress.tell(done, total)
+					progress.report(done, total)
+					err = ctx.Err()
 				}
-				if err != nil && fails == nil {
-					fails = err
+				if first == nil {
+					first = err
 				}
 				mu.Unlock()
 			}
 		})
 	}
 	wg.Wait()
-	if fails != nil {
-		return fails
+	if first != nil {
+		return first
 	}
 	s.Source = FromDecoding
 	for _, f := range s.spans {
@@ -192,7 +195,7 @@ func (s *Scanned) Decode(r io.ReaderAt, limit int64, progress Progress) error {
 	return nil
 }
 
-// measure decodes a frame for its size. The buffers are used, and returned.
+// measure decodes a frame to find its size. It returns the buffers for reuse.
 func (f *span) measure(r io.ReaderAt, dec *zstd.Decoder, src, dst []byte, limit int64) ([]byte, []byte, error) {
 	if cap(src) < int(f.csize) {
 		src = make([]byte, f.csize)
@@ -211,17 +214,16 @@ func (f *span) measure(r io.ReaderAt, dec *zstd.Decoder, src, dst []byte, limit 
 	if int64(len(got)) > limit {
 		return src, dst, ErrFrames
 	}
-	f.dsize, f.zero = int32(len(got)), IsZero(got)
+	f.dsize, f.zero = int32(len(got)), backstores.IsZero(got)
 	return src, dst, nil
 }
 
-// slack is room after a frame's bytes that lets the decoder write its last
-// block without looking at each step whether it fits, which is a third faster
-// for a frame of one block.
+// slack is room after a frame. With it the decoder writes the last block without
+// a bounds check at each step, which is a third faster for a frame of one block.
 const slack = 16
 
-// newDecoder makes a decoder that decodes whole frames into buffers and no
-// further than those reach. The window needs no limit, as it is the buffer.
+// newDecoder returns a decoder for whole frames that never exceeds the capacity
+// of the buffer. The window needs no limit, since it is the buffer.
 func newDecoder() (*zstd.Decoder, error) {
 	return zstd.NewReader(nil,
 		zstd.WithDecoderConcurrency(0),

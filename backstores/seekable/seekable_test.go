@@ -2,6 +2,9 @@ package seekable
 
 import (
 	"bytes"
+	"context"
+	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"strings"
@@ -11,7 +14,9 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// image is n bytes as a disk may hold them: text that repeats, noise, zeros.
+var ctx = context.Background()
+
+// image returns n bytes like those of a disk: repeated text, noise, zeros.
 func image(n int) []byte {
 	r := rand.New(rand.NewPCG(uint64(n), 1))
 	b := make([]byte, n)
@@ -37,7 +42,7 @@ func image(n int) []byte {
 func packed(t testing.TB, img []byte, frame int64) ([]byte, Packed) {
 	t.Helper()
 	var out bytes.Buffer
-	p, err := Pack(&out, bytes.NewReader(img), int64(len(img)), PackOptions{Level: zstd.SpeedDefault, FrameSize: frame})
+	p, err := Pack(ctx, &out, bytes.NewReader(img), int64(len(img)), PackOptions{Level: zstd.SpeedDefault, FrameSize: frame})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,12 +54,12 @@ func packed(t testing.TB, img []byte, frame int64) ([]byte, Packed) {
 
 func reader(t testing.TB, file []byte, memory int64) *Reader {
 	t.Helper()
-	s, err := Scan(bytes.NewReader(file), int64(len(file)), memory/4, nil)
+	s, err := Scan(ctx, bytes.NewReader(file), int64(len(file)), memory/4, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !s.Sized {
-		if err := s.Decode(bytes.NewReader(file), memory/4, nil); err != nil {
+		if err := s.Decode(ctx, bytes.NewReader(file), memory/4, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -66,8 +71,8 @@ func reader(t testing.TB, file []byte, memory int64) *Reader {
 	return r
 }
 
-// TestReadWhatWasPacked reads, from several places at once and through a cache
-// that is too small, what Pack wrote.
+// TestReadWhatWasPacked reads the output of Pack at several offsets side by side,
+// with a cache that is too small.
 func TestReadWhatWasPacked(t *testing.T) {
 	for _, frame := range []int64{4 << 10, 64 << 10, 1 << 20} {
 		img := image(5<<20 + 1234)
@@ -106,9 +111,8 @@ func TestReadWhatWasPacked(t *testing.T) {
 	}
 }
 
-// What cannot be compressed is a little larger than the frame that it fills,
-// and is read at once all the same.
-func TestLargestFramesThatCannotBeCompressed(t *testing.T) {
+// Incompressible data is a little larger packed. It still has random access.
+func TestIncompressibleFramesHaveRandomAccess(t *testing.T) {
 	const frame = 1 << 20
 	img := make([]byte, 3*frame)
 	r := rand.New(rand.NewPCG(6, 6))
@@ -128,18 +132,21 @@ func TestLargestFramesThatCannotBeCompressed(t *testing.T) {
 	}
 }
 
-// More frames than a reader takes are refused before anything is read.
+// Pack refuses to make more frames than a Reader supports, before it reads.
 func TestPackRefusesTooManyFrames(t *testing.T) {
 	for _, tt := range []struct {
 		size, frame int64
 		want        string
 	}{
 		{64 << 30, 4 << 10, "read"},
-		{64<<30 + 1, 4 << 10, "frames of 4096 bytes: 68719476737 bytes would be more than 16777216 of them; try --frame-size 8K"},
-		{10 << 40, 128 << 10, "frames of 131072 bytes: 10995116277760 bytes would be more than 16777216 of them; try --frame-size 640K"},
+		{64<<30 + 1, 4 << 10, "frames of 4096 bytes: 68719476737 bytes would be more than 16777216 of them: at least 8 KiB"},
+		{10 << 40, 128 << 10, "frames of 131072 bytes: 10995116277760 bytes would be more than 16777216 of them: at least 640 KiB"},
 		{10 << 40, 640 << 10, "read"},
 	} {
-		_, err := Pack(io.Discard, unreadable{}, tt.size, PackOptions{Level: zstd.SpeedFastest, FrameSize: tt.frame})
+		_, err := Pack(ctx, io.Discard, unreadable{}, tt.size, PackOptions{Level: zstd.SpeedFastest, FrameSize: tt.frame})
+		if many, ok := errors.AsType[*FrameCountError](err); ok {
+			err = fmt.Errorf("%w: at least %d KiB", err, many.Least>>10)
+		}
 		if err == nil || err.Error() != tt.want && !strings.HasPrefix(err.Error(), tt.want+" ") {
 			t.Errorf("%d bytes in frames of %d: %v, want %q", tt.size, tt.frame, err, tt.want)
 		}

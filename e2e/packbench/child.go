@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -8,12 +9,13 @@ import (
 	"time"
 
 	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/image"
 )
 
 // child reads a packed image as lunserve does when it serves one: what is "first",
 // "all" or "small".
 func child(what, path string) error {
-	store, err := backstores.Open(path, backstores.Options{ReadOnly: true})
+	store, err := image.Open(context.Background(), path, image.Options{ReadOnly: true})
 	if err != nil {
 		return err
 	}

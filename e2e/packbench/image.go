@@ -12,8 +12,8 @@ import (
 // The files that are packed: a file system, more than half of it holes, and an
 // archive of the same files, without holes.
 const (
-	image = "disk.img"
-	data  = "data.tar"
+	diskImage = "disk.img"
+	data      = "data.tar"
 
 	imageSize = 4 << 30
 	dataSize  = 1500 << 20
@@ -44,15 +44,15 @@ func makeImages(root string) error {
 			break
 		}
 	}
-	if err := os.WriteFile(image, nil, 0o644); err != nil {
+	if err := os.WriteFile(diskImage, nil, 0o644); err != nil {
 		return err
 	}
-	if err := os.Truncate(image, imageSize); err != nil {
+	if err := os.Truncate(diskImage, imageSize); err != nil {
 		return err
 	}
 	for _, args := range [][]string{
 		{"tar", "-cf", data, "files"},
-		{"mke2fs", "-q", "-t", "ext4", "-d", "files", image},
+		{"mke2fs", "-q", "-t", "ext4", "-d", "files", diskImage},
 	} {
 		if _, err := (command{args: args}).run(); err != nil {
 			return err

@@ -61,7 +61,7 @@ func run() (err error) {
 	if *frames {
 		return compareFrames(self)
 	}
-	for _, file := range []string{image, data} {
+	for _, file := range []string{diskImage, data} {
 		if err := comparePacking(file); err != nil {
 			return err
 		}
@@ -72,7 +72,7 @@ func run() (err error) {
 	if err := compareStart(self); err != nil {
 		return err
 	}
-	return small(self, image+".lunserve")
+	return small(self, diskImage+".lunserve")
 }
 
 // comparePacking compares packing. The others use the packed files that it makes.
@@ -126,15 +126,15 @@ func compareReading(self string) error {
 // compareStart compares the time to the first byte.
 func compareStart(self string) error {
 	list := []command{
-		{"lunserve", []string{self, "first", image + ".lunserve"}},
-		{"zstd -d before", []string{"zstd", "-q", "-f", "-d", image + ".zstd", "-o", "unpacked"}},
+		{"lunserve", []string{self, "first", diskImage + ".lunserve"}},
+		{"zstd -d before", []string{"zstd", "-q", "-f", "-d", diskImage + ".zstd", "-o", "unpacked"}},
 	}
 	costs, err := turns(list)
 	if err != nil {
 		return err
 	}
 	for i, c := range list {
-		fmt.Printf("%-44s %v\n", "first byte of "+image+": "+c.name, costs[i])
+		fmt.Printf("%-44s %v\n", "first byte of "+diskImage+": "+c.name, costs[i])
 	}
 	return nil
 }

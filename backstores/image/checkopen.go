@@ -1,0 +1,59 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/hint"
+)
+
+// A Check is the result of [CheckOpen].
+type Check struct {
+	Info
+	// Temporary is the number of bytes that may be needed in [Options.TempDir]
+	// for decompressed data, or for writes to a read-only format. It is -1 if
+	// the image must be decompressed to find out.
+	Temporary int64
+}
+
+// CheckOpen opens and locks the image at path like [Open], without work that
+// takes long, and closes it again.
+func CheckOpen(ctx context.Context, path string, o Options) (Check, error) {
+	o.Create, o.Notice, o.Progress = 0, nil, nil
+	info, store, err := Inspect(ctx, path, o)
+	if store != nil {
+		err = errors.Join(err, store.Close())
+	}
+	c := Check{Info: info}
+	if info.Format == Zstd || info.Format == Simg {
+		switch {
+		case !info.Random && info.Size == 0:
+			c.Temporary = -1
+		case !o.ReadOnly || !info.Random:
+			c.Temporary = info.Size
+		}
+		return c, err
+	}
+	// Inspect opens the image for reading, with shorter errors.
+	if store, err = Open(ctx, path, o); err != nil {
+		return c, err
+	}
+	return c, store.Close()
+}
+
+// Room returns the number of bytes that can be written to new files in dir.
+func Room(dir string) (int64, error) {
+	another := hint.Command{Words: []string{"--tmpdir", "DIR"}, Purpose: "to name another"}
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, hint.With(fmt.Errorf("%s: %w", dir, err), another)
+	}
+	if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
+		return 0, hint.With(fmt.Errorf("%s: cannot make files there: %w", dir, err), another)
+	}
+	return int64(min(st.Bavail, math.MaxInt64/uint64(st.Bsize))) * int64(st.Bsize), nil
+}

@@ -1,0 +1,59 @@
+package image
+
+import (
+	"cmp"
+	"fmt"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/lunserve/lunserve/backstores"
+)
+
+// Info describes an image.
+type Info struct {
+	Format    string `json:"format"`
+	Size      int64  `json:"size"`   // of the disk; 0 if it must be decompressed to find out
+	Stored    int64  `json:"stored"` // bytes that the image takes
+	Frames    int    `json:"frames,omitempty"`
+	FrameSize int64  `json:"frame_size,omitempty"` // of the largest frame, decompressed
+	Checksums bool   `json:"checksums,omitempty"`  // the seek table has one for each frame
+	Index     string `json:"index,omitempty"`      // the source of the frames' offsets
+
+	// Random is false if the image must be decompressed once, in whole or in
+	// part, before it can be read at random.
+	Random bool `json:"random_access"`
+
+	Serve string `json:"serve"`          // the command that serves it
+	Pack  string `json:"pack,omitempty"` // the command that makes Random true
+
+	unpackedTo string // directory; empty if the image was not unpacked
+}
+
+// A Describer is a store that has an Info.
+type Describer interface {
+	Info() Info
+}
+
+// Describe describes a store for people, as in "zstd, 12,288 frames of 128 KiB".
+func Describe(b backstores.Backstore) string {
+	if d, ok := b.(Describer); ok {
+		return d.Info().String()
+	}
+	return cmp.Or(RawFormat(b), Raw)
+}
+
+func (i Info) String() string {
+	text := i.Format
+	switch {
+	case i.Frames == 1:
+		text += ", one frame"
+	case i.Frames > 1 && i.FrameSize > 0:
+		text += fmt.Sprintf(", %s frames of %s", humanize.Comma(int64(i.Frames)), humanize.IBytes(uint64(i.FrameSize)))
+	case i.Frames > 1:
+		text += fmt.Sprintf(", %s frames", humanize.Comma(int64(i.Frames)))
+	}
+	if i.unpackedTo != "" {
+		text += ", unpacked to " + i.unpackedTo
+	}
+	return text
+}

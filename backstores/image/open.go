@@ -1,0 +1,93 @@
+// Package image opens disk images of any format, describes, unpacks and merges
+// them.
+//
+// It finds out the format and gives an image to the package that reads it: raw,
+// seekable or overlay. Whatever serves images imports it; it imports only the
+// packages below it, and knows nothing of SCSI or the kernel's targets. Its
+// functions end soon after their context is done, even if storage hangs.
+package image
+
+import (
+	"context"
+	"errors"
+
+	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/raw"
+	"github.com/lunserve/lunserve/hint"
+)
+
+// Open opens and locks the image at path, a regular file or a block device. The
+// store is an [io.WriterAt] unless o.ReadOnly is set or its format is read-only.
+//
+// Each error is one line that begins with path. A file that Open created is
+// removed if Open fails. If ctx is done and storage does not answer, Open
+// returns an error, and closes the image when storage answers at last.
+func Open(ctx context.Context, path string, o Options) (backstores.Backstore, error) {
+	return await(ctx, path, func() (backstores.Backstore, error) { return open(ctx, path, o) }, closeStore)
+}
+
+func closeStore(s backstores.Backstore) {
+	if s != nil {
+		s.Close()
+	}
+}
+
+// open is Open without the wait.
+func open(ctx context.Context, path string, o Options) (backstores.Backstore, error) {
+	if path == "" {
+		return nil, hint.Try(errors.New("no image given"), "lunserve", "disk.img")
+	}
+	// An error of Look is returned by raw.Open.
+	if device, err := raw.Look(path); err == nil {
+		format, err := detect(path, device, o.Format)
+		if err != nil {
+			return nil, err
+		}
+		if format == Zstd || format == Simg {
+			return openReadOnlyFormat(ctx, path, format, o)
+		}
+	}
+	return raw.Open(ctx, path, raw.Options{ReadOnly: o.ReadOnly, Create: o.Create})
+}
+
+// openReadOnlyFormat opens an image of a format that has no way to be written.
+func openReadOnlyFormat(ctx context.Context, path, format string, o Options) (s backstores.Backstore, err error) {
+	if o.Create > 0 {
+		return nil, existsAs(path, format)
+	}
+	if format == Simg {
+		s, err = openSimgFile(ctx, path)
+	} else {
+		s, err = openZstd(ctx, path, o.withDefaults())
+	}
+	if err == nil && ctx.Err() != nil {
+		s.Close()
+		return nil, ctx.Err()
+	}
+	return s, err
+}
+
+// RawFormat returns [Sparse] for a file with holes and [Raw] for one without. It
+// returns an empty string for a device or an image of another format.
+func RawFormat(b backstores.Backstore) string {
+	var f *raw.File
+	switch b := b.(type) {
+	case *raw.File:
+		f = b
+	case *raw.Writable:
+		f = &b.File
+	}
+	if f == nil || f.IsDevice() {
+		return ""
+	}
+	if n, data, err := f.Extent(0); err == nil && data && n == f.Size() {
+		return Raw
+	}
+	return Sparse
+}
+
+// NewOutput creates the file that will be at path when it is complete, see
+// [raw.NewOutput].
+func NewOutput(path string, replace bool, inputs ...string) (*raw.Output, error) {
+	return raw.NewOutput(path, replace, inputs...)
+}

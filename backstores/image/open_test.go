@@ -1,0 +1,197 @@
+package image_test
+
+import (
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/image"
+	"github.com/lunserve/lunserve/backstores/storetest"
+)
+
+func TestOpenSuggestsACommand(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir) // for short paths
+	for _, err := range []error{
+		os.Mkdir("images", 0o755),
+		os.WriteFile("empty.img", nil, 0o644),
+		os.WriteFile("full.img", make([]byte, 4096), 0o644),
+		unix.Mkfifo("pipe", 0o644),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, err := net.Listen("unix", "socket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+
+	const gib = 1 << 30
+	for _, tt := range []struct {
+		path string
+		o    image.Options
+		want string
+	}{
+		{"", image.Options{}, "no image given; try lunserve disk.img"},
+		{"missing.img", image.Options{},
+			"missing.img: no such file or directory; try lunserve --size 10G missing.img to make one"},
+		{"missing.img", image.Options{ReadOnly: true},
+			"missing.img: no such file or directory; try lunserve --size 10G missing.img to make one"},
+		{"missing.img", image.Options{ReadOnly: true, Create: gib},
+			"missing.img: no such file or directory; try lunserve --size 10G missing.img to make one"},
+		{"Bob's disk.img", image.Options{},
+			`Bob's disk.img: no such file or directory; try lunserve --size 10G 'Bob'\''s disk.img' to make one`},
+		{"-r.img", image.Options{},
+			"-r.img: no such file or directory; try lunserve --size 10G ./-r.img to make one"},
+		{"no/disk.img", image.Options{Create: gib}, "no/disk.img: no such file or directory; try mkdir -p no"},
+		{"full.img/disk.img", image.Options{}, "full.img/disk.img: not a directory"},
+		{"images", image.Options{}, "images: is a directory, not an image; try ls images to find one"},
+		{"images", image.Options{ReadOnly: true}, "images: is a directory, not an image; try ls images to find one"},
+		{"pipe", image.Options{ReadOnly: true}, "pipe: is a pipe, which has no random access; try cat pipe >NEW.img"},
+		{"socket", image.Options{}, "socket: is neither a file nor a block device"},
+		{"/dev/null", image.Options{},
+			"/dev/null: is a character device, not an image; try lsblk to find a block device"},
+		{"empty.img", image.Options{}, "empty.img: is empty; try truncate -s 10G empty.img"},
+		{"empty.img", image.Options{ReadOnly: true}, "empty.img: is empty; try truncate -s 10G empty.img"},
+		{"empty.img", image.Options{Create: gib}, "empty.img: exists and is empty; try truncate -s 1073741824 empty.img"},
+		{"full.img", image.Options{Create: gib},
+			"full.img: exists and has 4096 bytes, not 1073741824; try lunserve full.img to serve it as it is"},
+	} {
+		s, err := image.Open(ctx, tt.path, tt.o)
+		storetest.WantError(t, err, tt.path, tt.want)
+		if s != nil {
+			t.Errorf("Open(%q) returned a store with its error", tt.path)
+		}
+	}
+	if _, err := os.Stat("missing.img"); !errors.Is(err, fs.ErrNotExist) {
+		t.Error("an image was created without Create")
+	}
+	for name, want := range map[string]int64{"empty.img": 0, "full.img": 4096} {
+		if st, err := os.Stat(name); err != nil || st.Size() != want {
+			t.Errorf("Open changed the size of %s", name)
+		}
+	}
+}
+
+func TestOpenMakesASparseFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "new.img")
+	s := open(t, path, image.Options{Create: 10 << 30})
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		t.Fatal(err)
+	}
+	if s.Size() != 10<<30 || st.Size != 10<<30 || st.Blocks*512 > 64<<10 {
+		t.Errorf("made a file of %d bytes, %d allocated, called %d", st.Size, st.Blocks*512, s.Size())
+	}
+	if st.Mode&0o777&^0o644 != 0 {
+		t.Errorf("made with mode %o", st.Mode)
+	}
+	if n, data, err := backstores.Extent(s, 0); n != s.Size() || data || err != nil {
+		t.Errorf("Extent(0) = %d, %v, %v of a new file", n, data, err)
+	}
+	s.Close()
+	if s := open(t, path, image.Options{Create: 10 << 30}); s.Size() != 10<<30 {
+		t.Errorf("opened again: %d bytes", s.Size())
+	}
+}
+
+func TestFailedOpenLeavesNoNewFile(t *testing.T) {
+	path := filepath.Join(storetest.TempDir(t, "/var/tmp"), "new.img")
+	s, err := image.Open(ctx, path, image.Options{Create: 1<<63 - 1})
+	if err == nil {
+		t.Logf("%s supports files of any size", filepath.Dir(path))
+		s.Close()
+		return
+	}
+	storetest.WantError(t, err, path, "PATH: make a file of 9223372036854775807 bytes: file too large")
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the file is still there (%v)", err)
+	}
+}
+
+func TestOpenOnReadOnlyFileSystem(t *testing.T) {
+	dir := storetest.Mount(t, "none", "tmpfs", 0, "size=1m")
+	path := storetest.NewFile(t, dir, 4096)
+	if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	_, err := image.Open(ctx, path, image.Options{})
+	storetest.WantError(t, err, path, "PATH: cannot be opened for writing: read-only file system; try lunserve -r PATH")
+	path = filepath.Join(dir, "new.img")
+	_, err = image.Open(ctx, path, image.Options{Create: 4096})
+	storetest.WantError(t, err, path, "PATH: cannot be opened for writing: read-only file system")
+}
+
+func TestOpenImmutableFile(t *testing.T) {
+	storetest.NeedRoot(t)
+	path := storetest.NewFile(t, storetest.TempDir(t, "/var/tmp"), 4096)
+	storetest.Command(t, "chattr", "+i", path)
+	t.Cleanup(func() { storetest.Command(t, "chattr", "-i", path) })
+	_, err := image.Open(ctx, path, image.Options{})
+	storetest.WantError(t, err, path, "PATH: cannot be opened for writing: operation not permitted; try lunserve -r PATH")
+}
+
+func TestOpenDoesNotLeakDescriptors(t *testing.T) {
+	t.Chdir(t.TempDir())
+	os.WriteFile("empty.img", nil, 0o644)
+	count := func() int {
+		files, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(files)
+	}
+	before := count()
+	for range 20 {
+		image.Open(ctx, "empty.img", image.Options{})
+		image.Open(ctx, "empty.img", image.Options{Create: 5})
+		if s, err := image.Open(ctx, "new.img", image.Options{Create: 4096}); err != nil {
+			t.Error(err)
+		} else {
+			image.Open(ctx, "new.img", image.Options{})
+			s.Close()
+		}
+	}
+	if after := count(); after != before {
+		t.Errorf("%d open descriptors, were %d", after, before)
+	}
+}
+
+// A new image is locked before it has its size. Otherwise another process could
+// lock it first, and Open would fail and remove it.
+func TestNewImageIsLockedByItsCreator(t *testing.T) {
+	path := filepath.Join(storetest.MemDir(t), "new.img")
+	for range 1000 {
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			fd, err := -1, error(unix.ENOENT)
+			for err == unix.ENOENT {
+				fd, err = unix.Open(path, unix.O_RDONLY, 0)
+			}
+			defer unix.Close(fd)
+			var st unix.Stat_t
+			for end := time.Now().Add(time.Second); st.Size == 0 && time.Now().Before(end); {
+				unix.Fstat(fd, &st)
+			}
+			readers := unix.Flock_t{Type: unix.F_RDLCK, Start: 200, Len: 4}
+			unix.FcntlFlock(uintptr(fd), unix.F_OFD_SETLK, &readers)
+		})
+		s, err := image.Open(ctx, path, image.Options{Create: 4096})
+		wg.Wait()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
+		os.Remove(path)
+	}
+}

@@ -1,0 +1,69 @@
+package image
+
+import "fmt"
+
+// The formats of [Options]. Auto, or an empty string, detects the format by the
+// contents of the file.
+const (
+	Auto   = "auto"
+	Raw    = "raw"
+	Sparse = "sparse"
+	Zstd   = "zstd"
+	Simg   = "simg" // Android sparse image
+)
+
+// Options say how to open an image.
+type Options struct {
+	// ReadOnly opens the image for reading, and shares it with other readers.
+	ReadOnly bool
+
+	// Create, if above 0, makes a sparse file of this many bytes if the image
+	// does not exist. An image that exists must have this size. A read-only
+	// image is never created.
+	Create int64
+
+	// Format is the name of a format. Unless it is Auto the contents do not
+	// matter: Raw serves any file as it is.
+	Format string
+
+	// CacheSize is the memory in bytes for decompressed data. MaxWindow is the
+	// memory for the window of a file that is decompressed from end to end.
+	// TempDir is for files that have no other place. Zero and an empty string
+	// stand for the defaults.
+	CacheSize, MaxWindow int64
+	TempDir              string
+
+	// Notice is called with a line about work that takes long and how to avoid
+	// it. Progress is then called from one goroutine at a time. Either may be
+	// nil.
+	Notice   func(line string)
+	Progress func(done, total int64, what string)
+}
+
+// withDefaults fills in the empty fields.
+func (o Options) withDefaults() Options {
+	if o.CacheSize <= 0 {
+		o.CacheSize = defaultCacheSize
+	}
+	if o.MaxWindow <= 0 {
+		o.MaxWindow = defaultMaxWindow
+	}
+	if o.TempDir == "" {
+		o.TempDir = defaultTempDir
+	}
+	return o
+}
+
+func (o Options) notice(format string, a ...any) {
+	if o.Notice != nil {
+		o.Notice(fmt.Sprintf(format, a...))
+	}
+}
+
+// progress returns Progress for one job. It is never nil.
+func (o Options) progress(what string) func(done, total int64) {
+	if o.Progress == nil {
+		return func(done, total int64) {}
+	}
+	return func(done, total int64) { o.Progress(done, total, what) }
+}

@@ -1,0 +1,138 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/overlay"
+	"github.com/lunserve/lunserve/backstores/raw"
+	"github.com/lunserve/lunserve/hint"
+)
+
+// OpenOverlay returns a store of what base holds and of the changes kept in the
+// file at path, and how many bytes are kept. It creates the file if there is
+// none and readOnly is not set. The base, the image at basePath, is never
+// written, and must be the image that the overlay was made over. Closing the
+// store closes the base; if OpenOverlay fails the base stays open.
+func OpenOverlay(ctx context.Context, path string, base backstores.Backstore, basePath string, readOnly bool) (s backstores.Backstore, kept int64, err error) {
+	o, err := await(ctx, path, func() (*openOverlay, error) { return layOver(ctx, path, base, basePath, readOnly) },
+		func(o *openOverlay) { o.file.Close() })
+	if err != nil {
+		return nil, 0, err
+	}
+	if readOnly {
+		return o.ReadOnly(), o.Kept(), nil
+	}
+	return o.Overlay, o.Kept(), nil
+}
+
+// layOver creates the overlay if it is missing, opens it and attaches the base.
+func layOver(ctx context.Context, path string, base backstores.Backstore, basePath string, readOnly bool) (_ *openOverlay, err error) {
+	if err := unix.Access(path, unix.F_OK); err == unix.ENOENT && !readOnly {
+		if err := createOverlay(path, base, basePath); err != nil {
+			return nil, err
+		}
+	}
+	o, err := loadOverlay(path, readOnly)
+	if errors.Is(err, overlay.ErrNoOverlay) {
+		err = fmt.Errorf("%w; give the name of a file that does not exist, to make one", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if o.Committing() {
+		err = hint.Try(fmt.Errorf("%s: is half in its base", path), "lunserve", "commit", hint.Path(path))
+	} else {
+		err = o.Attach(base, basePath)
+	}
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		o.file.Close()
+		return nil, err
+	}
+	return o, nil
+}
+
+// createOverlay makes an overlay, which appears when it is complete.
+func createOverlay(path string, base backstores.Backstore, basePath string) error {
+	absolute, err := filepath.Abs(basePath)
+	if err != nil {
+		return fmt.Errorf("%s: %w", basePath, err)
+	}
+	size, write, err := overlay.New(overlay.Base{Path: absolute, Size: base.Size(), Format: qemuFormat(base)})
+	if err != nil {
+		return err
+	}
+	to, err := raw.NewOutput(path, false, basePath)
+	if err != nil {
+		return err
+	}
+	file, err := to.Image(path, size)
+	if err == nil {
+		err = write(file)
+	}
+	if err == nil {
+		err = to.Complete()
+	}
+	return errors.Join(err, to.Close())
+}
+
+// qemuFormat returns QEMU's name for the format of a base. "lunserve" is none,
+// so that QEMU does not open a base that it cannot read.
+func qemuFormat(base backstores.Backstore) string {
+	switch base.(type) {
+	case *raw.File, *raw.Writable:
+		return Raw
+	}
+	return "lunserve"
+}
+
+// An openOverlay is an overlay and its open and locked file.
+type openOverlay struct {
+	*overlay.Overlay
+	file *raw.Writable
+}
+
+// loadOverlay opens an overlay that has no base yet.
+func loadOverlay(path string, readOnly bool) (*openOverlay, error) {
+	file, err := raw.OpenRegular(path, readOnly)
+	if err != nil {
+		return nil, err
+	}
+	o, err := overlay.Load(file, path, overlay.SessionOf(file.Fd()), readOnly)
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return &openOverlay{o, file}, nil
+}
+
+// Snapshot returns a store that holds what base holds and can be written. The
+// writes go to a file in dir that has no name; it is gone when the store is
+// closed or the process ends. See [overlay.Snapshot].
+func Snapshot(ctx context.Context, base backstores.Backstore, dir string) (backstores.Backstore, error) {
+	elsewhere := hint.Command{Words: []string{"--tmpdir", "DIR"}, Purpose: "to keep temporary writes elsewhere"}
+	size := (base.Size() + overlay.BlockBytes - 1) / overlay.BlockBytes * overlay.BlockBytes
+	file, err := await(ctx, dir, func() (*raw.Writable, error) {
+		t, err := raw.NewTemp(dir)
+		if err != nil {
+			return nil, err
+		}
+		file, err := t.Image("temporary writes in "+dir, size)
+		if err != nil {
+			t.Close()
+		}
+		return file, err
+	}, func(file *raw.Writable) { file.Close() })
+	if err != nil {
+		return nil, hint.With(err, elsewhere)
+	}
+	return overlay.Snapshot(base, file), nil
+}

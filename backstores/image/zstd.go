@@ -1,0 +1,206 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/raw"
+	"github.com/lunserve/lunserve/backstores/seekable"
+	"github.com/lunserve/lunserve/hint"
+)
+
+// Defaults of [Options] for zstd. The window is the largest that zstd -d accepts
+// without an option.
+const (
+	defaultCacheSize = 256 << 20
+	defaultMaxWindow = 128 << 20
+	defaultTempDir   = "/var/tmp"
+)
+
+// A zstdImage is a disk in a zstd file of many frames. It is read-only.
+type zstdImage struct {
+	file   *zstdFile
+	reader *seekable.Reader
+	closed atomic.Bool
+}
+
+// A zstdFile is an open and locked zstd file and its frames.
+type zstdFile struct {
+	*os.File
+	stat  unix.Stat_t
+	info  Info
+	limit int64 // of a frame, in bytes
+	scan  *seekable.Scanned
+	large error // seekable.ErrFrames, or nil
+}
+
+// openZstd opens the zstd file at path. A file with a seek table, or with sizes
+// in its frame headers, is open at once. Other files take work, which o.Notice
+// and o.Progress are told of.
+func openZstd(ctx context.Context, path string, o Options) (backstores.Backstore, error) {
+	f, err := scanZstd(ctx, path, o)
+	if err != nil {
+		return nil, err
+	}
+	if f.large == nil && !f.scan.Sized {
+		err = f.findSizes(ctx, o)
+	}
+	if f.large != nil && err == nil {
+		defer f.Close()
+		return unpackTemp(ctx, f, o)
+	}
+	var r *seekable.Reader
+	if err == nil {
+		r, err = f.reader(o)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &zstdImage{file: f, reader: r}, nil
+}
+
+// reader returns a reader for a file whose index is complete.
+func (f *zstdFile) reader(o Options) (*seekable.Reader, error) {
+	if f.scan.Size() == 0 {
+		return nil, fmt.Errorf("%s: is empty once decompressed", f.Name())
+	}
+	r, err := seekable.NewReader(f, f.scan.Index, seekable.Config{Memory: o.CacheSize, Changed: f.changed})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	return r, nil
+}
+
+// scanZstd opens and locks the file, and reads its seek table or headers.
+func scanZstd(ctx context.Context, path string, o Options) (_ *zstdFile, err error) {
+	file, err := raw.OpenReader(path)
+	if err != nil {
+		return nil, err
+	}
+	f := &zstdFile{File: file, limit: o.CacheSize / 4}
+	defer func() {
+		if err != nil {
+			f.Close()
+		}
+	}()
+	if err := unix.Fstat(int(f.Fd()), &f.stat); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if !isZstd(f, f.stat.Size) {
+		return nil, hint.Try(fmt.Errorf("%s: is not a zstd file", path), "--format", "raw")
+	}
+	what := path + ": reading frame headers"
+	f.scan, err = seekable.Scan(ctx, f, f.stat.Size, f.limit, o.progress(what))
+	if errors.Is(err, seekable.ErrFrames) {
+		f.large = err
+	} else if err != nil {
+		return nil, f.bad(ctx, what, err)
+	}
+	f.info = Info{Format: Zstd, Stored: f.stat.Size, Frames: f.scan.Frames(), FrameSize: f.scan.MaxFrame(),
+		Size: f.scan.Size(), Checksums: f.scan.Sums, Index: string(f.scan.Source), Random: f.large == nil && f.scan.Sized}
+	if !f.info.Random {
+		f.info.Frames, f.info.FrameSize, f.info.Size, f.info.Index = f.scan.All, 0, 0, ""
+		if f.scan.Sized {
+			f.info.Size = f.scan.Known
+		}
+	}
+	return f, nil
+}
+
+// bad returns the error of a damaged file, or that of a job that ctx has ended.
+func (f *zstdFile) bad(ctx context.Context, what string, err error) error {
+	if err == ctx.Err() {
+		return named(ctx, what, err)
+	}
+	try := hint.Command{Words: []string{"zstd", "-t", hint.Path(f.Name())}}
+	if errors.Is(err, seekable.ErrDictionary) {
+		try.Words = []string{"zstd", "-d", "-D", "DICTIONARY", hint.Path(f.Name()), "-o", hint.Path(unused(rawName(f.Name())))}
+	}
+	return hint.With(fmt.Errorf("%s: %w", f.Name(), err), try)
+}
+
+// changed returns an error if the file has changed since it was indexed.
+func (f *zstdFile) changed() error {
+	var now unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &now); err != nil {
+		return err
+	}
+	if now.Size != f.stat.Size || now.Mtim != f.stat.Mtim {
+		return errors.New("the image was changed while it was served")
+	}
+	return nil
+}
+
+// Size implements [backstores.Backstore].
+func (z *zstdImage) Size() int64 { return z.reader.Size() }
+
+// Info implements [Describer].
+func (z *zstdImage) Info() Info { return z.file.info }
+
+// Hits returns how often a read found its frame decoded, see [backstores.Hits].
+func (z *zstdImage) Hits() (hits, misses uint64) { return z.reader.Hits() }
+
+// Close closes the file, which also releases its locks.
+func (z *zstdImage) Close() error {
+	if z.closed.Swap(true) {
+		return fmt.Errorf("%s: close: %w", z.file.Name(), fs.ErrClosed)
+	}
+	return errors.Join(z.reader.Close(), z.file.Close())
+}
+
+// ReadAt implements [io.ReaderAt].
+func (z *zstdImage) ReadAt(p []byte, off int64) (int, error) {
+	n, err := z.reader.ReadAt(p, off)
+	if err != nil && err != io.EOF {
+		err = z.failed("read", off, int64(len(p)), err)
+	}
+	return n, err
+}
+
+// maxNoWait is the longest read under NoWait: a copy delays others too.
+const maxNoWait = 1 << 20
+
+// ReadVec implements [backstores.VectorReader]. Under NoWait it copies what is
+// decoded already.
+func (z *zstdImage) ReadVec(bufs [][]byte, off int64, f backstores.Flag) error {
+	n := backstores.Length(bufs)
+	err := backstores.CheckRange(z.Size(), off, n)
+	switch {
+	case err != nil:
+	case f&backstores.NoWait == 0:
+		err = z.reader.ReadVec(bufs, off, n)
+	case n > maxNoWait:
+		return backstores.ErrWouldBlock
+	default:
+		if err = z.reader.ReadCached(bufs, off, n); err == seekable.ErrNotCached {
+			return backstores.ErrWouldBlock
+		}
+	}
+	if err != nil {
+		return z.failed("read", off, n, err)
+	}
+	return nil
+}
+
+// Extent implements [backstores.Extenter]. Holes are the frames that are known
+// to be zeros.
+func (z *zstdImage) Extent(off int64) (int64, bool, error) {
+	if err := backstores.CheckRange(z.Size(), off, 1); err != nil {
+		return 0, false, z.failed("extent", off, 1, err)
+	}
+	n, hole := z.reader.Zero(off)
+	return n, !hole, nil
+}
+
+func (z *zstdImage) failed(what string, off, n int64, err error) error {
+	return fmt.Errorf("%s: %s %d bytes at %d: %w", z.file.Name(), what, n, off, err)
+}

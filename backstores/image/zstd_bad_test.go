@@ -1,0 +1,238 @@
+package image_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/lunserve/lunserve/backstores/image"
+	"github.com/lunserve/lunserve/backstores/storetest"
+	"github.com/lunserve/lunserve/hint"
+)
+
+// seekTable returns a seek table with entries of two or three numbers.
+func seekTable(sums bool, entries ...[]uint32) []byte {
+	var body []byte
+	for _, e := range entries {
+		for _, v := range e {
+			body = binary.LittleEndian.AppendUint32(body, v)
+		}
+	}
+	var flags byte
+	if sums {
+		flags = 0x80
+	}
+	b := binary.LittleEndian.AppendUint32(nil, 0x184D2A5E)
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(body)+9))
+	b = append(b, body...)
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(entries)))
+	b = append(b, flags)
+	return binary.LittleEndian.AppendUint32(b, 0x8F92EAB1)
+}
+
+func encode(t testing.TB, p []byte, o ...zstd.EOption) []byte {
+	t.Helper()
+	e, err := zstd.NewWriter(nil, append([]zstd.EOption{zstd.WithWindowSize(1 << 20)}, o...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	return e.EncodeAll(p, nil)
+}
+
+// A file that is not what it claims fails to open or to read, or reads as zstd -d
+// decompresses it. It never reads as other data, nor takes much memory.
+func TestBadZstd(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	img := content(1 << 20)
+	a, b := encode(t, img[:600_000]), encode(t, img[600_000:])
+	la, lb := uint32(len(a)), uint32(len(b))
+	bomb := encode(t, make([]byte, 200<<20))
+	noSum := encode(t, img, zstd.WithEncoderCRC(false))
+	flip := func(p []byte, at int) []byte {
+		p = bytes.Clone(p)
+		p[(at+len(p))%len(p)] ^= 0x10
+		return p
+	}
+	join := func(p ...[]byte) []byte { return bytes.Join(p, nil) }
+
+	for _, tt := range []struct {
+		name string
+		file []byte
+		open string // error of Open
+		read string // error of reading everything; if empty, it reads as img
+	}{
+		{name: "as it should be", file: join(a, b, seekTable(false, []uint32{la, 600_000}, []uint32{lb, 1<<20 - 600_000}))},
+		{name: "no table", file: join(a, b)},
+
+		// A table that does not match the file is ignored.
+		{name: "table past the end", file: join(a, b, seekTable(false, []uint32{la, 600_000}, []uint32{lb + 1, 1<<20 - 600_000}))},
+		{name: "table too short", file: join(a, b, seekTable(false, []uint32{la, 600_000}))},
+		{name: "table of 4 GiB frames", file: join(a, b, seekTable(false, []uint32{0xfffffff0, 0xfffffff0}))},
+		{name: "table of 2^32-1 frames", file: join(a, b, seekTable(false), []byte("\xff\xff\xff\xff\x00\xb1\xea\x92\x8f")), open: "magic number mismatch"},
+		{name: "table of no frames", file: join(a, b, seekTable(false))},
+		{name: "table with reserved bits", file: join(a, b, flip(seekTable(false, []uint32{la, 600_000}, []uint32{lb, 1}), -5))},
+
+		// A table that matches is used until a frame turns out to differ.
+		{name: "frame of more", file: join(a, b, seekTable(false, []uint32{la, 599_999}, []uint32{lb, 1<<20 - 600_000})), read: "decodes to 600000 bytes, the index says 599999"},
+		{name: "frame of less", file: join(a, b, seekTable(false, []uint32{la, 600_001}, []uint32{lb, 1<<20 - 600_000})), read: "decodes to 600000 bytes, the index says 600001"},
+		{name: "frames moved", file: join(a, b, seekTable(false, []uint32{la - 1, 600_000}, []uint32{lb + 1, 1<<20 - 600_000})), read: "unexpected EOF"},
+		{name: "frame of a bomb", file: join(bomb, seekTable(false, []uint32{uint32(len(bomb)), 4096})), read: "decodes to more than 4096 bytes"},
+		{name: "frame of nothing", file: join(a, b, seekTable(false, []uint32{la, 600_000}, []uint32{lb, 1<<20 - 600_000}, []uint32{0, 5})), open: "frame at"},
+		{name: "checksum of the table", file: join(a, b, seekTable(true, []uint32{la, 600_000, 1}, []uint32{lb, 1<<20 - 600_000, 2})), read: "checksum in the seek table"},
+		{name: "checksum of the table alone", file: join(noSum, seekTable(true, []uint32{uint32(len(noSum)), 1 << 20, 1})), read: "checksum in the seek table"},
+
+		{name: "corrupt block", file: join(a, flip(b, 1000)), read: "frame 1 at"},
+		{name: "corrupt checksum", file: join(a, flip(b, -1)), read: "CRC check failed"},
+		{name: "truncated", file: join(a, b[:len(b)-1]), open: "unexpected EOF"},
+		{name: "truncated in a block", file: join(a, b)[:la+1000], open: "unexpected EOF"},
+		{name: "truncated in a header", file: join(a, b[:5]), open: "unexpected EOF"},
+		{name: "zeros after the end", file: join(a, b, make([]byte, 512)), open: "frame at"},
+		{name: "skippable frame past the end", file: join(a, []byte("\x50\x2a\x4d\x18\xff\xff\xff\xff")), open: "past the end of the file"},
+		{name: "reserved block", file: append([]byte("\x28\xb5\x2f\xfd\x20\x04\x07\x00\x00"), make([]byte, 20)...), open: "reserved"},
+		{name: "empty", file: encode(t, nil, zstd.WithZeroFrames(true)), open: "is empty once decompressed"},
+		{name: "a dictionary", file: append([]byte("\x28\xb5\x2f\xfd\x21\x07\x04\x21\x00\x00abcd"), make([]byte, 20)...), open: "dictionary 7, which is not in the file; try zstd -d -D DICTIONARY"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "disk.zst")
+			if err := os.WriteFile(path, tt.file, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			s, err := image.Open(ctx, path, image.Options{})
+			if tt.open != "" {
+				if err == nil {
+					s.Close()
+				}
+				if err == nil || !strings.HasPrefix(err.Error(), path+": ") || !strings.Contains(hint.Text(err), tt.open) || strings.Contains(err.Error(), "\n") {
+					t.Errorf("error %v, want one with %q", err, tt.open)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			got, err := io.ReadAll(io.NewSectionReader(s, 0, s.Size()))
+			if tt.read == "" {
+				if err != nil || !bytes.Equal(got, img) {
+					t.Errorf("%d bytes, want %d, or they differ (error %v)", len(got), len(img), err)
+				}
+			} else if err == nil || !strings.Contains(err.Error(), tt.read) {
+				t.Errorf("error %v, want one with %q", err, tt.read)
+			} else if len(got) > len(img) || !bytes.Equal(got, img[:len(got)]) {
+				t.Errorf("%d bytes before the error that are not the image's", len(got))
+			}
+			runtime.ReadMemStats(&after)
+			if mem := after.TotalAlloc - before.TotalAlloc; mem > 32<<20 {
+				t.Errorf("%d MiB allocated", mem>>20)
+			}
+		})
+	}
+}
+
+// A file that was changed after it was opened returns an error.
+func TestZstdChangedWhileServed(t *testing.T) {
+	for name, change := range map[string]func(path string) error{
+		"shrunk": func(path string) error { return os.Truncate(path, 4096) },
+		"grown":  func(path string) error { return os.Truncate(path, 1<<30) },
+		"overwritten": func(path string) error {
+			f, _ := os.OpenFile(path, os.O_WRONLY, 0)
+			defer f.Close()
+			_, err := f.WriteAt(make([]byte, 9), 300_000)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "disk.zst")
+			img := content(4 << 20)
+			packFile(t, path, img, 64<<10)
+			s := open(t, path, image.Options{})
+			p := make([]byte, 4096)
+			if _, err := s.ReadAt(p, 0); err != nil || !bytes.Equal(p, img[:4096]) {
+				t.Fatal(err)
+			}
+			if err := change(path); err != nil {
+				t.Fatal(err)
+			}
+			off := s.Size() - 4096
+			for bytes.Equal(img[off:off+4096], make([]byte, 4096)) {
+				off -= 4096
+			}
+			_, err := s.ReadAt(p, off)
+			if err == nil || !strings.Contains(err.Error(), "changed while it was served") && !strings.Contains(err.Error(), "unexpected EOF") {
+				t.Errorf("read of a file that was %s: %v", name, err)
+			}
+			// Frames in the cache can still be read.
+			if _, err := s.ReadAt(p, 0); err != nil || !bytes.Equal(p, img[:4096]) {
+				t.Errorf("read of what is cached: %v", err)
+			}
+		})
+	}
+}
+
+func TestUnpackingToAFullDirectoryFails(t *testing.T) {
+	dir := storetest.Mount(t, "tmpfs", "tmpfs", 0, "size=1m")
+	path := filepath.Join(t.TempDir(), "disk.zst")
+	shell(t, filepath.Dir(path), "head -c 3M /dev/urandom | zstd -q >disk.zst")
+	var lines []string
+	_, err := image.Open(ctx, path, image.Options{CacheSize: 1 << 20, TempDir: dir,
+		Notice: func(line string) { lines = append(lines, line) }})
+	storetest.WantError(t, err, path, "PATH: unpack to "+dir+": no space left on device; try --tmpdir DIR")
+	if len(lines) != 1 || !strings.Contains(lines[0], "Try lunserve pack") {
+		t.Errorf("notices %q", lines)
+	}
+}
+
+func TestLargeWindowMustBeAllowed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "disk.zst")
+	shell(t, filepath.Dir(path), "head -c 3M /dev/urandom | zstd -q --ultra --long=28 >disk.zst")
+	o := image.Options{CacheSize: 1 << 20}
+	_, err := image.Open(ctx, path, o)
+	storetest.WantError(t, err, path, "PATH: takes a window of 256 MiB of memory to decompress; try --zstd-window 268435456")
+	o.MaxWindow = 256 << 20
+	if s := open(t, path, o); s.Size() != 3<<20 {
+		t.Errorf("size %d", s.Size())
+	}
+}
+
+// A file without sizes in its frame headers is decoded once, and again when it
+// has changed.
+func TestZstdIndexIsSaved(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	path := filepath.Join(t.TempDir(), "disk.zst")
+	shell(t, filepath.Dir(path), "for i in 1 2 3; do seq 100000 | zstd -q >>disk.zst; done")
+	index := func() string {
+		return open(t, path, image.Options{}).(image.Describer).Info().Index
+	}
+	if got := index(); got != "decoding once" {
+		t.Error(got)
+	}
+	if got := index(); got != "an earlier decoding" {
+		t.Error(got)
+	}
+	shell(t, filepath.Dir(path), "seq 100000 | zstd -q >>disk.zst")
+	if got := index(); got != "decoding once" {
+		t.Error(got)
+	}
+	files, _ := filepath.Glob(filepath.Join(os.Getenv("XDG_CACHE_HOME"), "lunserve", "*"))
+	if len(files) != 2 {
+		t.Errorf("saved %q", files)
+	}
+	for _, f := range files {
+		if err := os.Truncate(f, 100); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := index(); got != "decoding once" {
+		t.Errorf("a damaged index was used: %s", got)
+	}
+}

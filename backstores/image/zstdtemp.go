@@ -1,0 +1,139 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/dustin/go-humanize"
+	"github.com/klauspost/compress/zstd"
+	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/backstores/raw"
+	"github.com/lunserve/lunserve/hint"
+)
+
+// A tempImage is an image that was unpacked to a file without a name, which is
+// gone when the image is closed. It is read-only: writes would be lost silently.
+type tempImage struct {
+	*raw.File
+	info Info
+}
+
+// Info implements [Describer].
+func (t *tempImage) Info() Info { return t.info }
+
+// Resize implements [backstores.Resizer]. The length of the temporary file never
+// changes.
+func (t *tempImage) Resize(int64) error { return fmt.Errorf("resize: %w", errors.ErrUnsupported) }
+
+// unpackTemp unpacks a file that can only be read from end to end.
+func unpackTemp(ctx context.Context, f *zstdFile, o Options) (_ *tempImage, err error) {
+	what := "has frames of more than " + humanize.IBytes(uint64(f.limit)) + ", a quarter of --cache-size"
+	if f.info.Frames == 1 {
+		what = "is a single frame"
+	}
+	size := "all of it"
+	if f.info.Size > 0 {
+		size = humanize.IBytes(uint64(f.info.Size))
+	}
+	o.notice("%s: %s, and so has no random access; unpacking %s to %s first. Try %s to make a file that is served at once",
+		f.Name(), what, size, o.TempDir, packCommand(f.Name()).Line())
+	elsewhere := hint.Command{Words: []string{"--tmpdir", "DIR"}}
+	to, err := raw.NewTemp(o.TempDir)
+	if err != nil {
+		return nil, hint.With(err, elsewhere)
+	}
+	defer func() {
+		if err != nil {
+			to.Close()
+		}
+	}()
+	n, err := f.unpack(ctx, to, o)
+	if err == nil && n == 0 {
+		err = fmt.Errorf("%s: is empty once decompressed", f.Name())
+	}
+	var file *raw.Writable
+	if err == nil {
+		file, err = to.Image(f.Name(), n)
+	}
+	for _, full := range []error{unix.ENOSPC, unix.EDQUOT, unix.EFBIG} {
+		if errors.Is(err, full) {
+			return nil, hint.With(fmt.Errorf("%s: unpack to %s: %w", f.Name(), o.TempDir, full), elsewhere)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	t := &tempImage{&file.File, f.info}
+	t.info.Size, t.info.unpackedTo = n, o.TempDir
+	return t, nil
+}
+
+// unpack decompresses f to w, from end to end, and returns the size. It skips
+// zeros.
+func (f *zstdFile) unpack(ctx context.Context, w io.WriterAt, o Options) (int64, error) {
+	if f.scan.Window > uint64(o.MaxWindow) {
+		return 0, hint.Try(fmt.Errorf("%s: takes a window of %s of memory to decompress", f.Name(), humanize.IBytes(f.scan.Window)),
+			"--zstd-window", fmt.Sprint(f.scan.Window))
+	}
+	in := &countingReader{r: io.NewSectionReader(f, 0, f.stat.Size)}
+	dec, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxWindow(uint64(o.MaxWindow)))
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	defer dec.Close()
+	what := f.Name() + ": unpacking"
+	progress := o.progress(what)
+	buf := make([]byte, 1<<20)
+	for size := int64(0); ; {
+		n, err := readChunk(dec, buf)
+		if err := ctx.Err(); err != nil {
+			return 0, named(ctx, what, err)
+		}
+		if werr := writeSparse(w, buf[:n], size); werr != nil {
+			return 0, werr
+		}
+		size += int64(n)
+		if size > maxUnpacked {
+			return 0, fmt.Errorf("%s: unpacks to more than %s", f.Name(), humanize.IBytes(maxUnpacked))
+		}
+		progress(in.n, f.stat.Size)
+		switch err {
+		case nil:
+		case io.EOF:
+			if err := f.changed(); err != nil {
+				return 0, fmt.Errorf("%s: %w", f.Name(), err)
+			}
+			return size, nil
+		default:
+			return 0, f.bad(ctx, what, fmt.Errorf("after %d bytes: %w", size, err))
+		}
+	}
+}
+
+// readChunk reads until buf is full or r returns an error.
+func readChunk(r io.Reader, buf []byte) (n int, err error) {
+	for n < len(buf) && err == nil {
+		var k int
+		k, err = r.Read(buf[n:])
+		n += k
+	}
+	return n, err
+}
+
+// maxUnpacked is the longest file on ext4.
+const maxUnpacked = 16 << 40
+
+// A countingReader counts the bytes that are read.
+type countingReader struct {
+	r io.Reader
+	n int64
+}
+
+func (c *countingReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}

@@ -1,5 +1,0 @@
-//go:build !race
-
-package backstores_test
-
-const raceEnabled = false

@@ -1,0 +1,211 @@
+// Package overlay keeps writes apart from the image that they are made to, for
+// the life of the process ([Snapshot]) or in a QCOW2 file ([Overlay]).
+//
+// Package image imports it and opens its files. The package never opens or locks
+// a file for writing, and never writes to a base.
+package overlay
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/hint"
+)
+
+// An Overlay keeps the changes to a base in a file. The file is a QCOW2 image,
+// so that qemu-img can show, check and convert it if its base is a raw image.
+// For any other base the format of the base is given as "lunserve", which QEMU
+// refuses: it would take compressed data for a disk.
+//
+// QCOW2 allows the properties that keep it small and safe here. Every part has a
+// fixed offset in a sparse file, as in [layout]. The address of a cluster never
+// changes, and serves only to check the file. Extended L2 entries have a bit for
+// each 4 KiB of a cluster of 128 KiB, so a write of 4 KiB copies nothing. A
+// trimmed block is a hole that is present. So only the map of present blocks
+// changes, and its bits change from 0 to 1 only: a power cut does no harm
+// without a journal or a second copy (see [mapWriter]), and qemu-img check finds
+// no error at any time. A header extension holds what QCOW2 has no field for:
+// exact size, identity of the base, version, checksums (see [record]). Other
+// programs keep it and ignore it. QCOW2 has no checksum for the map itself;
+// Load compares its other half, the addresses.
+//
+// A format of our own would be no smaller except for the header, would have
+// checksums on the map, and so would need two copies of it. No other program
+// could read it.
+//
+// The marks follow the end of the QCOW2 image: a byte for each block that has
+// become present, written with it and never synced. After the process was
+// killed they name the blocks that were acknowledged and not flushed. After a
+// power cut the data may be lost and they mean nothing, so they are valid only
+// in the [Session] in which they were made.
+//
+// An Overlay finds what another program has written to blocks in place. If a
+// program discards, or makes a snapshot, the addresses or the header do not match
+// the layout any more: Load refuses such a file; qemu-img convert can read it.
+type Overlay struct {
+	cow
+	header *header
+	path   string
+}
+
+// Base describes the image that a new overlay is made for.
+type Base struct {
+	Path   string // absolute
+	Size   int64  // of the disk in it
+	Format string // by QEMU's name, "lunserve" if it has none
+}
+
+// New returns the contents of an overlay for a base: the length of the file, and
+// a function that writes to a file of that many zeros.
+func New(base Base) (bytes int64, write func(File) error, err error) {
+	if base.Size > maxBytes {
+		return 0, nil, fmt.Errorf("%s: its %d bytes are too many for an overlay", base.Path, base.Size)
+	}
+	if len(base.Path) > maxNameBytes {
+		return 0, nil, fmt.Errorf("%s: the path is too long for an overlay", base.Path)
+	}
+	h := &header{layout: layOut(base.Size), base: base.Path, format: base.Format}
+	if h.record.id, err = identify(base.Path); err != nil {
+		return 0, nil, err
+	}
+	return h.fileBytes(), h.writeTo, nil
+}
+
+// writeTo makes an overlay without changes from a file of zeros.
+func (h *header) writeTo(file File) error {
+	parts := h.frame()
+	parts[0] = h.bytes()
+	for off, p := range parts {
+		if _, err := file.WriteAt(p, off); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Load reads an overlay, except for its data, from an open and locked file at
+// path. It has no base yet, see Attach. If Load fails the file stays open.
+func Load(file File, path string, s Session, readOnly bool) (*Overlay, error) {
+	o := &Overlay{path: path}
+	var err error
+	if o.header, err = readHeader(file); err == nil {
+		// A copy of the file may lack the marks at its end.
+		if file.Size() < o.header.fileBytes() && !readOnly {
+			err = backstores.Resize(file, o.header.fileBytes())
+		}
+		if err == nil {
+			err = o.load(file, s, readOnly)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return o, nil
+}
+
+// readHeader reads the header, and checks that the file is long enough for the
+// rest.
+func readHeader(file backstores.Backstore) (*header, error) {
+	p := make([]byte, min(file.Size(), 16<<10))
+	if err := backstores.ReadVec(file, [][]byte{p}, 0, 0); err != nil {
+		return nil, err
+	}
+	h, err := parseHeader(p)
+	if err == nil && file.Size() < h.end {
+		return nil, fmt.Errorf("is cut short: it has %d bytes of %d", file.Size(), h.end)
+	}
+	return h, err
+}
+
+// load reads the map.
+func (o *Overlay) load(file File, s Session, readOnly bool) error {
+	h := o.header
+	o.file, o.start, o.size = file, h.data, h.size
+	o.present = newBlockmap(h.size)
+	o.mapper = newMapWriter(file, h.layout, o.present)
+	l1 := make([]byte, 8*h.regions)
+	if err := backstores.ReadVec(file, [][]byte{l1}, h.l1, 0); err != nil {
+		return err
+	}
+	table := make([]byte, clusterBytes)
+	marks := make([]byte, marksBytes)
+	marked := h.record.session == s
+	for i := range h.regions {
+		switch binary.BigEndian.Uint64(l1[i*8:]) {
+		case 0:
+			continue
+		case uint64(h.table(i)) | oneUser:
+		default:
+			return errChanged
+		}
+		if err := backstores.ReadVec(file, [][]byte{table}, h.table(i), 0); err != nil {
+			return err
+		}
+		r := new(region)
+		if err := h.decode(table, i, r); err != nil {
+			return err
+		}
+		o.present[i].Store(r)
+		switch {
+		case marked && file.Size() >= h.fileBytes():
+			if err := backstores.ReadVec(file, [][]byte{marks}, h.marksOf(i), 0); err != nil {
+				return err
+			}
+			o.mapper.replayMarks(i, marks)
+		case !marked && !readOnly:
+			if err := file.Zero(h.marksOf(i), marksBytes); err != nil {
+				return err
+			}
+		}
+	}
+	if marked || readOnly {
+		return nil
+	}
+	h.record.session = s
+	_, err := file.WriteAt(s[:], h.recordAt+sessionAt)
+	return err
+}
+
+// Attach puts the overlay over its base, which must be the image that it was
+// made over. If a commit has begun, Attach compares the part of the base that
+// the commit does not change. From then on Close closes the base too.
+func (o *Overlay) Attach(base backstores.Backstore, path string) error {
+	if o.Committed() {
+		return hint.Try(fmt.Errorf("%s: is all in its base already", o.path), "rm", hint.Path(o.path))
+	}
+	if base.Size() != o.size {
+		return fmt.Errorf("%s: is a disk of %d bytes, and %s was made over one of %d", path, base.Size(), o.path, o.size)
+	}
+	if !o.Committing() {
+		if err := o.header.record.id.check(path, o.path); err != nil {
+			return err
+		}
+	} else if sum, err := o.sampleUnchanged(base); err != nil {
+		return err
+	} else if sum != o.header.record.unchanged {
+		return fmt.Errorf("%s: is another image than %s is half in, or was changed since", path, o.path)
+	}
+	o.base = base
+	return nil
+}
+
+// Base returns the path and the format of the base, as it was when the overlay
+// was made.
+func (o *Overlay) Base() (path, format string) { return o.header.base, o.header.format }
+
+// Kept returns the number of bytes that the overlay holds.
+func (o *Overlay) Kept() int64 { return o.present.blocks() * BlockBytes }
+
+// Run reports whether the block at off is changed, and for how many of the n
+// bytes from there the answer is the same.
+func (o *Overlay) Run(off, n int64) (same int64, changed bool) { return o.present.run(off, n) }
+
+// ReadOnly returns the overlay without the abilities that change it.
+func (o *Overlay) ReadOnly() backstores.Backstore {
+	return struct {
+		backstores.Backstore
+		backstores.VectorReader
+		backstores.Extenter
+	}{o, o, o}
+}

@@ -1,0 +1,218 @@
+package overlay_test
+
+import (
+	"bytes"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/image"
+	"github.com/lunserve/lunserve/backstores/storetest"
+)
+
+func TestOverlay(t *testing.T) {
+	for _, place := range storetest.Places {
+		t.Run(place.Name, func(t *testing.T) {
+			dir := place.Dir(t)
+			base := storetest.NewImage(t, t.TempDir(), storetest.OddSize)
+			before := storetest.ReadFile(t, base)
+			path := filepath.Join(dir, "overlay.qcow2")
+			storetest.Run(t, func(t testing.TB) backstores.Backstore {
+				os.Remove(path)
+				return openOverlay(t, path, base)
+			})
+			if !bytes.Equal(storetest.ReadFile(t, base), before) {
+				t.Error("the base was changed")
+			}
+			storetest.Run(t, func(t testing.TB) backstores.Backstore {
+				s, _, err := image.OpenOverlay(ctx, path, open(t, base, true), base, true)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return s
+			})
+		})
+	}
+}
+
+func TestOverlayIsFoundAgain(t *testing.T) {
+	dir := t.TempDir()
+	base := storetest.NewImage(t, dir, storetest.OddSize)
+	want := storetest.ReadFile(t, base)
+	path := filepath.Join(dir, "overlay.qcow2")
+	r := rand.New(rand.NewPCG(21, 21))
+	for range 5 {
+		s := openOverlay(t, path, base)
+		storetest.Holds(t, s, want)
+		storetest.Change(t, s, want, r, 40)
+		storetest.Holds(t, s, want)
+		if err := backstores.Flush(s); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// QEMU reads from an overlay what we wrote, and qemu-img finds no error in it,
+// flushed or not.
+func TestQemuReadsOverlay(t *testing.T) {
+	dir := storetest.TempDir(t, "/var/tmp")
+	base := storetest.NewImage(t, dir, 3<<30+12*512)
+	path, out := filepath.Join(dir, "overlay.qcow2"), filepath.Join(dir, "out.img")
+	s := openOverlay(t, path, base)
+	r := rand.New(rand.NewPCG(22, 22))
+	part := make([]byte, 4<<20)
+	for _, off := range []int64{0, 1<<30 - 2<<20, s.Size() - int64(len(part))} {
+		if _, err := s.ReadAt(part, off); err != nil {
+			t.Fatal(err)
+		}
+		storetest.Change(t, window{s, off, int64(len(part))}, part, r, 30)
+	}
+	storetest.Command(t, "qemu-img", "check", "-U", path)
+	if err := backstores.Flush(s); err != nil {
+		t.Fatal(err)
+	}
+	info := storetest.Command(t, "qemu-img", "info", "-U", path)
+	for _, line := range []string{"file format: qcow2", "virtual size: 3 GiB (3221231616 bytes)", "backing file: " + base, "backing file format: raw", "extended l2: true"} {
+		if !strings.Contains(info, line) {
+			t.Errorf("qemu-img info has no %q:\n%s", line, info)
+		}
+	}
+	if out := storetest.Command(t, "qemu-img", "check", "-U", path); !strings.Contains(out, "No errors were found") {
+		t.Error(out)
+	}
+	storetest.Command(t, "qemu-img", "convert", "-U", "-O", "raw", path, out)
+	raw := open(t, out, true)
+	defer raw.Close()
+	storetest.Same(t, raw, s)
+	s.Close()
+
+	// We read what QEMU writes in place.
+	if err := os.Remove(out); err != nil {
+		t.Fatal(err)
+	}
+	storetest.Command(t, "qemu-io", "-f", "qcow2", "-c", "write -P 0x5a 1073737728 8192", "-c", "write -P 0x5b 2147483648 512", path)
+	s = openOverlay(t, path, base)
+	if p := make([]byte, 8192); true {
+		s.ReadAt(p, 1073737728)
+		if !bytes.Equal(p, bytes.Repeat([]byte{0x5a}, 8192)) {
+			t.Error("the write of qemu-io is missing")
+		}
+	}
+	s.Close()
+}
+
+// A window is a range of a store.
+type window struct {
+	backstores.Backstore
+	off, size int64
+}
+
+func (w window) Size() int64 { return w.size }
+func (w window) WriteAt(p []byte, off int64) (int, error) {
+	return w.Backstore.(io.WriterAt).WriteAt(p, w.off+off)
+}
+func (w window) Trim(off, n int64) error { return backstores.Trim(w.Backstore, w.off+off, n) }
+func (w window) Zero(off, n int64) error { return backstores.Zero(w.Backstore, w.off+off, n) }
+
+func TestOverlayRefusesAnotherBase(t *testing.T) {
+	dir := t.TempDir()
+	base := storetest.NewImage(t, dir, storetest.OddSize)
+	path := filepath.Join(dir, "overlay.qcow2")
+	openOverlay(t, path, base).Close()
+	try := func(name, basePath, want string) {
+		t.Helper()
+		b := open(t, basePath, true)
+		_, _, err := image.OpenOverlay(ctx, path, b, basePath, false)
+		storetest.WantError(t, err, basePath, want)
+		if err := b.Close(); err != nil {
+			t.Errorf("%s: the base was closed: %v", name, err)
+		}
+	}
+	other := filepath.Join(dir, "other.img")
+	p := storetest.ReadFile(t, base)
+	os.WriteFile(other, p[:len(p)-1], 0o644)
+	try("size", other, "PATH: is a disk of 3146504 bytes, and "+path+" was made over one of 3146505")
+
+	os.WriteFile(other, p, 0o644)
+	st, err := os.Stat(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	try("time", other, "PATH: was changed since "+path+" was made over it; try touch -d "+
+		st.ModTime().UTC().Format("2006-01-02T15:04:05.999999999Z")+" PATH if it is a faithful copy")
+	storetest.Command(t, "touch", "-d", st.ModTime().UTC().Format("2006-01-02T15:04:05.999999999Z"), other)
+	b := open(t, other, true)
+	s, _, err := image.OpenOverlay(ctx, path, b, other, false)
+	if err != nil {
+		t.Fatalf("a faithful copy is refused: %v", err)
+	}
+	s.Close()
+
+	p[len(p)-1]++
+	os.WriteFile(other, p, 0o644)
+	os.Chtimes(other, time.Now(), st.ModTime())
+	try("contents", other, "PATH: is another image than "+path+" was made over, or was changed since")
+}
+
+func TestOverlayOpensOnlyOverlays(t *testing.T) {
+	dir := t.TempDir()
+	base := storetest.NewImage(t, dir, storetest.OddSize)
+	for name, make := range map[string]func(path string){
+		"is not an overlay; give the name of a file that does not exist, to make one": func(path string) {
+			os.WriteFile(path, []byte("a letter to somebody"), 0o644)
+		},
+		"is a QCOW2 image that lunserve did not make": func(path string) {
+			storetest.Command(t, "qemu-img", "create", "-f", "qcow2", path, "3M")
+		},
+		"is not a regular file": func(path string) { unix.Mkfifo(path, 0o644) },
+		"was changed by another program, or is damaged": func(path string) {
+			openOverlay(t, path, base).Close()
+			storetest.Command(t, "qemu-img", "snapshot", "-c", "one", path)
+		},
+		"the record is damaged": func(path string) {
+			openOverlay(t, path, base).Close()
+			p := storetest.ReadFile(t, path)
+			p[112+33]++
+			os.WriteFile(path, p, 0o644)
+		},
+	} {
+		path := filepath.Join(t.TempDir(), "overlay.qcow2")
+		make(path)
+		b := open(t, base, true)
+		_, _, err := image.OpenOverlay(ctx, path, b, base, false)
+		storetest.WantError(t, err, path, "PATH: "+name)
+		b.Close()
+	}
+	b := open(t, base, true)
+	defer b.Close()
+	missing := filepath.Join(dir, "missing")
+	_, _, err := image.OpenOverlay(ctx, missing, b, base, true)
+	storetest.WantError(t, err, missing, "PATH: no such file or directory")
+}
+
+func TestOverlayIsLocked(t *testing.T) {
+	dir := t.TempDir()
+	base := storetest.NewImage(t, dir, storetest.OddSize)
+	path := filepath.Join(dir, "overlay.qcow2")
+	s := openOverlay(t, path, base)
+	b := open(t, base, true)
+	defer b.Close()
+	for _, readOnly := range []bool{false, true} {
+		_, _, err := image.OpenOverlay(ctx, path, b, base, readOnly)
+		storetest.WantError(t, err, path, "PATH: open here already; give each image once")
+	}
+	var m image.Merge
+	storetest.WantError(t, m.Commit(ctx, path), path, "PATH: open here already; give each image once")
+	storetest.WantError(t, m.Export(ctx, path, filepath.Join(dir, "out"), false), path, "PATH: open here already; give each image once")
+	s.Close()
+}

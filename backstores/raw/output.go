@@ -1,0 +1,159 @@
+package raw
+
+import (
+	"fmt"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/hint"
+)
+
+// An Output is a new file that gets its name when it is complete.
+type Output struct {
+	tempOutput
+	path    string
+	replace bool
+	old     int   // the open file that is replaced, or -1
+	size    int64 // bytes written by Write
+	ahead   syncer
+}
+
+// NewOutput creates the file that Complete will name path. If path exists that
+// is an error, unless replace is set: then the old file stays, locked for
+// writing, until the new one is complete. A file that is served or is a virtual
+// machine's disk is not replaced, since its users would keep a file without a
+// name.
+//
+// inputs are the images that the file is made from. One of them may be the file
+// to be replaced, if it is opened after this call. The new file grants no more
+// than they do or, if it replaces a file, no more than that one.
+func NewOutput(path string, replace bool, inputs ...string) (_ *Output, err error) {
+	o := &Output{path: path, replace: replace, old: -1}
+	var st unix.Stat_t
+	mode := uint32(private)
+	switch err := unix.Lstat(path, &st); {
+	case err == unix.ENOENT:
+		mode = modeOf(inputs...)
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", path, err)
+	case st.Mode&unix.S_IFMT != unix.S_IFREG:
+		return nil, fmt.Errorf("%s: exists and is not a regular file", path)
+	case !replace:
+		return nil, hint.With(fmt.Errorf("%s: exists", path), hint.Command{Words: []string{"-f"}, Purpose: "to replace it"})
+	default:
+		if err := o.lockOld(&st, inputs); err != nil {
+			return nil, err
+		}
+	}
+	if o.tempOutput, err = newTempOutput(filepath.Dir(path), mode); err != nil {
+		o.unlockOld()
+		return nil, err
+	}
+	if o.old >= 0 {
+		o.takeOwnership(&st)
+	}
+	o.ahead.fd = o.fd
+	return o, nil
+}
+
+// NewTemp creates a private file in dir that never gets a name.
+func NewTemp(dir string) (*Output, error) {
+	t, err := newTempOutput(dir, private)
+	if err != nil {
+		return nil, err
+	}
+	t.forget()
+	return &Output{tempOutput: t, path: dir, old: -1}, nil
+}
+
+// lockOld opens and locks the file that is replaced, and sets st to its status.
+func (o *Output) lockOld(st *unix.Stat_t, inputs []string) (err error) {
+	if o.old, err = openMode(o.path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0); err != nil {
+		return fmt.Errorf("%s: %w", o.path, err)
+	}
+	defer func() {
+		if err != nil {
+			o.unlockOld()
+		}
+	}()
+	if err := unix.Fstat(o.old, st); err != nil {
+		return fmt.Errorf("%s: %w", o.path, err)
+	}
+	if err := writer.lock(o.path, o.old, st, false); err != nil {
+		return err
+	}
+	for _, path := range inputs {
+		var in unix.Stat_t
+		if unix.Stat(path, &in) == nil && in.Dev == st.Dev && in.Ino == st.Ino {
+			downgrade(o.old)
+		}
+	}
+	return nil
+}
+
+func (o *Output) unlockOld() {
+	if o.old >= 0 {
+		unix.Close(o.old)
+		o.old = -1
+	}
+}
+
+// Write appends p.
+func (o *Output) Write(p []byte) (int, error) {
+	n, err := o.WriteAt(p, o.size)
+	o.size += int64(n)
+	return n, err
+}
+
+// WriteAt implements [io.WriterAt]. The file grows as needed.
+func (o *Output) WriteAt(p []byte, off int64) (int, error) {
+	n, err := fdWriter(o.fd).WriteAt(p, off)
+	if o.ahead.fd > 0 { // a temporary file is never synced
+		o.ahead.wrote(n)
+	}
+	if err != nil {
+		err = fmt.Errorf("%s: write: %w", o.path, err)
+	}
+	return n, err
+}
+
+// Truncate sets the length of the file.
+func (o *Output) Truncate(size int64) error {
+	if err := unix.Ftruncate(o.fd, size); err != nil {
+		return fmt.Errorf("%s: make a file of %d bytes: %w", o.path, size, err)
+	}
+	return nil
+}
+
+// Image sets the length of the file and returns it as an image whose errors
+// name it as name. Image and Output share the file: the caller closes either,
+// not both.
+func (o *Output) Image(name string, size int64) (*Writable, error) {
+	if err := o.Truncate(size); err != nil {
+		return nil, err
+	}
+	w := new(Writable)
+	w.open(name, o.fd, size, 1)
+	return w, nil
+}
+
+// Complete gives the file its name. When it returns, a power cut does not
+// remove the file.
+func (o *Output) Complete() error {
+	if err := o.ahead.wait(); err != nil {
+		return fmt.Errorf("%s: %w", o.path, err)
+	}
+	return o.publish(o.path, o.replace)
+}
+
+// Close closes the file. If it is not complete it is gone.
+func (o *Output) Close() error {
+	o.forget()
+	o.unlockOld()
+	_ = o.ahead.wait() // Complete returns its error
+	if err := unix.Close(o.fd); err != nil {
+		return fmt.Errorf("%s: close: %w", o.path, err)
+	}
+	return nil
+}

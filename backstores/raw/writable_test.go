@@ -1,0 +1,117 @@
+package raw
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/backstores"
+)
+
+// newImage opens a new image. f may refuse each vector write by its flags.
+func newImage(t *testing.T, f func(flags int) error) *Writable {
+	t.Helper()
+	s, err := Open(context.Background(), filepath.Join(t.TempDir(), "disk.img"), Options{Create: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	w := s.(*Writable)
+	w.writes.many = func(fd int, bufs [][]byte, off int64, flags int) (int, error) {
+		if err := f(flags); err != nil {
+			return 0, err
+		}
+		return unix.Pwritev2(fd, bufs, off, flags)
+	}
+	return w
+}
+
+var pair = [][]byte{{1, 2, 3}, {4, 5}}
+
+func holdsPair(t *testing.T, w *Writable) bool {
+	t.Helper()
+	p, err := os.ReadFile(w.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(p[:5]) == "\x01\x02\x03\x04\x05"
+}
+
+func TestDurableWriteSyncs(t *testing.T) {
+	var flags []int
+	w := newImage(t, func(f int) error { flags = append(flags, f); return nil })
+	if err := w.WriteVec(pair, 0, backstores.Durable); err != nil {
+		t.Fatal(err)
+	}
+	if len(flags) != 1 || flags[0] != unix.RWF_DSYNC || !holdsPair(t, w) {
+		t.Errorf("calls with flags %v, want one with RWF_DSYNC", flags)
+	}
+}
+
+func TestDurableWriteIsNeverInline(t *testing.T) {
+	w := newImage(t, func(int) error { t.Error("a call was made"); return nil })
+	if err := w.WriteVec(pair, 0, backstores.Durable|backstores.NoWait); err != backstores.ErrWouldBlock {
+		t.Errorf("%v, want ErrWouldBlock", err)
+	}
+}
+
+func TestDurableWriteWithoutDsyncFlushes(t *testing.T) {
+	w := newImage(t, func(flags int) error {
+		if flags == unix.RWF_DSYNC {
+			return unix.EOPNOTSUPP
+		}
+		return nil
+	})
+	if err := w.WriteVec(pair, 0, backstores.Durable); err != nil || !holdsPair(t, w) {
+		t.Errorf("%v", err)
+	}
+	if w.syncs.failed.Load() != nil {
+		t.Error("an unsupported flag counts as a failed sync")
+	}
+}
+
+func TestFailedDurableWriteFailsFlushes(t *testing.T) {
+	w := newImage(t, func(flags int) error {
+		if flags == unix.RWF_DSYNC {
+			return unix.EIO
+		}
+		return nil
+	})
+	if err := w.WriteVec(pair, 0, backstores.Durable); !errors.Is(err, unix.EIO) {
+		t.Errorf("%v, want EIO", err)
+	}
+	// The EIO may belong to any earlier write.
+	if err := w.Flush(); !errors.Is(err, unix.EIO) {
+		t.Errorf("the next Flush: %v, want EIO", err)
+	}
+	if err := w.WriteVec(pair, 0, 0); err != nil {
+		t.Errorf("the next write: %v", err)
+	}
+}
+
+func TestFailedWriteDoesNotFailFlushes(t *testing.T) {
+	w := newImage(t, func(int) error { return unix.ENOSPC })
+	if err := w.WriteVec(pair, 0, backstores.Durable); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("%v, want ENOSPC", err)
+	}
+	if err := w.Flush(); err != nil {
+		t.Errorf("the next Flush: %v", err)
+	}
+}
+
+func TestFlushFailsForGood(t *testing.T) {
+	w := newImage(t, func(int) error { return nil })
+	fd := w.fd
+	w.fd = -1
+	if err := w.Flush(); !errors.Is(err, unix.EBADF) {
+		t.Errorf("%v, want EBADF", err)
+	}
+	w.fd = fd
+	if err := w.Flush(); !errors.Is(err, unix.EBADF) {
+		t.Errorf("a flush after one that failed: %v", err)
+	}
+}
