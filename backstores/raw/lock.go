@@ -2,10 +2,10 @@ package raw
 
 import (
 	"fmt"
-	"os"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/lunserve/lunserve/backstores/inuse"
 	"github.com/lunserve/lunserve/hint"
 )
 
@@ -125,10 +125,10 @@ func lockedError(path string, fd int, st *unix.Stat_t, at int64, orRead bool) er
 		at, err := reader.conflict(fd)
 		orRead = err == nil && at < 0
 	}
-	h, ok := findHolder(st, fd, at)
-	err := fmt.Errorf("%s: locked by %s", path, h)
+	p, ok := inuse.LockHolder(st, at, fd)
+	err := fmt.Errorf("%s: locked by %s", path, p)
 	switch {
-	case ok && h.pid == os.Getpid():
+	case ok && p.PID == inuse.Self():
 		return fmt.Errorf("%s: open here already; give each image once", path)
 	case !ok:
 		err = fmt.Errorf("%s: locked by another process", path)
