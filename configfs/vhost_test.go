@@ -64,8 +64,8 @@ func TestForeignVhostIsNotTouched(t *testing.T) {
 	}
 }
 
-// The disks go from under the machine, and what it holds is named.
-func TestHeldVhostIsTold(t *testing.T) {
+// The machine loses its disks and keeps the target.
+func TestVhostHeldByMachineIsExplained(t *testing.T) {
 	k := iscsiKernel(t)
 	before := k.machine.before
 	k.machine.before = func(verb, name string) error {
@@ -81,11 +81,11 @@ func TestHeldVhostIsTold(t *testing.T) {
 		t.Errorf("Close() = %v", err)
 	}
 	if exists(k.configfs(), "target/core/user_0") {
-		t.Error("the device is still there")
+		t.Error("the device still exists")
 	}
 }
 
-func TestMachinesAreThoseWithTheDoorOpen(t *testing.T) {
+func TestMachinesHaveTheWWNAndVhostOpen(t *testing.T) {
 	k := iscsiKernel(t)
 	v, err := k.newVhost(wwn)
 	if err != nil {
