@@ -160,7 +160,7 @@ func TestForeignBackstoreIsNotTouched(t *testing.T) {
 	after := k.machine.after
 	k.machine.after = func(verb, name string) {
 		after(verb, name)
-		if verb == "mkdir" && name == "core/user_0" { // somebody is quick
+		if verb == "mkdir" && name == "core/user_0" { // another program is faster
 			theirs = name + "/lunserve-my_disk_1.img-5f2a90c1"
 			k.file("sys/kernel/config/target/"+theirs+"/enable", "0")
 			k.made[theirs] = true

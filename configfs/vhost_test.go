@@ -91,15 +91,15 @@ func TestMachinesHaveTheWWNAndVhostOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for pid, p := range map[string]struct{ door, told string }{
+	for pid, p := range map[string]struct{ opened, args string }{
 		"10": {k.dev + "/vhost-scsi", "qemu\x00-device\x00vhost-scsi-pci,wwpn=" + wwn + "\x00"},
 		"11": {k.dev + "/vhost-scsi", "qemu\x00-device\x00vhost-scsi-pci,wwpn=naa.5001405000000000\x00"},
 		"12": {k.dev + "/null", "grep\x00" + wwn + "\x00"},
 	} {
 		k.file("proc/"+pid+"/comm", "qemu-system-x86\n")
-		k.file("proc/"+pid+"/cmdline", p.told)
+		k.file("proc/"+pid+"/cmdline", p.args)
 		k.file("proc/"+pid+"/fd/x", "")
-		if err := os.Symlink(p.door, k.proc+"/"+pid+"/fd/3"); err != nil {
+		if err := os.Symlink(p.opened, k.proc+"/"+pid+"/fd/3"); err != nil {
 			t.Fatal(err)
 		}
 	}
