@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// What the kernel does not get done can be named while it does not.
-func TestBusyIsWhatTakesLongest(t *testing.T) {
+func TestBusyIsTheOldestOperation(t *testing.T) {
 	k := newKernel(t)
 	hbas := k.configfs() + "/target/core/user_"
 	is := func(want string) {

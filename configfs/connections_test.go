@@ -8,9 +8,8 @@ import (
 	"testing"
 )
 
-// Real connections, as the kernel that runs the test shows them. The other end
-// is gone from the list as soon as it has closed, which is before the end that
-// listened notices.
+// The connections are real. The remote end leaves the list as soon as it is
+// closed, before the local end notices.
 func TestConnectionsToPortals(t *testing.T) {
 	for _, host := range []string{"127.0.0.1", "[::1]"} {
 		t.Run(host, func(t *testing.T) {
@@ -55,7 +54,7 @@ func TestConnectionsToPortals(t *testing.T) {
 	}
 }
 
-func TestConnectionsThatCannotBeSeenAreAnError(t *testing.T) {
+func TestUnreadableConnectionsAreAnError(t *testing.T) {
 	portals := []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:3260")}
 	const head = "  sl  local_address rem_address   st\n"
 	for _, tt := range []struct{ name, tcp, tcp6, want string }{

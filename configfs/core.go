@@ -185,8 +185,8 @@ func (t *tree) reset(device string) error {
 // it: the server of the ring reports the size to initiators, and that it
 // changed.
 func (d *Device) Resize(size int64) error {
-	// Writing the attribute dev_size fails unless a netlink listener such as
-	// tcmu-runner answers.
+	// The attribute dev_size can be written only while a netlink listener, such
+	// as tcmu-runner, is there.
 	name, want := d.name+"/control", strconv.FormatInt(size, 10)
 	if err := d.tree.op("write", name, func(path string) error { return write(path, "dev_size="+want) }); err != nil {
 		return err

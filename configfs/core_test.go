@@ -53,7 +53,7 @@ func TestDeviceIsMadeInThisOrder(t *testing.T) {
 	}
 }
 
-func TestKernelIsToldOfAnotherSize(t *testing.T) {
+func TestResizeWritesTheSizeToControl(t *testing.T) {
 	k := newKernel(t)
 	d, err := k.newDevice(spec, "5f2a90c1")
 	if err != nil {
@@ -64,7 +64,7 @@ func TestKernelIsToldOfAnotherSize(t *testing.T) {
 	if err := d.Resize(2 << 30); err != nil {
 		t.Error(err)
 	}
-	// Not to attrib/dev_size, which is refused where nobody listens to netlink.
+	// attrib/dev_size needs a netlink listener.
 	same(t, k.ops, []string{`echo -n "dev_size=2147483648" > core/user_0/lunserve-my_disk_1.img-5f2a90c1/control`})
 
 	k.tokenFor = map[string]string{"dev_size": "5"}
@@ -73,7 +73,7 @@ func TestKernelIsToldOfAnotherSize(t *testing.T) {
 	}
 }
 
-func TestControlHasOnlyWhatWasSaid(t *testing.T) {
+func TestControlOmitsZeroValues(t *testing.T) {
 	for _, tt := range []struct {
 		spec Spec
 		want string
@@ -90,7 +90,7 @@ func TestControlHasOnlyWhatWasSaid(t *testing.T) {
 	}
 }
 
-func TestDeviceTakesAnHBAThatNobodyHas(t *testing.T) {
+func TestDeviceUsesAFreeHBA(t *testing.T) {
 	k := newKernel(t)
 	k.file("sys/kernel/config/target/core/user_0/foreign/enable", "1")
 	k.file("sys/kernel/config/target/core/user_1/hba_info", "")
@@ -110,8 +110,7 @@ func TestDeviceTakesAnHBAThatNobodyHas(t *testing.T) {
 	}
 }
 
-// Whichever step of a set-up fails, what was there before is there after, byte
-// for byte, and nothing else.
+// Whichever step fails, configfs is byte for byte as before.
 func TestFailedDeviceLeavesNothing(t *testing.T) {
 	failAtEachStep(t, func(k *kernel) error {
 		d, err := k.newDevice(spec, "5f2a90c1")
@@ -122,8 +121,8 @@ func TestFailedDeviceLeavesNothing(t *testing.T) {
 	})
 }
 
-// failAtEachStep runs f with every one of its operations on configfs failing in
-// turn, until it succeeds. What fails in Close itself does stay.
+// failAtEachStep runs f with each operation on configfs failing in turn, until
+// f succeeds. Objects whose removal fails stay.
 func failAtEachStep(t *testing.T, f func(*kernel) error) {
 	t.Helper()
 	for n := 1; ; n++ {
@@ -154,14 +153,14 @@ func failAtEachStep(t *testing.T, f func(*kernel) error) {
 	}
 }
 
-// The random part of a name is not taken for granted.
-func TestForeignBackstoreIsNotTaken(t *testing.T) {
+// The random part of a name may collide.
+func TestForeignBackstoreIsNotTouched(t *testing.T) {
 	k := newKernel(t)
 	var theirs string
 	after := k.machine.after
 	k.machine.after = func(verb, name string) {
 		after(verb, name)
-		if verb == "mkdir" && name == "core/user_0" { // somebody is quick
+		if verb == "mkdir" && name == "core/user_0" { // another program is faster
 			theirs = name + "/lunserve-my_disk_1.img-5f2a90c1"
 			k.file("sys/kernel/config/target/"+theirs+"/enable", "0")
 			k.made[theirs] = true
@@ -172,11 +171,11 @@ func TestForeignBackstoreIsNotTaken(t *testing.T) {
 		t.Errorf("newDevice() = %v, %v", d, err)
 	}
 	if k.read("sys/kernel/config/target/"+theirs+"/enable") != "0" {
-		t.Error("it was removed")
+		t.Error("the backstore was removed")
 	}
 }
 
-func TestKernelIsHeldToWhatItWasTold(t *testing.T) {
+func TestDifferingAttributeIsAnError(t *testing.T) {
 	for key, value := range map[string]string{
 		"dev_config":         "lunserve/5f2a90c",
 		"dev_size":           "1073741312",
@@ -192,13 +191,13 @@ func TestKernelIsHeldToWhatItWasTold(t *testing.T) {
 			t.Errorf("%s=%s: %v", key, value, err)
 		}
 		if k.snapshot(t) != before {
-			t.Errorf("%s=%s: something is left", key, value)
+			t.Errorf("%s=%s: objects are left", key, value)
 		}
 	}
 }
 
-// Attributes came with the versions of the kernel.
-func TestOlderKernelIsBelieved(t *testing.T) {
+// Older kernels lack some attributes.
+func TestMissingAttributesAreAccepted(t *testing.T) {
 	k := newKernel(t)
 	k.refuse = func(verb, name string) bool {
 		if verb == "read" {
@@ -206,7 +205,7 @@ func TestOlderKernelIsBelieved(t *testing.T) {
 		}
 		return false
 	}
-	// The ring's name needs it, so its reader must not lose it.
+	// dev_config is part of the ring's name, so it must stay.
 	k.machine.before = func(verb, name string) error {
 		if strings.HasSuffix(name, "dev_config") {
 			return nil
@@ -237,12 +236,12 @@ func TestTimeoutCountsInSeconds(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := k.read("sys/kernel/config/target/" + d.name + "/attrib/cmd_time_out"); got != want {
-			t.Errorf("%v: the kernel is told %q, want %q", timeout, got, want)
+			t.Errorf("%v: cmd_time_out is %q, want %q", timeout, got, want)
 		}
 	}
 }
 
-func TestMissingRingIsTold(t *testing.T) {
+func TestMissingRingIsAnError(t *testing.T) {
 	k := newKernel(t)
 	k.noNode = true
 	before := k.snapshot(t)
@@ -250,14 +249,14 @@ func TestMissingRingIsTold(t *testing.T) {
 		t.Errorf("no node: %v", err)
 	}
 	if k.snapshot(t) != before {
-		t.Error("something is left")
+		t.Error("objects are left")
 	}
 	if _, err := k.uio("tcm-user/0/none"); err == nil || !strings.Contains(err.Error(), "tcm-user/0/none") {
 		t.Errorf("no ring: %v", err)
 	}
 }
 
-func TestNamesAreCleaned(t *testing.T) {
+func TestNamesAreSanitized(t *testing.T) {
 	for name, want := range map[string]string{
 		"disk.img":               "disk.img",
 		"-f.img":                 "_f.img",         // which is no flag

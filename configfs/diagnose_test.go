@@ -8,7 +8,7 @@ import (
 	"github.com/lunserve/lunserve/hint"
 )
 
-// healthy returns a kernel that has, or could load, all that there is.
+// healthy returns a kernel that has every feature, or can load it.
 func healthy(t *testing.T) *kernel {
 	k := ready(t)
 	k.mount = func(string) error { t.Error("mounted"); return nil }
@@ -20,11 +20,11 @@ func healthy(t *testing.T) *kernel {
 	return k
 }
 
-// trouble lists what is wrong, of what keeps the kernel from serving first.
-func trouble(k *kernel) string {
+// faults returns the findings with errors, one a line.
+func faults(k *kernel) string {
 	var b strings.Builder
 	for _, f := range k.diagnose() {
-		// The port is that of the machine that runs the tests.
+		// The port is that of the machine that runs the test.
 		if f.Err != nil && f.About != "127.0.0.1:3260" {
 			fmt.Fprintf(&b, "%s: %s (minor: %v)\n", f.About, hint.Text(f.Err), f.Minor)
 		}
@@ -35,15 +35,15 @@ func trouble(k *kernel) string {
 func TestDiagnoseFindsNothingWrongAndChangesNothing(t *testing.T) {
 	k := healthy(t)
 	before := k.snapshot(t)
-	if got := trouble(k); got != "" {
+	if got := faults(k); got != "" {
 		t.Error(got)
 	}
 	if k.snapshot(t) != before || len(k.ops) > 0 {
-		t.Error("something was changed")
+		t.Error("the machine was changed")
 	}
 }
 
-func TestDiagnoseTellsHowThingsAre(t *testing.T) {
+func TestDiagnoseDescribesTheState(t *testing.T) {
 	k := healthy(t)
 	k.gone("sys/bus/tcm_loop_bus")
 	k.file("proc/812/comm", "tcmu-runner\n")
@@ -60,7 +60,7 @@ func TestDiagnoseTellsHowThingsAre(t *testing.T) {
 	}
 }
 
-func TestDiagnoseTellsWhatIsTheMatter(t *testing.T) {
+func TestDiagnoseExplainsFaults(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		kernel func(k *kernel)
@@ -98,7 +98,7 @@ func TestDiagnoseTellsWhatIsTheMatter(t *testing.T) {
 	} {
 		k := healthy(t)
 		tt.kernel(k)
-		if got := trouble(k); got != tt.want {
+		if got := faults(k); got != tt.want {
 			t.Errorf("%s: got %s\nwant %s", tt.name, got, tt.want)
 		}
 	}

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// serving is an image on all fabrics, as main makes it, and what takes it down.
-func serving(t *testing.T, k *kernel) (portal netip.AddrPort, down func() error) {
+// serveEverywhere makes an image a LUN on all fabrics. Down removes everything.
+func serveEverywhere(t *testing.T, k *kernel) (portal netip.AddrPort, down func() error) {
 	t.Helper()
 	d, err := k.newDevice(spec, "0000000a")
 	if err != nil {
@@ -41,8 +41,8 @@ func serving(t *testing.T, k *kernel) (portal netip.AddrPort, down func() error)
 	return portal, func() error { return errors.Join(v.Close(), i.Close(), l.Close(), d.Close()) }
 }
 
-// one is the one export there is.
-func one(t *testing.T, k *kernel) Export {
+// onlyExport returns the only export that exists.
+func onlyExport(t *testing.T, k *kernel) Export {
 	t.Helper()
 	list, err := k.exports()
 	if err != nil || len(list) != 1 {
@@ -51,10 +51,10 @@ func one(t *testing.T, k *kernel) Export {
 	return list[0]
 }
 
-func TestExportsTellAllOfAnImage(t *testing.T) {
+func TestExportHasAllAttributesOfItsImage(t *testing.T) {
 	k := iscsiKernel(t)
-	_, down := serving(t, k)
-	e := one(t, k)
+	_, down := serveEverywhere(t, k)
+	e := onlyExport(t, k)
 	if got, want := k.attachments(e.device), []attachment{
 		{lun: "iscsi/" + iqn + "/tpgt_1/lun/lun_0"},
 		{lun: "loopback/" + wwn + "/tpgt_1/lun/lun_1", scsi: k.sys + "/bus/scsi/devices/2:0:1:1"},
@@ -87,7 +87,7 @@ func TestThereAreNoExportsWithoutATarget(t *testing.T) {
 	}
 }
 
-func TestOthersDevicesAreNoExports(t *testing.T) {
+func TestForeignDevicesAreNotExports(t *testing.T) {
 	k := newKernel(t)
 	for _, dev := range []string{"core/user_0/disk", "core/fileio_0/lunserve-disk-0000000a", "core/alua/lunserve-x"} {
 		k.file("sys/kernel/config/target/"+dev+"/udev_path", "x")
@@ -122,14 +122,14 @@ func TestExportIsAliveAsLongAsItsProcessServes(t *testing.T) {
 		{"gone", func() { k.gone("proc") }, false},
 	} {
 		tt.show()
-		if e := one(t, k); e.Alive != tt.alive || e.PID != pid {
+		if e := onlyExport(t, k); e.Alive != tt.alive || e.PID != pid {
 			t.Errorf("%s: alive is %v", tt.name, e.Alive)
 		}
 	}
 }
 
-// There is nothing to compare, and so nothing to be sure of.
-func TestProcessWithoutAStartIsTakenForTheOneThatRuns(t *testing.T) {
+// Without a start time there is nothing to compare.
+func TestProcessWithoutStartTimeMatchesByID(t *testing.T) {
 	k := newKernel(t)
 	if p := parseProcess("lunserve pid 812"); k.runs(p) {
 		t.Errorf("%v is there", p)
@@ -140,9 +140,9 @@ func TestProcessWithoutAStartIsTakenForTheOneThatRuns(t *testing.T) {
 	}
 }
 
-// In a container proc may show another process id than getpid returns. Whoever
-// finds the device and its target compares what proc shows.
-func TestTargetsAndDevicesNameTheSameProcess(t *testing.T) {
+// In a container, proc may show another process id than getpid returns. Other
+// processes compare the one that proc shows.
+func TestTargetsAndDevicesHaveTheSameOwner(t *testing.T) {
 	k := newKernel(t)
 	k.process(4242, 17, "")
 	if err := os.Symlink("4242", k.proc+"/self"); err != nil {
@@ -156,7 +156,7 @@ func TestTargetsAndDevicesNameTheSameProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if owner, e := l.tree.ownerPID("loopback/"+wwn), one(t, k); owner != 4242 || e.PID != 4242 || !e.Alive {
+	if owner, e := l.tree.ownerPID("loopback/"+wwn), onlyExport(t, k); owner != 4242 || e.PID != 4242 || !e.Alive {
 		t.Errorf("the target is owned by %d, the device by %d, alive %v", owner, e.PID, e.Alive)
 	}
 	if err := closeAll([2]*Device{d}, l); err != nil {

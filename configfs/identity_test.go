@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// Of two disks of one image that are served at once, each has an identity of its
-// own, and what a killed lunserve left keeps nobody from having his again.
-func TestDisksOfOneImageAreNotTakenForOne(t *testing.T) {
+// Two disks of one image that are served at once have identities of their own.
+// A device left by a killed lunserve does not reserve one.
+func TestDisksOfOneImageHaveDifferentIdentities(t *testing.T) {
 	k := newKernel(t)
 	k.file("disk.img", "")
 	image := k.root + "/disk.img"

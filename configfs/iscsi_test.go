@@ -14,8 +14,8 @@ import (
 
 const iqn = "iqn.2001-04.com.example:disk"
 
-// iscsiKernel returns a kernel that plays iSCSI targets, too: it does listen at
-// their portals.
+// iscsiKernel returns a kernel that plays iSCSI targets and listens at their
+// portals.
 func iscsiKernel(t testing.TB) *kernel {
 	k := newKernel(t)
 	listeners := make(map[string]net.Listener)
@@ -53,7 +53,7 @@ func iscsiKernel(t testing.TB) *kernel {
 	return k
 }
 
-// freePortal is an address where nobody listens.
+// freePortal returns an address at which nothing listens.
 func freePortal(t *testing.T, host string) netip.AddrPort {
 	t.Helper()
 	l, err := net.Listen("tcp", host+":0")
@@ -64,7 +64,7 @@ func freePortal(t *testing.T, host string) netip.AddrPort {
 	return netip.MustParseAddrPort(l.Addr().String())
 }
 
-// oneTarget makes a target of one LUN and takes it down.
+// oneTarget makes a target with one LUN and removes it.
 func oneTarget(k *kernel, s ISCSISpec) error {
 	d, err := k.newDevice(spec, "0000000a")
 	if err != nil {
@@ -80,7 +80,7 @@ func oneTarget(k *kernel, s ISCSISpec) error {
 	return errors.Join(err, i.Close(), d.Close())
 }
 
-// iscsiOps are the operations on the fabric, with short paths.
+// iscsiOps returns the operations on one target, with short paths.
 func iscsiOps(k *kernel, fabric string) (ops []string) {
 	for _, op := range k.ops {
 		if strings.Contains(op, fabric) && !strings.Contains(op, "> core/") {
@@ -108,7 +108,7 @@ func TestISCSIIsMadeInThisOrder(t *testing.T) {
 		"link TPG/lun/lun_0/lunserve-my_disk_1.img-0000000a",
 		"mkdir TPG/np/" + p.String(),
 		`echo -n "1" > TPG/enable`,
-		// The sessions end before anything is taken from them.
+		// The sessions end before anything is removed.
 		`echo -n "0" > TPG/enable`,
 		"rmdir TPG/np/" + p.String(),
 		"unlink TPG/lun/lun_0/lunserve-my_disk_1.img-0000000a",
@@ -121,7 +121,7 @@ func TestISCSIIsMadeInThisOrder(t *testing.T) {
 	}
 }
 
-func TestISCSIForTheAllowed(t *testing.T) {
+func TestISCSIWithACLsIsMadeInThisOrder(t *testing.T) {
 	k := iscsiKernel(t)
 	before := k.snapshot(t)
 	p := freePortal(t, "127.0.0.1")
@@ -163,7 +163,7 @@ func TestISCSIForTheAllowed(t *testing.T) {
 		`echo -n "1" > TPG/enable`,
 		`echo -n "0" > TPG/enable`,
 		"rmdir TPG/np/" + p.String(),
-		// A LUN cannot go while an ACL has it.
+		// A LUN cannot be removed while an ACL links to it.
 		"unlink " + b + "/lun_0/lun",
 		"rmdir " + b + "/lun_0",
 		"unlink " + a + "/lun_0/lun",
@@ -180,7 +180,7 @@ func TestISCSIForTheAllowed(t *testing.T) {
 	}
 }
 
-func TestISCSISecretsForEverybody(t *testing.T) {
+func TestISCSIWithoutACLsHasCredentials(t *testing.T) {
 	k := iscsiKernel(t)
 	i, err := k.newISCSI(ISCSISpec{IQN: iqn, CHAP: &CHAP{User: "joe", Secret: "secret of joe"}})
 	if err != nil {
@@ -207,8 +207,8 @@ func TestFailedISCSILeavesNothing(t *testing.T) {
 	})
 }
 
-// failAtEachStepOf is failAtEachStep for other kernels. Here a failure to undo
-// is left out, too.
+// failAtEachStepOf is failAtEachStep for other kernels. It also skips failures
+// of the removal itself.
 func failAtEachStepOf(t *testing.T, kernelOf func(testing.TB) *kernel, f func(*kernel) error) {
 	t.Helper()
 	for n := 1; ; n++ {
@@ -249,7 +249,7 @@ func TestForeignISCSITargetIsNotTouched(t *testing.T) {
 	}
 }
 
-func TestSilentPortalIsTold(t *testing.T) {
+func TestPortalThatDoesNotListenIsAnError(t *testing.T) {
 	k := newKernel(t) // does not listen
 	p := freePortal(t, "127.0.0.1")
 	after := k.machine.after
@@ -267,7 +267,7 @@ func TestSilentPortalIsTold(t *testing.T) {
 	}
 }
 
-func TestInitiatorsAreThoseLoggedIn(t *testing.T) {
+func TestInitiatorsAreLoggedIn(t *testing.T) {
 	k := iscsiKernel(t)
 	i, err := k.newISCSI(ISCSISpec{IQN: iqn, Allow: []string{"iqn.2001-04.com.example:a", "iqn.2001-04.com.example:b"}})
 	if err != nil {
@@ -280,7 +280,7 @@ func TestInitiatorsAreThoseLoggedIn(t *testing.T) {
 	same(t, i.Initiators(), []string{"iqn.2001-04.com.example:b", "iqn.2001-04.com.example:c", "iqn.2001-04.com.example:d"})
 }
 
-func TestBadISCSISpecsAreTold(t *testing.T) {
+func TestBadISCSISpecsAreRefused(t *testing.T) {
 	p := freePortal(t, "127.0.0.1")
 	long := "iqn.2001-04.com.example:" + strings.Repeat("x", 200)
 	for _, tt := range []struct {
@@ -313,7 +313,7 @@ func TestBadISCSISpecsAreTold(t *testing.T) {
 	}
 }
 
-func TestBadSecretsAreToldAndNotShown(t *testing.T) {
+func TestBadSecretsAreRefusedAndNotShown(t *testing.T) {
 	good := CHAP{"joe", "secret of joe", "target", "secret of target"}
 	for want, change := range map[string]func(*CHAP){
 		"":                            func(*CHAP) {},
@@ -335,7 +335,7 @@ func TestBadSecretsAreToldAndNotShown(t *testing.T) {
 	}
 }
 
-func TestPortalsThatCannotBe(t *testing.T) {
+func TestUnusablePortalsAreRefused(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -371,7 +371,7 @@ func TestPortalsThatCannotBe(t *testing.T) {
 	}
 }
 
-func TestIQNIsStableAndAName(t *testing.T) {
+func TestIQNIsStableAndValid(t *testing.T) {
 	dir := t.TempDir()
 	one, err := IQN(dir, "target 0")
 	if err != nil {

@@ -16,28 +16,28 @@ import (
 	"github.com/lunserve/lunserve/backstores/storetest/tmpfs"
 )
 
-// A kernel plays the kernel on a plain folder: it makes the attributes of what
-// is made, and what appears elsewhere for it.
+// A kernel plays the kernel in a plain directory: it makes the attributes of
+// new objects, and what appears elsewhere because of them.
 type kernel struct {
 	machine
 	root string
-	ops  []string        // what was done, as a user would type it
-	made map[string]bool // by mkdir and link, and not removed yet
+	ops  []string        // the operations, as shell commands
+	made map[string]bool // by mkdir and link, and still existing
 
-	groups map[string]int // of folders
+	groups map[string]int // of directories
 
 	failAt   int                          // the operation that fails, counted from 1
-	refuse   func(verb, name string) bool // and those that do besides
+	refuse   func(verb, name string) bool // and others that fail
 	n        int
-	noDisk   bool     // what is linked does not answer
+	noDisk   bool     // the kernel finds no disk behind a link
 	noNode   bool     // there is no devtmpfs
-	uevents  []uevent // to be heard
-	missed   bool     // nothing is heard until an event is repeated
-	heard    func()   // called before each wait
+	uevents  []uevent // to be received
+	lost     bool     // next reports a loss
+	onWait   func()   // called before each wait
 	tokenFor map[string]string
 }
 
-// newKernel returns a machine with a target, on which nothing is made yet.
+// newKernel returns a machine with a target that is still empty.
 func newKernel(t testing.TB) *kernel {
 	k := &kernel{root: tmpfs.Dir(t), made: make(map[string]bool), groups: make(map[string]int)}
 	k.machine = machine{
@@ -88,7 +88,7 @@ func (k *kernel) symlink(to, name string) {
 	}
 }
 
-// process shows a process that was started then, with lines of its status.
+// process shows a process with this start time, and lines of its status.
 func (k *kernel) process(pid, started int, status string) {
 	k.file(fmt.Sprintf("proc/%d/stat", pid), fmt.Sprintf("%d (odd) name) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 %d 20", pid, started))
 	k.file(fmt.Sprintf("proc/%d/status", pid), "Name:\todd) name\n"+status)
@@ -103,8 +103,8 @@ func (k *kernel) read(name string) string {
 	return string(b)
 }
 
-// before refuses what was asked to fail, and rmdir of what has folders or links
-// of others. Attributes go with the folder.
+// before makes chosen operations fail, and rmdir of a directory with objects in
+// it. Attributes vanish with their directory.
 func (k *kernel) before(verb, name string) error {
 	k.n++
 	if k.n == k.failAt || k.refuse != nil && k.refuse(verb, name) {
@@ -172,13 +172,13 @@ func (k *kernel) after(verb, name string) {
 	}
 }
 
-// linked is where a link leads to.
+// linked returns the target of a link.
 func (k *kernel) linked(name string) string {
 	to, _ := os.Readlink(filepath.Join(k.configfs(), "target", name))
 	return to
 }
 
-// wrote is what the kernel makes of a value.
+// wrote plays the effect of writing an attribute.
 func (k *kernel) wrote(name, value string) {
 	dir, attr := filepath.Split(name)
 	switch attr {
@@ -199,7 +199,7 @@ func (k *kernel) wrote(name, value string) {
 		hba, dev, _ := strings.Cut(strings.TrimPrefix(strings.Trim(dir, "/"), "core/user_"), "/")
 		config := strings.TrimSpace(k.read("sys/kernel/config/target/" + dir + "attrib/dev_config"))
 		name := "tcm-user/" + hba + "/" + dev + "/" + config
-		// Others whose names are nearly ours.
+		// Names of other rings that nearly match.
 		for i, decoy := range []string{name + "0", name[:len(name)-1], "tcm-user/" + hba + "1/" + dev + "/" + config} {
 			k.file(fmt.Sprintf("sys/class/uio/uio%d/name", i+1), decoy+"\n")
 		}
@@ -210,12 +210,13 @@ func (k *kernel) wrote(name, value string) {
 	}
 }
 
-// addressOf is where the fake disk of a LUN's link appears.
+// addressOf returns the SCSI address of the fake disk of a link.
 func addressOf(link string) string {
 	return "2:0:1:" + strings.TrimPrefix(filepath.Base(filepath.Dir(link)), "lun_")
 }
 
-// disk makes a disk of two partitions, sdb for LUN 0, sdc for LUN 1 and so on.
+// disk makes a disk with two partitions: sdb for LUN 0, sdc for LUN 1 and so
+// on.
 func (k *kernel) disk(link string) {
 	address := addressOf(link)
 	name := "sd" + string(rune('b'+address[len(address)-1]-'0'))
@@ -229,7 +230,7 @@ func (k *kernel) disk(link string) {
 	}
 	k.uevents = append(k.uevents,
 		uevent{action: "add", devpath: filepath.Dir(filepath.Dir(devpath))},
-		// Another address, and what is not the disk itself.
+		// Other addresses, and other devices at this address.
 		uevent{action: "add", devname: "sdx", devpath: strings.ReplaceAll(devpath, address, address+"0")},
 		uevent{action: "add", devname: "sdy", devpath: strings.ReplaceAll(devpath, address, "1"+address)},
 		uevent{action: "remove", devname: "sdz", devpath: devpath},
@@ -242,13 +243,13 @@ func (k *kernel) disk(link string) {
 	}
 }
 
-// next hears what is to be heard, and then nothing until ctx is done.
+// next returns the uevents, and then waits until ctx is done.
 func (k *kernel) next(ctx context.Context) (uevent, error) {
-	if k.heard != nil {
-		k.heard()
+	if k.onWait != nil {
+		k.onWait()
 	}
-	if k.missed {
-		k.missed = false
+	if k.lost {
+		k.lost = false
 		return uevent{}, errMissed
 	}
 	if len(k.uevents) == 0 {
@@ -262,7 +263,7 @@ func (k *kernel) next(ctx context.Context) (uevent, error) {
 
 func (k *kernel) Close() error { return nil }
 
-// snapshot lists all that is below the target's folder, with modes and contents.
+// snapshot lists everything in the target's directory, with modes and contents.
 func (k *kernel) snapshot(t testing.TB) string {
 	t.Helper()
 	var list []string

@@ -17,8 +17,7 @@ import (
 
 const wwn = "naa.5001405123456789"
 
-// disks makes a target of two disks, as main does, and returns what takes each
-// thing down.
+// disks makes a target with two disks, as lunserve does.
 func disks(ctx context.Context, k *kernel) (d [2]*Device, l *Loopback, nodes []string, err error) {
 	l, err = k.newLoopback(wwn)
 	if err != nil {
@@ -107,7 +106,7 @@ func TestFailedLoopbackLeavesNothing(t *testing.T) {
 	})
 }
 
-func TestForeignTargetIsNotTaken(t *testing.T) {
+func TestForeignTargetIsNotTouched(t *testing.T) {
 	k := newKernel(t)
 	k.file("sys/kernel/config/target/loopback/"+wwn+"/x", "")
 	before := k.snapshot(t)
@@ -115,12 +114,12 @@ func TestForeignTargetIsNotTaken(t *testing.T) {
 		t.Errorf("newLoopback() = %v", err)
 	}
 	if k.snapshot(t) != before {
-		t.Error("it was changed")
+		t.Error("the target was changed")
 	}
 }
 
-// The kernel makes the link even if there is no disk behind it.
-func TestDiskThatDoesNotAnswerIsToldAtOnce(t *testing.T) {
+// The link is made even if the kernel finds no disk behind it.
+func TestDiskThatDoesNotRespondIsAnErrorAtOnce(t *testing.T) {
 	k := newKernel(t)
 	k.noDisk = true
 	d, l, _, err := disks(t.Context(), k)
@@ -132,7 +131,7 @@ func TestDiskThatDoesNotAnswerIsToldAtOnce(t *testing.T) {
 	}
 }
 
-func TestMissingNodeIsTold(t *testing.T) {
+func TestMissingNodeIsAnError(t *testing.T) {
 	k := newKernel(t)
 	d, err := k.newDevice(spec, "0000000a")
 	if err != nil {
@@ -148,11 +147,11 @@ func TestMissingNodeIsTold(t *testing.T) {
 	}
 }
 
-func TestDiskThatIsNotAnnouncedEndsWithTheContext(t *testing.T) {
+func TestWaitForDiskEndsWithTheContext(t *testing.T) {
 	k := newKernel(t)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	gone := errors.New("interrupted")
-	k.heard = func() { k.uevents = nil; cancel(gone) }
+	k.onWait = func() { k.uevents = nil; cancel(gone) }
 	d, l, _, err := disks(ctx, k)
 	if !errors.Is(err, gone) || !strings.Contains(err.Error(), "2:0:1:0") {
 		t.Errorf("AddLUN() = %v", err)
@@ -162,8 +161,8 @@ func TestDiskThatIsNotAnnouncedEndsWithTheContext(t *testing.T) {
 	}
 }
 
-// A dead ring answers no flush, so none is asked for; and the disk is offline
-// before the ring is reset.
+// The disk is offline before the ring is reset. A ring that is not served
+// completes no flush, so none is requested.
 func TestResetTakesDisksOffline(t *testing.T) {
 	k := newKernel(t)
 	d, l, _, err := disks(t.Context(), k)
@@ -193,8 +192,8 @@ func TestResetTakesDisksOffline(t *testing.T) {
 	}
 }
 
-// Somebody else's disk may soon be in the place of one that is gone.
-func TestResetAfterTheEndTouchesNoDisk(t *testing.T) {
+// Another disk may already have the address of a removed one.
+func TestResetAfterCloseTouchesNoDisk(t *testing.T) {
 	k := newKernel(t)
 	d, l, _, err := disks(t.Context(), k)
 	if err != nil {
@@ -229,8 +228,8 @@ func TestResetAfterTheEndTouchesNoDisk(t *testing.T) {
 	}
 }
 
-// While the kernel looks at a disk for the first time it has no state to set.
-func TestResetEndsTheFirstLook(t *testing.T) {
+// While the kernel probes a disk, it has no state to set.
+func TestResetEndsTheProbe(t *testing.T) {
 	k := newKernel(t)
 	d, err := k.newDevice(spec, "0000000a")
 	if err != nil {
@@ -260,7 +259,7 @@ func TestResetEndsTheFirstLook(t *testing.T) {
 // sdb is the devpath of the first disk.
 const sdb = "/devices/tcm_loop_0/tcm_loop_adapter_3/host2/target2:0:1/2:0:1:0/block/sdb"
 
-// Nor will it ever be announced, since the kernel reads nothing from it.
+// The kernel announces no disk that it cannot read.
 func TestResetEndsTheWaitForTheDisk(t *testing.T) {
 	k := newKernel(t)
 	d, err := k.newDevice(spec, "0000000a")
@@ -271,7 +270,7 @@ func TestResetEndsTheWaitForTheDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k.heard = func() {
+	k.onWait = func() {
 		k.uevents = nil
 		if err := d.Reset(); err != nil {
 			t.Error(err)
@@ -286,12 +285,12 @@ func TestResetEndsTheWaitForTheDisk(t *testing.T) {
 }
 
 // udev makes links and reads labels after the kernel has announced the disk.
-func TestReadyMeansThatUdevIsDone(t *testing.T) {
+func TestAddLUNWaitsForUdev(t *testing.T) {
 	for _, order := range [][]string{{"/sdb2", "", "/sdb1"}, {"/sdb2", "/sdb1", ""}} {
 		k := newKernel(t)
 		k.file("run/udev/control", "")
 		todo := order
-		k.heard = func() {
+		k.onWait = func() {
 			if len(k.uevents) == 0 && len(todo) > 0 {
 				k.uevents = append(k.uevents, uevent{udev: true, action: "add", devpath: sdb + todo[0]})
 				todo = todo[1:]
@@ -306,17 +305,17 @@ func TestReadyMeansThatUdevIsDone(t *testing.T) {
 	}
 }
 
-// What udev said and was missed, it is made to say again.
-func TestMissedWordOfUdevIsRepeated(t *testing.T) {
+// Only the uevents that may be lost are repeated.
+func TestLostUeventsOfUdevAreRepeated(t *testing.T) {
 	k := newKernel(t)
 	k.file("run/udev/control", "")
 	todo := []string{"", "/sdb2", "missed", "/sdb1"}
-	k.heard = func() {
+	k.onWait = func() {
 		switch {
 		case len(k.uevents) > 0 || len(todo) == 0:
 			return
 		case todo[0] == "missed":
-			k.missed = true
+			k.lost = true
 		case todo[0] == "/sdb1" && k.read("sys"+sdb+"/sdb1/uevent") != "change":
 			t.Error("the kernel was not asked for it")
 			fallthrough
@@ -335,7 +334,7 @@ func TestMissedWordOfUdevIsRepeated(t *testing.T) {
 	}
 }
 
-func TestUdevIsNotWaitedForForever(t *testing.T) {
+func TestWaitForUdevTimesOut(t *testing.T) {
 	k := newKernel(t)
 	synctest.Test(t, func(t *testing.T) {
 		k.file("run/udev/control", "")
@@ -349,10 +348,10 @@ func TestUdevIsNotWaitedForForever(t *testing.T) {
 	})
 }
 
-func TestDiskThatIsNeverAnnouncedIsTold(t *testing.T) {
+func TestWaitForDiskTimesOut(t *testing.T) {
 	k := newKernel(t)
 	synctest.Test(t, func(t *testing.T) {
-		k.heard = func() { k.uevents = nil }
+		k.onWait = func() { k.uevents = nil }
 		if err := oneDisk(t.Context(), k); !errors.Is(err, errNotAnnounced) || !strings.Contains(err.Error(), "2:0:1:0") {
 			t.Errorf("AddLUN() = %v", err)
 		}
@@ -364,7 +363,7 @@ func TestWaitForUdevEndsWithTheContext(t *testing.T) {
 	k.file("run/udev/control", "")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	gone := errors.New("interrupted")
-	k.heard = func() {
+	k.onWait = func() {
 		if len(k.uevents) == 0 {
 			cancel(gone)
 		}
@@ -374,7 +373,7 @@ func TestWaitForUdevEndsWithTheContext(t *testing.T) {
 	}
 }
 
-// oneDisk makes a target of one disk and takes it down.
+// oneDisk makes a target with one disk and removes it.
 func oneDisk(ctx context.Context, k *kernel) error {
 	d, err := k.newDevice(spec, "0000000a")
 	if err != nil {
@@ -389,12 +388,11 @@ func oneDisk(ctx context.Context, k *kernel) error {
 	return errors.Join(err, l.Close(), d.Close())
 }
 
-// What was missed is asked for again.
-func TestMissedEventsAreRepeated(t *testing.T) {
+func TestLostUeventsOfTheKernelAreRepeated(t *testing.T) {
 	k := newKernel(t)
-	k.missed = true
-	k.heard = func() {
-		if !k.missed && k.read("sys/bus/scsi/devices/2:0:1:0/block/sdb/uevent") == "" {
+	k.lost = true
+	k.onWait = func() {
+		if !k.lost && k.read("sys/bus/scsi/devices/2:0:1:0/block/sdb/uevent") == "" {
 			k.uevents = nil // lost
 		}
 	}
@@ -413,7 +411,7 @@ func TestMissedEventsAreRepeated(t *testing.T) {
 	}
 }
 
-// unflushable makes the node of a disk such that it cannot be flushed.
+// unflushable replaces the node of a disk by one that cannot be flushed.
 func unflushable(t *testing.T, k *kernel, node string) {
 	t.Helper()
 	if err := errors.Join(os.Remove(node), unix.Mkfifo(node, 0o600)); err != nil {
@@ -421,7 +419,7 @@ func unflushable(t *testing.T, k *kernel, node string) {
 	}
 }
 
-func TestCloseTellsWhatWasNotFlushed(t *testing.T) {
+func TestCloseReturnsFlushErrors(t *testing.T) {
 	k := newKernel(t)
 	before := k.snapshot(t)
 	d, l, nodes, err := disks(t.Context(), k)
@@ -434,11 +432,11 @@ func TestCloseTellsWhatWasNotFlushed(t *testing.T) {
 		t.Errorf("Close() = %v", err)
 	}
 	if k.snapshot(t) != before {
-		t.Error("something is left")
+		t.Error("objects are left")
 	}
 }
 
-func TestDeadDiskIsNotFlushed(t *testing.T) {
+func TestDiskIsNotFlushedAfterReset(t *testing.T) {
 	k := newKernel(t)
 	d, l, nodes, err := disks(t.Context(), k)
 	if err != nil {
@@ -450,7 +448,7 @@ func TestDeadDiskIsNotFlushed(t *testing.T) {
 	}
 }
 
-func TestFlushReachesAllThatIsMadeOfTheDisk(t *testing.T) {
+func TestFlushIncludesPartitions(t *testing.T) {
 	k := newKernel(t)
 	for _, name := range []string{"sdb1", "sdb2"} {
 		k.file("sys/devices/sdb/"+name+"/partition", "")
@@ -460,7 +458,7 @@ func TestFlushReachesAllThatIsMadeOfTheDisk(t *testing.T) {
 	k.file("dev/sdb", "")
 	k.file("dev/sdb1", "")
 	if err := k.flush(k.dev + "/sdb"); err != nil {
-		t.Error(err) // partitions that are gone are no error
+		t.Error(err) // missing nodes are accepted
 	}
 	if err := unix.Mkfifo(k.dev+"/sdb2", 0o600); err != nil {
 		t.Fatal(err)

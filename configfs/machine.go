@@ -86,12 +86,12 @@ func group(path string) int {
 // uses finds the users of disks on this machine.
 func (m machine) uses() inuse.View { return inuse.View{Proc: m.proc, Sys: m.sys, Dev: m.dev} }
 
-// configfs returns its mount point, a directory that exists if the kernel has
-// configfs.
+// configfs returns the mount point of configfs. The directory exists if the
+// kernel has configfs.
 func (m machine) configfs() string { return filepath.Join(m.sys, "kernel/config") }
 
 func isConfigfs(dir string) bool {
-	const magic = 0x62656570 // CONFIGFS_MAGIC of fs/configfs/mount.c
+	const magic = 0x62656570 // CONFIGFS_MAGIC of fs/configfs
 	var st unix.Statfs_t
 	return unix.Statfs(dir, &st) == nil && st.Type == magic
 }

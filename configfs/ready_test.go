@@ -11,7 +11,7 @@ import (
 	"github.com/lunserve/lunserve/hint"
 )
 
-// ready returns a kernel that has all that loopback needs, but for missing.
+// ready returns a kernel with the features that loopback needs, except missing.
 func ready(t *testing.T, missing ...string) *kernel {
 	k := newKernel(t)
 	k.file("lib/modules/6.1.0/modules.dep", `kernel/drivers/target/target_core_mod.ko.xz: kernel/fs/configfs/configfs.ko.xz
@@ -57,7 +57,7 @@ func TestReadyLoadsWhatIsMissing(t *testing.T) {
 	same(t, loaded, []string{"target_core_user", "tcm_loop"})
 }
 
-func TestReadyTellsWhatIsTheMatter(t *testing.T) {
+func TestReadyExplainsFaults(t *testing.T) {
 	cannot := errors.New("could not insert 'tcm_loop': Key was rejected by service")
 	for _, tt := range []struct {
 		name    string
@@ -130,8 +130,8 @@ func TestReadyMountsConfigfs(t *testing.T) {
 	}
 }
 
-// Two that start at once both find it missing, and one is first.
-func TestConfigfsThatAnotherHasMountedMeanwhile(t *testing.T) {
+// Of two lunserves that start at once, one mounts configfs first.
+func TestConfigfsMountedMeanwhileIsAccepted(t *testing.T) {
 	k := ready(t)
 	mounted := false
 	k.isConfigfs = func(string) bool { return mounted }

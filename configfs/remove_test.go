@@ -15,11 +15,11 @@ import (
 	"github.com/lunserve/lunserve/hint"
 )
 
-// The portal has an IPv6 address, in brackets: it looks like a pattern.
-func TestRemoveTakesAllThatWasLeft(t *testing.T) {
+// The portal has an IPv6 address in brackets, which are special in patterns.
+func TestRemoveRemovesEverything(t *testing.T) {
 	k := iscsiKernel(t)
 	before := k.snapshot(t)
-	portal, _ := serving(t, k)
+	portal, _ := serveEverywhere(t, k)
 	k.gone("proc")
 	const scsi = "sys/bus/scsi/devices/2:0:1:1/"
 	k.ops = nil
@@ -32,7 +32,7 @@ func TestRemoveTakesAllThatWasLeft(t *testing.T) {
 		}
 		return false
 	}
-	e := one(t, k)
+	e := onlyExport(t, k)
 	if err := k.remove(e); err != nil {
 		t.Error(err)
 	}
@@ -77,9 +77,9 @@ func TestRemoveTakesAllThatWasLeft(t *testing.T) {
 	same(t, k.ops, nil)
 }
 
-// Wherever it was killed on its way up or down, nothing stays, except where it
-// had just made a folder and had not yet said whose that is.
-func TestRemoveTakesWhatIsHalfMade(t *testing.T) {
+// The process may be killed at any step. Only a directory that was just made,
+// and has no owner yet, stays.
+func TestRemoveRemovesWhatIsHalfMade(t *testing.T) {
 	for n, ended := 1, false; !ended; n++ {
 		k := iscsiKernel(t)
 		empty := k.snapshot(t)
@@ -100,7 +100,7 @@ func TestRemoveTakesWhatIsHalfMade(t *testing.T) {
 				k.machine.before = before
 				ended = recover() == nil
 			}()
-			_, down := serving(t, k)
+			_, down := serveEverywhere(t, k)
 			if err := down(); err != nil {
 				t.Error(err)
 			}
@@ -125,14 +125,14 @@ func TestRemoveTakesWhatIsHalfMade(t *testing.T) {
 	}
 }
 
-// What could not go is told, the rest is gone, and the next time takes it.
-func TestRemoveGoesOnToTheEnd(t *testing.T) {
+// What could not be removed is in the error, and a second call removes it.
+func TestRemoveContinuesAfterErrors(t *testing.T) {
 	for n := 1; ; n++ {
 		k := iscsiKernel(t)
 		before := k.snapshot(t)
-		serving(t, k)
+		serveEverywhere(t, k)
 		k.gone("proc")
-		e := one(t, k)
+		e := onlyExport(t, k)
 		k.n, k.failAt = 0, n
 		err := k.remove(e)
 		if k.n < n {
@@ -153,19 +153,19 @@ func TestRemoveGoesOnToTheEnd(t *testing.T) {
 	}
 }
 
-func TestRemoveRefusesWhatIsServed(t *testing.T) {
+func TestRemoveRefusesServedExports(t *testing.T) {
 	k := iscsiKernel(t)
-	serving(t, k)
+	serveEverywhere(t, k)
 	before, ops := k.snapshot(t), len(k.ops)
-	if err := k.remove(one(t, k)); err == nil || !strings.Contains(err.Error(), "my_disk_1.img-0000000a: served by lunserve (pid ") {
+	if err := k.remove(onlyExport(t, k)); err == nil || !strings.Contains(err.Error(), "my_disk_1.img-0000000a: served by lunserve (pid ") {
 		t.Errorf("remove() = %v", err)
 	}
 	if k.snapshot(t) != before || len(k.ops) != ops {
-		t.Error("it did something")
+		t.Error("the served export was changed")
 	}
 }
 
-func TestRemoveLeavesTheOtherLUNs(t *testing.T) {
+func TestRemoveKeepsOtherLUNs(t *testing.T) {
 	k := newKernel(t)
 	before := k.snapshot(t)
 	if _, _, _, err := disks(t.Context(), k); err != nil {
@@ -182,8 +182,8 @@ func TestRemoveLeavesTheOtherLUNs(t *testing.T) {
 	if got := k.read("sys/bus/scsi/devices/2:0:1:1/state"); got != "running\n" {
 		t.Errorf("the other disk is %s", got)
 	}
-	if left := k.attachments(one(t, k).device); len(left) != 1 || path.Base(left[0].lun) != "lun_1" {
-		t.Errorf("what is left is %+v", left)
+	if left := k.attachments(onlyExport(t, k).device); len(left) != 1 || path.Base(left[0].lun) != "lun_1" {
+		t.Errorf("left is %+v", left)
 	}
 	if err := k.remove(list[1]); err != nil {
 		t.Error(err)
@@ -193,8 +193,8 @@ func TestRemoveLeavesTheOtherLUNs(t *testing.T) {
 	}
 }
 
-// A link by another name was made by another program, in a target of its own.
-func TestRemoveLeavesOthersTargets(t *testing.T) {
+// Another program links to the device from its own target, by another name.
+func TestRemoveKeepsForeignTargets(t *testing.T) {
 	k := iscsiKernel(t)
 	root := k.configfs() + "/target"
 	other := &tree{machine: k.machine}
@@ -211,7 +211,7 @@ func TestRemoveLeavesOthersTargets(t *testing.T) {
 		t.Fatal(err)
 	}
 	k.gone("proc")
-	if err := k.remove(one(t, k)); err != nil {
+	if err := k.remove(onlyExport(t, k)); err != nil {
 		t.Error(err)
 	}
 	for _, name := range []string{"/lun/lun_0", "/acls/iqn.x", "/enable"} {
@@ -220,21 +220,22 @@ func TestRemoveLeavesOthersTargets(t *testing.T) {
 		}
 	}
 	if exists(root, "core/user_0") {
-		t.Error("the device is still there")
+		t.Error("the device still exists")
 	}
 }
 
-// A target without a LUN may be another lunserve's, which is not done with it.
-func TestRemoveLeavesTheTargetsOfOtherProcesses(t *testing.T) {
+// A target without a LUN may belong to another lunserve, which is still making
+// it.
+func TestRemoveKeepsTargetsOfOtherProcesses(t *testing.T) {
 	k := iscsiKernel(t)
-	serving(t, k)
+	serveEverywhere(t, k)
 	const other = "naa.5001405000000000"
 	if _, err := k.newLoopback(other); err != nil {
 		t.Fatal(err)
 	}
 	k.groups[k.configfs()+"/target/loopback/"+other]++
 	k.gone("proc")
-	if err := k.remove(one(t, k)); err != nil {
+	if err := k.remove(onlyExport(t, k)); err != nil {
 		t.Error(err)
 	}
 	if left := subdirs(k.configfs() + "/target/loopback"); !slices.Equal(left, []string{other}) {
@@ -242,11 +243,12 @@ func TestRemoveLeavesTheTargetsOfOtherProcesses(t *testing.T) {
 	}
 }
 
-// Process ids come again, in containers soon. One that has the id by now may
-// have a target that is not done, either; those of the dead one go.
-func TestRemoveTakesTheTargetsThoughTheIDIsAnothers(t *testing.T) {
+// Process ids are reused, in containers soon. A living process with the same id
+// may have a target without a LUN. It keeps that, and the targets of the dead
+// process are removed.
+func TestRemoveDistinguishesProcessesWithOneID(t *testing.T) {
 	k := iscsiKernel(t)
-	serving(t, k)
+	serveEverywhere(t, k)
 	k.process(os.Getpid(), 4712, "")
 	const living = "naa.5001405000000000"
 	if _, err := k.newDevice(spec, "0000000b"); err != nil {
@@ -267,14 +269,14 @@ func TestRemoveTakesTheTargetsThoughTheIDIsAnothers(t *testing.T) {
 			t.Errorf("%s: left are %q, want %q", fabric, left, want)
 		}
 	}
-	if e := one(t, k); e.Name != list[1].Name {
-		t.Errorf("what is left is %+v", e)
+	if e := onlyExport(t, k); e.Name != list[1].Name {
+		t.Errorf("left is %+v", e)
 	}
 }
 
-func TestRemoveTellsWhatAMachineHolds(t *testing.T) {
+func TestRemoveExplainsTargetsHeldByMachines(t *testing.T) {
 	k := iscsiKernel(t)
-	serving(t, k)
+	serveEverywhere(t, k)
 	k.gone("proc")
 	before := k.machine.before
 	k.machine.before = func(verb, name string) error {
@@ -283,7 +285,7 @@ func TestRemoveTellsWhatAMachineHolds(t *testing.T) {
 		}
 		return before(verb, name)
 	}
-	e := one(t, k)
+	e := onlyExport(t, k)
 	err := k.remove(e)
 	vhost := k.configfs() + "/target/vhost"
 	want := "; try rmdir " + vhost + "/" + wwn + "/tpgt_1 " + vhost + "/" + wwn + " " + vhost + " when the machine has ended"
@@ -291,11 +293,11 @@ func TestRemoveTellsWhatAMachineHolds(t *testing.T) {
 		t.Errorf("remove() = %v", err)
 	}
 	if exists(k.configfs(), "target", e.device) {
-		t.Error("the device is still there")
+		t.Error("the device still exists")
 	}
 }
 
-func TestRemoveTakesTheReservations(t *testing.T) {
+func TestRemoveRemovesReservationsUnlessServed(t *testing.T) {
 	for _, again := range []bool{false, true} {
 		k, dir := databaseKernel(t)
 		if _, err := k.newDevice(spec, "0000000a"); err != nil {
@@ -305,7 +307,7 @@ func TestRemoveTakesTheReservations(t *testing.T) {
 			t.Fatal(err)
 		}
 		k.file("var/target/pr/aptpl_"+spec.Serial, "PR_REG_START: 0\n")
-		if again { // by another, which is to keep them
+		if again { // by another lunserve
 			if _, err := k.newDevice(spec, "0000000b"); err != nil {
 				t.Fatal(err)
 			}

@@ -7,7 +7,7 @@ import (
 	"github.com/lunserve/lunserve/hint"
 )
 
-func TestRescanHoldsTheKernelToTheSize(t *testing.T) {
+func TestRescanVerifiesTheSize(t *testing.T) {
 	k := newKernel(t)
 	k.file("sys/class/block/sdb/device/rescan", "")
 	k.file("sys/class/block/sdb/size", "4096\n")

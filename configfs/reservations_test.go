@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// databaseKernel returns a kernel whose database is in a folder that is not there.
+// databaseKernel returns a kernel whose dbroot does not exist.
 func databaseKernel(t *testing.T) (k *kernel, dir string) {
 	k = newKernel(t)
 	dir = filepath.Join(k.root, "var/target")
@@ -27,12 +27,12 @@ func TestReservationsLeaveNothing(t *testing.T) {
 		t.Error(err)
 	}
 	if exists(dir) {
-		t.Error("the folder is still there")
+		t.Error("the directory still exists")
 	}
 }
 
-// The last to leave removes the folders, whoever made them.
-func TestReservationsOfOthersKeepTheirFolder(t *testing.T) {
+// The last user removes the directories, whichever process made them.
+func TestReservationsKeepTheDirectoryOfOthers(t *testing.T) {
 	for _, order := range [][]int{{0, 1}, {1, 0}} {
 		k, dir := databaseKernel(t)
 		var rs [2]*Reservations
@@ -44,14 +44,14 @@ func TestReservationsOfOthersKeepTheirFolder(t *testing.T) {
 		}
 		for _, i := range order {
 			if !exists(dir, "pr", "aptpl_"+[]string{"a", "b"}[i]) {
-				t.Error("it went before its last user")
+				t.Error("the directory was removed before its last user ended")
 			}
 			if err := rs[i].Close(); err != nil {
 				t.Error(err)
 			}
 		}
 		if exists(dir) {
-			t.Error("the folder is still there")
+			t.Error("the directory still exists")
 		}
 	}
 }
@@ -76,7 +76,7 @@ func TestForeignDatabaseStays(t *testing.T) {
 	}
 }
 
-func TestNoPlaceForReservations(t *testing.T) {
+func TestReservationsWithoutADirectoryAreAnError(t *testing.T) {
 	k, dir := databaseKernel(t)
 	if err := os.WriteFile(dir, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -85,6 +85,6 @@ func TestNoPlaceForReservations(t *testing.T) {
 		t.Error("no error")
 	}
 	if !exists(dir) {
-		t.Error("what was there is gone")
+		t.Error("the existing file was removed")
 	}
 }

@@ -84,8 +84,8 @@ func (t *tree) mkdirShared(name, child string) {
 	}
 }
 
-// setOwnerPID records this process as the owner of a directory, in its group:
-// no other metadata is kept by configfs and unused by the kernel.
+// setOwnerPID records this process as the owner of a directory, in the
+// directory's group: configfs keeps it, and the kernel does not use it.
 func (t *tree) setOwnerPID(name string) {
 	if t.err == nil {
 		t.err = t.op("chown", name, func(path string) error { return t.setGroup(path, t.self().pid) })

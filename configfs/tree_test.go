@@ -37,7 +37,7 @@ func TestCloseUndoesNewestFirst(t *testing.T) {
 	}
 }
 
-func TestCloseGoesOnAfterFailures(t *testing.T) {
+func TestCloseContinuesAfterErrors(t *testing.T) {
 	k := newKernel(t)
 	tr := &tree{machine: k.machine}
 	for _, name := range []string{"a", "b", "c"} {
@@ -54,7 +54,7 @@ func TestCloseGoesOnAfterFailures(t *testing.T) {
 	}
 }
 
-func TestCloseForgivesWhatIsGone(t *testing.T) {
+func TestCloseAcceptsWhatIsGone(t *testing.T) {
 	k := newKernel(t)
 	tr := &tree{machine: k.machine}
 	tr.mkdir("a")
@@ -90,12 +90,12 @@ func TestSetCreatesNothing(t *testing.T) {
 		t.Errorf("set() = %v", tr.err)
 	}
 	if exists(tr.path("attribute")) {
-		t.Error("there is a file now")
+		t.Error("set created a file")
 	}
 }
 
-// The last to leave the shared folder removes it, whoever made it.
-func TestSharedFolderGoesWithItsLastUser(t *testing.T) {
+// It does not matter which process made the directory.
+func TestLastUserRemovesTheSharedDirectory(t *testing.T) {
 	for _, order := range [][]int{{0, 1}, {1, 0}} {
 		k := newKernel(t)
 		before := k.snapshot(t)
@@ -109,7 +109,7 @@ func TestSharedFolderGoesWithItsLastUser(t *testing.T) {
 		}
 		for _, i := range order {
 			if before == k.snapshot(t) {
-				t.Error("it went before its last user")
+				t.Error("the directory was removed before its last user ended")
 			}
 			if err := trees[i].Close(); err != nil {
 				t.Error(err)
@@ -121,7 +121,7 @@ func TestSharedFolderGoesWithItsLastUser(t *testing.T) {
 	}
 }
 
-func TestSharedFolderOfOthersStays(t *testing.T) {
+func TestForeignSharedDirectoryStays(t *testing.T) {
 	k := newKernel(t)
 	k.file("sys/kernel/config/target/loopback/naa.foreign/nexus", "x")
 	before := k.snapshot(t)
@@ -137,12 +137,13 @@ func TestSharedFolderOfOthersStays(t *testing.T) {
 	tr = &tree{machine: k.machine}
 	tr.mkdirShared("loopback", "loopback/a")
 	if err := errors.Join(tr.err, tr.Close()); err != nil || !exists(tr.path("loopback")) {
-		t.Errorf("an empty folder of others' went: %v", err)
+		t.Errorf("an empty foreign directory was removed: %v", err)
 	}
 }
 
-// Another lunserve leaves between our look at the shared folder and our mkdir in it.
-func TestSharedFolderMayVanish(t *testing.T) {
+// Another lunserve ends between our join of the shared directory and our mkdir
+// in it.
+func TestSharedDirectoryMayVanish(t *testing.T) {
 	k := newKernel(t)
 	other := &tree{machine: k.machine}
 	other.mkdirShared("loopback", "loopback/a")
@@ -162,7 +163,7 @@ func TestSharedFolderMayVanish(t *testing.T) {
 		t.Fatal(tr.err, left)
 	}
 	if err := tr.Close(); err != nil || exists(tr.path("loopback")) {
-		t.Errorf("Close() = %v, and the shared folder is still there", err)
+		t.Errorf("Close() = %v, and the shared directory still exists", err)
 	}
 }
 

@@ -15,17 +15,17 @@ const properties = "ACTION=add\x00DEVPATH=/devices/x/2:0:1:0/block/sdb\x00SUBSYS
 var fromKernel = &unix.SockaddrNetlink{Groups: kernelGroup}
 var fromUdev = &unix.SockaddrNetlink{Groups: udevGroup, Pid: 812}
 
-// libudev puts properties where udev's messages have them.
+// libudev returns a message of udev with these properties.
 func libudev(properties string) string {
 	b := []byte("libudev\x00")
 	b = binary.BigEndian.AppendUint32(b, 0xfeedcafe)
-	for _, n := range []int{40, 44, len(properties), 0, 0, 0, 0, 0} { // four bytes on, to see that they are skipped
+	for _, n := range []int{40, 44, len(properties), 0, 0, 0, 0, 0} { // four bytes of filters before the properties
 		b = binary.NativeEndian.AppendUint32(b, uint32(n))
 	}
 	return string(b) + properties
 }
 
-func TestUeventsAreRead(t *testing.T) {
+func TestUeventsAreParsed(t *testing.T) {
 	disk := uevent{action: "add", devpath: "/devices/x/2:0:1:0/block/sdb", devname: "sdb"}
 	byUdev := disk
 	byUdev.udev = true
@@ -105,9 +105,9 @@ func TestWaitForUeventEndsWithTheContext(t *testing.T) {
 	}
 }
 
-// What overflows is announced at once, but as long as the socket is not empty
-// all else is dropped and not announced.
-func TestMissedIsSaidWhenTheSocketIsEmpty(t *testing.T) {
+// The kernel reports an overflow once, and then silently drops uevents until
+// the socket is empty.
+func TestLossIsReportedWhenTheSocketIsEmpty(t *testing.T) {
 	s, err := listenUevents()
 	if err != nil {
 		t.Fatal(err)

@@ -64,8 +64,8 @@ func TestForeignVhostIsNotTouched(t *testing.T) {
 	}
 }
 
-// The disks go from under the machine, and what it holds is named.
-func TestHeldVhostIsTold(t *testing.T) {
+// The machine loses its disks and keeps the target.
+func TestVhostHeldByMachineIsExplained(t *testing.T) {
 	k := iscsiKernel(t)
 	before := k.machine.before
 	k.machine.before = func(verb, name string) error {
@@ -81,25 +81,25 @@ func TestHeldVhostIsTold(t *testing.T) {
 		t.Errorf("Close() = %v", err)
 	}
 	if exists(k.configfs(), "target/core/user_0") {
-		t.Error("the device is still there")
+		t.Error("the device still exists")
 	}
 }
 
-func TestMachinesAreThoseWithTheDoorOpen(t *testing.T) {
+func TestMachinesHaveTheWWNAndVhostOpen(t *testing.T) {
 	k := iscsiKernel(t)
 	v, err := k.newVhost(wwn)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for pid, p := range map[string]struct{ door, told string }{
+	for pid, p := range map[string]struct{ opened, args string }{
 		"10": {k.dev + "/vhost-scsi", "qemu\x00-device\x00vhost-scsi-pci,wwpn=" + wwn + "\x00"},
 		"11": {k.dev + "/vhost-scsi", "qemu\x00-device\x00vhost-scsi-pci,wwpn=naa.5001405000000000\x00"},
 		"12": {k.dev + "/null", "grep\x00" + wwn + "\x00"},
 	} {
 		k.file("proc/"+pid+"/comm", "qemu-system-x86\n")
-		k.file("proc/"+pid+"/cmdline", p.told)
+		k.file("proc/"+pid+"/cmdline", p.args)
 		k.file("proc/"+pid+"/fd/x", "")
-		if err := os.Symlink(p.door, k.proc+"/"+pid+"/fd/3"); err != nil {
+		if err := os.Symlink(p.opened, k.proc+"/"+pid+"/fd/3"); err != nil {
 			t.Fatal(err)
 		}
 	}

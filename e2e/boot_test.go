@@ -81,7 +81,7 @@ func TestDiskGoesFromUnderVirtualMachine(t *testing.T) {
 	if status := s.stop(syscall.SIGTERM); status != 1 {
 		t.Errorf("exit status %d\n%s", status, s.stderr)
 	}
-	left := s.stderr.await(t, `a virtual machine holds what is left of the target; when that has ended, try (.*)\n`)[1]
+	left := s.stderr.await(t, `a virtual machine still holds the target, which has no disks now; try (rmdir .*) when the machine has ended\n`)[1]
 	if found := glob(t, configfs+"/core/user_*"); len(found) > 0 {
 		t.Errorf("left: %v", found)
 	}
