@@ -15,7 +15,7 @@ func (d *Disk) Size() int64 { return int64(d.blocks.Load()) * int64(d.BlockSize)
 // After an error the disk has its old size.
 func (d *Disk) Resize(n int64) error {
 	if d.sanitizer.running.Load() {
-		return errors.New("is being sanitized, try again when that has ended")
+		return errors.New("a SANITIZE is running; resize the disk when it has ended")
 	}
 	d.lock.Lock()
 	defer d.lock.Unlock()
