@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/dustin/go-humanize"
 
@@ -22,7 +24,7 @@ type doctorCmd struct {
 	imageFlags `embed:""`
 }
 
-// A symptom is a finding as it is printed.
+// A symptom is a finding in the form that is printed.
 type symptom struct {
 	Status string `json:"status"` // "ok", "warn" or "fail"
 	About  string `json:"about"`
@@ -30,10 +32,10 @@ type symptom struct {
 	Try    string `json:"try,omitempty"` // what to type
 }
 
-// Run looks at everything that serving needs, and changes nothing.
+// Run checks everything that serving needs, and changes nothing.
 func (c *doctorCmd) Run(ctx context.Context, con *console.Console) error {
 	found := configfs.Diagnose()
-	need := int64(0) // bytes for temporary files; -1 is not known
+	need := int64(0) // bytes for temporary files; -1 if unknown
 	for _, path := range c.Images {
 		options := c.options()
 		options.ReadOnly = c.ReadOnly
@@ -69,32 +71,32 @@ func (c *doctorCmd) Run(ctx context.Context, con *console.Console) error {
 		}
 	}
 	if failed > 0 {
-		return fmt.Errorf("nothing can be served, for %s", plural(failed, "reason"))
+		return fmt.Errorf("images cannot be served: %s", plural(failed, "failed check"))
 	}
 	return nil
 }
 
-// room looks at the space for temporary files, of which need bytes may be used.
+// room checks the space for temporary files, which may take need bytes.
 func (c *doctorCmd) room(need int64) configfs.Finding {
 	free, err := image.Room(c.TmpDir)
 	f := configfs.Finding{About: c.TmpDir, Is: humanize.IBytes(uint64(free)) + " free for temporary files", Err: err, Minor: need == 0}
 	switch {
 	case err != nil:
 	case need < 0:
-		f.Is += ", of which as much is used as is in the image"
+		f.Is += ", which will take as much as the image holds"
 	case need > free:
 		f.Minor = true // sparse, and rarely written in whole
 		f.Err = hint.With(fmt.Errorf("%s, but temporary files may take %s", f.Is, humanize.IBytes(uint64(need))),
-			hint.Command{Words: []string{"--tmpdir", "DIR"}, Purpose: "to name another folder"})
+			hint.Command{Words: []string{"--tmpdir", "DIR"}, Purpose: "to name another directory"})
 	case need > 0:
 		f.Is += ", which may take " + humanize.IBytes(uint64(need))
 	}
 	return f
 }
 
-// leftovers are the disks of lunserves that were killed.
+// leftovers returns the disks whose lunserve was killed.
 func leftovers() (all []configfs.Finding) {
-	exports, _ := configfs.Exports() // what is wrong with configfs is found elsewhere
+	exports, _ := configfs.Exports() // an error of configfs is a finding already
 	for _, e := range exports {
 		if !e.Alive {
 			why := hint.Try(errors.New("its lunserve was killed"), "lunserve", "detach", e.Name)
@@ -113,25 +115,53 @@ func newSymptom(f configfs.Finding) symptom {
 		s.Status = "warn"
 	}
 	text, try := hint.Split(f.Err)
-	text = strings.TrimPrefix(strings.TrimPrefix(text, f.About+": "), f.About+" is ")
-	var lines []string
+	s.Text = strings.TrimPrefix(strings.TrimPrefix(text, f.About+": "), f.About+" is ")
+	var commands []string
 	for _, c := range try {
-		lines = append(lines, c.String())
+		commands = append(commands, c.String())
 	}
-	s.Text, s.Try = text, strings.Join(lines, ", or ")
-	if s.Try == "" { // an error that still has it in its text
-		s.Text, s.Try, _ = strings.Cut(text, "; try ")
-	}
+	s.Try = strings.Join(commands, ", or ")
 	return s
 }
 
-// print prints s for people.
+// print prints s for people: on one line, or wrapped to fit a terminal. What to type
+// is not wrapped there, so that it can be copied.
 func (s symptom) print() {
+	head := fmt.Sprintf("%-4s  %-18s ", s.Status, s.About)
+	columns, indent := console.Columns(os.Stdout), 4+2+18+1
 	text := s.Text
-	if s.Try != "" {
+	if s.Try != "" && columns == 0 {
 		text += "; try " + s.Try
 	}
-	fmt.Printf("%-4s  %-18s %s\n", s.Status, s.About, text)
+	fmt.Println(head + wrap(text, columns, utf8.RuneCountInString(head), indent))
+	if s.Try != "" && columns > 0 {
+		fmt.Printf("%*stry %s\n", indent, "", s.Try)
+	}
+}
+
+// wrap breaks text at blanks so that it fits a terminal of so many columns. It
+// starts at column at, and its other lines are indented. With no columns it stays
+// as it is.
+func wrap(text string, columns, at, indent int) string {
+	if columns < indent+20 {
+		return text
+	}
+	var b strings.Builder
+	for i, word := range strings.Split(text, " ") {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case i == 0:
+		case at+1+n > columns:
+			b.WriteString("\n" + strings.Repeat(" ", indent))
+			at = indent
+		default:
+			b.WriteString(" ")
+			at++
+		}
+		b.WriteString(word)
+		at += n
+	}
+	return b.String()
 }
 
 func plural(n int, noun string) string {

@@ -2,8 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
-	"os"
 	"os/exec"
 
 	"github.com/lunserve/lunserve/hint"
@@ -84,8 +82,8 @@ func (c *serveCmd) check() error {
 	if err := c.layerFlags.check(c.Images, c.ReadOnly); err != nil {
 		return err
 	}
-	if os.Geteuid() != 0 {
-		return hint.Try(errors.New("must be root to make a disk"), sudo()...)
+	if err := needRoot("make a disk"); err != nil {
+		return err
 	}
 	if c.Line != "" && len(c.Command) > 0 {
 		return misuse("--run and a command after --; give one of them")

@@ -34,8 +34,8 @@ func (d *servedDisk) dial() (*control.Client, error) {
 // servedDisks returns all disks of this machine, by name. The kernel knows of
 // each; the processes that answer add what they know.
 func servedDisks(con *console.Console) ([]servedDisk, error) {
-	if os.Geteuid() != 0 {
-		return nil, hint.Try(errors.New("must be root to see the disks"), sudo()...)
+	if err := needRoot("see the disks"); err != nil {
+		return nil, err
 	}
 	exports, err := configfs.Exports()
 	if err != nil {

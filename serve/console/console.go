@@ -30,7 +30,7 @@ type Console struct {
 // process has one, and closes it last.
 func New(to io.Writer, program string) *Console {
 	c := &Console{out: NewWriter(to), prefix: program + ": "}
-	if f, ok := to.(*os.File); ok && isTerminal(f) {
+	if f, ok := to.(*os.File); ok && Columns(f) > 0 && os.Getenv("TERM") != "dumb" {
 		c.terminal = f
 	}
 	return c
@@ -111,17 +111,18 @@ func (c *Console) StatusWidth() int {
 	if c.terminal == nil {
 		return 0
 	}
-	width := 80
-	if w, err := unix.IoctlGetWinsize(int(c.terminal.Fd()), unix.TIOCGWINSZ); err == nil && w.Col > 0 {
-		width = int(w.Col)
-	}
-	return max(0, width-len("^C")-1)
+	return max(0, Columns(c.terminal)-len("^C")-1)
 }
 
-// isTerminal reports whether f is a terminal on which a line can be redrawn.
-func isTerminal(f *os.File) bool {
-	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
-	return err == nil && os.Getenv("TERM") != "dumb"
+// Columns returns how wide f is, 0 if it is not a terminal.
+func Columns(f *os.File) int {
+	if _, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS); err != nil {
+		return 0
+	}
+	if w, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err == nil && w.Col > 0 {
+		return int(w.Col)
+	}
+	return 80
 }
 
 // UseSyslog sends what is printed from now on to the system's log, if there is
