@@ -60,8 +60,9 @@ type File interface {
 // writes go to file, which must be all zeros and as long as base, rounded up to
 // [BlockBytes]. The base is never written. Closing the store closes both.
 //
-// The changes end with the process, so Flush and Durable do nothing. A write
-// for which there is no space fails with ENOSPC, and leaves what was there.
+// The changes end with the process, so Flush and Durable do nothing. A write for
+// which there is no space fails with ENOSPC; blocks that were not present still
+// read as in the base.
 func Snapshot(base backstores.Backstore, file File) backstores.Backstore {
 	return &cow{base: base, file: file, size: base.Size(), present: newBlockmap(base.Size())}
 }

@@ -149,7 +149,7 @@ func readPastTheEnd(t *testing.T, m *model) {
 			}
 		}
 		if _, _, err := backstores.Extent(m.store, off); err == nil && off != end-1023 {
-			t.Errorf("Extent(%d) of %d bytes is no error", off, end)
+			t.Errorf("Extent(%d) of %d bytes succeeded", off, end)
 		}
 	}
 }

@@ -57,13 +57,13 @@ func writePastTheEnd(t *testing.T, m *model) {
 	p := noise(rand.New(rand.NewPCG(6, 6)), 1024)
 	for _, off := range outside(m.size()) {
 		if _, err := w.WriteAt(p, off); err == nil {
-			t.Errorf("WriteAt of 1024 bytes at %d is no error", off)
+			t.Errorf("WriteAt of 1024 bytes at %d succeeded", off)
 		}
 		if err := backstores.Trim(m.store, off, 1024); err == nil {
-			t.Errorf("Trim of 1024 bytes at %d is no error", off)
+			t.Errorf("Trim of 1024 bytes at %d succeeded", off)
 		}
 		if err := backstores.Zero(m.store, off, 1024); err == nil {
-			t.Errorf("Zero of 1024 bytes at %d is no error", off)
+			t.Errorf("Zero of 1024 bytes at %d succeeded", off)
 		}
 		for _, f := range []backstores.Flag{0, backstores.NoWait, backstores.Durable} {
 			err := backstores.WriteVec(m.store, [][]byte{p[:512], p[512:]}, off, f)
@@ -74,7 +74,7 @@ func writePastTheEnd(t *testing.T, m *model) {
 	}
 	for _, n := range []int64{-1, -1 << 63} {
 		if backstores.Trim(m.store, 4096, n) == nil || backstores.Zero(m.store, 4096, n) == nil {
-			t.Errorf("Trim or Zero of %d bytes is no error", n)
+			t.Errorf("Trim or Zero of %d bytes succeeded", n)
 		}
 	}
 	if got, err := io.ReadAll(io.NewSectionReader(m.store, 0, m.size()+4096)); err != nil || !bytes.Equal(got, m.want) {
