@@ -43,8 +43,8 @@ type cow struct {
 
 const stripeBytes = 1 << 20
 
-// A File holds changes. It must have every ability but to be resized, and it
-// must be used by one overlay or snapshot only, which closes it.
+// A File holds the changes of one overlay or snapshot, which closes it. [Load]
+// also needs a [backstores.Resizer] if the file is shorter than its layout.
 type File interface {
 	backstores.Backstore
 	io.WriterAt
