@@ -94,7 +94,7 @@ func (f *zstdFile) unpack(ctx context.Context, w io.WriterAt, o Options) (int64,
 			return 0, named(ctx, what, err)
 		}
 		if werr := writeSparse(w, buf[:n], size); werr != nil {
-			return 0, werr
+			return 0, named(ctx, what, werr)
 		}
 		size += int64(n)
 		if size > maxUnpacked {
