@@ -22,7 +22,7 @@ func TestLayersThatCannotBeLaid(t *testing.T) {
 	const elsewhere = ": make a file: no such file or directory; try --tmpdir DIR to keep temporary writes elsewhere"
 	refused(t, "lunserve: /nonexistent"+elsewhere, "-s", "--tmpdir=/nonexistent", image)
 	refused(t, "lunserve: /nonexistent"+elsewhere, "--tmpdir=/nonexistent", packed)
-	refused(t, "lunserve: "+other+": is no overlay; give the name of a file that does not exist, to make one",
+	refused(t, "lunserve: "+other+": is not an overlay; give the name of a file that does not exist, to make one",
 		"--overlay="+other, image)
 	refused(t, "lunserve: "+other+": is a disk of 2097152 bytes, and "+overlay+" was made over one of 1048576",
 		"--overlay="+overlay, other)

@@ -19,7 +19,7 @@ func TestCommit(t *testing.T) {
 	if _, err := exec.LookPath("qemu-img"); err != nil {
 		storetest.Missing(t, "qemu-utils", err)
 	}
-	dir := t.TempDir()
+	dir := storetest.MemDir(t)
 	base := storetest.NewImage(t, dir, storetest.OddSize)
 	want := storetest.ReadFile(t, base)
 	path, out := filepath.Join(dir, "overlay.qcow2"), filepath.Join(dir, "out.img")
@@ -85,7 +85,7 @@ func TestCommit(t *testing.T) {
 // A committed overlay that still has another name does not overwrite later writes
 // to the base.
 func TestCommitIsDoneOnce(t *testing.T) {
-	dir := t.TempDir()
+	dir := storetest.MemDir(t)
 	base := storetest.NewImage(t, dir, storetest.OddSize)
 	path, left := filepath.Join(dir, "overlay.qcow2"), filepath.Join(dir, "left.qcow2")
 	s := openOverlay(t, path, base)
@@ -126,9 +126,9 @@ func TestCommitIsDoneOnce(t *testing.T) {
 
 // If the overlay is a symbolic link, Commit removes the link and its target.
 func TestCommitRemovesLinkAndTarget(t *testing.T) {
-	dir := t.TempDir()
+	dir := storetest.MemDir(t)
 	base := storetest.NewImage(t, dir, storetest.OddSize)
-	path, link := filepath.Join(dir, "overlay.qcow2"), filepath.Join(t.TempDir(), "link")
+	path, link := filepath.Join(dir, "overlay.qcow2"), filepath.Join(storetest.MemDir(t), "link")
 	openOverlay(t, path, base).Close()
 	if err := os.Symlink(path, link); err != nil {
 		t.Fatal(err)

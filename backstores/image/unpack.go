@@ -14,7 +14,21 @@ import (
 // returns its size. It decompresses on all cores if the format allows that. If
 // it fails, it does not write to w after it has returned.
 func Unpack(ctx context.Context, path string, w io.WriterAt, o Options) (int64, error) {
-	return await(ctx, path, func() (int64, error) { return unpack(ctx, path, w, o.withDefaults()) }, func(int64) {})
+	return await(ctx, path, func() (int64, error) { return unpack(ctx, path, ctxWriter{ctx, w}, o.withDefaults()) }, func(int64) {})
+}
+
+// A ctxWriter writes to w until ctx is done. A job that storage has held up does
+// not write to a file that its caller has closed since.
+type ctxWriter struct {
+	ctx context.Context
+	w   io.WriterAt
+}
+
+func (c ctxWriter) WriteAt(p []byte, off int64) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.w.WriteAt(p, off)
 }
 
 func unpack(ctx context.Context, path string, w io.WriterAt, o Options) (int64, error) {
@@ -83,7 +97,7 @@ func copyOut(ctx context.Context, w io.WriterAt, s backstores.Backstore, chunk i
 				}
 				err := backstores.ReadVec(s, [][]byte{buf[:n]}, off, 0)
 				if err == nil {
-					err = ctx.Err() // storage may have taken long to answer
+					err = ctx.Err()
 				}
 				if err == nil {
 					err = writeSparse(w, buf[:n], off)

@@ -43,8 +43,8 @@ type zstdFile struct {
 }
 
 // openZstd opens the zstd file at path. A file with a seek table, or with sizes
-// in its frame headers, is open at once. Other files take work, which o.Notice
-// and o.Progress are told of.
+// in its frame headers, is open at once. Other files take work, which is reported
+// to o.Notice and o.Progress.
 func openZstd(ctx context.Context, path string, o Options) (backstores.Backstore, error) {
 	f, err := scanZstd(ctx, path, o)
 	if err != nil {

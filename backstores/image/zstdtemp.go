@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"github.com/dustin/go-humanize"
 	"github.com/klauspost/compress/zstd"
@@ -93,13 +94,13 @@ func (f *zstdFile) unpack(ctx context.Context, w io.WriterAt, o Options) (int64,
 			return 0, named(ctx, what, err)
 		}
 		if werr := writeSparse(w, buf[:n], size); werr != nil {
-			return 0, werr
+			return 0, named(ctx, what, werr)
 		}
 		size += int64(n)
 		if size > maxUnpacked {
 			return 0, fmt.Errorf("%s: unpacks to more than %s", f.Name(), humanize.IBytes(maxUnpacked))
 		}
-		progress(in.n, f.stat.Size)
+		progress(in.n.Load(), f.stat.Size)
 		switch err {
 		case nil:
 		case io.EOF:
@@ -126,14 +127,14 @@ func readChunk(r io.Reader, buf []byte) (n int, err error) {
 // maxUnpacked is the longest file on ext4.
 const maxUnpacked = 16 << 40
 
-// A countingReader counts the bytes that are read.
+// A countingReader counts the bytes that the decoder reads, in its own goroutine.
 type countingReader struct {
 	r io.Reader
-	n int64
+	n atomic.Int64
 }
 
 func (c *countingReader) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
-	c.n += int64(n)
+	c.n.Add(int64(n))
 	return n, err
 }

@@ -43,8 +43,8 @@ type cow struct {
 
 const stripeBytes = 1 << 20
 
-// A File holds changes. It must have every ability but to be resized, and it
-// must be used by one overlay or snapshot only, which closes it.
+// A File holds the changes of one overlay or snapshot, which closes it. [Load]
+// also needs a [backstores.Resizer] if the file is shorter than its layout.
 type File interface {
 	backstores.Backstore
 	io.WriterAt
@@ -60,8 +60,9 @@ type File interface {
 // writes go to file, which must be all zeros and as long as base, rounded up to
 // [BlockBytes]. The base is never written. Closing the store closes both.
 //
-// The changes end with the process, so Flush and Durable do nothing. A write
-// for which there is no space fails with ENOSPC, and leaves what was there.
+// The changes end with the process, so Flush and Durable do nothing. A write for
+// which there is no space fails with ENOSPC; blocks that were not present still
+// read as in the base.
 func Snapshot(base backstores.Backstore, file File) backstores.Backstore {
 	return &cow{base: base, file: file, size: base.Size(), present: newBlockmap(base.Size())}
 }

@@ -45,7 +45,7 @@ func TestWriterToBeKilled(t *testing.T) {
 
 // Acknowledged writes survive the death of the process, flushed or not.
 func TestOverlayAfterSIGKILL(t *testing.T) {
-	dir := t.TempDir()
+	dir := storetest.MemDir(t)
 	base := filepath.Join(dir, "base.img")
 	if err := os.WriteFile(base, bytes.Repeat([]byte{0xbb}, killSpan), 0o644); err != nil {
 		t.Fatal(err)

@@ -43,7 +43,7 @@ func TestOverlay(t *testing.T) {
 }
 
 func TestOverlayIsFoundAgain(t *testing.T) {
-	dir := t.TempDir()
+	dir := storetest.MemDir(t)
 	base := storetest.NewImage(t, dir, storetest.OddSize)
 	want := storetest.ReadFile(t, base)
 	path := filepath.Join(dir, "overlay.qcow2")
@@ -125,7 +125,7 @@ func (w window) Trim(off, n int64) error { return backstores.Trim(w.Backstore, w
 func (w window) Zero(off, n int64) error { return backstores.Zero(w.Backstore, w.off+off, n) }
 
 func TestOverlayRefusesAnotherBase(t *testing.T) {
-	dir := t.TempDir()
+	dir := storetest.MemDir(t)
 	base := storetest.NewImage(t, dir, storetest.OddSize)
 	path := filepath.Join(dir, "overlay.qcow2")
 	openOverlay(t, path, base).Close()
@@ -165,7 +165,7 @@ func TestOverlayRefusesAnotherBase(t *testing.T) {
 }
 
 func TestOverlayOpensOnlyOverlays(t *testing.T) {
-	dir := t.TempDir()
+	dir := storetest.MemDir(t)
 	base := storetest.NewImage(t, dir, storetest.OddSize)
 	for name, make := range map[string]func(path string){
 		"is not an overlay; give the name of a file that does not exist, to make one": func(path string) {
@@ -186,7 +186,7 @@ func TestOverlayOpensOnlyOverlays(t *testing.T) {
 			os.WriteFile(path, p, 0o644)
 		},
 	} {
-		path := filepath.Join(t.TempDir(), "overlay.qcow2")
+		path := filepath.Join(storetest.MemDir(t), "overlay.qcow2")
 		make(path)
 		b := open(t, base, true)
 		_, _, err := image.OpenOverlay(ctx, path, b, base, false)
@@ -201,7 +201,7 @@ func TestOverlayOpensOnlyOverlays(t *testing.T) {
 }
 
 func TestOverlayIsLocked(t *testing.T) {
-	dir := t.TempDir()
+	dir := storetest.MemDir(t)
 	base := storetest.NewImage(t, dir, storetest.OddSize)
 	path := filepath.Join(dir, "overlay.qcow2")
 	s := openOverlay(t, path, base)

@@ -45,11 +45,11 @@ func TestSnapshot(t *testing.T) {
 // Each byte is the base's or its writer's, and no write undoes another.
 func TestHalfCopiedBlocksAreNotSeen(t *testing.T) {
 	const size = 8 << 20
-	path := storetest.NewFile(t, t.TempDir(), size)
+	path := storetest.NewFile(t, storetest.MemDir(t), size)
 	if err := os.WriteFile(path, bytes.Repeat([]byte{0xbb}, size), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	s, err := image.Snapshot(ctx, open(t, path, true), t.TempDir())
+	s, err := image.Snapshot(ctx, open(t, path, true), storetest.MemDir(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +162,7 @@ func TestTrimOfHolesTakesNoSpace(t *testing.T) {
 }
 
 func TestCowDoesNotAllocate(t *testing.T) {
-	dir := t.TempDir()
+	dir := storetest.MemDir(t)
 	base := storetest.NewImage(t, dir, 64<<20)
 	snapshot, err := image.Snapshot(ctx, open(t, base, true), dir)
 	if err != nil {

@@ -96,7 +96,7 @@ func claim(path string, fd int, created bool, o Options) (size, block int64, err
 	if err := lock(path, fd, st, !o.ReadOnly); err != nil {
 		return 0, 0, err
 	}
-	if created { // after the lock: nobody opens an image that is empty
+	if created { // after the lock: no other process opens an empty image
 		if err := unix.Ftruncate(fd, o.Create); err != nil {
 			return 0, 0, fmt.Errorf("%s: make a file of %d bytes: %w", path, o.Create, err)
 		}

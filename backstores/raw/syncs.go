@@ -15,7 +15,7 @@ import (
 // that succeeds although the writes are lost. So syncs keeps the first failure
 // and returns it from then on.
 //
-// Of two syncs that run side by side only one may be told of the failure, so
+// The kernel may report it to only one of two syncs that run side by side, so
 // neither succeeds before both have returned.
 type syncs struct {
 	running sync.RWMutex // held for reading during a sync

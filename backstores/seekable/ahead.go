@@ -5,12 +5,12 @@ import (
 	"sync"
 )
 
-// Ahead decodes frames before they are asked for: the rest of those of one
-// read, and those after a run of frames read one after the other. Its
-// goroutines live as long as there is something to do.
+// ahead decodes frames before they are read: the other frames of one read, and
+// those that follow a run of frames that were read in order. Its goroutines end
+// when the queue is empty.
 type ahead struct {
 	r    *Reader
-	most int // frames after a run
+	most int // frames to decode after a run
 
 	mu      sync.Mutex
 	queue   []int32
@@ -19,29 +19,29 @@ type ahead struct {
 	wg      sync.WaitGroup
 }
 
-// A run is read ahead by this much, or twice the cores if that is more.
+// A run is read ahead by this many bytes, or by two frames a core if that is more.
 const aheadBytes = 1 << 20
 
-// longestQueue bounds what is asked for and not begun. More is forgotten.
-const longestQueue = 64
+// maxQueue is the length of the queue. Further requests are dropped.
+const maxQueue = 64
 
 func (a *ahead) start(r *Reader, slots int) {
 	a.r = r
 	a.most = max(2*runtime.GOMAXPROCS(0)+2, aheadBytes/int(max(r.index.maxD, 1)))
-	a.most = min(a.most, slots/4, longestQueue)
+	a.most = min(a.most, slots/4, maxQueue)
 }
 
-// want asks for the frames after i up to last, and, where run frames were read
-// in a row before, for as many more as that promises use.
+// want queues the frames after i up to last. If run frames were read in order it
+// queues more, the longer the run.
 func (a *ahead) want(i, last, run int) {
 	if run > 1 {
 		last = max(last, i+min(1<<min(run-1, 10), a.most))
 	}
-	last = min(last, len(a.r.index.frames)-1, i+longestQueue)
+	last = min(last, len(a.r.index.frames)-1, i+maxQueue)
 	if last <= i {
 		return
 	}
-	var list [longestQueue]int32
+	var list [maxQueue]int32
 	n := 0
 	c := a.r.cache
 	c.mu.Lock()
@@ -60,7 +60,7 @@ func (a *ahead) want(i, last, run int) {
 	if a.stopped {
 		return
 	}
-	a.queue = append(a.queue, list[:min(n, longestQueue-len(a.queue))]...)
+	a.queue = append(a.queue, list[:min(n, maxQueue-len(a.queue))]...)
 	for range min(n, runtime.GOMAXPROCS(0)-a.workers) {
 		a.workers++
 		a.wg.Go(a.work)
@@ -96,7 +96,7 @@ func (a *ahead) work() {
 	}
 }
 
-// stop returns when nothing is read ahead any more.
+// stop empties the queue and waits for the goroutines.
 func (a *ahead) stop() {
 	a.mu.Lock()
 	a.stopped, a.queue = true, nil

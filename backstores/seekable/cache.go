@@ -6,31 +6,30 @@ import (
 
 // A cache holds decoded frames in a fixed number of slots.
 //
-// Which frame makes room for another is decided by two queues, after the 2Q of
-// Johnson and Shasha. A frame enters the queue of recent ones and leaves it in
-// the order of entry. One that is asked for again, other than by a reader that
-// goes on where it stopped, moves to the queue of frequent ones, of which the
-// longest unused goes. Recent frames are the first to go as long as they hold
-// more than a quarter of the slots: reading a disk from end to end costs the
-// frequent ones at most that quarter, and takes no more memory, if there is not
-// enough for all of it.
+// Two queues decide which frame is evicted, after the 2Q algorithm of Johnson and
+// Shasha. A frame enters the queue of recent frames, which is first in, first out.
+// If it is read again, except by a sequential reader, it moves to the queue of
+// frequent frames, which evicts the least recently used. Recent frames are evicted
+// first as long as they hold more than a quarter of the slots. So to read a disk
+// from end to end evicts frequent frames from that quarter only and, if the cache
+// is smaller than the disk, uses no new slots.
 type cache struct {
 	index  *Index
 	mu     sync.Mutex
-	freed  sync.Cond // a slot that was in use is no longer
-	where  []int32   // by frame: its slot, or absent or zero
-	data   int       // frames that were not known to be zeros at the start
+	freed  sync.Cond // signals that a slot is no longer in use
+	where  []int32   // the slot of each frame, or absent or zero
+	data   int       // frames that are not known to be zeros in the index
 	slots  []slot
-	made   int    // slots handed out so far; the others' memory is untouched
-	hits   uint64 // frames read that were decoded already
-	misses uint64 // and those that were not
+	made   int    // slots used so far; the memory of the others is untouched
+	hits   uint64 // reads of frames that were decoded already
+	misses uint64 // and of those that were not
 	free   []int32
 	queues [2]queue
 }
 
 const (
 	absent = -1
-	zero   = -2 // the frame decodes to zeros, and has no slot
+	zero   = -2 // the frame decodes to zeros and needs no slot
 )
 
 const (
@@ -38,31 +37,30 @@ const (
 	frequent
 )
 
-// A slot is the place of a frame. Its fields are guarded by the cache's lock;
-// buf by users: who holds one may read it, once ready is closed.
+// A slot holds a frame. The cache's lock guards its fields except buf, which its
+// users may read once ready is closed.
 type slot struct {
 	buf   []byte
 	frame int32
 	users int32
-	ready chan struct{} // until the frame is decoded; nil afterwards
-	err   error         // why it could not be
+	ready chan struct{} // open until the frame is decoded, then nil
+	err   error         // of decoding
 
-	touched bool  // read from, not only read ahead
-	next    int64 // where a reader that goes on would read
-	run     int32 // frames read one after another up to this one
+	touched bool  // read, not only read ahead
+	next    int64 // where a sequential reader continues
+	run     int32 // frames read in order up to this one
 
 	queue      int8
 	prev, succ int32
 }
 
-// A queue is a list of slots. Its newest is at the tail.
+// A queue is a list of slots, the newest at the tail.
 type queue struct {
 	head, tail int32
 	n          int
 }
 
-// newCache makes one of n slots for frames of an index. Slot i's buffer is
-// buf(i).
+// newCache returns a cache of n slots. buf(i) is the buffer of slot i.
 func newCache(x *Index, n int, buf func(i int) []byte) *cache {
 	c := &cache{index: x, where: make([]int32, len(x.frames)), slots: make([]slot, n)}
 	c.freed.L = &c.mu
@@ -83,10 +81,10 @@ func newCache(x *Index, n int, buf func(i int) []byte) *cache {
 	return c
 }
 
-// The methods below are called with the lock held.
+// The methods below must be called with the lock held.
 
-// claim gives frame i, which is absent, a slot of which the caller is a user
-// and the one to fill it. It is absent if all are in use.
+// claim gives frame i, which is absent, a slot. The caller becomes a user of the
+// slot and must fill it. If all slots are in use claim returns absent.
 func (c *cache) claim(i int) int32 {
 	s := c.room()
 	if s == absent {
@@ -100,7 +98,7 @@ func (c *cache) claim(i int) int32 {
 	return s
 }
 
-// room takes a slot that holds nothing, or makes one so.
+// room returns a free slot, if necessary by evicting a frame.
 func (c *cache) room() int32 {
 	if n := len(c.free); n > 0 {
 		s := c.free[n-1]
@@ -127,14 +125,14 @@ func (c *cache) room() int32 {
 	return absent
 }
 
-// passed tells whether the frame in slot s, one of too many to keep, was read to
-// its end, where a reader that goes on leaves it.
+// passed reports whether the frame in slot s was read to its end, where a
+// sequential reader leaves it, and the cache is too small for all frames.
 func (c *cache) passed(s int32) bool {
 	t := &c.slots[s]
 	return t.users == 0 && t.next == c.index.end(int(t.frame)) && len(c.slots) < c.data
 }
 
-// filled ends the filling of a slot. All zeros need none.
+// filled records that a slot was filled. A frame of zeros needs none.
 func (c *cache) filled(s int32, err error, zeros bool) {
 	t := &c.slots[s]
 	t.err = err
@@ -142,14 +140,14 @@ func (c *cache) filled(s int32, err error, zeros bool) {
 	t.ready = nil
 	switch {
 	case err != nil:
-		// Whoever waits gets the error; who comes later tries again.
+		// Those who wait get the error. The next read tries again.
 		c.where[t.frame] = absent
 	case zeros:
 		c.where[t.frame] = zero
 	}
 }
 
-// drop ends the use of a slot.
+// drop ends one use of a slot.
 func (c *cache) drop(s int32) {
 	t := &c.slots[s]
 	if t.users--; t.users > 0 {
@@ -162,15 +160,15 @@ func (c *cache) drop(s int32) {
 	c.freed.Broadcast()
 }
 
-// touch notes that the n bytes at off in the frame of slot s are read, and
-// returns how many frames have been read in a run when s is touched for the
-// first time, else 0.
+// touch records a read of the n bytes at off in the frame of slot s. At the first
+// read of the frame it returns the length of the run of frames read in order,
+// else 0.
 func (c *cache) touch(s int32, off, n int64) int32 {
 	t := &c.slots[s]
-	goesOn := t.next == off
+	sequential := t.next == off
 	t.next = off + n
 	if t.touched {
-		if t.queue == frequent || !goesOn {
+		if t.queue == frequent || !sequential {
 			c.remove(s)
 			c.push(s, frequent)
 		}
@@ -182,7 +180,7 @@ func (c *cache) touch(s int32, off, n int64) int32 {
 		if p := c.where[t.frame-1]; p >= 0 && c.slots[p].touched {
 			t.run = min(c.slots[p].run+1, 1<<20)
 		} else if p == zero {
-			t.run = 2 // perhaps; nobody counts the readers of zeros
+			t.run = 2 // a guess: reads of zeros are not recorded
 		}
 	}
 	return t.run

@@ -11,10 +11,10 @@ import (
 	"github.com/lunserve/lunserve/backstores"
 )
 
-// A source counts the reads of a file. It may hold them up.
+// A source counts the reads of a file, and can block them.
 type source struct {
 	*bytes.Reader
-	gate chan struct{} // not nil: a read waits until it is closed
+	gate chan struct{} // if not nil, reads wait until it is closed
 
 	mu    sync.Mutex
 	reads map[int64]int // by offset
@@ -30,7 +30,7 @@ func (s *source) ReadAt(p []byte, off int64) (int, error) {
 	return s.Reader.ReadAt(p, off)
 }
 
-// counted is a reader of an image packed in frames of this size, and its source.
+// counted packs an image in frames of a size, and returns a reader and its source.
 func counted(t *testing.T, img []byte, frame, memory int64) (*Reader, *source) {
 	t.Helper()
 	file, _ := packed(t, img, frame)
@@ -47,14 +47,14 @@ func counted(t *testing.T, img []byte, frame, memory int64) (*Reader, *source) {
 	return r, src
 }
 
-// noise is n bytes in which no frame is of zeros.
+// noise returns n bytes without a frame of zeros.
 func noise(n int) []byte {
 	b := make([]byte, n)
 	rand.NewChaCha8([32]byte{1}).Read(b)
 	return b
 }
 
-// However many ask for a frame at once, it is read and decoded once.
+// However many readers want a frame at once, it is read and decoded once.
 func TestFrameIsDecodedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const frame = 64 << 10
@@ -79,7 +79,7 @@ func TestFrameIsDecodedOnce(t *testing.T) {
 	})
 }
 
-// What is read again and again stays when all else is read once.
+// Frames that are read repeatedly stay cached while others are read once.
 func TestScanLeavesWhatIsInUse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const frame = 4 << 10
@@ -109,8 +109,9 @@ func TestScanLeavesWhatIsInUse(t *testing.T) {
 	})
 }
 
-// A file that is larger than the cache is read from end to end in a quarter of
-// it, and a bit for what is under way. One that fits is kept; zeros need no room.
+// To read a file from end to end that is larger than the cache uses a quarter of
+// its slots, and a few for frames in flight. A file that fits stays cached. Zeros
+// take no slot.
 func TestReadingFromEndToEndTakesAQuarter(t *testing.T) {
 	for _, of := range []struct{ data, zeros int }{{8 << 20, 0}, {900 << 10, 0}, {900 << 10, 8 << 20}} {
 		t.Run(fmt.Sprint(of), func(t *testing.T) {
@@ -146,8 +147,8 @@ func TestReadingFromEndToEndTakesAQuarter(t *testing.T) {
 	}
 }
 
-// Frames of zeros are told by their headers. They are not read, and take no
-// place from others.
+// Frames of zeros are recognized by their headers. They are never read, and evict
+// no other frame.
 func TestZerosCostNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const frame = 64 << 10
@@ -167,8 +168,8 @@ func TestZerosCostNothing(t *testing.T) {
 	})
 }
 
-// All that a reader allocates in proportion to the file's frames is within the
-// memory it was given, whichever size those have.
+// All memory of a reader that depends on the size of frames is within the limit,
+// whatever that size is.
 func TestMemoryIsAsGiven(t *testing.T) {
 	const memory = 4 << 20
 	for _, frame := range []int64{4 << 10, 100_000, 1_000_000} {

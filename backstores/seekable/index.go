@@ -1,20 +1,21 @@
-// Package seekable reads zstd files at any offset, and writes files that are
-// made for it.
+// Package seekable reads zstd files at any offset, and writes files that suit it.
 //
-// A zstd file is a row of frames. Each is decoded by itself, from its start; so
-// one that holds many can be read anywhere at the cost of a frame, once it is
-// known where they begin:
+// A zstd file is a sequence of frames, each of which is decoded from its start,
+// independently of the others. So a file of many frames can be read anywhere at
+// the cost of one frame, once the offsets of the frames are known:
 //
 //	| frame | frame | skippable frame | frame | ... | seek table |
 //
-// An [Index] knows. It comes from the seek table at the end (the format of
-// zstd's contrib/seekable_format), from the headers of frames and blocks, or
-// from decoding everything once. A [Reader] decodes frames into a cache of
-// fixed size, [Pack] writes a file with a table.
+// An [Index] has the offsets. They come from the seek table at the end (the format
+// of zstd's contrib/seekable_format), from the headers of frames and blocks, or
+// from decoding everything once. A [Reader] decodes frames into a cache of fixed
+// size. [Pack] writes a file with a table.
 //
-// What a file says of itself is not believed: sizes are checked against the
-// file, memory is bounded by the caller, and a frame that is not what the
-// index says is an error, never other data.
+// No input is trusted: sizes are checked against the file, the caller bounds the
+// memory, and a frame that does not match the index is an error, never other data.
+//
+// Package image imports it, and whatever packs images. It imports package
+// backstores alone, and never opens a file.
 package seekable
 
 import (
@@ -24,7 +25,7 @@ import (
 	"sort"
 )
 
-// A Source is where an Index was found.
+// A Source says where an Index comes from.
 type Source string
 
 const (
@@ -34,14 +35,14 @@ const (
 	FromCache    Source = "an earlier decoding"
 )
 
-// ErrFrames is the error of a file whose frames are too large to be read one
-// at a time. It can be decoded from end to end only.
+// ErrFrames is the error of a file whose frames are too large for random access.
+// It can only be decoded from end to end.
 var ErrFrames = errors.New("frames too large for random access")
 
-// An Index tells where the frames of a file are. It does not change.
+// An Index holds the offsets of the frames of a file. It is immutable.
 type Index struct {
 	Source Source
-	Sums   bool // there is a checksum of each frame in the table
+	Sums   bool // the table has a checksum of each frame
 
 	frames []frame
 	zeros  []uint64 // a bit for each frame that is known to decode to zeros
@@ -50,33 +51,36 @@ type Index struct {
 	maxD   int64    // and decoded
 }
 
-// A frame is found in the file at off. Frames that decode to nothing are not
-// in an Index.
+// A frame is an entry of an Index, which has none for empty frames.
 type frame struct {
-	off   int64
-	start int64  // of what it decodes to
-	csize uint32 // encoded
-	sum   uint32 // low half of the XXH64 of what it decodes to, if Index.Sums
+	off   int64  // in the file
+	start int64  // in the decoded file
+	csize uint32 // encoded size
+	sum   uint32 // low half of the XXH64 of the decoded frame, if Index.Sums
 }
 
-// Most bytes of memory that an index takes are 28 a frame.
+// An index takes at most 28 bytes of memory for each frame.
 const (
 	maxFrames = 16 << 20
 	maxSize   = 1 << 60
 	smallest  = 4 + 2 + 3 // a frame's magic, the rest of its header, one block's header
 )
 
-func (x *Index) Frames() int     { return len(x.frames) }
-func (x *Index) Size() int64     { return x.size }
+// Frames returns the number of frames that are not empty.
+func (x *Index) Frames() int { return len(x.frames) }
+
+// Size returns the size of the decoded file.
+func (x *Index) Size() int64 { return x.size }
+
+// MaxFrame returns the decoded size of the largest frame.
 func (x *Index) MaxFrame() int64 { return x.maxD }
 
-// add appends a frame. All that is checked of its place is that it follows the
-// one before.
+// add appends a frame, which must follow the one before. It checks the sizes.
 func (x *Index) add(off, csize, dsize, limit int64, sum uint32) error {
 	switch {
 	case csize < smallest || dsize < 0:
 		return fmt.Errorf("frame at %d: %d bytes that decode to %d", off, csize, dsize)
-	case csize > mostEncoded(limit) || dsize > limit:
+	case csize > maxEncoded(limit) || dsize > limit:
 		return ErrFrames
 	case dsize == 0:
 		return nil
@@ -91,11 +95,11 @@ func (x *Index) add(off, csize, dsize, limit int64, sum uint32) error {
 	return nil
 }
 
-// mostEncoded is how large a frame of n bytes is that cannot be compressed, at
-// most (ZSTD_COMPRESSBOUND in zstd.h).
-func mostEncoded(n int64) int64 { return n + n>>8 + 64 }
+// maxEncoded returns the largest size of a frame of n bytes that cannot be
+// compressed (ZSTD_COMPRESSBOUND in zstd.h).
+func maxEncoded(n int64) int64 { return n + n>>8 + 64 }
 
-// markZero notes that frame i decodes to zeros.
+// markZero records that frame i decodes to zeros.
 func (x *Index) markZero(i int) {
 	for len(x.zeros) <= i/64 {
 		x.zeros = append(x.zeros, 0)
@@ -107,18 +111,17 @@ func (x *Index) isZero(i int) bool {
 	return i/64 < len(x.zeros) && x.zeros[i/64]>>(i%64)&1 != 0
 }
 
-// findZeros marks the frames of zeros that can be told from their headers.
-// Those of a hole are small and side by side, so a look at thousands is a few
-// reads.
+// findZeros marks the frames of zeros that can be recognized by their headers. The
+// frames of a hole are small and adjacent, so thousands take a few reads.
 func (x *Index) findZeros(r io.ReaderAt, size int64) {
 	w := walker{r: r, size: size}
 	for i := range x.frames {
 		f := &x.frames[i]
-		// A header, a checksum, and blocks of one byte with a header of three.
+		// A header, a checksum, and RLE blocks of four bytes.
 		if int64(f.csize) > 18+4+4*(x.dsize(i)/maxBlock+1) {
 			continue
 		}
-		// What is wrong with a frame is for those to know who read it.
+		// An error is reported when the frame is read.
 		w.off = f.off
 		if g, err := w.next(); err == nil && g.zero && g.csize == int64(f.csize) && g.dsize == x.dsize(i) {
 			x.markZero(i)
@@ -126,16 +129,16 @@ func (x *Index) findZeros(r io.ReaderAt, size int64) {
 	}
 }
 
-// find returns the frame that holds the byte at off, which is in the file.
+// find returns the frame of the byte at off, which must exist.
 func (x *Index) find(off int64) int {
-	// Most files have frames of one size, bar the last.
+	// In most files all frames have the same size, except the last.
 	if i := int(off / x.maxD); i < len(x.frames) && x.frames[i].start <= off && off < x.end(i) {
 		return i
 	}
 	return sort.Search(len(x.frames), func(i int) bool { return x.frames[i].start > off }) - 1
 }
 
-// end is where the bytes of frame i end, decoded.
+// end returns the offset in the decoded file where frame i ends.
 func (x *Index) end(i int) int64 {
 	if i+1 < len(x.frames) {
 		return x.frames[i+1].start

@@ -13,8 +13,8 @@ import (
 	"github.com/lunserve/lunserve/backstores"
 )
 
-// A Reader reads a file by its Index. Its methods are safe for concurrent use;
-// Close comes last.
+// A Reader reads a file at any offset. Its methods are safe for concurrent use,
+// except Close, which must be called last.
 type Reader struct {
 	src     io.ReaderAt
 	index   *Index
@@ -24,31 +24,30 @@ type Reader struct {
 	cache   *cache
 	ahead   ahead
 
-	// inputs holds buffers for encoded frames. There are more than decoders,
-	// so that some frames are read while others are decoded.
+	// inputs holds buffers for encoded frames, more than there are decoders, so
+	// that frames are read while others are decoded.
 	inputs chan []byte
 }
 
-// Config is what a Reader needs besides an index.
+// Config configures a Reader.
 type Config struct {
-	// Memory is what decoded frames and those on the way take, in bytes. It
-	// is at least four times the largest frame of the index.
+	// Memory is the size in bytes of the cache and of the input buffers. It must
+	// be at least four times the largest frame of the index.
 	Memory int64
 
-	// Changed, if not nil, is asked after each read from the file. Its error
-	// becomes that of the read: what was read may be of another file than
-	// the index.
+	// Changed, if not nil, is called after each read from the file. If it
+	// returns an error the read fails: the file may not match the index.
 	Changed func() error
 }
 
-// NewReader reads the file src.
+// NewReader returns a Reader for the file src.
 func NewReader(src io.ReaderAt, x *Index, c Config) (*Reader, error) {
 	r := &Reader{src: src, index: x, changed: c.Changed}
 	if r.changed == nil {
 		r.changed = func() error { return nil }
 	}
-	// Slots begin on a cache line. A file's frames are nearly always of one
-	// size, so all slots have the largest.
+	// Slots begin on a cache line. Nearly all files have frames of one size, so
+	// all slots are as large as the largest frame.
 	stride := (x.maxD + slack + 63) &^ 63
 	inputs := max(1, min(2*int64(runtime.GOMAXPROCS(0))+2, c.Memory/8/max(x.maxC, 1)))
 	slots := min((c.Memory-inputs*x.maxC)/stride, int64(len(x.frames)))
@@ -60,17 +59,17 @@ func NewReader(src io.ReaderAt, x *Index, c Config) (*Reader, error) {
 		return nil, err
 	}
 	r.dec = dec
-	// Outside the heap: the memory is what is asked for and no more, however
-	// late the garbage collector runs, and it need not look at it.
+	// Outside the heap the memory never exceeds the limit, however late the
+	// garbage collector runs, and is not scanned.
 	if slots > 0 {
 		r.arena, err = unix.Mmap(-1, 0, int(slots*stride), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE)
 		if err != nil {
 			dec.Close()
 			return nil, fmt.Errorf("%d bytes of memory: %w", slots*stride, err)
 		}
-		// In huge pages where the kernel has them: 1.5 GiB read from end to end
-		// took 1.15 s and 66,500 page faults without, 0.77 s and 3,200 with them (2
-		// CPUs of an AMD EPYC virtual machine, medians of 5 in turn, November 2026).
+		// To read 1.5 GiB from end to end took 1.15 s and 66,500 page faults
+		// without huge pages, 0.77 s and 3,200 with them (2 CPUs of an AMD EPYC
+		// virtual machine, medians of 5 in turn, November 2026).
 		unix.Madvise(r.arena, unix.MADV_HUGEPAGE)
 	}
 	r.cache = newCache(x, int(slots), func(i int) []byte {
@@ -78,16 +77,16 @@ func NewReader(src io.ReaderAt, x *Index, c Config) (*Reader, error) {
 	})
 	r.inputs = make(chan []byte, inputs)
 	for range inputs {
-		r.inputs <- nil // made when first used
+		r.inputs <- nil // allocated when first used
 	}
 	r.ahead.start(r, int(slots))
 	return r, nil
 }
 
+// Size returns the size of the decoded file.
 func (r *Reader) Size() int64 { return r.index.size }
 
-// Close ends what reads ahead and gives the memory back. It leaves the file
-// open.
+// Close stops reading ahead and frees the memory. The file stays open.
 func (r *Reader) Close() error {
 	r.ahead.stop()
 	r.dec.Close()
@@ -97,10 +96,10 @@ func (r *Reader) Close() error {
 	return unix.Munmap(r.arena)
 }
 
-// ErrNotCached is the answer of [Reader.ReadCached] to what is not.
+// ErrNotCached is the error of [Reader.ReadCached].
 var ErrNotCached = errors.New("not cached")
 
-// ReadAt is that of [io.ReaderAt].
+// ReadAt implements [io.ReaderAt].
 func (r *Reader) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, fmt.Errorf("read at %d", off)
@@ -116,7 +115,8 @@ func (r *Reader) ReadAt(p []byte, off int64) (int, error) {
 	return int(done), err
 }
 
-// ReadVec fills bufs, n bytes in all, from off. They must be in the file.
+// ReadVec fills bufs, which have n bytes in all, from off. The range must lie in
+// the file.
 func (r *Reader) ReadVec(bufs [][]byte, off, n int64) error {
 	_, err := r.read(vector{bufs: bufs}, off, n)
 	return err
@@ -137,8 +137,8 @@ func (r *Reader) read(v vector, off, n int64) (done int64, err error) {
 	return done, nil
 }
 
-// readFrame reads n bytes at off, which are in frame i of those from first to
-// last that are read at once.
+// readFrame reads n bytes at off, which are in frame i. The whole read is of the
+// frames from first to last.
 func (r *Reader) readFrame(v *vector, off, n int64, i, first, last int) error {
 	c := r.cache
 	c.mu.Lock()
@@ -166,7 +166,7 @@ func (r *Reader) readFrame(v *vector, off, n int64, i, first, last int) error {
 	} else if ready != nil {
 		<-ready
 	}
-	// No lock is needed: users keep the slot as it is.
+	// No lock is needed: a slot with users does not change.
 	t := &c.slots[s]
 	err := t.err
 	if err == nil {
@@ -178,15 +178,15 @@ func (r *Reader) readFrame(v *vector, off, n int64, i, first, last int) error {
 	return err
 }
 
-// part is n bytes at off in frame i, which is in slot t.
+// part returns n bytes at off in frame i, which is in slot t.
 func (r *Reader) part(t *slot, i int, off, n int64) []byte {
 	start := off - r.index.frames[i].start
 	return t.buf[start : start+n : cap(t.buf)]
 }
 
-// take returns the slot of frame i, of which the caller becomes a user, or
-// zero. If fill is true it is the caller who has to fill it. It is called with
-// the lock held, and waits if all slots are in use.
+// take returns the slot of frame i, or zero. The caller becomes a user of the slot
+// and, if fill is true, must fill it. take must be called with the lock held, and
+// waits if all slots are in use.
 func (r *Reader) take(i int) (s int32, fill bool) {
 	for {
 		switch s := r.cache.where[i]; s {
@@ -204,7 +204,7 @@ func (r *Reader) take(i int) (s int32, fill bool) {
 	}
 }
 
-// fill decodes frame i into slot s and tells those who wait.
+// fill decodes frame i into slot s and wakes those who wait for it.
 func (r *Reader) fill(s int32, i int) {
 	buf := r.cache.slots[s].buf
 	zeros, err := r.decode(i, buf[:0:cap(buf)])
@@ -213,7 +213,7 @@ func (r *Reader) fill(s int32, i int) {
 	r.cache.mu.Unlock()
 }
 
-// decode decodes frame i into buf.
+// decode decodes frame i into buf and reports whether it is zeros.
 func (r *Reader) decode(i int, buf []byte) (zeros bool, err error) {
 	f, want := &r.index.frames[i], r.index.dsize(i)
 	defer func() {
@@ -235,7 +235,7 @@ func (r *Reader) decode(i int, buf []byte) (zeros bool, err error) {
 	}
 	out, err := r.dec.DecodeAll(src, buf[:0:want+slack])
 	if errors.Is(err, zstd.ErrDecoderSizeExceeded) {
-		err = fmt.Errorf("decodes to more than %d bytes, which the index says", want)
+		err = fmt.Errorf("decodes to more than %d bytes, the size in the index", want)
 	}
 	if err != nil {
 		return false, err
@@ -243,21 +243,19 @@ func (r *Reader) decode(i int, buf []byte) (zeros bool, err error) {
 	if int64(len(out)) != want {
 		return false, fmt.Errorf("decodes to %d bytes, the index says %d", len(out), want)
 	}
-	// The decoder takes another buffer where it may need more than was
-	// expected in the end.
+	// The decoder allocates another buffer if it might need more space.
 	if want > 0 && &out[0] != &buf[:1][0] {
 		copy(buf[:want], out)
 	}
-	if r.index.Sums && !sumHolds(src, out, f.sum) {
-		return false, errors.New("is not what the checksum in the seek table says")
+	if r.index.Sums && !sumMatches(src, out, f.sum) {
+		return false, errors.New("does not match the checksum in the seek table")
 	}
 	return backstores.IsZero(out), nil
 }
 
-// sumHolds tells whether what was decoded has the checksum of the table. A
-// frame with a checksum of its own has that at its end; the decoder has then
-// compared it already.
-func sumHolds(src, out []byte, sum uint32) bool {
+// sumMatches reports whether a decoded frame has the checksum of the table. If the
+// frame ends in a checksum of its own, the decoder has verified that one.
+func sumMatches(src, out []byte, sum uint32) bool {
 	const checksumFlag = 1 << 2 // of the Frame_Header_Descriptor, after the magic
 	if src[4]&checksumFlag != 0 {
 		return binary.LittleEndian.Uint32(src[len(src)-4:]) == sum
@@ -265,8 +263,8 @@ func sumHolds(src, out []byte, sum uint32) bool {
 	return uint32(xxh64(out)) == sum
 }
 
-// ReadCached is ReadVec for what is cached. If not all is, the error is
-// [ErrNotCached] and part of bufs may be changed.
+// ReadCached is like ReadVec, but returns [ErrNotCached] unless everything is
+// cached. Part of bufs may have been changed.
 func (r *Reader) ReadCached(bufs [][]byte, off, n int64) error {
 	if n == 0 {
 		return nil
@@ -301,18 +299,18 @@ func (r *Reader) ReadCached(bufs [][]byte, off, n int64) error {
 	return nil
 }
 
-// Hits tells how many frames were read that were decoded already, and how many
-// that were not. A read counts for each frame that it reaches.
+// Hits returns how many reads found their frame decoded, and how many did not. A
+// read of several frames counts once for each.
 func (r *Reader) Hits() (hits, misses uint64) {
 	r.cache.mu.Lock()
 	defer r.cache.mu.Unlock()
 	return r.cache.hits, r.cache.misses
 }
 
-// Zero tells whether what is at off is known to be zeros, and for how many
-// bytes at least the same answer holds.
+// Zero reports whether the n bytes at off are known to be zeros. The bytes after
+// them may be of the same kind.
 func (r *Reader) Zero(off int64) (n int64, known bool) {
-	const atOnce = 4096 // frames; the lock is wanted by others
+	const atOnce = 4096 // frames, to hold the lock briefly
 	c := r.cache
 	c.mu.Lock()
 	defer c.mu.Unlock()

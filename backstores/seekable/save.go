@@ -8,20 +8,20 @@ import (
 	"fmt"
 )
 
-// An index that took decoding is worth keeping. What is kept:
+// An index that took decoding is worth saving. The format:
 //
 //	"lunserve index 1\n", the key
 //	number of frames
-//	for each: bytes between the one before and it, encoded size,
+//	for each: bytes since the end of the one before, encoded size,
 //	          decoded size ×2, +1 if it decodes to zeros
-//	SHA-256 of all that
+//	SHA-256 of everything before
 //
 // Numbers are varints, as in package encoding/binary.
 const savedMagic = "lunserve index 1\n"
 
-var errSaved = errors.New("is no saved index, or a damaged one")
+var errSaved = errors.New("is not a saved index, or is damaged")
 
-// Save puts the index into bytes. The key says which file it is of.
+// Save encodes the index. The key identifies the file.
 func (x *Index) Save(key [32]byte) []byte {
 	b := append([]byte(savedMagic), key[:]...)
 	b = binary.AppendUvarint(b, uint64(len(x.frames)))
@@ -40,8 +40,8 @@ func (x *Index) Save(key [32]byte) []byte {
 	return append(b, sum[:]...)
 }
 
-// Load is the inverse of Save, for a file of size bytes whose frames may be as
-// large as limit.
+// Load decodes an index that was saved for a file of size bytes. No frame may be
+// larger than limit.
 func Load(b []byte, key [32]byte, size, limit int64) (*Index, error) {
 	rest, ok := bytes.CutPrefix(b, append([]byte(savedMagic), key[:]...))
 	if !ok || len(rest) < sha256.Size {

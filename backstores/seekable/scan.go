@@ -104,7 +104,7 @@ func (s *Scanned) add(f found, limit int64) error {
 	if f.dsize < 0 {
 		s.Sized = false
 	}
-	if s.large || f.most > limit || f.csize > mostEncoded(limit) {
+	if s.large || f.most > limit || f.csize > maxEncoded(limit) {
 		s.large, s.spans, s.Index = true, nil, &Index{}
 		return ErrFrames
 	}

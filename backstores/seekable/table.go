@@ -10,10 +10,10 @@ import (
 // The seek table is a skippable frame, all numbers little-endian:
 //
 //	magic 0x184D2A5E, size of the rest
-//	for each frame: size encoded, size decoded, and a checksum if there are
-//	number of frames, descriptor (bit 7: there are checksums), magic 0x8F92EAB1
+//	for each frame: encoded size, decoded size, and perhaps a checksum
+//	number of frames, descriptor (bit 7: checksums), magic 0x8F92EAB1
 //
-// The frames it lists fill the file from its start, in this order.
+// Its frames fill the file from the start, in this order.
 const (
 	tableFrame  = 0x184D2A5E
 	tableMagic  = 0x8F92EAB1
@@ -21,15 +21,15 @@ const (
 	tableFooter = 9
 
 	hasSums  = 1 << 7
-	reserved = 0x7c // must be 0; the two lowest bits mean nothing
+	reserved = 0x7c // must be 0; the two lowest bits are ignored
 )
 
-// errNoTable is the answer of a file that has no table, and of one whose table
-// is not about this file, as when files with tables are put one after another.
+// errNoTable is the error of a file without a table, or with one that does not
+// match the file, such as the concatenation of two files with tables.
 var errNoTable = errors.New("no seek table")
 
-// readTable reads the seek table of the size bytes in r. The table must
-// account for each byte of them.
+// readTable reads the seek table of the size bytes in r. Its frames must cover all
+// of them.
 func readTable(r io.ReaderAt, size, limit int64) (*Index, error) {
 	var foot [tableFooter]byte
 	if size < tableHeader+tableFooter {
@@ -60,7 +60,7 @@ func readTable(r io.ReaderAt, size, limit int64) (*Index, error) {
 		return nil, errNoTable
 	}
 
-	// Memory is taken as entries prove sound, not on the word of the footer.
+	// Memory grows with the entries that were checked. The footer is not trusted.
 	x := &Index{Source: FromTable, Sums: descriptor&hasSums != 0}
 	buf := make([]byte, min(n, 4096)*entry)
 	var off int64
@@ -92,7 +92,7 @@ func readTable(r io.ReaderAt, size, limit int64) (*Index, error) {
 	return x, nil
 }
 
-// A table is a seek table that is being made.
+// A table builds a seek table.
 type table struct {
 	n   int64
 	buf []byte
@@ -120,7 +120,7 @@ func (t *table) bytes() []byte {
 	return b
 }
 
-// readFull fills p. A file that ends before is an error.
+// readFull fills p, or returns an error.
 func readFull(r io.ReaderAt, p []byte, off int64) error {
 	n, err := r.ReadAt(p, off)
 	if n == len(p) {

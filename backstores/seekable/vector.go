@@ -1,13 +1,13 @@
 package seekable
 
-// A vector is buffers that are being filled. The slice of them is the
-// caller's and stays as it is.
+// A vector is a list of buffers that are filled in order. The caller's slice does
+// not change.
 type vector struct {
 	bufs [][]byte
 	at   int // bytes of bufs[0] that are filled
 }
 
-// put copies all of p to where the last put or zero ended. There is room.
+// put appends p, for which there must be room.
 func (v *vector) put(p []byte) {
 	for len(p) > 0 {
 		n := copy(v.bufs[0][v.at:], p)
@@ -16,7 +16,7 @@ func (v *vector) put(p []byte) {
 	}
 }
 
-// zero puts n zeros.
+// zero appends n zeros.
 func (v *vector) zero(n int64) {
 	for n > 0 {
 		b := v.bufs[0][v.at:]

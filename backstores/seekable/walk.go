@@ -8,7 +8,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// The kinds of block (RFC 8878 §3.1.1.2.2, Block_Type).
+// The types of block (RFC 8878 §3.1.1.2.2, Block_Type).
 const (
 	rawBlock = iota
 	rleBlock
@@ -16,31 +16,31 @@ const (
 	reservedBlock
 )
 
-// A block decodes to no more than this (RFC 8878 §3.1.1.2.4,
-// Block_Maximum_Size), nor more than the frame's window.
+// A block decodes to at most this size (RFC 8878 §3.1.1.2.4, Block_Maximum_Size),
+// and at most the frame's window.
 const maxBlock = 128 << 10
 
-// ErrDictionary is the error of a file that cannot be decoded by itself.
+// ErrDictionary is the error of a file that needs a dictionary.
 var ErrDictionary = errors.New("is compressed with dictionary")
 
-// A found is a frame as its headers tell.
+// A found is a frame as described by its headers.
 type found struct {
 	off, csize int64
-	dsize      int64 // or -1: only decoding it can tell
-	most       int64 // that it can decode to
+	dsize      int64 // decoded size, or -1 if it must be decoded to find out
+	most       int64 // largest possible decoded size
 	window     uint64
-	skip       bool // a skippable frame; of the rest only off and csize
-	zero       bool // it decodes to zeros and nothing else
+	skip       bool // a skippable frame, which only has off and csize
+	zero       bool // decodes to zeros only
 }
 
-// A walker finds the frames of a file one after another.
+// A walker finds the frames of a file in order.
 type walker struct {
 	r    io.ReaderAt
 	size int64
 	off  int64 // of the next frame
 
-	// The headers are small and may be near each other. Read is a page at a
-	// time: what follows a header is often a block of as much, not wanted.
+	// A page is read at a time: headers are small and may be close together, and
+	// what follows a header is often a large block that is not needed.
 	page [4096]byte
 	at   int64
 	have int
@@ -99,11 +99,11 @@ func (w *walker) next() (f found, err error) {
 	return f, nil
 }
 
-// blocks goes from block to block of f, the first of which is header bytes
-// from its start, and sets f's sizes.
+// blocks reads the headers of all blocks of f, the first of which follows the
+// header of the frame, and sets the sizes of f.
 func (w *walker) blocks(f *found, header int64) error {
 	block := int64(min(f.window, maxBlock))
-	sum, known := int64(0), true // what the blocks decode to
+	sum, known := int64(0), true // decoded size of the blocks
 	at := f.off + header
 	f.zero = true
 	for last := false; !last; {
@@ -153,8 +153,8 @@ func (w *walker) blocks(f *found, header int64) error {
 	return nil
 }
 
-// peek returns n bytes at off, fewer at the end of the file. They are good
-// until the next peek.
+// peek returns n bytes at off, fewer at the end of the file. They are valid until
+// the next call.
 func (w *walker) peek(off int64, n int) ([]byte, error) {
 	n = int(min(int64(n), w.size-off))
 	if n <= 0 {

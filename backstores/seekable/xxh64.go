@@ -14,8 +14,8 @@ const (
 	prime5 uint64 = 0x27D4EB2F165667C5
 )
 
-// xxh64 is the XXH64 digest of p with seed 0, of which zstd's checksums are
-// the low half.
+// xxh64 returns the XXH64 digest of p with seed 0. zstd's checksums are its low
+// half.
 func xxh64(p []byte) uint64 {
 	n := uint64(len(p))
 	h := prime5

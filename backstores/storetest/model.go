@@ -9,15 +9,15 @@ import (
 	"github.com/lunserve/lunserve/backstores"
 )
 
-// A model is a store and what it should hold.
+// A model is a store and its expected contents.
 type model struct {
 	t     *testing.T
 	store backstores.Backstore
 	want  []byte
 }
 
-// vectorLengths are those around 8, up to which some stores move a vector in
-// one go, and longer than any that a ring usually holds.
+// vectorLengths are lengths around 8, up to which some stores have a fast path, and
+// lengths above those of usual commands.
 var vectorLengths = []int{1, 2, 7, 8, 9, 64, 300}
 
 func newModel(t *testing.T, s backstores.Backstore) *model {
@@ -30,7 +30,7 @@ func newModel(t *testing.T, s backstores.Backstore) *model {
 
 func (m *model) size() int64 { return int64(len(m.want)) }
 
-// somewhere is a range of up to most bytes, often at a round offset.
+// somewhere returns a random range of up to most bytes, often aligned.
 func (m *model) somewhere(r *rand.Rand, most int64) (off, n int64) {
 	n = r.Int64N(most + 1)
 	off = r.Int64N(m.size() - n + 1)
@@ -45,11 +45,11 @@ func (m *model) somewhere(r *rand.Rand, most int64) (off, n int64) {
 
 func (m *model) write(bufs [][]byte, off int64, f backstores.Flag) {
 	m.t.Helper()
-	before := length(bufs)
+	before := backstores.Length(bufs)
 	if err := backstores.WriteVec(m.store, bufs, off, f); err != nil {
 		m.t.Fatalf("WriteVec of %d buffers, %d bytes, at %d, flags %b: %v", len(bufs), before, off, f, err)
 	}
-	if length(bufs) != before {
+	if backstores.Length(bufs) != before {
 		m.t.Fatalf("WriteVec of %d buffers changed the vector", len(bufs))
 	}
 	copy(m.want[off:], bytes.Join(bufs, nil))
@@ -88,8 +88,8 @@ func (m *model) checkRange(off, n int64) {
 	}
 }
 
-// checkExtents walks the extents, which must come to the end exactly, and
-// whose holes must be zeros.
+// checkExtents checks that the extents cover the store exactly and that holes are
+// zeros.
 func (m *model) checkExtents() {
 	m.t.Helper()
 	holes, data := int64(0), int64(0)
@@ -103,13 +103,13 @@ func (m *model) checkExtents() {
 		} else {
 			holes += n
 			if len(bytes.Trim(m.want[off:off+n], "\x00")) != 0 {
-				m.t.Errorf("the %d bytes at %d are called a hole, and are not zeros", n, off)
+				m.t.Errorf("the %d bytes at %d are reported as a hole and are not zeros", n, off)
 			}
 		}
 		// The middle of an extent is of the same kind.
 		if half := n / 2; half > 0 {
 			if k, d, err := backstores.Extent(m.store, off+half); err != nil || k <= 0 || d != isData {
-				m.t.Errorf("Extent(%d) = %d, %v, %v in the midst of one with data %v", off+half, k, d, err, isData)
+				m.t.Errorf("Extent(%d) = %d, %v, %v inside one with data %v", off+half, k, d, err, isData)
 			}
 		}
 		off += n
@@ -117,7 +117,7 @@ func (m *model) checkExtents() {
 	m.t.Logf("%d bytes of data, %d of holes", data, holes)
 }
 
-// uneven makes k buffers of noise of uneven lengths, some empty, at most about 2 KiB.
+// uneven returns k buffers of noise of different lengths, some empty, up to 2 KiB.
 func uneven(r *rand.Rand, k int) [][]byte {
 	bufs := make([][]byte, k)
 	for i := range bufs {
@@ -133,7 +133,7 @@ func uneven(r *rand.Rand, k int) [][]byte {
 	return bufs
 }
 
-// cut makes a vector of p, of up to 40 buffers.
+// cut cuts p into a vector of up to 41 buffers.
 func cut(r *rand.Rand, p []byte) [][]byte {
 	var bufs [][]byte
 	for range r.IntN(40) {
@@ -144,8 +144,9 @@ func cut(r *rand.Rand, p []byte) [][]byte {
 	return append(bufs, p)
 }
 
-// noise has no zeros, so that no byte of it passes for a cleared one. It
-// repeats after a prime number of bytes: what is moved by blocks is noticed.
+// noise returns n bytes, none of them zero, so that each differs from a cleared
+// byte. It repeats after a prime number of bytes, so that a displaced block is
+// noticed.
 func noise(r *rand.Rand, n int64) []byte {
 	p := make([]byte, min(n, 8191))
 	for i := range p {
@@ -155,12 +156,4 @@ func noise(r *rand.Rand, n int64) []byte {
 		return p
 	}
 	return bytes.Repeat(p, int(n/8191+1))[:n:n]
-}
-
-func length(bufs [][]byte) int64 {
-	var n int64
-	for _, b := range bufs {
-		n += int64(len(b))
-	}
-	return n
 }

@@ -1,5 +1,8 @@
-// Package storetest is one suite of tests for all backstores. It holds a store
-// to what package backstores promises of it, whatever its format.
+// Package storetest is one suite of tests for all backstores. It checks a store
+// against the contract in package backstores, whatever its format, and has helpers
+// for tests that need files, devices and tools.
+//
+// Tests import it, and nothing else. It imports package backstores alone.
 package storetest
 
 import (
@@ -13,9 +16,9 @@ import (
 	"github.com/lunserve/lunserve/backstores"
 )
 
-// Run tests the stores that open returns. Each call must give a new one of at
-// least 1 MiB, all in the same state; a store that can be written may hold
-// anything. What a store is not able to do is not tested, and logged.
+// Run tests the stores that open returns. Each call must open a new store of at
+// least 1 MiB, all with the same contents unless they can be written. Abilities
+// that the store lacks are logged and not tested.
 func Run(t *testing.T, open func(testing.TB) backstores.Backstore) {
 	const reading, writing = false, true
 	for _, tt := range []struct {
@@ -53,7 +56,7 @@ func Run(t *testing.T, open func(testing.TB) backstores.Backstore) {
 				})
 			}
 			if _, writable := s.(io.WriterAt); tt.writes && !writable {
-				t.Logf("not tested: %T is no io.WriterAt", s)
+				t.Logf("not tested: %T is not an io.WriterAt", s)
 				return
 			}
 			if s.Size() < 1<<20 {
@@ -64,8 +67,8 @@ func Run(t *testing.T, open func(testing.TB) backstores.Backstore) {
 	}
 }
 
-// abilities says in the log what the rest of the suite has not tested, and
-// that a store which cannot be written can change nothing in other ways.
+// abilities logs the abilities that are not tested. It checks that a store that
+// cannot be written has no ability that changes it.
 func abilities(t *testing.T, m *model) {
 	_, writer := m.store.(io.WriterAt)
 	_, vecReader := m.store.(backstores.VectorReader)
@@ -88,10 +91,10 @@ func abilities(t *testing.T, m *model) {
 		{"Extenter", extenter, false},
 	} {
 		if !a.has {
-			t.Logf("%T is no %s", m.store, a.name)
+			t.Logf("%T is not a %s", m.store, a.name)
 		}
 		if a.has && a.changing && !writer {
-			t.Errorf("%T is a %s but no io.WriterAt", m.store, a.name)
+			t.Errorf("%T is a %s but not an io.WriterAt", m.store, a.name)
 		}
 	}
 	if writer {
@@ -146,12 +149,12 @@ func readPastTheEnd(t *testing.T, m *model) {
 			}
 		}
 		if _, _, err := backstores.Extent(m.store, off); err == nil && off != end-1023 {
-			t.Errorf("Extent(%d) of %d bytes is no error", off, end)
+			t.Errorf("Extent(%d) of %d bytes succeeded", off, end)
 		}
 	}
 }
 
-// outside are offsets at which 1024 bytes do not fit in size.
+// outside returns offsets at which 1024 bytes reach past the end.
 func outside(size int64) []int64 {
 	return []int64{size - 1023, size, size + 1, 1<<63 - 1, 1<<63 - 1024, -1, -512, -1 << 63}
 }
@@ -174,7 +177,7 @@ func readVectors(t *testing.T, m *model) {
 	r := rand.New(rand.NewPCG(2, 2))
 	for _, k := range vectorLengths {
 		bufs := uneven(r, k)
-		n := length(bufs)
+		n := backstores.Length(bufs)
 		for _, off := range []int64{0, 1, 511, 4096, m.size() - n} {
 			if err := backstores.ReadVec(m.store, bufs, off, 0); err != nil {
 				t.Fatalf("ReadVec of %d buffers at %d: %v", k, off, err)
@@ -183,7 +186,7 @@ func readVectors(t *testing.T, m *model) {
 				t.Errorf("ReadVec of %d buffers at %d read something else", k, off)
 			}
 		}
-		if length(bufs) != n {
+		if backstores.Length(bufs) != n {
 			t.Errorf("ReadVec of %d buffers changed the vector", k)
 		}
 	}
@@ -194,7 +197,7 @@ func readNoWait(t *testing.T, m *model) {
 	blocked := 0
 	for range 500 {
 		bufs := uneven(r, 1+r.IntN(20))
-		n := length(bufs)
+		n := backstores.Length(bufs)
 		off := r.Int64N(m.size() - n)
 		err := backstores.ReadVec(m.store, bufs, off, backstores.NoWait)
 		if err == backstores.ErrWouldBlock {

@@ -10,8 +10,8 @@ import (
 	"github.com/lunserve/lunserve/backstores"
 )
 
-// readWhatWasWritten makes random changes of all kinds to the store and to a
-// slice of bytes, and compares the two.
+// readWhatWasWritten makes random changes to the store and to a slice of bytes,
+// and compares the two.
 func readWhatWasWritten(t *testing.T, m *model) {
 	w := m.store.(io.WriterAt)
 	r := rand.New(rand.NewPCG(4, 4))
@@ -44,7 +44,7 @@ func writeVectors(t *testing.T, m *model) {
 	for _, k := range vectorLengths {
 		for _, f := range []backstores.Flag{0, backstores.Durable} {
 			bufs := uneven(r, k)
-			for _, off := range []int64{0, 1, 511, 4097, m.size() - length(bufs)} {
+			for _, off := range []int64{0, 1, 511, 4097, m.size() - backstores.Length(bufs)} {
 				m.write(bufs, off, f)
 			}
 		}
@@ -57,13 +57,13 @@ func writePastTheEnd(t *testing.T, m *model) {
 	p := noise(rand.New(rand.NewPCG(6, 6)), 1024)
 	for _, off := range outside(m.size()) {
 		if _, err := w.WriteAt(p, off); err == nil {
-			t.Errorf("WriteAt of 1024 bytes at %d is no error", off)
+			t.Errorf("WriteAt of 1024 bytes at %d succeeded", off)
 		}
 		if err := backstores.Trim(m.store, off, 1024); err == nil {
-			t.Errorf("Trim of 1024 bytes at %d is no error", off)
+			t.Errorf("Trim of 1024 bytes at %d succeeded", off)
 		}
 		if err := backstores.Zero(m.store, off, 1024); err == nil {
-			t.Errorf("Zero of 1024 bytes at %d is no error", off)
+			t.Errorf("Zero of 1024 bytes at %d succeeded", off)
 		}
 		for _, f := range []backstores.Flag{0, backstores.NoWait, backstores.Durable} {
 			err := backstores.WriteVec(m.store, [][]byte{p[:512], p[512:]}, off, f)
@@ -74,7 +74,7 @@ func writePastTheEnd(t *testing.T, m *model) {
 	}
 	for _, n := range []int64{-1, -1 << 63} {
 		if backstores.Trim(m.store, 4096, n) == nil || backstores.Zero(m.store, 4096, n) == nil {
-			t.Errorf("Trim or Zero of %d bytes is no error", n)
+			t.Errorf("Trim or Zero of %d bytes succeeded", n)
 		}
 	}
 	if got, err := io.ReadAll(io.NewSectionReader(m.store, 0, m.size()+4096)); err != nil || !bytes.Equal(got, m.want) {
@@ -87,7 +87,7 @@ func writeNoWait(t *testing.T, m *model) {
 	blocked := 0
 	for range 500 {
 		bufs := uneven(r, 1+r.IntN(20))
-		off := r.Int64N(m.size() - length(bufs))
+		off := r.Int64N(m.size() - backstores.Length(bufs))
 		err := backstores.WriteVec(m.store, bufs, off, backstores.NoWait)
 		switch err {
 		case nil:
@@ -98,14 +98,14 @@ func writeNoWait(t *testing.T, m *model) {
 		default:
 			t.Fatalf("WriteVec at %d: %v", off, err)
 		}
-		m.check(off, off+length(bufs))
+		m.check(off, off+backstores.Length(bufs))
 	}
 	m.check(0, m.size())
 	t.Logf("%d of 500 would have blocked", blocked)
 }
 
-// writeConcurrently has eight writers, each with stripes of its own that touch
-// those of the others in the middle of a page.
+// writeConcurrently runs eight writers, each with stripes that share pages with
+// those of the others.
 func writeConcurrently(t *testing.T, m *model) {
 	const stripe = 1000
 	var wg sync.WaitGroup
@@ -130,8 +130,8 @@ func writeConcurrently(t *testing.T, m *model) {
 	m.check(0, m.size())
 }
 
-// writeDurable cannot tell whether the bytes outlive a power cut. It tells
-// that they are written, by whichever way, and that syncs may run together.
+// writeDurable checks that the bytes are written and that syncs may run side by
+// side. It cannot check that they survive a power cut.
 func writeDurable(t *testing.T, m *model) {
 	r := rand.New(rand.NewPCG(9, 9))
 	m.write(uneven(r, 3), 12345, backstores.Durable)
@@ -175,8 +175,8 @@ func flush(t *testing.T, m *model) {
 func trimReadsZeros(t *testing.T, m *model) { readsZeros(t, m, "Trim", backstores.Trim) }
 func zeroReadsZeros(t *testing.T, m *model) { readsZeros(t, m, "Zero", backstores.Zero) }
 
-// readsZeros clears ranges with edges everywhere in a page, a sector and a
-// larger block, in a store that is full of noise before each.
+// readsZeros clears ranges that begin and end anywhere in a page, a sector and a
+// larger block. Each time the store is full of noise before.
 func readsZeros(t *testing.T, m *model, name string, clear func(backstores.Backstore, int64, int64) error) {
 	r := rand.New(rand.NewPCG(10, 10))
 	for _, span := range [][2]int64{
@@ -188,7 +188,7 @@ func readsZeros(t *testing.T, m *model, name string, clear func(backstores.Backs
 		m.clear(name, clear, span[0], span[1])
 		m.check(0, m.size())
 	}
-	// Written over again, it is data again.
+	// What is written afterwards is data.
 	m.write([][]byte{noise(r, 10_000)}, 777, 0)
 	m.check(0, m.size())
 }
