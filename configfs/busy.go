@@ -3,43 +3,36 @@ package configfs
 import (
 	"slices"
 	"sync"
-	"time"
 )
 
 // Busy returns the oldest unfinished operation that this package asked of the
-// kernel, such as "unlink /sys/kernel/config/target/…", and when it began. It
-// returns "" if there is none. Safe for concurrent use.
-func Busy() (what string, since time.Time) { return host.busy.longest() }
+// kernel, such as "unlink /sys/kernel/config/target/…", or "" if there is none.
+// Safe for concurrent use.
+func Busy() string { return host.busy.oldest() }
 
 // A busy is the list of unfinished operations.
 type busy struct {
 	mu   sync.Mutex
-	jobs []*job // oldest first
-}
-
-type job struct {
-	what  string
-	since time.Time
+	jobs []*string // oldest first
 }
 
 // begin adds an operation, until done is called.
 func (b *busy) begin(what string) (done func()) {
-	j := &job{what, time.Now()}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.jobs = append(b.jobs, j)
+	b.jobs = append(b.jobs, &what)
 	return func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		b.jobs = slices.DeleteFunc(b.jobs, func(other *job) bool { return other == j })
+		b.jobs = slices.DeleteFunc(b.jobs, func(other *string) bool { return other == &what })
 	}
 }
 
-func (b *busy) longest() (what string, since time.Time) {
+func (b *busy) oldest() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.jobs) == 0 {
-		return "", time.Time{}
+		return ""
 	}
-	return b.jobs[0].what, b.jobs[0].since
+	return *b.jobs[0]
 }

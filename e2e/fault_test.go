@@ -62,9 +62,9 @@ func TestSlowEndIsExplained(t *testing.T) {
 	s := launch(t, straced(t, "fsync:delay_enter=8s:when=1", nil, image))
 	disk := s.line()
 	s.signal(syscall.SIGTERM)
-	said := s.stderr.await(t, `(?m)^lunserve: warning: the kernel has taken [56]s so far to flush `+disk+`; try dmesg \| tail\n`)
+	said := s.stderr.await(t, `(?m)^lunserve: warning: still removing disks after [56]s; waiting for the kernel to flush `+disk+`; try dmesg \| tail\n`)
 	s.signal(os.Interrupt)
-	s.stderr.await(t, `(?s)`+regexp.QuoteMeta(said[0])+`.*warning: the kernel has taken \ds so far to flush `+disk+`; `)
+	s.stderr.await(t, `(?s)`+regexp.QuoteMeta(said[0])+`.*warning: still removing disks after \ds; waiting for the kernel to flush `+disk+`; `)
 	if status := s.wait(); status != 0 {
 		t.Errorf("exit status %d", status)
 	}

@@ -32,7 +32,7 @@ func Run(ctx context.Context, o Options, c *console.Console) error {
 	if end.cause == goesOn {
 		end = s.wait()
 	}
-	end.add(runUninterruptible(s.console, s.stopSignals, down.Close))
+	end.add(removal{configfs.Busy, c.Warn}.run(s.stopSignals, down.Close))
 	s.warnOfRest()
 	last := event{Event: "exit"}
 	if !s.started.IsZero() {
