@@ -5,7 +5,7 @@ import "github.com/lunserve/lunserve/hint"
 // A packLevel is a level as zstd's command line has it, -1 to -19. On ours -19
 // is flag -1 and flag -9.
 type packLevel struct {
-	Level int `default:"3" placeholder:"N" help:"How hard to compress, 1 to 19 as for zstd, also as -1 to -19. There are four ways: 1-2, 3-5, 6-9, 10-19."`
+	Level int `default:"3" placeholder:"N" help:"Compression level, 1 to 19 as for zstd; also written -1 to -19. There are four distinct levels: 1-2, 3-5, 6-9 and 10-19."`
 
 	D0 counter `name:"0" short:"0" type:"counter" hidden:""`
 	D1 counter `name:"1" short:"1" type:"counter" hidden:""`
