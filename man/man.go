@@ -2,7 +2,7 @@
 //
 // The rest of the page is written by hand. The lists are between the lines
 //
-//	.\" flags of SUBCOMMAND, made from the grammar
+//	.\" flags of SUBCOMMAND, generated from the grammar
 //	.\" end of flags
 //
 // Only the tests of package cli import it: go test ./cli -update rewrites the
@@ -18,7 +18,7 @@ import (
 
 const (
 	begin  = `.\" flags of `
-	suffix = ", made from the grammar"
+	suffix = ", generated from the grammar"
 	end    = `.\" end of flags`
 )
 
