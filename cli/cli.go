@@ -19,8 +19,8 @@ import (
 type grammar struct {
 	Serve  serveCmd  `cmd:"" default:"withargs" complete:"command" help:"Serve disk images as SCSI disks until interrupted."`
 	Pack   packCmd   `cmd:"" help:"Compress an image to zstd for random access."`
-	Unpack unpackCmd `cmd:"" help:"Make a raw image of an image of any format."`
-	Info   infoCmd   `cmd:"" help:"Show the format and the contents of images."`
+	Unpack unpackCmd `cmd:"" help:"Convert an image of any format to a raw image."`
+	Info   infoCmd   `cmd:"" help:"Show the format and contents of images."`
 	Commit commitCmd `cmd:"" help:"Merge an overlay into its base, or both into a new image."`
 
 	List   listCmd   `cmd:"" help:"List served disks."`
@@ -28,14 +28,14 @@ type grammar struct {
 	Resize resizeCmd `cmd:"" help:"Resize a served disk."`
 	Detach detachCmd `cmd:"" help:"Remove served disks."`
 
-	Doctor     doctorCmd     `cmd:"" help:"Check that images can be served; name what is missing."`
+	Doctor     doctorCmd     `cmd:"" help:"Check whether this machine can serve images, and name what is missing."`
 	Completion completionCmd `cmd:"" help:"Print a completion script for a shell."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
 
 const description = `Turns disk images into SCSI disks of this machine. Prints the path of each disk
-when it can be used; ^C removes the disks.`
+when it is ready; ^C removes the disks.`
 
 // Main runs lunserve with these arguments, without the program's name, and returns
 // the exit status. It must be called from the main goroutine.

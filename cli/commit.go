@@ -8,10 +8,10 @@ import (
 )
 
 type commitCmd struct {
-	Overlay string `arg:"" complete:"file" help:"The overlay, which is removed when all of it is in its base."`
-	Output  string `short:"o" placeholder:"OUT" complete:"file" help:"Make this raw image of base and overlay, and change neither."`
+	Overlay string `arg:"" complete:"file" help:"The overlay. It is removed once all of it is in its base."`
+	Output  string `short:"o" placeholder:"OUT" complete:"file" help:"Write base and overlay together to the raw image OUT, and change neither."`
 	Force   bool   `short:"f" help:"Replace OUT if it exists."`
-	Base    string `placeholder:"IMAGE" complete:"image" help:"Where the base is, if it was moved since the overlay was made."`
+	Base    string `placeholder:"IMAGE" complete:"image" help:"Path of the base, if it was moved since the overlay was made."`
 
 	imageFlags `embed:""`
 }

@@ -14,7 +14,7 @@ type completionCmd struct {
 
 // Help implements [kong.HelpProvider].
 func (*completionCmd) Help() string {
-	return `For this shell only:
+	return `In the current shell only:
 
     source <(lunserve completion bash)
     source <(lunserve completion zsh)

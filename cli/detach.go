@@ -15,8 +15,8 @@ import (
 )
 
 type detachCmd struct {
-	Disks []string `arg:"" name:"disk" complete:"export" help:"Names that lunserve list shows, devices or images."`
-	Force bool     `short:"f" help:"Remove disks in use as well."`
+	Disks []string `arg:"" name:"disk" complete:"export" help:"Disks, by name (see lunserve list), device or image."`
+	Force bool     `short:"f" help:"Remove disks even if they are in use."`
 }
 
 // Run ends the processes that serve the disks, and removes disks whose process

@@ -17,9 +17,9 @@ import (
 )
 
 type doctorCmd struct {
-	Images   []string `arg:"" optional:"" name:"image" complete:"image" help:"Images that are to be served."`
-	ReadOnly bool     `short:"r" aliases:"readonly" help:"They are to be served read-only."`
-	JSON     bool     `help:"Print a list of objects, one for each thing that was looked at."`
+	Images   []string `arg:"" optional:"" name:"image" complete:"image" help:"Images to check as well."`
+	ReadOnly bool     `short:"r" aliases:"readonly" help:"Check for serving read-only."`
+	JSON     bool     `help:"Print a JSON array with an object for each check."`
 
 	imageFlags `embed:""`
 }

@@ -11,7 +11,7 @@ import (
 var groups = []kong.Group{
 	{Key: "image", Title: "Images:"},
 	{Key: "format", Title: "Image formats:"},
-	{Key: "fabric", Title: "Targets:", Description: "Several may be given. Standard output gets the paths of all local disks, then all URLs, then the WWPN."},
+	{Key: "fabric", Title: "Targets:", Description: "These flags can be combined. Standard output gets all local paths, then all URLs, then the WWPN."},
 	{Key: "iscsi", Title: "With --iscsi:"},
 	{Key: "run", Title: "Running a command:"},
 	{Key: "report", Title: "Output:"},
@@ -19,8 +19,8 @@ var groups = []kong.Group{
 
 // Help implements [kong.HelpProvider].
 func (*serveCmd) Help() string {
-	return "This is the default subcommand. A command may follow the images and --: " +
-		"lunserve serves while it runs, and exits with its status."
+	return "This is the default subcommand. With a command after --, lunserve serves " +
+		"the images while the command runs, and exits with its status."
 }
 
 const usage = `Usage: lunserve [FLAGS] IMAGE... [-- COMMAND...]

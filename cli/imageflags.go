@@ -8,9 +8,9 @@ import (
 // imageFlags say how an image is read. Their defaults are those of
 // [image.Options].
 type imageFlags struct {
-	Format     string `enum:"auto,raw,sparse,zstd,simg" default:"auto" help:"Image format: ${enum}. auto goes by the contents."`
+	Format     string `enum:"auto,raw,sparse,zstd,simg" default:"auto" help:"Image format: ${enum}. auto detects it by the contents."`
 	CacheSize  size   `default:"256M" placeholder:"SIZE" help:"Memory for decompressed data."`
-	ZstdWindow size   `default:"128M" placeholder:"SIZE" help:"Largest window to accept from a zstd file that lacks random access."`
+	ZstdWindow size   `default:"128M" placeholder:"SIZE" help:"Largest window to accept in a zstd file without random access."`
 	TmpDir     string `name:"tmpdir" default:"/var/tmp" placeholder:"DIR" complete:"dir" help:"Directory for temporary files, which may grow as large as the image."`
 }
 

@@ -14,8 +14,8 @@ import (
 )
 
 type infoCmd struct {
-	Images []string `arg:"" name:"image" complete:"image" help:"Images to look at."`
-	JSON   bool     `help:"Print a list of objects, one for each image."`
+	Images []string `arg:"" name:"image" complete:"image" help:"Images to describe."`
+	JSON   bool     `help:"Print a JSON array with an object for each image."`
 
 	imageFlags `embed:""`
 }

@@ -11,11 +11,11 @@ import (
 
 // iscsiFlags are of use with --iscsi only.
 type iscsiFlags struct {
-	IQN      string   `name:"iqn" placeholder:"IQN" help:"Name of the target. The default is the same each time for the same image and machine."`
-	Portal   []portal `placeholder:"ADDR[:PORT]" sep:"none" help:"Address to listen at; may be repeated. IPv6 in brackets. Default: 127.0.0.1:3260."`
+	IQN      string   `name:"iqn" placeholder:"IQN" help:"Target name. The default is derived from this machine and the path of the first image."`
+	Portal   []portal `placeholder:"ADDR[:PORT]" sep:"none" help:"Address to listen on; may be repeated. IPv6 addresses are in brackets. Default: 127.0.0.1:3260."`
 	CHAPFile string   `name:"chap-file" placeholder:"FILE" complete:"file" help:"Require CHAP. FILE has one value per line: user name, secret and, for mutual CHAP, the target's user name and secret."`
-	Allow    []string `placeholder:"IQN" sep:"none" help:"Allow only the initiator of this name to log in; may be repeated."`
-	Open     bool     `help:"Allow everybody to log in at an address that other machines can reach."`
+	Allow    []string `placeholder:"IQN" sep:"none" help:"Allow only the initiator with this name to log in; may be repeated."`
+	Open     bool     `help:"Allow anyone to log in at an address that other machines can reach."`
 }
 
 // first returns the first of the flags that is given, or nothing.

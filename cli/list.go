@@ -17,8 +17,8 @@ import (
 )
 
 type listCmd struct {
-	JSON  bool `help:"Print an object a line, one for each disk."`
-	Names bool `help:"Print the names alone."`
+	JSON  bool `help:"Print a JSON object for each disk, one per line."`
+	Names bool `help:"Print only the names."`
 }
 
 // Run lists the disks of all lunserve processes.

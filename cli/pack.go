@@ -36,10 +36,10 @@ import (
 // Others chose 128 KiB (crosvm) and 2 MiB (zeekstd). A better level is no
 // substitute: "better" gains 2 % and takes half as long again.
 type packCmd struct {
-	In        string `arg:"" complete:"image" help:"The image to pack: a file of any format that is served, or a block device."`
-	Out       string `arg:"" optional:"" complete:"file" help:"The file to make. Without it, the name of the image and .zst."`
+	In        string `arg:"" complete:"image" help:"The image to pack: a block device, or a file in any supported format."`
+	Out       string `arg:"" optional:"" complete:"file" help:"The file to create. Default: the name of the image and .zst."`
 	Force     bool   `short:"f" help:"Replace the file if it exists."`
-	FrameSize size   `default:"2M" help:"Bytes that are compressed by themselves, and so must be decompressed together: more makes the file smaller and reading here and there slower."`
+	FrameSize size   `default:"2M" help:"Uncompressed size of a frame, the unit of decompression. Larger frames make the file smaller and random reads slower."`
 
 	packLevel  `embed:""`
 	imageFlags `embed:""`

@@ -5,7 +5,7 @@ import "github.com/lunserve/lunserve/hint"
 // A packLevel is a compression level. It may be given as to zstd, -1 to -19: -19 is
 // parsed as the flags -1 and -9.
 type packLevel struct {
-	Level int `default:"3" placeholder:"N" help:"How hard to compress, 1 to 19 as for zstd, also as -1 to -19. There are four ways: 1-2, 3-5, 6-9, 10-19."`
+	Level int `default:"3" placeholder:"N" help:"Compression level, 1 to 19 as for zstd; also written -1 to -19. There are four distinct levels: 1-2, 3-5, 6-9 and 10-19."`
 
 	D0 counter `name:"0" short:"0" type:"counter" hidden:""`
 	D1 counter `name:"1" short:"1" type:"counter" hidden:""`

@@ -9,8 +9,8 @@ import (
 )
 
 type resizeCmd struct {
-	Disk string `arg:"" name:"disk" complete:"export" help:"A name that lunserve list shows, a device or an image."`
-	Size size   `arg:"" optional:"" help:"Grow the image to this size first. Without it, the disk gets the present size of the image."`
+	Disk string `arg:"" name:"disk" complete:"export" help:"The disk, by name (see lunserve list), device or image."`
+	Size size   `arg:"" optional:"" help:"Grow the image to this size first. Without it, the disk adopts the present size of the image."`
 }
 
 // Run resizes the disk in the process that serves it.

@@ -10,11 +10,11 @@ import (
 )
 
 type serveCmd struct {
-	Images     []string `arg:"" name:"image" complete:"image" help:"Disk images: files or block devices. Each becomes a LUN of one target."`
+	Images     []string `arg:"" name:"image" complete:"image" help:"Disk images: files or block devices. Each becomes one LUN."`
 	ReadOnly   bool     `short:"r" common:"" aliases:"readonly" help:"Refuse writes, and share the image with other readers." group:"image"`
-	Size       size     `common:"" placeholder:"SIZE" help:"Create the image with this size if it is missing. It is sparse. K, M, G and T are powers of 1024." group:"image"`
-	Removable  bool     `help:"Make the disk removable: initiators can eject and load the medium." group:"image"`
-	SectorSize int      `enum:"512,4096" default:"512" help:"Bytes in a logical block: ${enum}." group:"image"`
+	Size       size     `common:"" placeholder:"SIZE" help:"Create the image with this size if it does not exist. The file is sparse. K, M, G and T are powers of 1024." group:"image"`
+	Removable  bool     `help:"Present a removable disk: initiators can eject and load the medium." group:"image"`
+	SectorSize int      `enum:"512,4096" default:"512" help:"Logical block size in bytes: ${enum}." group:"image"`
 
 	layerFlags  `embed:"" group:"image"`
 	imageFlags  `embed:"" group:"format"`

@@ -12,10 +12,10 @@ import (
 
 // layerFlags say what is laid over an image.
 type layerFlags struct {
-	Snapshot     bool   `short:"s" common:"" aliases:"cow" help:"Write to a temporary file that is dropped at exit. This is the default for zstd and simg images."`
-	Overlay      string `common:"" placeholder:"FILE" complete:"file" help:"Keep writes in FILE (qcow2) for the next time. It is created if it does not exist."`
-	Discard      string `enum:"unmap,ignore" default:"unmap" help:"Offer UNMAP to initiators and give space back (unmap), or be fully provisioned (ignore)."`
-	DetectZeroes string `enum:"off,on,unmap" default:"off" help:"Turn written zeros into allocated zeros (on) or holes (unmap)."`
+	Snapshot     bool   `short:"s" common:"" aliases:"cow" help:"Write to a temporary file and drop it at exit. This is the default for zstd and simg images."`
+	Overlay      string `common:"" placeholder:"FILE" complete:"file" help:"Keep writes in FILE, a qcow2 overlay, for the next run. FILE is created if it does not exist."`
+	Discard      string `enum:"unmap,ignore" default:"unmap" help:"Support UNMAP and free the space in the image (unmap), or present a fully provisioned disk (ignore)."`
+	DetectZeroes string `enum:"off,on,unmap" default:"off" help:"Detect blocks of zeros in writes, and store them as allocated zeros (on) or holes (unmap)."`
 }
 
 // zeroDetection has the values of --detect-zeroes.
@@ -38,7 +38,7 @@ func (f *layerFlags) check(images []string, readOnly bool) error {
 
 // targetFlags choose the fabrics.
 type targetFlags struct {
-	Loopback bool `help:"Make local disks, which is the default, and print their paths."`
+	Loopback bool `help:"Make local disks, and print their paths. This is the default."`
 	ISCSI    bool `name:"iscsi" common:"" help:"Make an iSCSI target, and print a URL for each image."`
 	Vhost    bool `common:"" help:"Make a vhost-scsi target for VMs, and print its WWPN."`
 
@@ -47,10 +47,10 @@ type targetFlags struct {
 
 // runFlags say what runs while the disks are there, and where.
 type runFlags struct {
-	Line           line     `name:"run" common:"" placeholder:"LINE" help:"Serve while a shell command runs, and exit with its status. Its environment has the disk as $$dev; so has a command after the images and --."`
-	Fork           bool     `common:"" help:"Go to the background when the disks can be used; exit 0."`
-	PIDFile        string   `name:"pid-file" placeholder:"FILE" complete:"file" help:"Write the process id to FILE when the disks can be used. It is removed at exit."`
-	ExitWithParent bool     `help:"Exit when the parent process does."`
+	Line           line     `name:"run" common:"" placeholder:"LINE" help:"Serve while a shell command runs, and exit with its status. The command finds the disk in $$dev, as does a command after --."`
+	Fork           bool     `common:"" help:"Serve in the background; return when the disks are ready."`
+	PIDFile        string   `name:"pid-file" placeholder:"FILE" complete:"file" help:"Write the process ID to FILE when the disks are ready. It is removed at exit."`
+	ExitWithParent bool     `help:"Exit when the parent process exits."`
 	Command        []string `kong:"-"`
 }
 
@@ -78,9 +78,9 @@ func (l *line) UnmarshalText(text []byte) error {
 // outputFlags say what is printed.
 type outputFlags struct {
 	Quiet    bool          `short:"q" help:"Print only warnings and errors on standard error."`
-	JSON     bool          `help:"Print a JSON object a line on standard output: when the disks can be used, for each warning, and at the end."`
-	Interval time.Duration `name:"stats-interval" placeholder:"TIME" help:"With --json, print statistics that often, such as 10s."`
-	Trace    traceFlag     `common:"" placeholder:"FILE" complete:"file" help:"Print each SCSI command on standard error. With --trace=FILE it goes to FILE."`
+	JSON     bool          `help:"Print events on standard output, one JSON object per line. The events are ready, warning, stats and exit."`
+	Interval time.Duration `name:"stats-interval" placeholder:"TIME" help:"With --json, print a stats event at this interval, such as 10s."`
+	Trace    traceFlag     `common:"" placeholder:"FILE" complete:"file" help:"Print each SCSI command on standard error. --trace=FILE writes to FILE instead."`
 }
 
 // A traceFlag is --trace or --trace=FILE.

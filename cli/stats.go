@@ -18,9 +18,9 @@ import (
 )
 
 type statsCmd struct {
-	Disks    []string      `arg:"" optional:"" name:"disk" complete:"export" help:"Names that lunserve list shows, devices or images. Without any, all."`
-	Interval time.Duration `short:"i" placeholder:"TIME" help:"Go on until ^C, and print a table that often, such as 5s."`
-	JSON     bool          `help:"Print an object a line, one for each disk."`
+	Disks    []string      `arg:"" optional:"" name:"disk" complete:"export" help:"Disks, by name (see lunserve list), device or image. Default: all."`
+	Interval time.Duration `short:"i" placeholder:"TIME" help:"Print a table at this interval, such as 5s, until ^C."`
+	JSON     bool          `help:"Print a JSON object for each disk, one per line."`
 }
 
 // Run measures the disks for a second, or periodically.

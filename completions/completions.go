@@ -1,13 +1,13 @@
-// Package completions writes what shells read to complete lunserve's command
-// lines: a script each for bash, zsh and fish, from the grammar alone.
+// Package completions generates scripts with which bash, zsh and fish complete
+// lunserve's command lines, from the grammar alone.
 //
-// Subcommands, flags and the values of enums are in the model. What it cannot
-// know is said by a tag of ours, complete: it names what a flag or an argument
-// is ("image", "file", "dir", "export"), and on a command with "command" that
-// another command line may follow a --.
+// Subcommands, flags and enums are in kong's model. A tag of ours, complete, adds
+// what the model lacks: the kind of a flag's value or an argument ("image",
+// "file", "dir" or "export"), and "command" on a subcommand where another command
+// line may follow --.
 //
-// A script starts nothing but the shell, with one exception: the names of
-// exports are those that lunserve list --names prints.
+// A script runs no program but lunserve list --names, for the names of served
+// disks. Only cli imports the package, which never reads or writes a file.
 package completions
 
 import (
@@ -18,42 +18,42 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// endings are those of file names that are likely to be images.
+// endings are the file name extensions of likely images.
 const endings = "img|raw|zst|simg|iso"
 
-// A command is one of lunserve's.
+// A command is a subcommand of lunserve.
 type command struct {
 	name, help string
 	flags      []flag
 	words      []word
 	runs       bool // a command line may follow --
-	unnamed    bool // it is meant where no command is named
+	unnamed    bool // the default subcommand
 }
 
-// A flag is one of a command's, under all its names.
+// A flag is a flag of a command, with all its names.
 type flag struct {
 	names   []string // "-r", "--read-only"
 	help    string
-	takes   bool // a value, which is word
-	may     bool // take one, after a =
+	takes   bool // takes a value, which is word
+	may     bool // may take a value after =
 	repeats bool
-	alone   bool // it makes the rest of the line say nothing, as --help does
+	alone   bool // the rest of the line has no effect, as with --help
 	word    word
 }
 
-// A word is what an argument or the value of a flag is to be.
+// A word describes an argument or the value of a flag.
 type word struct {
 	name    string
-	kind    string // of the tag; empty if nothing is known
+	kind    string // from the tag; empty if there is none
 	choices []string
-	many    bool // it stands for all arguments that follow
+	many    bool // stands for all arguments that follow
 }
 
-// Script is the script for a shell ("bash", "zsh", "fish").
+// Script returns the script for a shell: "bash", "zsh" or "fish".
 func Script(shell string, app *kong.Application) (string, error) {
 	write, ok := map[string]func([]command) string{"bash": bash, "zsh": zsh, "fish": fish}[shell]
 	if !ok {
-		return "", fmt.Errorf("%s: no such shell", shell)
+		return "", fmt.Errorf("%s: unsupported shell", shell)
 	}
 	return write(commands(app)), nil
 }
@@ -109,7 +109,7 @@ func newWord(v *kong.Value) word {
 	return w
 }
 
-// brief is the first sentence or clause, without the full stop.
+// brief returns the first sentence or clause, without the full stop.
 func brief(help string) string {
 	for _, end := range []string{". ", ": ", "; "} {
 		help, _, _ = strings.Cut(help, end)
@@ -117,7 +117,7 @@ func brief(help string) string {
 	return strings.TrimSuffix(help, ".")
 }
 
-// names are those of all commands.
+// names returns the names of all commands.
 func names(list []command) (all []string) {
 	for _, c := range list {
 		all = append(all, c.name)
@@ -125,10 +125,10 @@ func names(list []command) (all []string) {
 	return all
 }
 
-// unnamed is the name of the command that needs none.
+// unnamed returns the name of the default command.
 func unnamed(list []command) string {
 	return list[slices.IndexFunc(list, func(c command) bool { return c.unnamed })].name
 }
 
-// quote is s as a word of any shell's.
+// quote returns s quoted for any of the shells.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

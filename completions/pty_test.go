@@ -12,15 +12,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A terminal has a shell on its other side.
+// A terminal is the master side of a pseudoterminal that runs a shell.
 type terminal struct {
 	t       *testing.T
 	f       *os.File
-	pending []byte // what was shown since the last prompt that was waited for
-	lines   int    // typed
+	pending []byte // output since the last prompt
+	lines   int    // number of lines typed
 }
 
-// newTerminal starts a shell on a terminal. It ends with the test.
+// newTerminal starts a shell on a new terminal, and ends it at the end of the test.
 func newTerminal(t *testing.T, cmd *exec.Cmd) *terminal {
 	t.Helper()
 	f, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
@@ -39,7 +39,7 @@ func newTerminal(t *testing.T, cmd *exec.Cmd) *terminal {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// So wide that no line is wrapped or asked about.
+	// Wide enough that no shell wraps a line or asks before it prints a list.
 	if err := unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: 200, Col: 2000}); err != nil {
 		t.Fatal(err)
 	}
@@ -60,9 +60,9 @@ func newTerminal(t *testing.T, cmd *exec.Cmd) *terminal {
 	return &terminal{t: t, f: f}
 }
 
-// enter waits for the prompt and types a line. The prompt counts them, as some
-// shells draw it more than once, and none is typed ahead of, since some drop
-// that.
+// enter waits for the prompt and types a line. The prompt has the number of the
+// line, because some shells draw it more than once. Nothing is typed ahead,
+// because some shells drop that.
 func (m *terminal) enter(keys string) {
 	m.t.Helper()
 	m.lines++

@@ -13,15 +13,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A shell is how one is started, and what makes it tell all candidates at the
-// end of a line to the program lunserve, which is a stand-in.
+// A shell says how to start a shell, and how to make it pass all candidates at the
+// end of a line to a fake lunserve.
 type shell struct {
 	command []string
 	prompt  string // with the number of the line
 	setup   []string
 	ask     func(line string) (keys string)
-	// whole says that no more than the candidates are told, and not what was
-	// typed before them.
+	// whole: only the candidates are passed, without what was typed before.
 	whole bool
 }
 
@@ -60,14 +59,14 @@ var shells = map[string]shell{
 	},
 }
 
-// files are in the folder where the shells are.
+// files are in the shells' working directory.
 var files = []string{
 	"disk.img",
 	"images/a.img", "images/b.IMG", "images/c.img.zst", "images/d.raw", "images/notes.txt", "images/more/e.img",
 	"texts/a.txt", "texts/b",
 }
 
-// standIn tells its arguments, unless it is asked for names.
+// standIn is the fake lunserve. It writes its arguments to $TOLD, or lists names.
 const standIn = `#!/bin/sh
 if [ "$*" = 'list --names' ]; then
 	printf '%s\n' disk.img root.img
@@ -76,12 +75,12 @@ else
 fi
 `
 
-// A line is one without its end, and what may come there. Candidates are in any
-// order, without the / that may be at the end of a folder.
+// A line is the start of a command line, and the candidates at its end: in any
+// order, and without the / after a folder.
 type line struct {
 	line string
 	want string
-	fish string // where it differs: fish offers unlikely files too, after others
+	fish string // if it differs: fish offers unlikely files as well, after the others
 }
 
 var lines = []line{
@@ -112,7 +111,7 @@ var lines = []line{
 	{line: "lunserve disk.img -- lunserve --sector-size ", want: "512 4096"},
 }
 
-// TestShellsComplete asks real shells.
+// TestShellsComplete runs real shells.
 func TestShellsComplete(t *testing.T) {
 	for name, sh := range shells {
 		t.Run(name, func(t *testing.T) {
@@ -137,7 +136,7 @@ func TestShellsComplete(t *testing.T) {
 			for _, l := range lines {
 				ask(l)
 			}
-			// A block device is likely to be meant. Only root makes one.
+			// A block device is a likely image. Only root can make one.
 			if err := unix.Mknod(filepath.Join(s.home, "texts/disk"), unix.S_IFBLK|0o600, 7<<8); err == nil {
 				ask(line{line: "lunserve texts/", want: "texts/disk", fish: "texts/disk texts/a.txt texts/b"})
 			}
@@ -145,7 +144,7 @@ func TestShellsComplete(t *testing.T) {
 	}
 }
 
-// A session is one with a shell.
+// A session is a running shell.
 type session struct {
 	*terminal
 	shell
@@ -173,7 +172,7 @@ func start(t *testing.T, sh shell) *session {
 	if err := unix.Mkfifo(told, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	pipe, err := os.OpenFile(told, os.O_RDWR, 0) // or it would end with each writer
+	pipe, err := os.OpenFile(told, os.O_RDWR, 0) // otherwise it would end with each writer
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +194,7 @@ func start(t *testing.T, sh shell) *session {
 	return s
 }
 
-// candidates are those at the end of a line.
+// candidates returns the candidates at the end of a line.
 func (s *session) candidates(line string) (words []string) {
 	s.t.Helper()
 	s.enter(s.ask(line))

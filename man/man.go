@@ -1,8 +1,12 @@
-// Package man fills in what the grammar knows of the manual page. The page is
-// written by hand but for the lists of flags, which stand between the lines
+// Package man generates the lists of flags in the manual page from the grammar.
 //
-//	.\" flags of SUBCOMMAND, made from the grammar
+// The rest of the page is written by hand. The lists are between the lines
+//
+//	.\" flags of SUBCOMMAND, generated from the grammar
 //	.\" end of flags
+//
+// Only the tests of package cli import it: go test ./cli -update rewrites the
+// page. It never reads or writes a file.
 package man
 
 import (
@@ -14,11 +18,12 @@ import (
 
 const (
 	begin  = `.\" flags of `
-	suffix = ", made from the grammar"
+	suffix = ", generated from the grammar"
 	end    = `.\" end of flags`
 )
 
-// Fill returns the page with its lists of flags made anew.
+// Fill returns the page with newly generated lists of flags. The lists must be in
+// the order of the subcommands.
 func Fill(page string, app *kong.Application) (string, error) {
 	var b strings.Builder
 	skip := false
@@ -37,24 +42,26 @@ func Fill(page string, app *kong.Application) (string, error) {
 		}
 		skip = true
 		if len(left) == 0 || left[0].Name+suffix != name {
-			return "", fmt.Errorf("%s: the flags are not those of the next subcommand", text)
+			return "", fmt.Errorf("%s: not the next subcommand of the grammar", text)
 		}
 		flags(&b, app.DefaultCmd, left[0])
 		left = left[1:]
 	}
 	if len(left) > 0 {
-		return "", fmt.Errorf("no flags of %s", left[0].Name)
+		return "", fmt.Errorf("the page has no list for the flags of %s", left[0].Name)
 	}
 	return b.String(), nil
 }
 
-// flags lists those of a command, by their groups. What it has in common with
-// the one that needs no name is told only there.
+// flags lists the flags of subcommand c by group. Flags that c shares with the
+// default subcommand are listed there only, and c refers to their group.
 func flags(b *strings.Builder, first, c *kong.Node) {
-	known := map[string]bool{}
+	groups := map[string]string{} // title by flag of the default subcommand
 	if c != first {
 		for _, f := range first.Flags {
-			known[f.Name+f.Help] = true
+			if f.Group != nil {
+				groups[f.Name+f.Help] = strings.TrimSuffix(f.Group.Title, ":")
+			}
 		}
 	}
 	group, open, shared := "", false, ""
@@ -62,8 +69,8 @@ func flags(b *strings.Builder, first, c *kong.Node) {
 		if f.Hidden {
 			continue
 		}
-		if known[f.Name+f.Help] {
-			shared = "How images are read"
+		if title := groups[f.Name+f.Help]; title != "" {
+			shared = title
 			continue
 		}
 		if f.Group != nil && f.Group.Title != group {
@@ -87,11 +94,11 @@ func flags(b *strings.Builder, first, c *kong.Node) {
 		fmt.Fprintln(b, ".El")
 	}
 	if shared != "" {
-		fmt.Fprintf(b, ".Pp\nThe flags under\n.Sx %s\nare for this subcommand, too.\n", shared)
+		fmt.Fprintf(b, ".Pp\nThis subcommand also takes the flags under\n.Sx %s .\n", shared)
 	}
 }
 
-// title is a flag with all its names and what its value stands for.
+// title returns the names of a flag and the placeholder of its value, in mdoc.
 func title(f *kong.Flag) string {
 	t := "Fl Fl " + f.Name
 	if f.Short != 0 {
@@ -113,8 +120,8 @@ func title(f *kong.Flag) string {
 	return t + " Ns = Ns " + value
 }
 
-// prose is help as text of a page: as mdoc has it, each sentence begins a line,
-// and none is longer than 80 bytes.
+// prose returns a help text in mdoc: each sentence begins a line, and no line is
+// longer than 80 bytes.
 func prose(help string) string {
 	var b strings.Builder
 	n := 0 // bytes in the line
@@ -129,7 +136,7 @@ func prose(help string) string {
 			n++
 		}
 		if n == 0 && strings.ContainsAny(word[:1], ".'") {
-			b.WriteString(`\&`) // or it would be a macro
+			b.WriteString(`\&`) // otherwise a macro
 		}
 		b.WriteString(word)
 		if n += len(word); strings.HasSuffix(word, ".") {
