@@ -33,12 +33,14 @@ func newFUSE(t *testing.T, size int64) *fuse {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fuse{dir: t.TempDir(), size: uint64(size), fd: fd, device: os.NewFile(uintptr(fd), "/dev/fuse")}
-	t.Cleanup(f.abort)
+	f := &fuse{dir: t.TempDir(), size: uint64(size), fd: fd}
 	options := fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", fd)
 	if err := unix.Mount("fuse", f.dir, "fuse", 0, options); err != nil {
+		unix.Close(fd)
 		t.Fatal(err)
 	}
+	f.device = os.NewFile(uintptr(fd), "/dev/fuse") // before the mount, it cannot be polled
+	t.Cleanup(f.abort)
 	t.Cleanup(func() { run(t, "umount", "--lazy", f.dir) })
 	f.server.Go(f.serve)
 	return f
