@@ -19,11 +19,11 @@ import (
 type servedDisk struct {
 	control.Disk
 	kernel       configfs.Export
-	notAnswering bool // its process is there and does not answer
+	notAnswering bool // its process exists but does not answer
 }
 
-// dial connects to the process that serves the disk, unless that is known not to
-// answer.
+// dial connects to the process that serves the disk, unless the process is
+// known not to answer.
 func (d *servedDisk) dial() (*control.Client, error) {
 	if d.notAnswering {
 		return nil, control.NotAnswering(d.PID)
