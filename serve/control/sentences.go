@@ -7,7 +7,7 @@ import (
 	"github.com/lunserve/lunserve/backstores/inuse"
 )
 
-// Sentences returns who uses d, one sentence each: "/dev/sdb is mounted on
+// Sentences returns the users of d, one sentence each: "/dev/sdb is mounted on
 // /mnt". The users of a target reach all of its disks.
 func (d *Disk) Sentences() (all []string) {
 	for _, u := range d.Users {
