@@ -133,7 +133,7 @@ func (m machine) diagnoseDevtmpfs() Finding {
 func (m machine) diagnoseUdev() Finding {
 	f := Finding{About: "udev", Is: "runs; a disk is ready when udev has processed it", Minor: true}
 	if !exists(m.run, "udev/control") {
-		f.Err = hint.Try(errors.New("does not run, so there are no links in /dev/disk"), "systemctl", "start", "systemd-udevd")
+		f.Err = hint.Try(errors.New("is not running, so there are no links in /dev/disk"), "systemctl", "start", "systemd-udevd")
 	}
 	return f
 }

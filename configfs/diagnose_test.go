@@ -94,7 +94,7 @@ func TestDiagnoseExplainsFaults(t *testing.T) {
 		{"static /dev", func(k *kernel) { k.file("proc/self/mounts", "tmpfs "+k.dev+" tmpfs rw 0 0\n") },
 			"ROOT/dev: the kernel makes no device nodes here, such as uio0; try mount -t devtmpfs devtmpfs ROOT/dev (minor: false)\n"},
 		{"no udev", func(k *kernel) { k.gone("run/udev") },
-			"udev: does not run, so there are no links in /dev/disk; try systemctl start systemd-udevd (minor: true)\n"},
+			"udev: is not running, so there are no links in /dev/disk; try systemctl start systemd-udevd (minor: true)\n"},
 	} {
 		k := healthy(t)
 		tt.kernel(k)

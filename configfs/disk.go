@@ -152,7 +152,7 @@ func flush(path string) error {
 		return withoutPath(err)
 	}
 	defer f.Close()
-	// BLKFLSBUF flushes mounted file systems too; fsync reports the errors.
+	// BLKFLSBUF also flushes mounted file systems; fsync reports the errors.
 	unix.IoctlSetInt(int(f.Fd()), unix.BLKFLSBUF, 0)
 	return withoutPath(f.Sync())
 }

@@ -82,7 +82,7 @@ func (m machine) ensureConfigfs() error {
 		return hint.Try(fmt.Errorf("%s: mount: %w", dir, err), "mount", "-t", "configfs", "configfs", dir)
 	}
 	if !m.isConfigfs(dir) {
-		return hint.Try(fmt.Errorf("%s: not a configfs, though mounted", dir), "mount", "-t", "configfs", "configfs", dir)
+		return hint.Try(fmt.Errorf("%s: mounted, but not a configfs", dir), "mount", "-t", "configfs", "configfs", dir)
 	}
 	return nil
 }
@@ -101,9 +101,9 @@ func (m machine) ensure(f feature) error {
 		return err
 	}
 	if failed != nil {
-		return hint.Try(fmt.Errorf("%s is not loaded, and cannot be: %w", f.module, failed), "modprobe", f.module)
+		return hint.Try(fmt.Errorf("%s is not loaded: %w", f.module, failed), "modprobe", f.module)
 	}
-	return hint.With(fmt.Errorf("%s is loaded, but %s is not there", f.module, filepath.Join(m.sys, f.sysfs)), kernelLog)
+	return hint.With(fmt.Errorf("%s is loaded, but %s does not exist", f.module, filepath.Join(m.sys, f.sysfs)), kernelLog)
 }
 
 // checkBuilt returns an error if the kernel was built without the feature,
