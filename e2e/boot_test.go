@@ -70,7 +70,7 @@ func TestVirtualMachineBoots(t *testing.T) {
 
 // A running machine does not keep the image open. It holds only the vhost target,
 // which goes by the command that lunserve prints.
-func TestDiskGoesFromUnderVirtualMachine(t *testing.T) {
+func TestDiskIsRemovedUnderAVirtualMachine(t *testing.T) {
 	needTarget(t)
 	image := newImage(t, tmpfsDir(t), 8<<20)
 	write(t, image, 0, bootSector("booted"))

@@ -27,8 +27,8 @@ func TestStartThatWaitsIsInterrupted(t *testing.T) {
 }
 
 // The disk's reads wait in every thread that lunserve reads by. It still
-// hears a signal, and says what it waits for.
-func TestSignalIsHeardWhileStorageDoesNotAnswer(t *testing.T) {
+// handles a signal, and prints what it is waiting for.
+func TestSignalIsHandledWhileStorageDoesNotAnswer(t *testing.T) {
 	for _, how := range []string{"SIGTERM", "detach"} {
 		t.Run(how, func(t *testing.T) {
 			needTarget(t)
