@@ -35,7 +35,7 @@ ON_TMPFS    = GOTMPDIR=$${TMPDIR:-/tmp} TMPDIR=$$([ -w /dev/shm ] && echo /dev/s
 build: go ## build ./lunserve, one static binary (the default)
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=$(VCS) -ldflags='-s -w' -o lunserve .
 
-# What install installs: built, unless it is newer than its sources or there is no Go, as for root under sudo.
+# The binary that install installs. It is rebuilt if a source is newer, unless there is no Go, as for root under sudo.
 lunserve: go.mod go.sum $(shell find . -name '*.go' ! -name '*_test.go')
 	@if command -v $(GO) >/dev/null || [ ! -e lunserve ]; then $(MAKE) --no-print-directory build; \
 	else echo "no Go here: ./lunserve is installed as it is, though its sources are newer" >&2; fi
