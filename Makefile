@@ -68,7 +68,7 @@ deb: build ## build lunserve_VERSION_ARCH.deb, a Debian package without dependen
 		'Recommends: kmod' \
 		"Installed-Size: $$(du -sk $(TREE)/usr | cut -f1)" \
 		'Description: turn disk images into SCSI disks' \
-		' One command turns a disk image into a SCSI disk of this machine, an iSCSI' \
+		' One command turns a disk image into a SCSI disk on this machine, an iSCSI' \
 		' target or a vhost target, for as long as the command runs.' >$(TREE)/DEBIAN/control
 	dpkg-deb --root-owner-group --build $(TREE) .
 	@rm -r $(TREE)

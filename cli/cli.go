@@ -34,7 +34,7 @@ type grammar struct {
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
 
-const description = `Turns disk images into SCSI disks of this machine. Prints the path of each disk
+const description = `Turns disk images into SCSI disks on this machine. Prints the path of each disk
 when it is ready; ^C removes the disks.`
 
 // Main runs lunserve with these arguments, without the program's name, and returns

@@ -15,7 +15,7 @@ import (
 	"github.com/lunserve/lunserve/serve/control"
 )
 
-// A servedDisk is a disk that a lunserve of this machine has made.
+// A servedDisk is a disk that a lunserve on this machine has made.
 type servedDisk struct {
 	control.Disk
 	kernel       configfs.Export
@@ -31,8 +31,9 @@ func (d *servedDisk) dial() (*control.Client, error) {
 	return control.Dial(d.PID)
 }
 
-// servedDisks returns all disks of this machine, by name. The kernel knows of
-// each; the processes that answer add what they know.
+// servedDisks returns all disks that lunserve made on this machine, by name.
+// The kernel has the basic facts of each; processes that answer supply the
+// rest.
 func servedDisks(con *console.Console) ([]servedDisk, error) {
 	if err := needRoot("see the disks"); err != nil {
 		return nil, err

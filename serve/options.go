@@ -23,7 +23,7 @@ type Options struct {
 	IgnoreDiscard bool   // the disks are fully provisioned
 	DetectZeroes  ZeroDetection
 
-	Loopback bool // disks of this machine
+	Loopback bool // local disks
 	ISCSI    *ISCSI
 	Vhost    bool
 

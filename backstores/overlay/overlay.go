@@ -1,5 +1,5 @@
-// Package overlay keeps writes apart from the image that they are made to, for
-// the life of the process ([Snapshot]) or in a QCOW2 file ([Overlay]).
+// Package overlay keeps writes separate from the image that they are made to,
+// for the life of the process ([Snapshot]) or in a QCOW2 file ([Overlay]).
 //
 // Package image imports it and opens its files. The package never opens or locks
 // a file for writing, and never writes to a base.
