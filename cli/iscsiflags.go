@@ -68,7 +68,7 @@ func (f *targetFlags) iscsi(readOnly bool, con *console.Console) (*serve.ISCSI, 
 		if !f.Open {
 			return nil, hint.With(misuse("%s: every machine that reaches this address could %s", p, access),
 				hint.Command{Words: []string{"--chap-file", "FILE"}}, hint.Command{Words: []string{"--allow", "IQN"}},
-				hint.Command{Words: []string{"--open"}, Purpose: "if you mean that"})
+				hint.Command{Words: []string{"--open"}, Purpose: "to allow that"})
 		}
 		con.Warn(fmt.Errorf("every machine that reaches %s can %s: there is no authentication", p, access))
 	}

@@ -118,7 +118,7 @@ func find(con *console.Console, words []string) (all, found []servedDisk, err er
 			return nil, nil, hint.Try(fmt.Errorf("%s: not served by lunserve", word), "lunserve", "list")
 		case 1:
 		default:
-			return nil, nil, fmt.Errorf("%s: may be any of %s; give one of these names", word, strings.Join(names, ", "))
+			return nil, nil, fmt.Errorf("%s: matches %s; give one of these names", word, strings.Join(names, ", "))
 		}
 	}
 	return all, found, nil

@@ -135,7 +135,7 @@ func (m machine) uio(name string) (string, error) {
 func (m machine) node(name string) (string, error) {
 	path := filepath.Join(m.dev, name)
 	if _, err := os.Stat(path); err != nil {
-		return "", hint.Try(fmt.Errorf("%s: the kernel has the device, but its node is not there: %w", path, withoutPath(err)),
+		return "", hint.Try(fmt.Errorf("%s: the kernel has the device, but its node is missing: %w", path, withoutPath(err)),
 			"mount", "-t", "devtmpfs", "devtmpfs", m.dev)
 	}
 	return path, nil
@@ -186,7 +186,7 @@ func (t *tree) reset(device string) error {
 // changed.
 func (d *Device) Resize(size int64) error {
 	// The attribute dev_size can be written only while a netlink listener, such
-	// as tcmu-runner, is there.
+	// as tcmu-runner, is running.
 	name, want := d.name+"/control", strconv.FormatInt(size, 10)
 	if err := d.tree.op("write", name, func(path string) error { return write(path, "dev_size="+want) }); err != nil {
 		return err

@@ -39,8 +39,8 @@ var (
 var errNotRoot = errors.New("only root may configure the kernel's targets; run it with sudo")
 
 // Ready prepares the kernel for targets of these fabrics: "loopback", "iscsi",
-// "vhost". It loads modules and mounts configfs if need be, and leaves them so.
-// Its error names what is missing.
+// "vhost". It loads modules and mounts configfs if necessary, and leaves both
+// in place. Its error names what is missing.
 func Ready(names ...string) error {
 	return host.ready(names...)
 }
@@ -87,7 +87,7 @@ func (m machine) ensureConfigfs() error {
 	return nil
 }
 
-// ensure loads a feature unless it is there. The errors distinguish a kernel
+// ensure loads a feature unless it is present. The errors distinguish a kernel
 // without the module from a module that does not load.
 func (m machine) ensure(f feature) error {
 	if m.has(f) {
@@ -112,7 +112,7 @@ func (m machine) checkBuilt(f feature) error {
 	dir := filepath.Join(m.modules, m.release())
 	dep, err := os.ReadFile(filepath.Join(dir, "modules.dep"))
 	if err != nil {
-		return fmt.Errorf("%s is not loaded, and %s has no modules for the running kernel; reboot into an installed one", f.module, dir)
+		return fmt.Errorf("%s is not loaded, and %s has no modules for the running kernel; reboot into an installed kernel", f.module, dir)
 	}
 	if !listsModule(string(dep), f.module) && !m.builtin(f.module) {
 		return fmt.Errorf("%s is not built for kernel %s (%s); boot a kernel that has it, such as Debian's linux-image-amd64", f.module, m.release(), f.option)
@@ -120,8 +120,8 @@ func (m machine) checkBuilt(f feature) error {
 	return nil
 }
 
-// has reports whether the feature is there. sysfs may show nothing of a feature
-// that is built in.
+// has reports whether the feature is present. sysfs may not show a feature that
+// is built in.
 func (m machine) has(f feature) bool {
 	return exists(m.sys, f.sysfs) || strings.HasPrefix(f.sysfs, "module/") && m.builtin(f.module)
 }

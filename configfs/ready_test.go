@@ -79,7 +79,7 @@ func TestReadyExplainsFaults(t *testing.T) {
 		{name: "no modules at all", missing: "bus/scsi/drivers/sd", kernel: func(k *kernel) {
 			k.gone("lib/modules/6.1.0")
 			k.modprobe = func(string) error { return cannot }
-		}, want: "sd_mod is not loaded, and ROOT/lib/modules/6.1.0 has no modules for the running kernel; reboot into an installed one"},
+		}, want: "sd_mod is not loaded, and ROOT/lib/modules/6.1.0 has no modules for the running kernel; reboot into an installed kernel"},
 		{name: "loaded to no avail", missing: "bus/tcm_loop_bus", kernel: func(k *kernel) { k.modprobe = func(string) error { return nil } },
 			want: "tcm_loop is loaded, but ROOT/sys/bus/tcm_loop_bus does not exist; try dmesg | tail"},
 		{name: "built in, but shows nothing", missing: "bus/tcm_loop_bus", kernel: func(k *kernel) {

@@ -43,7 +43,7 @@ func TestBlockDeviceInUse(t *testing.T) {
 	s.ends()
 }
 
-// A disk of ours can be the image of another.
+// A disk of lunserve can be the image of another.
 func TestDiskOnADisk(t *testing.T) {
 	needTarget(t)
 	image := newImage(t, ext4Dir(t), 16<<20)

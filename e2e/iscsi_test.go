@@ -361,6 +361,6 @@ func TestBadTargetsAreRefused(t *testing.T) {
 	}
 	misused(t, "lunserve: --open needs --iscsi; try --iscsi", "--open", image)
 	misused(t, "lunserve: 0.0.0.0:3260: every machine that reaches this address could read and write the disk; "+
-		"try --chap-file FILE, or --allow IQN, or --open if you mean that", "--iscsi", "--portal=0.0.0.0", image)
+		"try --chap-file FILE, or --allow IQN, or --open to allow that", "--iscsi", "--portal=0.0.0.0", image)
 	s.ends()
 }

@@ -1,9 +1,9 @@
 // Package hint attaches to an error the commands that may fix it, as data.
 //
-// Every package may import it, and it imports none of ours. An error with hints
-// reads like one without: its Error leaves them out, and wrapping keeps them.
-// [Text] adds them, quoted for a shell, when the error is printed; it is the
-// one place that does.
+// Every package may import it, and it imports no other package of lunserve. An
+// error with hints reads like one without: its Error leaves them out, and
+// wrapping keeps them. [Text] adds them, quoted for a shell, when the error is
+// printed; it is the one place that does.
 package hint
 
 import (

@@ -24,10 +24,10 @@ type disk struct {
 // title returns the name by which the user knows the disk.
 func (d *disk) title() string { return cmp.Or(d.address.node, d.address.uri(), d.image.path) }
 
-// resize makes the image so many bytes long or, if bytes is 0, takes its
-// present size, and notifies the initiators. It returns the sizes of the disk
-// before and after, in bytes of whole blocks. It is safe for concurrent use
-// while the disk is served.
+// resize sets the length of the image or, if bytes is 0, adopts its present
+// length, and notifies the initiators. It returns the sizes of the disk before
+// and after, in bytes of whole blocks. It is safe for concurrent use while the
+// disk is served.
 func (d *disk) resize(bytes int64) (before, after int64, err error) {
 	d.resizing.Lock()
 	defer d.resizing.Unlock()

@@ -22,8 +22,8 @@ type fabric interface {
 	// disk. The rings are served from before up until the target is removed.
 	up(ctx context.Context, disks []*disk, down *configfs.Undo) ([]address, error)
 
-	// users returns who uses the disk at this address through the fabric. It is
-	// safe for concurrent use once up has returned.
+	// users returns the users of the disk at this address through the fabric.
+	// It is safe for concurrent use once up has returned.
 	users(a address) []inuse.User
 }
 

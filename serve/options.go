@@ -14,7 +14,7 @@ type Options struct {
 	Images     []string // paths; each is a LUN, in this order
 	Open       image.Options
 	ReadOnly   bool
-	Size       int64 // create the image with so many bytes if it does not exist; 0: it must exist
+	Size       int64 // create the image with this many bytes if it does not exist; 0: it must exist
 	SectorSize int   // bytes in a logical block, 512 or 4096
 	Removable  bool
 

@@ -16,7 +16,7 @@ import (
 func parentEnd(down *configfs.Undo) (<-chan struct{}, error) {
 	pid := os.Getppid()
 	if pid == 1 {
-		return nil, errors.New("--exit-with-parent: the parent process has ended already, or is init")
+		return nil, errors.New("--exit-with-parent: the parent process has already ended, or is init")
 	}
 	ended, stop, err := control.ProcessEnd(pid)
 	if err != nil {

@@ -71,7 +71,7 @@ func openZstd(ctx context.Context, path string, o Options) (backstores.Backstore
 // reader returns a reader for a file whose index is complete.
 func (f *zstdFile) reader(o Options) (*seekable.Reader, error) {
 	if f.scan.Size() == 0 {
-		return nil, fmt.Errorf("%s: is empty once decompressed", f.Name())
+		return nil, fmt.Errorf("%s: is empty after decompression", f.Name())
 	}
 	r, err := seekable.NewReader(f, f.scan.Index, seekable.Config{Memory: o.CacheSize, Changed: f.changed})
 	if err != nil {

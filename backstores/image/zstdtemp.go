@@ -53,7 +53,7 @@ func unpackTemp(ctx context.Context, f *zstdFile, o Options) (_ *tempImage, err 
 	}()
 	n, err := f.unpack(ctx, to, o)
 	if err == nil && n == 0 {
-		err = fmt.Errorf("%s: is empty once decompressed", f.Name())
+		err = fmt.Errorf("%s: is empty after decompression", f.Name())
 	}
 	var file *raw.Writable
 	if err == nil {
@@ -76,7 +76,7 @@ func unpackTemp(ctx context.Context, f *zstdFile, o Options) (_ *tempImage, err 
 // zeros.
 func (f *zstdFile) unpack(ctx context.Context, w io.WriterAt, o Options) (int64, error) {
 	if f.scan.Window > uint64(o.MaxWindow) {
-		return 0, hint.Try(fmt.Errorf("%s: takes a window of %s of memory to decompress", f.Name(), humanize.IBytes(f.scan.Window)),
+		return 0, hint.Try(fmt.Errorf("%s: needs a window of %s of memory to decompress", f.Name(), humanize.IBytes(f.scan.Window)),
 			"--zstd-window", fmt.Sprint(f.scan.Window))
 	}
 	in := &countingReader{r: io.NewSectionReader(f, 0, f.stat.Size)}

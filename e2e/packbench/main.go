@@ -139,7 +139,8 @@ func compareStart(self string) error {
 	return nil
 }
 
-// compareFrames compares frame sizes, with data alone: holes are free in all.
+// compareFrames compares frame sizes, with data only: holes are free at any
+// size.
 func compareFrames(self string) error {
 	size, err := sizeOf(data)
 	if err != nil {

@@ -57,9 +57,9 @@ func (c *Client) Measure() ([]Disk, error) {
 	return answer.Disks, err
 }
 
-// Resize makes the image of a disk so many bytes long or, if bytes is 0, gives
-// the disk the present size of its image. It returns the disk as it is then.
-// There is no time limit: the kernel may take long to adopt the size.
+// Resize sets the length of the image of a disk or, if bytes is 0, gives the
+// disk the present size of its image. It returns the resized disk. There is no
+// time limit: the kernel may take long to adopt the size.
 func (c *Client) Resize(name string, bytes int64) (Disk, error) {
 	answer, err := c.ask(request{Do: resize, Disk: name, Size: bytes}, 0)
 	if err != nil {

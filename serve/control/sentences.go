@@ -16,7 +16,7 @@ func (d *Disk) Sentences() (all []string) {
 	return all
 }
 
-// usedBy is the name of d by which users of this kind reach it.
+// usedBy returns the name by which users of this kind reach d.
 func (d *Disk) usedBy(k inuse.Kind) string {
 	switch k {
 	case inuse.VM:

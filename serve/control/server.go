@@ -22,8 +22,8 @@ type Host interface {
 	// the last read; stop ends the measurement.
 	Measure() (read func() []Disk, stop func())
 
-	// Resize makes the image of a disk so many bytes long, or, if bytes is 0,
-	// gives the disk the present size of its image.
+	// Resize sets the length of the image of a disk or, if bytes is 0, gives
+	// the disk the present size of its image.
 	Resize(name string, bytes int64) error
 
 	// Detach ends the service, or returns an error that names the users of its
