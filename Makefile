@@ -31,7 +31,7 @@ UNIT_TESTS  = $$($(GO) list ./... | grep -v '/e2e$$')
 build: go ## build ./lunserve, one static binary (the default)
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=$(VCS) -ldflags='-s -w' -o lunserve .
 
-# What install installs: built, unless it is newer than its sources or there is no Go, as for root under sudo.
+# The binary that install installs. It is rebuilt if a source is newer, unless there is no Go, as for root under sudo.
 lunserve: go.mod go.sum $(shell find . -name '*.go' ! -name '*_test.go')
 	@if command -v $(GO) >/dev/null || [ ! -e lunserve ]; then $(MAKE) --no-print-directory build; \
 	else echo "no Go here: ./lunserve is installed as it is, though its sources are newer" >&2; fi
@@ -64,7 +64,7 @@ deb: build ## build lunserve_VERSION_ARCH.deb, a Debian package without dependen
 		'Recommends: kmod' \
 		"Installed-Size: $$(du -sk $(TREE)/usr | cut -f1)" \
 		'Description: turn disk images into SCSI disks' \
-		' One command turns a disk image into a SCSI disk of this machine, an iSCSI' \
+		' One command turns a disk image into a SCSI disk on this machine, an iSCSI' \
 		' target or a vhost target, for as long as the command runs.' >$(TREE)/DEBIAN/control
 	dpkg-deb --root-owner-group --build $(TREE) .
 	@rm -r $(TREE)

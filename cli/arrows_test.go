@@ -12,8 +12,8 @@ import (
 
 const module = "github.com/lunserve/lunserve"
 
-// allowed are the arrows that ARCHITECTURE.md draws: what a package may import of
-// ours. Every package may import hint as well.
+// allowed lists the arrows of ARCHITECTURE.md: the packages of lunserve that
+// each package may import. Every package may also import hint.
 var allowed = map[string]string{
 	"":                     "cli",
 	"cli":                  "serve serve/control serve/console configfs backstores backstores/image backstores/seekable backstores/contents completions",
@@ -49,7 +49,7 @@ func trim(pkg string) string { return strings.TrimPrefix(strings.TrimPrefix(pkg,
 func TestRootHasOneGoFile(t *testing.T) {
 	files, err := filepath.Glob("../*.go")
 	if err != nil || !slices.Equal(files, []string{"../main.go"}) {
-		t.Errorf("at the root are %v, %v; want main.go alone", files, err)
+		t.Errorf("at the root are %v, %v; want only main.go", files, err)
 	}
 }
 

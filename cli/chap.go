@@ -12,8 +12,8 @@ import (
 	"github.com/lunserve/lunserve/hint"
 )
 
-// readCHAP reads the file of --chap-file: two or four lines, each of which is a
-// value from its first to its last byte. None of it is ever printed.
+// readCHAP reads the file of --chap-file: two or four lines, each of them one
+// value, taken verbatim. It never prints any of them.
 func readCHAP(path string) (*configfs.CHAP, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -27,7 +27,8 @@ func readCHAP(path string) (*configfs.CHAP, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A pipe has no mode that counts: only a process that was given it can read it.
+	// The mode of a pipe does not matter: only processes that inherit it can
+	// read it.
 	if fi.Mode().IsRegular() && fi.Mode()&0o077 != 0 {
 		return nil, hint.Try(fmt.Errorf("%s: readable or writable by group or others (mode %04o)", path, fi.Mode().Perm()), "chmod", "600", path)
 	}

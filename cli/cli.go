@@ -34,7 +34,7 @@ type grammar struct {
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
 
-const description = `Turns disk images into SCSI disks of this machine. Prints the path of each disk
+const description = `Turns disk images into SCSI disks on this machine. Prints the path of each disk
 when it is ready; ^C removes the disks.`
 
 // Main runs lunserve with these arguments, without the program's name, and returns
@@ -44,12 +44,13 @@ func Main(args []string) int {
 }
 
 func run(args []string) int {
-	// A closed stdout or stderr must end in an error, not in death. The signal is
-	// not ignored: a command that we run would inherit that.
+	// A write to a closed stdout or stderr must return an error, not kill the
+	// process. The signal is not ignored: a command that we run would inherit
+	// that.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), serve.StopSignals()...)
 	defer stop()
-	context.AfterFunc(ctx, stop) // if we do not heed the first signal, the second kills us
+	context.AfterFunc(ctx, stop) // if the first signal is ignored, the second kills the process
 	c := console.New(os.Stderr, "lunserve")
 	defer c.Close()
 
@@ -80,7 +81,7 @@ func status(err error, c *console.Console) int {
 	return 1
 }
 
-// options are what the grammar's struct does not say itself.
+// options configure kong where the tags of grammar cannot.
 func options(ctx context.Context, c *console.Console) []kong.Option {
 	return []kong.Option{
 		kong.Name("lunserve"),
@@ -98,7 +99,7 @@ func options(ctx context.Context, c *console.Console) []kong.Option {
 	}
 }
 
-// version is what the build knows of itself.
+// version returns the version and commit that the build recorded.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

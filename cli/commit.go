@@ -8,10 +8,10 @@ import (
 )
 
 type commitCmd struct {
-	Overlay string `arg:"" complete:"file" help:"The overlay. It is removed once all of it is in its base."`
-	Output  string `short:"o" placeholder:"OUT" complete:"file" help:"Write base and overlay together to the raw image OUT, and change neither."`
+	Overlay string `arg:"" complete:"file" help:"The overlay. It is removed when the merge is complete."`
+	Output  string `short:"o" placeholder:"OUT" complete:"file" help:"Merge base and overlay into a new raw image OUT, and change neither."`
 	Force   bool   `short:"f" help:"Replace OUT if it exists."`
-	Base    string `placeholder:"IMAGE" complete:"image" help:"Path of the base, if it was moved since the overlay was made."`
+	Base    string `placeholder:"IMAGE" complete:"image" help:"Path of the base, if it has moved since the overlay was made."`
 
 	imageFlags `embed:""`
 }
@@ -26,7 +26,7 @@ func (c *commitCmd) Run(ctx context.Context, con *console.Console) error {
 			return err
 		}
 		b.Clear()
-		con.Say("%s: made of %s and its base, which are unchanged", c.Output, c.Overlay)
+		con.Say("%s: merged from %s and its base, both unchanged", c.Output, c.Overlay)
 		return nil
 	}
 	if err := m.Commit(ctx, c.Overlay); err != nil {

@@ -57,14 +57,14 @@ func (c *detachCmd) Run(ctx context.Context, con *console.Console) error {
 // removeDead removes a disk whose process was killed.
 func (c *detachCmd) removeDead(con *console.Console, d servedDisk) error {
 	if len(d.Users) > 0 && !c.Force {
-		return hint.With(fmt.Errorf("%s: %s, and its lunserve was killed, so nothing answers", d.Name, strings.Join(d.Sentences(), ", ")),
+		return hint.With(fmt.Errorf("%s: %s, and its lunserve was killed", d.Name, strings.Join(d.Sentences(), ", ")),
 			hint.Command{Words: []string{"--force"}, Purpose: "to remove it anyway"})
 	}
 	if err := serve.Remove(d.kernel, con); err != nil {
 		return err
 	}
 	_ = control.RemoveStale(d.PID)
-	con.Say("%s: removed, its lunserve was killed", d.Name)
+	con.Say("%s: removed; its lunserve had been killed", d.Name)
 	return nil
 }
 
@@ -79,7 +79,7 @@ func (c *detachCmd) end(ctx context.Context, con *console.Console, d servedDisk)
 	}
 	defer client.Close()
 	err = client.Detach(ctx, c.Force, func(command string) {
-		con.Say("%s: waits for %s, which was asked to end; --force does not wait", d.Name, command)
+		con.Say("%s: waiting for %s to exit; --force does not wait", d.Name, command)
 	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", d.Name, err)

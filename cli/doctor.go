@@ -29,7 +29,7 @@ type symptom struct {
 	Status string `json:"status"` // "ok", "warn" or "fail"
 	About  string `json:"about"`
 	Text   string `json:"text"`
-	Try    string `json:"try,omitempty"` // what to type
+	Try    string `json:"try,omitempty"` // the commands to type
 }
 
 // Run checks everything that serving needs, and changes nothing.
@@ -83,9 +83,9 @@ func (c *doctorCmd) room(need int64) configfs.Finding {
 	switch {
 	case err != nil:
 	case need < 0:
-		f.Is += ", which will take as much as the image holds"
+		f.Is += "; they will take as much as the image holds"
 	case need > free:
-		f.Minor = true // sparse, and rarely written in whole
+		f.Minor = true // the files are sparse, and rarely written in full
 		f.Err = hint.With(fmt.Errorf("%s, but temporary files may take %s", f.Is, humanize.IBytes(uint64(need))),
 			hint.Command{Words: []string{"--tmpdir", "DIR"}, Purpose: "to name another directory"})
 	case need > 0:
@@ -124,8 +124,8 @@ func newSymptom(f configfs.Finding) symptom {
 	return s
 }
 
-// print prints s for people: on one line, or wrapped to fit a terminal. What to type
-// is not wrapped there, so that it can be copied.
+// print prints s for people: on one line, or wrapped to fit a terminal. The
+// command to try is never wrapped, so that it can be copied.
 func (s symptom) print() {
 	head := fmt.Sprintf("%-4s  %-18s ", s.Status, s.About)
 	columns, indent := console.Columns(os.Stdout), 4+2+18+1
@@ -139,9 +139,9 @@ func (s symptom) print() {
 	}
 }
 
-// wrap breaks text at blanks so that it fits a terminal of so many columns. It
-// starts at column at, and its other lines are indented. With no columns it stays
-// as it is.
+// wrap breaks text at blanks to fit a terminal of this width. The text begins
+// at column at; further lines are indented. A width of 0, or one too narrow for
+// the indent, leaves the text on one line.
 func wrap(text string, columns, at, indent int) string {
 	if columns < indent+20 {
 		return text

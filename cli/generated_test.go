@@ -15,7 +15,7 @@ import (
 
 var update = flag.Bool("update", false, "write the files that are generated from the grammar")
 
-// model is that of the command line.
+// model returns the model of the command line.
 func model(t *testing.T) *kong.Application {
 	t.Helper()
 	parser, err := kong.New(new(grammar), options(t.Context(), console.New(io.Discard, "lunserve"))...)
@@ -25,7 +25,7 @@ func model(t *testing.T) *kong.Application {
 	return parser.Model
 }
 
-func TestFilesAreThoseOfTheGrammar(t *testing.T) {
+func TestCompletionsMatchTheGrammar(t *testing.T) {
 	for shell, name := range map[string]string{"bash": "lunserve.bash", "zsh": "_lunserve", "fish": "lunserve.fish"} {
 		script, err := completions.Script(shell, model(t))
 		if err != nil {

@@ -26,7 +26,7 @@ func (*serveCmd) Help() string {
 const usage = `Usage: lunserve [FLAGS] IMAGE... [-- COMMAND...]
        lunserve SUBCOMMAND ...
 
-Serves disk images as SCSI disks of this machine until ^C. Prints their paths.
+Serves disk images as SCSI disks on this machine until ^C. Prints their paths.
 
   lunserve disk.img                    a local disk, such as /dev/sdb
   lunserve --size 10G new.img          create the image; it takes no space yet

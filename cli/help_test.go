@@ -11,7 +11,7 @@ import (
 	"github.com/lunserve/lunserve/serve/console"
 )
 
-// help returns the help text that these arguments ask for.
+// help returns the help text that these arguments request.
 func help(t *testing.T, args ...string) string {
 	t.Helper()
 	t.Setenv("COLUMNS", "80")

@@ -5,7 +5,7 @@ import (
 	"github.com/lunserve/lunserve/serve/console"
 )
 
-// imageFlags say how an image is read. Their defaults are those of
+// imageFlags select how an image is read. Their defaults are those of
 // [image.Options].
 type imageFlags struct {
 	Format     string `enum:"auto,raw,sparse,zstd,simg" default:"auto" help:"Image format: ${enum}. auto detects it by the contents."`

@@ -20,7 +20,7 @@ type infoCmd struct {
 	imageFlags `embed:""`
 }
 
-// An imageInfo is what info prints of an image.
+// An imageInfo is what info prints about an image.
 type imageInfo struct {
 	Path string `json:"path"`
 	image.Info
@@ -112,9 +112,9 @@ func (a *imageInfo) print(more bool) {
 		}
 		row("random access", "yes, by %s%s", a.Index, sums)
 	case a.Frames == 1:
-		row("random access", "no: serving it decompresses all of it to a temporary file first")
+		row("random access", "no: it is decompressed to a temporary file before it is served")
 	default:
-		row("random access", "after all of it was decompressed once, to make an index")
+		row("random access", "after decompressing it once to make an index")
 	}
 	for i, v := range a.Contents {
 		name := ""
@@ -125,6 +125,6 @@ func (a *imageInfo) print(more bool) {
 	}
 	row("serve", "%s", a.Serve)
 	if a.Pack != "" {
-		row("serve at once", "%s", a.Pack)
+		row("pack", "%s", a.Pack)
 	}
 }

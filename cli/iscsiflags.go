@@ -9,7 +9,7 @@ import (
 	"github.com/lunserve/lunserve/serve/console"
 )
 
-// iscsiFlags are of use with --iscsi only.
+// iscsiFlags apply only with --iscsi.
 type iscsiFlags struct {
 	IQN      string   `name:"iqn" placeholder:"IQN" help:"Target name. The default is derived from this machine and the path of the first image."`
 	Portal   []portal `placeholder:"ADDR[:PORT]" sep:"none" help:"Address to listen on; may be repeated. IPv6 addresses are in brackets. Default: 127.0.0.1:3260."`
@@ -18,7 +18,7 @@ type iscsiFlags struct {
 	Open     bool     `help:"Allow anyone to log in at an address that other machines can reach."`
 }
 
-// first returns the first of the flags that is given, or nothing.
+// first returns the first of the flags that is set, or "".
 func (f *iscsiFlags) first() string {
 	switch {
 	case f.IQN != "":
@@ -68,7 +68,7 @@ func (f *targetFlags) iscsi(readOnly bool, con *console.Console) (*serve.ISCSI, 
 		if !f.Open {
 			return nil, hint.With(misuse("%s: every machine that reaches this address could %s", p, access),
 				hint.Command{Words: []string{"--chap-file", "FILE"}}, hint.Command{Words: []string{"--allow", "IQN"}},
-				hint.Command{Words: []string{"--open"}, Purpose: "if you mean that"})
+				hint.Command{Words: []string{"--open"}, Purpose: "to allow that"})
 		}
 		con.Warn(fmt.Errorf("every machine that reaches %s can %s: there is no authentication", p, access))
 	}

@@ -47,8 +47,8 @@ func (c *listCmd) Run(con *console.Console) error {
 	return table(all)
 }
 
-// table prints a row for each disk and, below it, what may be long: the image, the
-// URL and WWPN, and the users.
+// table prints a row for each disk and, below it, the fields that may be long:
+// the image, the URL and WWPN, and the users.
 func table(all []servedDisk) error {
 	if len(all) == 0 {
 		return nil

@@ -37,7 +37,7 @@ import (
 // substitute: "better" gains 2 % and takes half as long again.
 type packCmd struct {
 	In        string `arg:"" complete:"image" help:"The image to pack: a block device, or a file in any supported format."`
-	Out       string `arg:"" optional:"" complete:"file" help:"The file to create. Default: the name of the image and .zst."`
+	Out       string `arg:"" optional:"" complete:"file" help:"The file to create. Default: the name of the image with .zst added."`
 	Force     bool   `short:"f" help:"Replace the file if it exists."`
 	FrameSize size   `default:"2M" help:"Uncompressed size of a frame, the unit of decompression. Larger frames make the file smaller and random reads slower."`
 

@@ -7,8 +7,8 @@ import (
 	"github.com/lunserve/lunserve/hint"
 )
 
-// needRoot refuses to go on without root, which is needed to do what purpose says.
-// The hint is our own command line again.
+// needRoot returns an error unless the process is root. purpose completes "must
+// be root to". The hint is our own command line with sudo.
 func needRoot(purpose string) error {
 	if os.Geteuid() == 0 {
 		return nil

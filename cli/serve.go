@@ -71,7 +71,7 @@ func (c *serveCmd) check() error {
 	case command && c.JSON:
 		return hint.Try(misuse("--json and a command would both write to standard output"), "lunserve", "list", "--json")
 	case c.Fork && c.ExitWithParent:
-		return misuse("--fork ends the parent process at once; leave out --exit-with-parent")
+		return misuse("--fork ends the parent process immediately; leave out --exit-with-parent")
 	case c.Fork && c.JSON:
 		return misuse("--fork closes standard output; leave out --json")
 	case c.Fork && c.Trace.On && c.Trace.File == "":
@@ -86,7 +86,7 @@ func (c *serveCmd) check() error {
 		return err
 	}
 	if c.Line != "" && len(c.Command) > 0 {
-		return misuse("--run and a command after --; give one of them")
+		return misuse("--run and a command after -- exclude each other; give one of them")
 	}
 	if len(c.Command) > 0 { // find a typing error before a disk is made
 		if _, err := exec.LookPath(c.Command[0]); err != nil {

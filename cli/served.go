@@ -15,15 +15,15 @@ import (
 	"github.com/lunserve/lunserve/serve/control"
 )
 
-// A servedDisk is a disk that a lunserve of this machine has made.
+// A servedDisk is a disk that a lunserve on this machine has made.
 type servedDisk struct {
 	control.Disk
 	kernel       configfs.Export
-	notAnswering bool // its process is there and does not answer
+	notAnswering bool // its process exists but does not answer
 }
 
-// dial connects to the process that serves the disk, unless that is known not to
-// answer.
+// dial connects to the process that serves the disk, unless the process is
+// known not to answer.
 func (d *servedDisk) dial() (*control.Client, error) {
 	if d.notAnswering {
 		return nil, control.NotAnswering(d.PID)
@@ -31,8 +31,9 @@ func (d *servedDisk) dial() (*control.Client, error) {
 	return control.Dial(d.PID)
 }
 
-// servedDisks returns all disks of this machine, by name. The kernel knows of
-// each; the processes that answer add what they know.
+// servedDisks returns all disks that lunserve made on this machine, by name.
+// The kernel has the basic facts of each; processes that answer supply the
+// rest.
 func servedDisks(con *console.Console) ([]servedDisk, error) {
 	if err := needRoot("see the disks"); err != nil {
 		return nil, err
@@ -117,7 +118,7 @@ func find(con *console.Console, words []string) (all, found []servedDisk, err er
 			return nil, nil, hint.Try(fmt.Errorf("%s: not served by lunserve", word), "lunserve", "list")
 		case 1:
 		default:
-			return nil, nil, fmt.Errorf("%s: may be any of %s; give one of these names", word, strings.Join(names, ", "))
+			return nil, nil, fmt.Errorf("%s: matches %s; give one of these names", word, strings.Join(names, ", "))
 		}
 	}
 	return all, found, nil

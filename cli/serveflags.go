@@ -10,7 +10,7 @@ import (
 	"github.com/lunserve/lunserve/serve"
 )
 
-// layerFlags say what is laid over an image.
+// layerFlags choose the layers over an image.
 type layerFlags struct {
 	Snapshot     bool   `short:"s" common:"" aliases:"cow" help:"Write to a temporary file and drop it at exit. This is the default for zstd and simg images."`
 	Overlay      string `common:"" placeholder:"FILE" complete:"file" help:"Keep writes in FILE, a qcow2 overlay, for the next run. FILE is created if it does not exist."`
@@ -45,7 +45,7 @@ type targetFlags struct {
 	iscsiFlags `group:"iscsi"`
 }
 
-// runFlags say what runs while the disks are there, and where.
+// runFlags choose a command to run, and how the process itself runs.
 type runFlags struct {
 	Line           line     `name:"run" common:"" placeholder:"LINE" help:"Serve while a shell command runs, and exit with its status. The command finds the disk in $$dev, as does a command after --."`
 	Fork           bool     `common:"" help:"Serve in the background; return when the disks are ready."`
@@ -62,8 +62,8 @@ func (f *runFlags) command() []string {
 	return f.Command
 }
 
-// A line is one of shell. An empty one is refused: it comes from an empty
-// variable, and without a command lunserve would serve on.
+// A line is a shell command line. An empty one is refused: it comes from an
+// empty variable, and without a command lunserve would serve until ^C.
 type line string
 
 // UnmarshalText implements [encoding.TextUnmarshaler].
@@ -75,7 +75,7 @@ func (l *line) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// outputFlags say what is printed.
+// outputFlags choose what is printed.
 type outputFlags struct {
 	Quiet    bool          `short:"q" help:"Print only warnings and errors on standard error."`
 	JSON     bool          `help:"Print events on standard output, one JSON object per line. The events are ready, warning, stats and exit."`

@@ -70,8 +70,8 @@ func (c *statsCmd) Run(ctx context.Context, con *console.Console) error {
 }
 
 // measure returns what all disks did since the last call, by name. It removes
-// clients that do not answer: their processes have ended, or are stopped, of which
-// it warns.
+// clients that do not answer. Their processes have ended or are stopped; it
+// warns about those that are stopped.
 func measure(con *console.Console, clients map[int]*control.Client) map[string]control.Disk {
 	all := make(map[string]control.Disk)
 	for pid, p := range clients {

@@ -14,10 +14,10 @@ import (
 	"github.com/lunserve/lunserve/hint"
 )
 
-// A usageError is the error of a command line that makes no sense.
+// A usageError is an error in the command line itself.
 type usageError struct{ error }
 
-// Unwrap returns what is wrong with it.
+// Unwrap returns the error itself.
 func (e usageError) Unwrap() error { return e.error }
 
 func misuse(format string, a ...any) error { return usageError{fmt.Errorf(format, a...)} }
@@ -66,7 +66,7 @@ func meant(word string, app *kong.Application) (name string) {
 	for _, f := range app.Flags {
 		consider(f.Name, "--"+f.Name)
 	}
-	// Last, because its storage may not answer.
+	// Checked last, because storage may not answer.
 	if name != "" {
 		if _, err := os.Lstat(word); !errors.Is(err, fs.ErrNotExist) {
 			return ""
@@ -75,8 +75,8 @@ func meant(word string, app *kong.Application) (name string) {
 	return name
 }
 
-// distance is the Damerau-Levenshtein distance: how many letters to add, drop,
-// change, or swap with the next make b of a.
+// distance returns the Damerau-Levenshtein distance: how many letters must be
+// added, dropped, changed, or swapped with the next to turn a into b.
 func distance(a, b string) int {
 	d := make([][]int, len(a)+1)
 	for i := range d {

@@ -1,10 +1,10 @@
 // Package completions generates scripts with which bash, zsh and fish complete
 // lunserve's command lines, from the grammar alone.
 //
-// Subcommands, flags and enums are in kong's model. A tag of ours, complete, adds
+// Subcommands, flags and enums are in kong's model. Our own tag, complete, adds
 // what the model lacks: the kind of a flag's value or an argument ("image",
-// "file", "dir" or "export"), and "command" on a subcommand where another command
-// line may follow --.
+// "file", "dir" or "export"), and "command" on a subcommand where another
+// command line may follow --.
 //
 // A script runs no program but lunserve list --names, for the names of served
 // disks. Only cli imports the package, which never reads or writes a file.

@@ -23,7 +23,7 @@ type cause struct {
 	try        []hint.Command
 }
 
-// causes are the known ones. The first that matches an error applies.
+// causes lists the known causes. The first that matches an error applies.
 var causes = []cause{
 	{"mkdir", "core/user_*", unix.EINVAL, "the kernel's target has no user backstore", command("modprobe", "target_core_user")},
 	{"mkdir", "core/user_*/*", unix.EEXIST, "another program made it", nil},

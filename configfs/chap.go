@@ -46,7 +46,7 @@ func (c CHAP) Check() error {
 		case strings.ContainsAny(v.value, "\x00\r\n"):
 			return fmt.Errorf("the %s contains a line break or a zero byte", v.what)
 		case strings.HasPrefix(v.value, "NULL"):
-			return fmt.Errorf("the %s begins with NULL, which the kernel takes as no value", v.what)
+			return fmt.Errorf("the %s begins with NULL, which the kernel takes to mean no value", v.what)
 		}
 	}
 	if c.Secret == c.MutualSecret {

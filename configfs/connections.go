@@ -14,8 +14,8 @@ import (
 )
 
 // Connections returns the peers of the TCP connections to portals. The kernel
-// does not show the sessions of an iSCSI target in a way that tells two of one
-// initiator apart, but each session begins and ends with a connection of its
+// does not show the sessions of an iSCSI target in a way that distinguishes two
+// of one initiator, but each session begins and ends with a connection of its
 // own. Connections to other targets at the same portals are included.
 func Connections(portals []netip.AddrPort) (peers []netip.AddrPort, err error) {
 	return host.connections(portals)

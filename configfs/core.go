@@ -29,7 +29,7 @@ type Device struct {
 	name string // core/user_N/lunserve-…
 
 	mu      sync.Mutex
-	reset   bool           // by Reset; there is no way back
+	reset   bool           // by Reset, which cannot be undone
 	offline []func() error // each takes a LUN offline; nil once that is removed
 }
 
@@ -55,7 +55,7 @@ func (m machine) newDevice(s Spec, id string) (*Device, error) {
 	config := "lunserve/" + id
 
 	t.mkdir(d.name)
-	t.set(d.name+"/alias", m.self().String()) // first, so that whoever finds the device knows its owner
+	t.set(d.name+"/alias", m.self().String()) // first, so that the owner of the device is always known
 	t.set(d.name+"/control", s.control(config))
 	t.verify(d.name+"/attrib/dev_config", config)
 	t.verify(d.name+"/attrib/dev_size", strconv.FormatInt(s.Size, 10))
@@ -135,14 +135,14 @@ func (m machine) uio(name string) (string, error) {
 func (m machine) node(name string) (string, error) {
 	path := filepath.Join(m.dev, name)
 	if _, err := os.Stat(path); err != nil {
-		return "", hint.Try(fmt.Errorf("%s: the kernel has the device, but its node is not there: %w", path, withoutPath(err)),
+		return "", hint.Try(fmt.Errorf("%s: the kernel has the device, but its node is missing: %w", path, withoutPath(err)),
 			"mount", "-t", "devtmpfs", "devtmpfs", m.dev)
 	}
 	return path, nil
 }
 
 // Reset gives up on a device whose ring is no longer served, so that its LUNs
-// can be removed at once, and not only after the kernel's command timeout.
+// can be removed immediately rather than after the kernel's command timeout.
 // Commands in flight fail, as do new ones. Unflushed writes are lost, and
 // closing the LUNs does not try to flush them. It cannot be undone.
 //
@@ -181,12 +181,12 @@ func (t *tree) reset(device string) error {
 	return errors.Join(errs...)
 }
 
-// Resize tells the kernel the size of the disk in bytes. The kernel hardly uses
+// Resize gives the kernel the size of the disk in bytes. The kernel hardly uses
 // it: the server of the ring reports the size to initiators, and that it
 // changed.
 func (d *Device) Resize(size int64) error {
 	// The attribute dev_size can be written only while a netlink listener, such
-	// as tcmu-runner, is there.
+	// as tcmu-runner, is running.
 	name, want := d.name+"/control", strconv.FormatInt(size, 10)
 	if err := d.tree.op("write", name, func(path string) error { return write(path, "dev_size="+want) }); err != nil {
 		return err

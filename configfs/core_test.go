@@ -259,7 +259,7 @@ func TestMissingRingIsAnError(t *testing.T) {
 func TestNamesAreSanitized(t *testing.T) {
 	for name, want := range map[string]string{
 		"disk.img":               "disk.img",
-		"-f.img":                 "_f.img",         // which is no flag
+		"-f.img":                 "_f.img",         // which is not a flag
 		"a b,c:d/../\n\"é":       "a_b_c_d_..____", // whatever the path was
 		strings.Repeat("x", 200): strings.Repeat("x", 64),
 	} {

@@ -49,7 +49,7 @@ func (m machine) diagnoseRoot() Finding {
 	case m.euid() != 0:
 		f.Err = errNotRoot
 	case len(fields) == 3 && (fields[1] != "0" || fields[2] != "4294967295"):
-		f.Err = errors.New("root of a user namespace only, which may not configure the kernel's targets; run it outside of the container")
+		f.Err = errors.New("root only in a user namespace, which may not configure the kernel's targets; run it outside of the container")
 	}
 	return f
 }
@@ -91,11 +91,11 @@ func (m machine) checkLoading() error {
 	disabled, _ := readAttribute(m.proc, "sys/kernel/modules_disabled")
 	switch {
 	case disabled == "1":
-		return errors.New("the kernel loads no more modules until the next reboot (kernel.modules_disabled)")
+		return errors.New("module loading is disabled until the next reboot (kernel.modules_disabled)")
 	case m.euid() == 0 && !m.capable(unix.CAP_SYS_MODULE):
 		return errors.New("root lacks CAP_SYS_MODULE to load modules; run it outside of the container")
 	case !m.hasModprobe():
-		return hint.Try(errors.New("there is no modprobe to load it"), "apt-get", "install", "kmod")
+		return hint.Try(errors.New("modprobe is not installed"), "apt-get", "install", "kmod")
 	}
 	return nil
 }
@@ -126,14 +126,14 @@ func (m machine) diagnoseDevtmpfs() Finding {
 			return f
 		}
 	}
-	f.Err = hint.Try(errors.New("the kernel makes no device nodes here, such as uio0"), "mount", "-t", "devtmpfs", "devtmpfs", m.dev)
+	f.Err = hint.Try(errors.New("the kernel does not make device nodes here, such as uio0"), "mount", "-t", "devtmpfs", "devtmpfs", m.dev)
 	return f
 }
 
 func (m machine) diagnoseUdev() Finding {
-	f := Finding{About: "udev", Is: "runs; a disk is ready when udev has processed it", Minor: true}
+	f := Finding{About: "udev", Is: "running; a disk is ready when udev has processed it", Minor: true}
 	if !exists(m.run, "udev/control") {
-		f.Err = hint.Try(errors.New("does not run, so there are no links in /dev/disk"), "systemctl", "start", "systemd-udevd")
+		f.Err = hint.Try(errors.New("not running, so there are no links in /dev/disk"), "systemctl", "start", "systemd-udevd")
 	}
 	return f
 }
@@ -141,9 +141,9 @@ func (m machine) diagnoseUdev() Finding {
 // diagnoseRunner looks for tcmu-runner, which lunserve neither needs nor
 // disturbs.
 func (m machine) diagnoseRunner() Finding {
-	f := Finding{About: "tcmu-runner", Is: "does not run and is not needed"}
+	f := Finding{About: "tcmu-runner", Is: "not running, and not needed"}
 	for _, p := range m.uses().Named("tcmu-runner") {
-		f.Is = fmt.Sprintf(`runs (pid %d) and ignores lunserve's disks; for each the kernel logs "could not find device"`, p.PID)
+		f.Is = fmt.Sprintf(`running (pid %d); ignores lunserve's disks, and for each the kernel logs "could not find device"`, p.PID)
 	}
 	return f
 }

@@ -51,7 +51,7 @@ func TestDiagnoseDescribesTheState(t *testing.T) {
 		"target_core_user": "loaded",
 		"tcm_loop":         "a module, will be loaded",
 		"vhost_scsi":       "built in",
-		"tcmu-runner":      `runs (pid 812) and ignores lunserve's disks; for each the kernel logs "could not find device"`,
+		"tcmu-runner":      `running (pid 812); ignores lunserve's disks, and for each the kernel logs "could not find device"`,
 	}
 	for _, f := range k.diagnose() {
 		if is, ok := want[f.About]; ok && f.Is != is {
@@ -69,7 +69,7 @@ func TestDiagnoseExplainsFaults(t *testing.T) {
 		{"not root", func(k *kernel) { k.euid = func() int { return 1000 } },
 			"root: only root may configure the kernel's targets; run it with sudo (minor: false)\n"},
 		{"root of a user namespace", func(k *kernel) { k.file("proc/self/uid_map", "0 1000 1\n1 100000 65536\n") },
-			"root: root of a user namespace only, which may not configure the kernel's targets; run it outside of the container (minor: false)\n"},
+			"root: root only in a user namespace, which may not configure the kernel's targets; run it outside of the container (minor: false)\n"},
 		{"not built", func(k *kernel) {
 			k.gone("sys/module/target_core_user")
 			k.file("lib/modules/6.1.0/modules.dep", "iscsi_target_mod.ko:\n")
@@ -82,19 +82,19 @@ func TestDiagnoseExplainsFaults(t *testing.T) {
 			k.file("sys/module/iscsi_target_mod/x", "")
 			k.gone("sys/bus/tcm_loop_bus")
 		},
-			"tcm_loop: there is no modprobe to load it; try apt-get install kmod (minor: false)\n"},
+			"tcm_loop: modprobe is not installed; try apt-get install kmod (minor: false)\n"},
 		{"no capabilities", func(k *kernel) { k.file("proc/self/status", "CapEff:\t00000000a80425fb\n") },
 			"iscsi_target_mod: root lacks CAP_SYS_MODULE to load modules; run it outside of the container (minor: true)\n"},
 		{"no more modules", func(k *kernel) { k.file("proc/sys/kernel/modules_disabled", "1\n") },
-			"iscsi_target_mod: the kernel loads no more modules until the next reboot (kernel.modules_disabled) (minor: true)\n"},
+			"iscsi_target_mod: module loading is disabled until the next reboot (kernel.modules_disabled) (minor: true)\n"},
 		{"not to be mounted", func(k *kernel) {
 			k.isConfigfs = func(string) bool { return false }
 			k.file("proc/self/status", "CapEff:\t0000000000010000\n")
 		}, "configfs: root lacks CAP_SYS_ADMIN to mount it on ROOT/sys/kernel/config; run it outside of the container (minor: false)\n"},
 		{"static /dev", func(k *kernel) { k.file("proc/self/mounts", "tmpfs "+k.dev+" tmpfs rw 0 0\n") },
-			"ROOT/dev: the kernel makes no device nodes here, such as uio0; try mount -t devtmpfs devtmpfs ROOT/dev (minor: false)\n"},
+			"ROOT/dev: the kernel does not make device nodes here, such as uio0; try mount -t devtmpfs devtmpfs ROOT/dev (minor: false)\n"},
 		{"no udev", func(k *kernel) { k.gone("run/udev") },
-			"udev: does not run, so there are no links in /dev/disk; try systemctl start systemd-udevd (minor: true)\n"},
+			"udev: not running, so there are no links in /dev/disk; try systemctl start systemd-udevd (minor: true)\n"},
 	} {
 		k := healthy(t)
 		tt.kernel(k)

@@ -86,8 +86,9 @@ func (ev uevent) isDisk(address string) bool {
 		strings.HasSuffix(path.Dir(ev.devpath), "/"+address+"/block")
 }
 
-// reannounce has the kernel send the uevents of devices again, after some were
-// lost. The kernel does nothing for a device that it has not announced yet.
+// reannounce makes the kernel send the uevents of devices again, after some
+// were lost. The kernel does nothing for a device that it has not announced
+// yet.
 func (m machine) reannounce(uevents ...string) {
 	for _, f := range uevents {
 		write(f, "change")
@@ -109,9 +110,9 @@ func (m machine) glob(pattern ...string) []string {
 	return found
 }
 
-// Rescan has the kernel read the size of a disk of this machine, such as
-// "/dev/sdb", again, and returns an error if it is not size. The disk must be
-// served meanwhile.
+// Rescan makes the kernel read the size of a local disk, such as "/dev/sdb",
+// again, and returns an error if it is not size. The disk must be served
+// meanwhile.
 func Rescan(disk string, size int64) error { return host.rescan(disk, size) }
 
 func (m machine) rescan(disk string, size int64) error {
@@ -152,7 +153,7 @@ func flush(path string) error {
 		return withoutPath(err)
 	}
 	defer f.Close()
-	// BLKFLSBUF flushes mounted file systems too; fsync reports the errors.
+	// BLKFLSBUF also flushes mounted file systems; fsync reports the errors.
 	unix.IoctlSetInt(int(f.Fd()), unix.BLKFLSBUF, 0)
 	return withoutPath(f.Sync())
 }

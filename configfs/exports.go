@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// An Export is an image that a lunserve of this machine serves, or served until
+// An Export is an image that a lunserve on this machine serves, or served until
 // it was killed.
 type Export struct {
 	Name  string   // as [Device.Name]

@@ -94,7 +94,7 @@ func lockFile(ctx context.Context, path string) (*os.File, error) {
 			<-done
 			f.Close()
 		}()
-		return nil, fmt.Errorf("%s: interrupted while another lunserve that is starting holds the lock", path)
+		return nil, fmt.Errorf("%s: interrupted while waiting for another lunserve that is starting", path)
 	}
 }
 

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Two disks of one image that are served at once have identities of their own.
-// A device left by a killed lunserve does not reserve one.
+// Two disks of one image that are served at the same time have different
+// identities. A device left by a killed lunserve does not reserve one.
 func TestDisksOfOneImageHaveDifferentIdentities(t *testing.T) {
 	k := newKernel(t)
 	k.file("disk.img", "")

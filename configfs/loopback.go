@@ -10,7 +10,7 @@ import (
 	"github.com/lunserve/lunserve/hint"
 )
 
-// A Loopback is a SCSI host of this machine whose disks are our LUNs. It is not
+// A Loopback is a SCSI host on this machine whose disks are our LUNs. It is not
 // safe for concurrent use.
 type Loopback struct {
 	tree    *tree
@@ -125,7 +125,7 @@ func (l *Loopback) flush() {
 	}
 }
 
-// takeOffline has the kernel refuse commands to a disk, whose sysfs directory
+// takeOffline makes the kernel refuse commands to a disk, whose sysfs directory
 // is scsi, or to all disks of its target while that directory does not exist.
 func (t *tree) takeOffline(tpg, scsi string) error {
 	if !exists(scsi) { // being probed, or the probe failed
@@ -134,14 +134,14 @@ func (t *tree) takeOffline(tpg, scsi string) error {
 	return writeAttribute(scsi+"/state", "offline\n")
 }
 
-// takeTargetOffline has the target refuse commands to all its disks.
+// takeTargetOffline makes the target refuse commands to all its disks.
 func (t *tree) takeTargetOffline(tpg string) error {
 	return t.op("write", tpg+"/transport_status", func(path string) error { return write(path, "offline") })
 }
 
-// markWriteThrough has the kernel treat the disk as one without a write cache.
-// Otherwise it would flush the cache when the disk is removed, and retry that
-// for minutes if the ring is not served.
+// markWriteThrough makes the kernel treat the disk as one without a write
+// cache. Otherwise it would flush the cache when the disk is removed, and retry
+// that for minutes if the ring is not served.
 func (m machine) markWriteThrough(scsi string) error {
 	for _, f := range m.glob(scsi, "scsi_disk/*/cache_type") {
 		return writeAttribute(f, "temporary write through")

@@ -37,7 +37,7 @@ func (m machine) checkPortal(p netip.AddrPort) error {
 	case errors.Is(err, unix.EADDRINUSE):
 		return hint.With(fmt.Errorf("%s: %w", p, err), hint.Command{
 			Words:   []string{"ss", "-ltnp", "sport", "eq", fmt.Sprint(":", p.Port())},
-			Purpose: "to see by whom",
+			Purpose: "to see what uses it",
 		}, hint.Command{
 			Words:   []string{"--portal", "ADDR:PORT"},
 			Purpose: "for another address",

@@ -39,8 +39,8 @@ var (
 var errNotRoot = errors.New("only root may configure the kernel's targets; run it with sudo")
 
 // Ready prepares the kernel for targets of these fabrics: "loopback", "iscsi",
-// "vhost". It loads modules and mounts configfs if need be, and leaves them so.
-// Its error names what is missing.
+// "vhost". It loads modules and mounts configfs if necessary, and leaves both
+// in place. Its error names what is missing.
 func Ready(names ...string) error {
 	return host.ready(names...)
 }
@@ -82,12 +82,12 @@ func (m machine) ensureConfigfs() error {
 		return hint.Try(fmt.Errorf("%s: mount: %w", dir, err), "mount", "-t", "configfs", "configfs", dir)
 	}
 	if !m.isConfigfs(dir) {
-		return hint.Try(fmt.Errorf("%s: not a configfs, though mounted", dir), "mount", "-t", "configfs", "configfs", dir)
+		return hint.Try(fmt.Errorf("%s: mounted, but not a configfs", dir), "mount", "-t", "configfs", "configfs", dir)
 	}
 	return nil
 }
 
-// ensure loads a feature unless it is there. The errors distinguish a kernel
+// ensure loads a feature unless it is present. The errors distinguish a kernel
 // without the module from a module that does not load.
 func (m machine) ensure(f feature) error {
 	if m.has(f) {
@@ -101,9 +101,9 @@ func (m machine) ensure(f feature) error {
 		return err
 	}
 	if failed != nil {
-		return hint.Try(fmt.Errorf("%s is not loaded, and cannot be: %w", f.module, failed), "modprobe", f.module)
+		return hint.Try(fmt.Errorf("%s is not loaded: %w", f.module, failed), "modprobe", f.module)
 	}
-	return hint.With(fmt.Errorf("%s is loaded, but %s is not there", f.module, filepath.Join(m.sys, f.sysfs)), kernelLog)
+	return hint.With(fmt.Errorf("%s is loaded, but %s does not exist", f.module, filepath.Join(m.sys, f.sysfs)), kernelLog)
 }
 
 // checkBuilt returns an error if the kernel was built without the feature,
@@ -112,7 +112,7 @@ func (m machine) checkBuilt(f feature) error {
 	dir := filepath.Join(m.modules, m.release())
 	dep, err := os.ReadFile(filepath.Join(dir, "modules.dep"))
 	if err != nil {
-		return fmt.Errorf("%s is not loaded, and %s has no modules for the running kernel; reboot into an installed one", f.module, dir)
+		return fmt.Errorf("%s is not loaded, and %s has no modules for the running kernel; reboot into an installed kernel", f.module, dir)
 	}
 	if !listsModule(string(dep), f.module) && !m.builtin(f.module) {
 		return fmt.Errorf("%s is not built for kernel %s (%s); boot a kernel that has it, such as Debian's linux-image-amd64", f.module, m.release(), f.option)
@@ -120,8 +120,8 @@ func (m machine) checkBuilt(f feature) error {
 	return nil
 }
 
-// has reports whether the feature is there. sysfs may show nothing of a feature
-// that is built in.
+// has reports whether the feature is present. sysfs may not show a feature that
+// is built in.
 func (m machine) has(f feature) bool {
 	return exists(m.sys, f.sysfs) || strings.HasPrefix(f.sysfs, "module/") && m.builtin(f.module)
 }

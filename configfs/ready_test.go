@@ -69,7 +69,7 @@ func TestReadyExplainsFaults(t *testing.T) {
 		{name: "not root", kernel: func(k *kernel) { k.euid = func() int { return 1000 } },
 			want: "only root may configure the kernel's targets; run it with sudo"},
 		{name: "not loaded", missing: "bus/tcm_loop_bus", kernel: func(k *kernel) { k.modprobe = func(string) error { return cannot } },
-			want: "tcm_loop is not loaded, and cannot be: could not insert 'tcm_loop': Key was rejected by service; try modprobe tcm_loop"},
+			want: "tcm_loop is not loaded: could not insert 'tcm_loop': Key was rejected by service; try modprobe tcm_loop"},
 		{name: "not built", missing: "module/target_core_user", kernel: func(k *kernel) {
 			k.file("lib/modules/6.1.0/modules.dep", "kernel/drivers/target/xtarget_core_user.ko:\n")
 			k.modprobe = func(string) error { return cannot }
@@ -79,14 +79,14 @@ func TestReadyExplainsFaults(t *testing.T) {
 		{name: "no modules at all", missing: "bus/scsi/drivers/sd", kernel: func(k *kernel) {
 			k.gone("lib/modules/6.1.0")
 			k.modprobe = func(string) error { return cannot }
-		}, want: "sd_mod is not loaded, and ROOT/lib/modules/6.1.0 has no modules for the running kernel; reboot into an installed one"},
+		}, want: "sd_mod is not loaded, and ROOT/lib/modules/6.1.0 has no modules for the running kernel; reboot into an installed kernel"},
 		{name: "loaded to no avail", missing: "bus/tcm_loop_bus", kernel: func(k *kernel) { k.modprobe = func(string) error { return nil } },
-			want: "tcm_loop is loaded, but ROOT/sys/bus/tcm_loop_bus is not there; try dmesg | tail"},
+			want: "tcm_loop is loaded, but ROOT/sys/bus/tcm_loop_bus does not exist; try dmesg | tail"},
 		{name: "built in, but shows nothing", missing: "bus/tcm_loop_bus", kernel: func(k *kernel) {
 			k.file("lib/modules/6.1.0/modules.dep", "")
 			k.file("lib/modules/6.1.0/modules.builtin", "kernel/drivers/target/loopback/tcm_loop.ko\n")
 			k.modprobe = func(string) error { return nil }
-		}, want: "tcm_loop is loaded, but ROOT/sys/bus/tcm_loop_bus is not there; try dmesg | tail"},
+		}, want: "tcm_loop is loaded, but ROOT/sys/bus/tcm_loop_bus does not exist; try dmesg | tail"},
 		{name: "configfs cannot be mounted", kernel: func(k *kernel) {
 			k.isConfigfs = func(string) bool { return false }
 			k.mount = func(string) error { return errors.New("operation not permitted") }
@@ -99,7 +99,7 @@ func TestReadyExplainsFaults(t *testing.T) {
 		{name: "no target", kernel: func(k *kernel) {
 			k.gone("sys/kernel/config/target")
 			k.modprobe = func(string) error { return nil }
-		}, want: "target_core_mod is loaded, but ROOT/sys/kernel/config/target is not there; try dmesg | tail"},
+		}, want: "target_core_mod is loaded, but ROOT/sys/kernel/config/target does not exist; try dmesg | tail"},
 		{name: "no such fabric", fabric: "floppy", want: "floppy: unknown fabric"},
 	} {
 		k := ready(t, "nothing")
@@ -130,7 +130,7 @@ func TestReadyMountsConfigfs(t *testing.T) {
 	}
 }
 
-// Of two lunserves that start at once, one mounts configfs first.
+// If two lunserves start at the same time, one mounts configfs first.
 func TestConfigfsMountedMeanwhileIsAccepted(t *testing.T) {
 	k := ready(t)
 	mounted := false

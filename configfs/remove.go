@@ -131,7 +131,7 @@ func (r *remover) children(dir string) (dirs []string) {
 // may have been killed while it made or removed them.
 //
 // If a living process has the same id by now, its targets look the same. Then
-// only those go that were emptied just now.
+// only targets that this remover has just emptied are removed.
 func (r *remover) removeTargets(emptied []attachment) {
 	exports, _ := r.exports()
 	reused := slices.ContainsFunc(exports, func(e Export) bool { return e.Alive && e.PID == r.export.PID })

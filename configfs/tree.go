@@ -22,8 +22,8 @@ type tree struct {
 	err  error
 }
 
-// push adds a step that removes something. It is no error if that is gone
-// already.
+// push adds a step that removes something. It is not an error if that no longer
+// exists.
 func (t *tree) push(step func() error) { t.undo.Push(removal(step)) }
 
 // Close removes everything, newest first. A second Close does nothing.
@@ -146,8 +146,8 @@ func (t *tree) get(name string) (value string) {
 	return value
 }
 
-// link makes the link name to the directory to. The kernel resolves it at once,
-// relative to the working directory, so it must be absolute.
+// link makes the link name to the directory to. The kernel resolves it
+// immediately, relative to the working directory, so it must be absolute.
 func (t *tree) link(to, name string) {
 	if t.err != nil {
 		return

@@ -50,7 +50,7 @@ func listenUevents() (*socket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen for uevents: socket: %w", err)
 	}
-	// Hundreds of uevents of other devices may arrive at once. The kernel
+	// Hundreds of uevents of other devices may arrive in a burst. The kernel
 	// allocates memory only for queued ones.
 	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 16<<20) != nil {
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 1<<20) // best effort

@@ -78,7 +78,7 @@ func (v *Vhost) Close() error {
 
 // heldError explains why a target could not be removed, and how it can be later.
 func heldError(wwn, tpg, root string) error {
-	err := fmt.Errorf("%s: a virtual machine still holds the target, which has no disks now", wwn)
+	err := fmt.Errorf("%s: a virtual machine still holds the target, which no longer has disks", wwn)
 	target := path.Dir(tpg)
 	return hint.With(err, hint.Command{
 		Words:   []string{"rmdir", filepath.Join(root, tpg), filepath.Join(root, target), filepath.Join(root, path.Dir(target))},

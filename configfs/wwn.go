@@ -9,7 +9,8 @@ import (
 
 // WWN returns a world wide name for the image at path and a use such as
 // "target": "naa." and 16 hex digits. The same image has the same name each
-// time on this machine, by whichever path, and another name on another machine.
+// time on this machine, whatever path names it, and another name on another
+// machine.
 func WWN(path, use string) (string, error) { return host.wwn(path, use) }
 
 func (m machine) wwn(path, use string) (string, error) {

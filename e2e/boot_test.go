@@ -70,7 +70,7 @@ func TestVirtualMachineBoots(t *testing.T) {
 
 // A running machine does not keep the image open. It holds only the vhost target,
 // which goes by the command that lunserve prints.
-func TestDiskGoesFromUnderVirtualMachine(t *testing.T) {
+func TestDiskIsRemovedUnderAVirtualMachine(t *testing.T) {
 	needTarget(t)
 	image := newImage(t, tmpfsDir(t), 8<<20)
 	write(t, image, 0, bootSector("booted"))
@@ -81,7 +81,7 @@ func TestDiskGoesFromUnderVirtualMachine(t *testing.T) {
 	if status := s.stop(syscall.SIGTERM); status != 1 {
 		t.Errorf("exit status %d\n%s", status, s.stderr)
 	}
-	left := s.stderr.await(t, `a virtual machine still holds the target, which has no disks now; try (rmdir .*) when the machine has ended\n`)[1]
+	left := s.stderr.await(t, `a virtual machine still holds the target, which no longer has disks; try (rmdir .*) when the machine has ended\n`)[1]
 	if found := glob(t, configfs+"/core/user_*"); len(found) > 0 {
 		t.Errorf("left: %v", found)
 	}
@@ -106,7 +106,7 @@ func boot(t *testing.T, disk ...string) (machine *exec.Cmd, printed *record, end
 	return machine, printed, ended
 }
 
-// kill ends a machine by SIGTERM, at which QEMU logs out of the target.
+// kill ends a machine by SIGTERM, upon which QEMU logs out of the target.
 func kill(t *testing.T, machine *exec.Cmd, ended <-chan struct{}) {
 	t.Helper()
 	machine.Process.Signal(syscall.SIGTERM)

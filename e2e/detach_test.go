@@ -12,7 +12,7 @@ import (
 )
 
 // The server is killed while fio writes. The detach ends fio's I/O with errors.
-func TestDetachTakesWhatAKilledServerLeft(t *testing.T) {
+func TestDetachRemovesWhatAKilledServerLeft(t *testing.T) {
 	needTarget(t)
 	image, mnt := newImage(t, tmpfsDir(t), 64<<20), t.TempDir()
 	before := traces(t)
@@ -53,7 +53,7 @@ func TestDetachTakesWhatAKilledServerLeft(t *testing.T) {
 			t.Error("fio has seen no error")
 		}
 	case <-time.After(patience):
-		t.Errorf("fio still waits for the disk, %v after it has gone", patience)
+		t.Errorf("fio still waits for the disk, %v after its removal", patience)
 		load.Process.Kill()
 	}
 	run(t, "umount", mnt)
@@ -69,7 +69,7 @@ func TestDetachTakesWhatAKilledServerLeft(t *testing.T) {
 }
 
 // The targets of all fabrics are removed although an initiator is logged in.
-func TestDetachTakesTheTargetsOfAKilledServer(t *testing.T) {
+func TestDetachRemovesTheTargetsOfAKilledServer(t *testing.T) {
 	needTarget(t)
 	dir := tmpfsDir(t)
 	i := newInitiator(t)
@@ -106,7 +106,7 @@ func TestDetachTakesTheTargetsOfAKilledServer(t *testing.T) {
 	n.logout()
 }
 
-// Process ids differ between containers: the owner's seems not to exist.
+// Process ids differ between containers, so the owner's seems not to exist.
 func TestDetachLeavesWhatIsServedInAnotherContainer(t *testing.T) {
 	needTarget(t)
 	need(t, "unshare")
@@ -128,7 +128,7 @@ func TestDetachEndsACommand(t *testing.T) {
 	image := newImage(t, tmpfsDir(t), 16<<20)
 	s := launch(t, exec.Command(binary, image, "--", "sh", "-c", `trap "" TERM; echo $$; while :; do sleep 1; done`))
 	pid := s.line()
-	if out := fails(t, "sh", "-c", `timeout 3 "$0" detach "$1"`, binary, image); !strings.Contains(out, ": waits for sh (pid "+pid+"), ") {
+	if out := fails(t, "sh", "-c", `timeout 3 "$0" detach "$1"`, binary, image); !strings.Contains(out, ": waiting for sh (pid "+pid+") to exit; ") {
 		t.Errorf("detach says: %s", out)
 	}
 	run(t, binary, "detach", "--force", image)
@@ -137,9 +137,9 @@ func TestDetachEndsACommand(t *testing.T) {
 	}
 }
 
-// Other disks are listed and detached as always. Of the stopped lunserve, list
+// Other disks are listed and detached as always. For the stopped lunserve, list
 // prints what the kernel knows.
-func TestStoppedServerIsToldOf(t *testing.T) {
+func TestStoppedServerIsReported(t *testing.T) {
 	needTarget(t)
 	dir := tmpfsDir(t)
 	stopped, other := start(t, newImage(t, dir, 16<<20)), start(t, newImage(t, dir, 32<<20))

@@ -15,7 +15,7 @@ func TestBlockDeviceIsServed(t *testing.T) {
 			s := start(t, fmt.Sprintf("--sector-size=%d", sector), storage)
 			run(t, "fio", fioJob(s.disks[0], "--bsrange="+fmt.Sprint(sector)+"-128k", "--io_size=12m")...)
 
-			// It is nobody else's meanwhile.
+			// No other program can use it meanwhile.
 			refused(t, fmt.Sprintf("lunserve: %s: locked by %s (pid %d)", storage, name(), s.cmd.Process.Pid), storage)
 			fails(t, "mount", storage, t.TempDir())
 			s.ends()
@@ -24,8 +24,8 @@ func TestBlockDeviceIsServed(t *testing.T) {
 	}
 }
 
-// A block device that somebody else uses is not taken: the error says who that
-// is, and what to type.
+// A block device that another program uses is refused. The error names the user
+// and the command to type.
 func TestBlockDeviceInUse(t *testing.T) {
 	needTarget(t)
 	file := newImage(t, tmpfsDir(t), 16<<20)
@@ -43,7 +43,7 @@ func TestBlockDeviceInUse(t *testing.T) {
 	s.ends()
 }
 
-// A disk of ours can be the image of another.
+// A disk of lunserve can be the image of another.
 func TestDiskOnADisk(t *testing.T) {
 	needTarget(t)
 	image := newImage(t, ext4Dir(t), 16<<20)
@@ -51,7 +51,7 @@ func TestDiskOnADisk(t *testing.T) {
 	upper := start(t, lower.disks[0])
 	run(t, "fio", fioJob(upper.disks[0], "--bsrange=4k-64k", "--io_size=8m")...)
 
-	// The lower one is in use by the upper, and says so.
+	// The lower disk reports that the upper one uses it.
 	lower.signal(os.Interrupt)
 	lower.stderr.await(t, fmt.Sprintf(`(?m)^lunserve: %s is opened by %s \(pid %d\);`, lower.disks[0], name(), upper.cmd.Process.Pid))
 	upper.ends()

@@ -36,7 +36,8 @@ func TestFailedStartLeavesNothing(t *testing.T) {
 }
 
 // strace counts calls by thread, so these faults hit any call, even those that
-// report another fault. lunserve either goes on without or exits.
+// report another fault. lunserve either continues without the failed step or
+// exits.
 func TestFaultsLeaveNothing(t *testing.T) {
 	for call, most := range map[string]int{"mkdirat": 6, "write": 8} {
 		for n := 2; n <= most; n += 2 {

@@ -50,7 +50,7 @@ func TestServerStopsWhileStorageDoesNotAnswer(t *testing.T) {
 				}
 				defer detach.Wait()
 			}
-			s.stderr.await(t, `(?m)^lunserve: warning: the kernel has taken \ds so far to .*`+s.disks[0])
+			s.stderr.await(t, `(?m)^lunserve: warning: still removing disks after \ds; waiting for the kernel to .*`+s.disks[0])
 			storage.abort()
 			if status := s.wait(); status != 1 { // in use, and not flushed
 				t.Errorf("exit status %d", status)

@@ -47,7 +47,7 @@ func newFUSE(t *testing.T, size int64) *fuse {
 }
 
 // silence stops answering. Requests that come later stay in the kernel, which
-// can drop only those that nobody has read.
+// can drop only those that have not been read.
 func (f *fuse) silence() {
 	f.device.SetReadDeadline(time.Now())
 	f.server.Wait()

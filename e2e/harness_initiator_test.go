@@ -24,7 +24,7 @@ func newInitiator(t *testing.T) *initiator {
 	mount(t, "tmpfs", "/etc/iscsi", "-t", "tmpfs")
 	for name, text := range map[string]string{
 		"initiatorname.iscsi": "InitiatorName=" + itsName + "\n",
-		// No pings and no retries: errors are reported at once.
+		// No pings and no retries: errors are reported immediately.
 		"iscsid.conf": `iscsid.startup = /bin/false
 node.startup = manual
 node.session.auth.authmethod = None
@@ -189,7 +189,7 @@ func target(t *testing.T, url string) (portal, iqn string) {
 	rest, ok := strings.CutPrefix(url, "iscsi://")
 	parts := strings.Split(rest, "/")
 	if !ok || len(parts) != 3 {
-		t.Fatalf("%q is no URL of a LUN", url)
+		t.Fatalf("%q is not the URL of a LUN", url)
 	}
 	if _, err := netip.ParseAddrPort(parts[0]); err != nil {
 		t.Fatal(err)

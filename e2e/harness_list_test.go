@@ -62,6 +62,6 @@ func detaches(t *testing.T, disk listed) {
 	began := time.Now()
 	run(t, binary, "detach", "--force", disk.Name)
 	if took := time.Since(began); took > 10*time.Second {
-		t.Errorf("it took %v to take away %s", took, disk.Name)
+		t.Errorf("it took %v to remove %s", took, disk.Name)
 	}
 }

@@ -139,8 +139,8 @@ func (s *server) ends() {
 	}
 }
 
-// did returns the numbers in the summary that the server prints of a disk at its
-// end.
+// did returns the numbers in the summary that the server prints about a disk at
+// its end.
 func (s *server) did(disk string) (reads, writes int) {
 	s.t.Helper()
 	m := regexp.MustCompile(`(?m)^lunserve: ` + disk + ` removed; ([\d,]+) reads \(.*\), ([\d,]+) writes \(.*\) in `).

@@ -1,5 +1,5 @@
-// Package e2e tests the built binary end to end: as root, on a real kernel, with
-// programs of others to use its disks and to judge them.
+// Package e2e tests the built binary end to end, as root on a real kernel.
+// Programs by others use the disks and decide whether results are right.
 //
 // It has tests only, which run one after another; what they share is in the files
 // harness_*. Without root and a kernel that has TCM-USER they are skipped, and

@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// Snapshots of one image, started at once, have serial numbers and WWNs of their
-// own.
-func TestDisksOfOneImageAreKnownApart(t *testing.T) {
+// Snapshots of one image, started at the same time, have different serial
+// numbers and WWNs.
+func TestDisksOfOneImageHaveDifferentIdentities(t *testing.T) {
 	needTarget(t)
 	image := newImage(t, tmpfsDir(t), 1<<20)
 	serial := func(disk string) string {

@@ -91,7 +91,7 @@ func TestDiskOfAnotherMachine(t *testing.T) {
 	write(t, disk, 40<<20, noise(1<<20, 3))
 
 	uses(t, user{Kind: "initiator", Where: itsName})
-	// In use: the first ^C only reports by whom.
+	// In use: the first ^C only reports the initiator.
 	s.signal(os.Interrupt)
 	s.stderr.await(t, `(?m)^lunserve: `+iqn+` is used by `+itsName+`; \^C again`)
 	holds(t, disk, 40<<20, noise(1<<20, 3))
@@ -324,7 +324,7 @@ func TestLoopbackAndISCSI(t *testing.T) {
 	s.did(disk)
 }
 
-func TestPortInUseIsTold(t *testing.T) {
+func TestPortInUseIsReported(t *testing.T) {
 	needTarget(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -333,7 +333,7 @@ func TestPortInUseIsTold(t *testing.T) {
 	defer l.Close()
 	portal := l.Addr().String()
 	_, port, _ := net.SplitHostPort(portal)
-	refused(t, "lunserve: "+portal+": address already in use; try ss -ltnp sport eq :"+port+" to see by whom, or --portal ADDR:PORT for another address",
+	refused(t, "lunserve: "+portal+": address already in use; try ss -ltnp sport eq :"+port+" to see what uses it, or --portal ADDR:PORT for another address",
 		"--iscsi", "--portal="+portal, newImage(t, tmpfsDir(t), 1<<20))
 }
 
@@ -361,6 +361,6 @@ func TestBadTargetsAreRefused(t *testing.T) {
 	}
 	misused(t, "lunserve: --open needs --iscsi; try --iscsi", "--open", image)
 	misused(t, "lunserve: 0.0.0.0:3260: every machine that reaches this address could read and write the disk; "+
-		"try --chap-file FILE, or --allow IQN, or --open if you mean that", "--iscsi", "--portal=0.0.0.0", image)
+		"try --chap-file FILE, or --allow IQN, or --open to allow that", "--iscsi", "--portal=0.0.0.0", image)
 	s.ends()
 }

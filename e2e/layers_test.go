@@ -9,7 +9,7 @@ import (
 )
 
 // Each refused overlay and snapshot leaves the image usable.
-func TestLayersThatCannotBeLaid(t *testing.T) {
+func TestImpossibleLayersAreRefused(t *testing.T) {
 	needTarget(t)
 	dir := tmpfsDir(t)
 	image, other, packed := newImage(t, dir, 1<<20), newImage(t, dir, 2<<20), filepath.Join(dir, "a.zst")

@@ -72,7 +72,7 @@ func TestImageIsWrittenByOne(t *testing.T) {
 	write(t, first.disks[0], 0, noise(4096, 1))
 	first.ends()
 
-	refused(t, "lunserve: "+image+": open here already; give each image once", image, image)
+	refused(t, "lunserve: "+image+": already open in this process; give each image once", image, image)
 
 	// The lock is released.
 	start(t, image).ends()

@@ -92,7 +92,7 @@ func TestOverlayOutlivesItsServer(t *testing.T) {
 			s.dies(old, mnt)
 
 			s = start(t, "--overlay="+overlay, base)
-			s.stderr.await(t, `writes are kept in `+overlay+`, where [\d.]+ MiB are\n`)
+			s.stderr.await(t, `writes are kept in `+overlay+`, which holds [\d.]+ MiB\n`)
 			mount(t, s.disks[0], mnt)
 			run(t, "diff", "-r", files, mnt)
 			change(func(dir string) error { return os.WriteFile(filepath.Join(dir, "later"), noise(1<<20, 10), 0o644) })

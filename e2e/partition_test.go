@@ -20,7 +20,7 @@ func TestPartitionsAreThereWhenThePathIs(t *testing.T) {
 				s = start(t, arg, image)
 				for _, part := range []string{"1", "2"} {
 					if fi, err := os.Stat(s.disks[0] + part); err != nil || fi.Mode().Type() != os.ModeDevice {
-						t.Errorf("%s%s is no block device when the path is printed: %v", s.disks[0], part, err)
+						t.Errorf("%s%s is not a block device when the path is printed: %v", s.disks[0], part, err)
 					}
 				}
 				holds(t, s.disks[0]+"2", 4096, noise(4096, 1))

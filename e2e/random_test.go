@@ -18,8 +18,9 @@ var (
 // Two initiators take turns. Each command must be completed. Afterwards the disk
 // must work, and lunserve must end.
 //
-// They take turns because two PREEMPTs at once lock up Linux 6.1 with any backstore:
-// core_scsi3_pro_preempt holds a lock while it waits for commands that need it.
+// They take turns because two PREEMPTs at the same time lock up Linux 6.1 with
+// any backstore: core_scsi3_pro_preempt holds a lock while it waits for
+// commands that need it.
 func TestCommandsAtRandom(t *testing.T) {
 	needTarget(t)
 	s := start(t, "--loopback", "--iscsi", newImage(t, tmpfsDir(t), 8<<20))
@@ -97,9 +98,10 @@ func (r random) command() *command {
 	return r.reservation()
 }
 
-// anything returns a command with any operation code that lunserve executes, with
-// or without data. Of the commands that the kernel executes itself it makes none:
-// the kernel's iSCSI target closes the connection if their data is malformed.
+// anything returns a command with any operation code that lunserve executes,
+// with or without data. It makes none of the commands that the kernel executes
+// itself: the kernel's iSCSI target closes the connection if their data is
+// malformed.
 func (r random) anything() *command {
 	c := &command{cdb: r.bytes(6 + r.IntN(11))}
 	for bytes.IndexByte([]byte{0x16, 0x17, 0x56, 0x57, 0x5e, 0x5f, 0xa0}, c.cdb[0]) >= 0 {

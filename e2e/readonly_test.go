@@ -31,7 +31,7 @@ func TestReadOnlyDiskStaysAsItIs(t *testing.T) {
 	}
 	run(t, "umount", dir)
 
-	// The disk itself refuses too: DATA PROTECT, WRITE PROTECTED.
+	// The disk itself also refuses: DATA PROTECT, WRITE PROTECTED.
 	sg := generic(t, disk)
 	data := newImage(t, t.TempDir(), 4096)
 	for name, cdb := range map[string]string{

@@ -101,7 +101,7 @@ func TestMountedDiskShrinks(t *testing.T) {
 	truncate(t, image, 32<<20)
 	s.signal(syscall.SIGHUP)
 	s.stderr.await(t, `(?m)^lunserve: `+disk+`: now 32 MiB, was 64 MiB$`)
-	s.stderr.await(t, `(?m)^lunserve: warning: `+disk+` is mounted on `+dir+`, and its data after the first 33,554,432 bytes is gone$`)
+	s.stderr.await(t, `(?m)^lunserve: warning: `+disk+` is mounted on `+dir+`, and its data after the first 33,554,432 bytes is lost$`)
 	hasBytes(t, disk, 32<<20)
 	run(t, "umount", dir)
 	run(t, "e2fsck", "-fn", disk)
@@ -129,14 +129,14 @@ func TestSnapshotSaysThatItIsNotResized(t *testing.T) {
 	s := start(t, "-s", "--tmpdir="+filepath.Dir(image), image)
 	truncate(t, image, 32<<20)
 	s.signal(syscall.SIGHUP)
-	s.stderr.await(t, `(?m)^lunserve: warning: `+image+`: stays as long as it is; only raw images without --snapshot and --overlay can be resized$`)
+	s.stderr.await(t, `(?m)^lunserve: warning: `+image+`: cannot be resized; only raw images without --snapshot and --overlay can$`)
 	hasBytes(t, s.disks[0], 16<<20)
 	s.ends()
 }
 
 // lunserve rescans the local disk itself. A remote initiator gets CAPACITY DATA HAS
 // CHANGED and has to rescan.
-func TestInitiatorIsToldOfAnotherSize(t *testing.T) {
+func TestInitiatorIsNotifiedOfAnotherSize(t *testing.T) {
 	needTarget(t)
 	image := newImage(t, tmpfsDir(t), 16<<20)
 	i := newInitiator(t)

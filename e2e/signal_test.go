@@ -24,8 +24,8 @@ func TestNothingIsLeftAfterSignal(t *testing.T) {
 	}
 }
 
-// The users are reported with --quiet, too.
-func TestMountedDiskIsNotTakenAtFirstInterrupt(t *testing.T) {
+// The users are reported even with --quiet.
+func TestFirstInterruptKeepsAMountedDisk(t *testing.T) {
 	needTarget(t)
 	image := newImage(t, tmpfsDir(t), 64<<20)
 	s := start(t, "--quiet", image)

@@ -63,7 +63,7 @@ func TestStderrWithoutAReader(t *testing.T) {
 
 // A full pipe or a stopped terminal blocks neither lunserve's end nor a detach. Lost
 // events are an error, lost messages are not.
-func TestDiskGoesThoughNobodyReads(t *testing.T) {
+func TestDiskIsRemovedThoughOutputIsNotRead(t *testing.T) {
 	t.Run("events", func(t *testing.T) {
 		needTarget(t)
 		r, w, err := os.Pipe()

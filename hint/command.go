@@ -13,7 +13,7 @@ type Command struct {
 	Purpose string   `json:"purpose,omitempty"` // such as "to make one"
 }
 
-// Line is the command as a shell takes it, without the purpose.
+// Line returns the command as a line for a shell, without the purpose.
 func (c Command) Line() string {
 	line := Quote(c.Words...)
 	if len(c.Pipe) > 0 {
@@ -25,7 +25,7 @@ func (c Command) Line() string {
 	return line
 }
 
-// String is the command as a person reads it: the line and its purpose.
+// String returns the command as people read it: the line and its purpose.
 func (c Command) String() string {
 	if c.Purpose == "" {
 		return c.Line()
@@ -33,7 +33,7 @@ func (c Command) String() string {
 	return c.Line() + " " + c.Purpose
 }
 
-// Quote returns what a shell takes for these words.
+// Quote returns the words, quoted for a shell.
 func Quote(words ...string) string {
 	quoted := make([]string, len(words))
 	for i, w := range words {
@@ -42,8 +42,8 @@ func Quote(words ...string) string {
 	return strings.Join(quoted, " ")
 }
 
-// quote returns what a shell takes for word. An = at the start means a path to
-// zsh, so it is quoted there alone.
+// quote quotes word for a shell if necessary. zsh expands a leading = to a
+// path, so a word that begins with = is quoted; elsewhere = is plain.
 func quote(word string) string {
 	const plain = "/._-+,:=@%0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 	special := func(r rune) bool { return r < 128 && !strings.ContainsRune(plain, r) }

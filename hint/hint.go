@@ -1,9 +1,9 @@
-// Package hint carries what to type against an error, as data beside the error.
+// Package hint attaches to an error the commands that may fix it, as data.
 //
-// Every package may import it, and it imports none of ours. An error with hints
-// reads like one without: its Error leaves them out, and wrapping keeps them.
-// [Text] adds them, quoted for a shell, when the error is printed; it is the
-// one place that does.
+// Every package may import it, and it imports no other package of lunserve. An
+// error with hints reads like one without: its Error leaves them out, and
+// wrapping keeps them. [Text] adds them, quoted for a shell, when the error is
+// printed; it is the one place that does.
 package hint
 
 import (
@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// A Hint is an error and the commands that may mend it, the likeliest first.
+// A Hint is an error and the commands that may fix it, the likeliest first.
 type Hint struct {
 	Err error
 	Try []Command
@@ -37,7 +37,7 @@ func (h *Hint) Error() string { return h.Err.Error() }
 // Unwrap returns the error without its commands.
 func (h *Hint) Unwrap() error { return h.Err }
 
-// Text is err on one line, each error of a join followed by what to type:
+// Text is err on one line, each error of a join followed by its commands:
 //
 //	disk.img: exists; try lunserve disk.img; also other.img: is a directory
 func Text(err error) string {
@@ -68,7 +68,7 @@ func Split(err error) (text string, try []Command) {
 // also separates the errors of a join.
 const also = "; also "
 
-// joined returns the errors of which [errors.Join] made err, or nil.
+// joined returns the errors that [errors.Join] joined into err, or nil.
 func joined(err error) []error {
 	e, ok := err.(interface{ Unwrap() []error })
 	if !ok {
@@ -81,7 +81,7 @@ func joined(err error) []error {
 	return nil
 }
 
-// commands collects the commands of err and of all that it wraps.
+// commands collects the commands of err and of every error that it wraps.
 func commands(err error) (all []Command) {
 	if h, ok := err.(*Hint); ok {
 		all = append(all, h.Try...)

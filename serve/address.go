@@ -8,8 +8,8 @@ import (
 	"github.com/lunserve/lunserve/configfs"
 )
 
-// An address is how initiators reach a disk. A field is empty if they cannot in
-// that way.
+// An address is how initiators reach a disk. Fields of fabrics that are not
+// used are empty.
 type address struct {
 	node        string // such as /dev/sdb
 	portal, iqn string // of the iSCSI target
@@ -17,12 +17,13 @@ type address struct {
 	lun         int    // of every target
 }
 
-// and returns a with the fields that b has.
+// and returns a with the fields that are set in b.
 func (a address) and(b address) address {
 	return address{cmp.Or(b.node, a.node), cmp.Or(b.portal, a.portal), cmp.Or(b.iqn, a.iqn), cmp.Or(b.wwpn, a.wwpn), b.lun}
 }
 
-// uri is the form of the address that libiscsi and QEMU take.
+// uri returns the address in the form that libiscsi and QEMU accept, or ""
+// without iSCSI.
 func (a address) uri() string {
 	if a.iqn == "" {
 		return ""
@@ -30,7 +31,7 @@ func (a address) uri() string {
 	return fmt.Sprintf("iscsi://%s/%s/%d", a.portal, a.iqn, a.lun)
 }
 
-// generic is the sg node.
+// generic returns the sg node, or "" if there is none.
 func (a address) generic() string {
 	if a.node == "" {
 		return ""
@@ -38,7 +39,8 @@ func (a address) generic() string {
 	return configfs.Generic(a.node)
 }
 
-// lines are what standard output gets: all nodes, then all URIs, then the WWPN.
+// lines returns the lines for standard output: all nodes, then all URIs, then
+// the WWPN.
 func lines(disks []*disk) (all []string) {
 	for _, part := range []func(address) string{
 		func(a address) string { return a.node },

@@ -12,13 +12,13 @@ import (
 	"github.com/lunserve/lunserve/serve/console"
 )
 
-// readyFD is the environment variable of a process in the background: the
-// descriptor of a pipe at whose other end the process in the foreground waits for
-// a byte.
+// readyFD is the environment variable that gives a background process the
+// descriptor of a pipe. The foreground process waits for a byte at the other
+// end.
 const readyFD = "LUNSERVE_READY_FD"
 
-// background returns that pipe, or nil if this is no process in the background.
-// No process that this one starts inherits it.
+// background returns that pipe, or nil in a foreground process. Child processes
+// do not inherit it.
 func background() *os.File {
 	fd, err := strconv.Atoi(os.Getenv(readyFD))
 	if err != nil {
@@ -31,7 +31,7 @@ func background() *os.File {
 }
 
 // fork starts this program again in a session of its own, passes signals on to
-// it, and returns when it has announced the disks or has ended.
+// it, and returns when that process has announced its disks or ended.
 func fork(signals <-chan os.Signal) error {
 	ready, theirs, err := os.Pipe()
 	if err != nil {
@@ -65,8 +65,9 @@ func fork(signals <-chan os.Signal) error {
 	}
 }
 
-// release ends the wait of the process in the foreground, and of all readers of
-// this one's output. Messages go to the system's log from now on.
+// release lets the foreground process exit, and replaces the standard streams
+// by /dev/null, so that readers of the output see its end. From now on messages
+// go to the system's log.
 func release(waiting *os.File, c *console.Console) error {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {

@@ -18,10 +18,11 @@ import (
 	"github.com/lunserve/lunserve/configfs"
 )
 
-// A command runs while the disks are there. A nil one is none.
+// A command runs while the disks are served. A nil *command means that there is
+// none.
 type command struct {
 	cmd   *exec.Cmd
-	ended chan struct{} // closed when it has
+	ended chan struct{} // closed when the command has ended
 	err   error         // of cmd.Wait; set when ended is closed
 }
 
@@ -61,7 +62,7 @@ func NotRunnable(err error) error { return NotRunnableError{err} }
 // Unwrap returns the reason.
 func (e NotRunnableError) Unwrap() error { return e.error }
 
-// Status is the exit status that a shell has for it.
+// Status returns the exit status that a shell would return.
 func (e NotRunnableError) Status() ExitStatus {
 	if errors.Is(e.error, exec.ErrNotFound) {
 		return 127
@@ -69,7 +70,8 @@ func (e NotRunnableError) Status() ExitStatus {
 	return 126
 }
 
-// end is closed when the command has ended. Of no command it is never.
+// end returns a channel that is closed when the command has ended. Without a
+// command it is never closed.
 func (c *command) end() <-chan struct{} {
 	if c == nil {
 		return nil
@@ -77,8 +79,8 @@ func (c *command) end() <-chan struct{} {
 	return c.ended
 }
 
-// status is the exit status of a command that has ended, by itself or with the
-// service; nil if it is 0 or there is no command.
+// status returns the exit status of a command that has ended, on its own or
+// with the service. It is nil if the status is 0 or there is no command.
 func (c *command) status() error {
 	if c == nil || errors.Is(c.err, context.Canceled) { // 0 after SIGTERM
 		return nil
@@ -86,7 +88,8 @@ func (c *command) status() error {
 	return exitStatus(c.cmd, c.err)
 }
 
-// exitStatus is the status of a command as a shell has it. err is that of Wait.
+// exitStatus returns the status of a command as a shell reports it. err is the
+// result of Wait.
 func exitStatus(cmd *exec.Cmd, err error) error {
 	if err == nil {
 		return nil
@@ -101,13 +104,14 @@ func exitStatus(cmd *exec.Cmd, err error) error {
 	return ExitStatus(exit.ExitCode())
 }
 
-// title names the command for a person.
+// title names the command for people.
 func (c *command) title() string {
 	return fmt.Sprintf("%s (pid %d)", filepath.Base(c.cmd.Path), c.cmd.Process.Pid)
 }
 
-// signal sends the command a signal. The terminal has sent ^C and ^\ to all of
-// its foreground process group: those would count twice.
+// signal sends the command a signal. The terminal has already sent ^C and ^\ to
+// its whole foreground process group, so the command must not get them a second
+// time.
 func (c *command) signal(sig os.Signal) {
 	if sig == os.Interrupt || sig == syscall.SIGQUIT {
 		if tty, err := os.Open("/dev/tty"); err == nil {
@@ -120,9 +124,9 @@ func (c *command) signal(sig os.Signal) {
 	_ = c.cmd.Process.Signal(sig) // if it has ended, that shows elsewhere
 }
 
-// isOurs reports whether an environment variable is one that lunserve sets, and so
-// belongs to another lunserve that started this one; or the service manager's,
-// whom this process notifies.
+// isOurs reports whether a command must not inherit an environment variable:
+// lunserve sets it, so it comes from another lunserve that started this one, or
+// it names the socket of the service manager, which only this process notifies.
 func isOurs(variable string) bool {
 	name, _, _ := strings.Cut(variable, "=")
 	base, n, numbered := strings.Cut(name, "_")
@@ -132,7 +136,8 @@ func isOurs(variable string) bool {
 	return slices.Contains([]string{"dev", "sg", "lun", "iqn", "portal", "uri", "wwpn", "LUNSERVE_DEV", "NOTIFY_SOCKET"}, base)
 }
 
-// environment names the disks: dev_0, dev_1 and so on, and the first as dev, too.
+// environment returns the variables that describe the disks: dev_0, dev_1 and
+// so on, and also dev for the first.
 func environment(disks []*disk) (env []string) {
 	for i, d := range disks {
 		a := d.address

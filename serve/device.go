@@ -20,16 +20,16 @@ type device struct {
 	unit   *scsi.Disk
 }
 
-// cmdTimeout is TCMU's cmd_time_out: the kernel fails a command that is older. It
-// is for disks whose lunserve was killed and must not hit others, whose dirty
-// pages can take minutes to flush: 850 MiB at 6.6 MB/s took 128 s (Linux 6.1,
-// null_blk in the VM, 2026-11-26), and failed with a timeout of 60 s. Initiators
-// time out earlier: they ask for an abort, which waits, and send the command
-// again.
+// cmdTimeout is TCMU's cmd_time_out: the kernel fails commands that are older.
+// It is for disks whose lunserve was killed. A disk that is served must not run
+// into it, although its dirty pages can take minutes to flush: 850 MiB at 6.6
+// MB/s took 128 s (Linux 6.1, null_blk in the VM, 2026-11-26), and failed with
+// a timeout of 60 s. Initiators time out earlier: they request an abort, which
+// waits, and retry the command.
 const cmdTimeout = 5 * time.Minute
 
-// attach makes the device of d and serves its ring. It is a LUN of no target yet.
-// Later failures go to the service.
+// attach makes the device of d, which is not yet a LUN of any target, and
+// serves its ring. Later errors of the ring go to s.ringErrs.
 func (s *service) attach(ctx context.Context, d *disk, down *configfs.Undo) error {
 	img := d.image
 	id, err := configfs.NewIdentity(ctx, img.path)
@@ -57,7 +57,7 @@ func (s *service) attach(ctx context.Context, d *disk, down *configfs.Undo) erro
 		return err
 	}
 	down.Push(dev.kernel.Close)
-	// Where /var cannot be written, reservations do not survive a power cut.
+	// If /var cannot be written, reservations do not survive a power cut.
 	if kept, err := configfs.KeepReservations(id.Serial); err == nil {
 		down.Push(kept.Close)
 	}

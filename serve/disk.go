@@ -17,17 +17,17 @@ type disk struct {
 	device   *device // once it is attached
 	address  address // once the targets are up
 	watch    watch
-	started  time.Time // since when it can be used
+	started  time.Time // when it became usable
 	resizing sync.Mutex
 }
 
-// title is what the user knows the disk by.
+// title returns the name by which the user knows the disk.
 func (d *disk) title() string { return cmp.Or(d.address.node, d.address.uri(), d.image.path) }
 
-// resize makes the image so many bytes long or, if bytes is 0, takes its present
-// size, and tells the initiators. It returns the sizes of the disk before and
-// after, in bytes of whole blocks. It is safe for concurrent use while the disk is
-// served.
+// resize sets the length of the image or, if bytes is 0, adopts its present
+// length, and notifies the initiators. It returns the sizes of the disk before
+// and after, in bytes of whole blocks. It is safe for concurrent use while the
+// disk is served.
 func (d *disk) resize(bytes int64) (before, after int64, err error) {
 	d.resizing.Lock()
 	defer d.resizing.Unlock()
@@ -37,7 +37,7 @@ func (d *disk) resize(bytes int64) (before, after int64, err error) {
 	after = unit.Size()
 	switch {
 	case errors.Is(err, errors.ErrUnsupported):
-		return before, after, fmt.Errorf("%s: stays as long as it is; only raw images without --snapshot and --overlay can be resized", d.image.path)
+		return before, after, fmt.Errorf("%s: cannot be resized; only raw images without --snapshot and --overlay can", d.image.path)
 	case err != nil:
 		return before, after, fmt.Errorf("%s: %w", d.image.path, err)
 	case after == before:
@@ -45,8 +45,8 @@ func (d *disk) resize(bytes int64) (before, after int64, err error) {
 	}
 	err = d.device.kernel.Resize(after)
 	if d.address.node != "" {
-		// The local initiator need not wait for its next command, and takes
-		// the unit attention. Raise it again for the other initiators.
+		// Have the local initiator read the size now, not at its next command.
+		// That consumes the unit attention, so raise it again for the others.
 		err = errors.Join(err, configfs.Rescan(d.address.node, after))
 		if d.address.iqn != "" || d.address.wwpn != "" {
 			unit.CapacityChanged()

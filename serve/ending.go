@@ -22,7 +22,7 @@ const (
 	failed                    // a step of the start, or a ring
 )
 
-// failure is the ending by an error, or none without one.
+// failure returns the ending for an error, or none if err is nil.
 func failure(err error) ending {
 	if err == nil {
 		return ending{}
@@ -34,14 +34,14 @@ func failure(err error) ending {
 func (e *ending) add(err error) { e.err = errors.Join(e.err, err) }
 
 // An ExitStatus is the error of a command that was run: its exit status, as a
-// shell has it. The command has printed why.
+// shell reports it. The command itself has printed why.
 type ExitStatus int
 
 func (e ExitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
-// result is what Run returns. The status of the command counts if the command
-// ended the service, or if nothing else went wrong: a failed service may have
-// killed it.
+// result returns the error for Run. The status of the command counts if the
+// command ended the service, or if nothing else went wrong: a failed service
+// may have killed it.
 func (e ending) result(c *command, out *console.Console) error {
 	status := c.status()
 	if status == nil || e.err != nil && e.cause != commandEnded {

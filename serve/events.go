@@ -10,8 +10,8 @@ import (
 	"github.com/lunserve/lunserve/serve/control"
 )
 
-// An eventLog writes what happens to standard output, for programs: an object a
-// line. Its methods are safe for concurrent use. A nil one writes nothing.
+// An eventLog writes what happens to standard output, for programs: one object
+// per line. Its methods are safe for concurrent use. A nil one writes nothing.
 type eventLog struct {
 	to *console.Writer
 }

@@ -22,12 +22,13 @@ type fabric interface {
 	// disk. The rings are served from before up until the target is removed.
 	up(ctx context.Context, disks []*disk, down *configfs.Undo) ([]address, error)
 
-	// users returns who uses the disk at this address through the fabric. It is
-	// safe for concurrent use once up has returned.
+	// users returns the users of the disk at this address through the fabric.
+	// It is safe for concurrent use once up has returned.
 	users(a address) []inuse.User
 }
 
-// fabrics returns those asked for, in the order of what standard output gets.
+// newFabrics returns the fabrics that the options ask for, in the order of
+// their lines on standard output.
 func (s *service) newFabrics() (list []fabric) {
 	image := s.options.Images[0]
 	if s.options.Loopback {
@@ -45,8 +46,9 @@ func (s *service) newFabrics() (list []fabric) {
 // maxSameImage bounds how many processes may serve one image at the same time.
 const maxSameImage = 100
 
-// firstFreeName calls try with 0, 1 and so on until the name that it makes of the
-// number is free: each process that serves the same image takes one.
+// firstFreeName calls try with 0, 1 and so on until it returns something other
+// than fs.ErrExist: try makes a name from the number. Each process that serves
+// the same image takes one name.
 func firstFreeName(image string, try func(n int) error) error {
 	for n := range maxSameImage {
 		if err := try(n); !errors.Is(err, fs.ErrExist) {

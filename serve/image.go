@@ -17,7 +17,7 @@ import (
 	"github.com/lunserve/lunserve/serve/control"
 )
 
-// An openedImage is an image, opened and locked, with what is laid over it.
+// An openedImage is an image, opened and locked, with its layers.
 type openedImage struct {
 	path      string // as given
 	abs       string // absolute
@@ -37,7 +37,7 @@ func wholeBlocks(bytes int64, blockSize int) int64 {
 	return bytes / int64(blockSize) * int64(blockSize)
 }
 
-// openImage opens and locks an image, stacks the layers, and says what it is.
+// openImage opens and locks an image, stacks the layers, and prints what it is.
 func (s *service) openImage(ctx context.Context, path string, down *configfs.Undo) (*openedImage, error) {
 	o := &s.options
 	abs, err := filepath.Abs(path)
@@ -77,7 +77,7 @@ func (s *service) openImage(ctx context.Context, path string, down *configfs.Und
 	bar.Clear()
 	s.console.Say("%s: %s, %s, %s", path, img.format, humanize.IBytes(uint64(whole)), words)
 	if rest := img.base.Size() - whole; rest > 0 {
-		s.console.Say("%s: the last %d bytes are not part of the disk: they fill no block of %d", path, rest, img.blockSize)
+		s.console.Say("%s: the last %d bytes are not part of the disk: they do not fill a block of %d", path, rest, img.blockSize)
 	}
 	return img, nil
 }

@@ -30,7 +30,7 @@ func newISCSI(image string, o *ISCSI, readOnly bool, c *console.Console) *iscsi 
 
 func (f *iscsi) kind() string { return "iscsi" }
 
-// check decides the target's name as well.
+// check also chooses the target's name.
 func (f *iscsi) check() error {
 	if f.named {
 		return f.spec.Check()

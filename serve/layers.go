@@ -13,7 +13,7 @@ import (
 	"github.com/lunserve/lunserve/serve/control"
 )
 
-// stack lays over the image what the options ask for, and says in words where
+// stack puts the layers of the options over the image, and describes where
 // writes go. If it fails, the image stays open.
 func (i *openedImage) stack(ctx context.Context, o *Options) (words string, err error) {
 	_, writable := i.base.(io.WriterAt)
@@ -27,7 +27,7 @@ func (i *openedImage) stack(ctx context.Context, o *Options) (words string, err 
 			return "", err
 		}
 		i.store, i.writes = store, control.Overlay
-		words = fmt.Sprintf("writes are kept in %s, where %s are", o.Overlay, humanize.IBytes(uint64(kept)))
+		words = fmt.Sprintf("writes are kept in %s, which holds %s", o.Overlay, humanize.IBytes(uint64(kept)))
 		if o.ReadOnly {
 			i.writes = control.Refused
 			words = fmt.Sprintf("read-only, with %s of writes from %s", humanize.IBytes(uint64(kept)), o.Overlay)

@@ -8,7 +8,7 @@ import (
 	"github.com/lunserve/lunserve/configfs"
 )
 
-// loopback makes disks of this machine.
+// loopback makes local disks.
 type loopback struct {
 	image string // the first, which names the target
 }

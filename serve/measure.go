@@ -19,7 +19,7 @@ type measurement struct {
 	hits, misses uint64
 }
 
-// measure starts a measurement. Stop it.
+// measure starts a measurement. The caller must stop it.
 func measure(disks ...*disk) *measurement {
 	m := &measurement{disks: disks, took: make([]tcmu.Latencies, len(disks))}
 	for _, d := range disks {
@@ -64,7 +64,7 @@ func (m *measurement) read() (r control.Rates) {
 // measurements measure disks one by one.
 type measurements []*measurement
 
-// measureEach starts a measurement of each disk. Stop them.
+// measureEach starts a measurement of each disk. The caller must stop them.
 func measureEach(disks []*disk) (all measurements) {
 	for _, d := range disks {
 		all = append(all, measure(d))

@@ -14,21 +14,21 @@ type Options struct {
 	Images     []string // paths; each is a LUN, in this order
 	Open       image.Options
 	ReadOnly   bool
-	Size       int64 // bytes of an image that does not exist and is to be created; 0: it must exist
+	Size       int64 // create the image with this many bytes if it does not exist; 0: it must exist
 	SectorSize int   // bytes in a logical block, 512 or 4096
 	Removable  bool
 
 	Snapshot      bool   // writes go to a temporary file
-	Overlay       string // writes go to this file; empty: they do not
+	Overlay       string // writes go to this file; empty: no overlay
 	IgnoreDiscard bool   // the disks are fully provisioned
 	DetectZeroes  ZeroDetection
 
-	Loopback bool // disks of this machine
+	Loopback bool // local disks
 	ISCSI    *ISCSI
 	Vhost    bool
 
-	Command        []string // runs while the disks are there; nil: none
-	Fork           bool     // go to the background when the disks can be used
+	Command        []string // runs while the disks are served; nil: none
+	Fork           bool     // move to the background when the disks are ready
 	PIDFile        string
 	ExitWithParent bool
 
@@ -47,12 +47,12 @@ type ISCSI struct {
 	Allow   []string       // initiator names; empty: all
 }
 
-// ZeroDetection is what is done with blocks of zeros that are written.
+// ZeroDetection says how blocks of zeros in writes are stored.
 type ZeroDetection int
 
 const (
-	WriteZeros ZeroDetection = iota // written like others
-	ZeroBlocks                      // written as zeros that keep their space
+	WriteZeros ZeroDetection = iota // stored like other data
+	ZeroBlocks                      // stored as zeros that keep their space
 	UnmapZeros                      // unmapped
 )
 

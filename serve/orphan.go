@@ -11,12 +11,12 @@ import (
 // parentEnd returns a channel that is closed when the process that started this
 // one ends.
 //
-// PR_SET_PDEATHSIG will not do: it goes by the thread that started this process,
-// which may end long before its own process.
+// PR_SET_PDEATHSIG does not work: it fires at the end of the thread that
+// started this process, which may be long before the end of the parent process.
 func parentEnd(down *configfs.Undo) (<-chan struct{}, error) {
 	pid := os.Getppid()
 	if pid == 1 {
-		return nil, errors.New("--exit-with-parent: the parent process has ended already, or is init")
+		return nil, errors.New("--exit-with-parent: the parent process has already ended, or is init")
 	}
 	ended, stop, err := control.ProcessEnd(pid)
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 	"github.com/lunserve/lunserve/serve/control"
 )
 
-// ready announces that the disks can be used, starts the command, and lets the
-// process go to the background if one waits for that.
+// ready announces the disks and starts the command. If a foreground process
+// waits, ready then moves this one to the background.
 func (s *service) ready(waiting *os.File, down *configfs.Undo) ending {
 	s.started = time.Now()
 	for _, d := range s.disks {
@@ -43,10 +43,10 @@ func (s *service) ready(waiting *os.File, down *configfs.Undo) ending {
 	return ending{}
 }
 
-// listen makes the control socket. The disks are of use without.
+// listen makes the control socket. Disks work without it.
 func (s *service) listen(down *configfs.Undo) {
 	unreachable := func(err error) {
-		s.console.Warn(fmt.Errorf("lunserve list, stats, resize and detach do not reach this process: %w", err))
+		s.console.Warn(fmt.Errorf("lunserve list, stats, resize and detach cannot reach this process: %w", err))
 	}
 	server, err := control.Listen(configfs.Self(), host{s}, unreachable)
 	if err != nil {
@@ -65,7 +65,7 @@ func (s *service) announce(down *configfs.Undo) error {
 		}
 	}
 	if err := notify("READY=1"); err != nil {
-		s.console.Warn(err) // the manager may have gone; the disks are there
+		s.console.Warn(err) // the manager may have exited; the disks work
 	} else {
 		down.Push(func() error { return notify("STOPPING=1") })
 	}
@@ -99,7 +99,8 @@ func (s *service) writePIDFile(name string) error {
 	return err
 }
 
-// removePIDFile removes the pid file. It goes last: scripts take that for the end.
+// removePIDFile removes the pid file. It runs last, because scripts take that
+// for the end.
 func (s *service) removePIDFile() error {
 	if s.pidFile == "" {
 		return nil

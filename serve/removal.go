@@ -11,11 +11,11 @@ import (
 	"github.com/lunserve/lunserve/serve/console"
 )
 
-// warnAfter is how long the removal of disks may take without a word.
+// warnAfter is how long the removal of disks may take without a warning.
 const warnAfter = 5 * time.Second
 
-// Remove removes a disk whose process was killed. If that takes long, it warns what
-// the kernel has not finished.
+// Remove removes a disk whose process was killed. If that takes long, it prints
+// a warning that names what the kernel has not finished.
 func Remove(e configfs.Export, c *console.Console) error {
 	return removal{configfs.Busy, c.Warn}.run(nil, e.Remove)
 }

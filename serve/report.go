@@ -17,7 +17,7 @@ func (s *service) startReports(down *configfs.Undo) {
 			return nil
 		})
 		every(time.Second, down, func() {
-			if width := s.console.StatusWidth(); width > 0 { // the terminal may have gone
+			if width := s.console.StatusWidth(); width > 0 { // the terminal may have hung up
 				s.console.SetStatus(statusLine(s.title(), m.read(), width))
 			}
 		})

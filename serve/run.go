@@ -9,9 +9,10 @@ import (
 	"github.com/lunserve/lunserve/serve/console"
 )
 
-// Run brings the disks up, waits for the end, and takes them down. It returns
-// when nothing of them is left, with an [ExitStatus] if that of the command is to
-// be that of the process. ctx ends a start; later a signal ends the service.
+// Run starts serving the disks, waits for the end, and removes them. It returns
+// when nothing of them is left. The error is an [ExitStatus] if the process
+// must exit with the status of the command. ctx interrupts only the start;
+// later a signal ends the service.
 func Run(ctx context.Context, o Options, c *console.Console) error {
 	s := newService(o, c)
 	defer s.ignoreSignals()
@@ -23,7 +24,7 @@ func Run(ctx context.Context, o Options, c *console.Console) error {
 	c.OnWarning(func(text string) { _ = s.events.emit(event{Event: "warning", Message: text}) })
 
 	var down configfs.Undo
-	defer down.Close() // in a panic as well
+	defer down.Close() // also in a panic
 	down.Push(s.removePIDFile)
 	end := s.start(ctx, &down)
 	if end.cause == goesOn {
@@ -94,9 +95,9 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 	return s.connect(ctx, down)
 }
 
-// connect makes the targets, and the disks LUNs of each.
+// connect makes the targets, and makes each disk a LUN of all of them.
 func (s *service) connect(ctx context.Context, down *configfs.Undo) (err error) {
-	// A SANITIZE in the background would keep a target from going.
+	// A SANITIZE in the background would keep a target from being removed.
 	closeUnits := func() error {
 		for _, d := range s.disks {
 			d.device.unit.Close()
@@ -121,7 +122,7 @@ func (s *service) connect(ctx context.Context, down *configfs.Undo) (err error) 
 	return nil
 }
 
-// pending is the error of a ring that has failed, if any has.
+// pending returns the error of a ring that has failed, or nil.
 func pending(ringErrs <-chan error) error {
 	select {
 	case err := <-ringErrs:

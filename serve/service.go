@@ -15,7 +15,7 @@ import (
 	"github.com/lunserve/lunserve/serve/console"
 )
 
-// A service is disks that can be used, and what may end that.
+// A service is a set of disks to serve, and the events that may end it.
 type service struct {
 	options Options
 	console *console.Console
@@ -23,10 +23,10 @@ type service struct {
 	disks   []*disk
 	fabrics []fabric
 	command *command  // nil if there is none
-	started time.Time // since when the disks can be used
+	started time.Time // when the disks became usable
 
 	stopSignals chan os.Signal
-	userSignals chan os.Signal // apart, so that many of them do not push out a stop
+	userSignals chan os.Signal // separate, so that many of them do not crowd out a stop signal
 	hangup      hangup
 	ringErrs    chan error
 	imageErrs   chan error
@@ -57,7 +57,7 @@ func newService(o Options, c *console.Console) *service {
 // wait serves until something ends the service.
 func (s *service) wait() ending {
 	defer s.sample.stop()
-	asked := false // ^C was answered by the users
+	asked := false // whether a ^C was answered with the users of the disks
 	for {
 		var end ending
 		select {
@@ -110,8 +110,9 @@ func (s *service) stopSignal(sig os.Signal, asked *bool) ending {
 	return s.stop(requested)
 }
 
-// userSignal handles SIGUSR1, which asks what the disks do, and SIGHUP: the end
-// if the terminal has gone, otherwise a look at the sizes of the images.
+// userSignal handles SIGUSR1, which prints the rates, and SIGHUP, which ends
+// the service if the terminal has hung up, and otherwise gives each disk the
+// present size of its image.
 func (s *service) userSignal(sig os.Signal) ending {
 	switch {
 	case sig == syscall.SIGUSR1:
@@ -141,8 +142,8 @@ func (s *service) detach(d detachment) ending {
 	return ending{}
 }
 
-// report takes an error of an image from a goroutine that executes commands, and
-// never makes that wait: standard error may be a stopped terminal.
+// report takes an error of an image from a goroutine that executes commands,
+// and never blocks it: standard error may be a stopped terminal.
 func (s *service) report(err error) {
 	select {
 	case s.imageErrs <- err:
@@ -151,8 +152,8 @@ func (s *service) report(err error) {
 	}
 }
 
-// warnOfRest prints the errors that wait did not. No command is executed any
-// more.
+// warnOfRest prints the errors that wait has not printed. Commands are no
+// longer executed.
 func (s *service) warnOfRest() {
 	for len(s.imageErrs) > 0 {
 		s.console.Warn(<-s.imageErrs)
@@ -162,7 +163,7 @@ func (s *service) warnOfRest() {
 	}
 }
 
-// resize gives each disk the present size of its image, and says so.
+// resize gives each disk the present size of its image, and prints it.
 func (s *service) resize() {
 	for i, d := range s.disks {
 		before, after, err := d.resize(0)
@@ -176,7 +177,7 @@ func (s *service) resize() {
 		}
 		if after < before {
 			for _, user := range sentences(s.statesWithUsers()[i]) {
-				s.console.Warn(fmt.Errorf("%s, and its data after the first %s bytes is gone", user, humanize.Comma(after)))
+				s.console.Warn(fmt.Errorf("%s, and its data after the first %s bytes is lost", user, humanize.Comma(after)))
 			}
 		}
 	}
@@ -194,7 +195,7 @@ func (s *service) title() string {
 	return filepath.Base(d.image.path)
 }
 
-// summarize says what the disks have done. They are gone by then.
+// summarize prints how much was read and written. The disks no longer exist.
 func (s *service) summarize() {
 	took := time.Since(s.started).Round(time.Millisecond)
 	if took > 10*time.Second {
@@ -208,7 +209,7 @@ func (s *service) summarize() {
 	}
 }
 
-// errInUse refuses to detach disks in use.
+// errInUse is the error of a detach of disks in use.
 func errInUse(users string) error {
 	return hint.With(errors.New(users), hint.Command{Words: []string{"--force"}, Purpose: "to remove it anyway"})
 }

@@ -7,9 +7,9 @@ import (
 )
 
 // StopSignals returns the signals that end a start. SIGQUIT is one, unlike in
-// other Go programs: ^\ must not leave a disk without its server. (SIGABRT still
-// dumps the goroutines.) SIGHUP is none if the process was started with it
-// ignored, as by nohup.
+// other Go programs: ^\ must not leave a disk without its server. (SIGABRT
+// still dumps the goroutines.) SIGHUP is not one if the process was started
+// with it ignored, as by nohup.
 func StopSignals() []os.Signal {
 	all := []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT}
 	if !signal.Ignored(syscall.SIGHUP) {
@@ -29,7 +29,7 @@ func (s *service) ignoreSignals() {
 	signal.Stop(s.userSignals)
 }
 
-// A hangup reports whether a SIGHUP came because the terminal has gone. It is
+// A hangup reports whether a SIGHUP came because the terminal hung up. It is
 // true if the process ends with its terminal: it had one, and SIGHUP was not
 // ignored, when it started.
 type hangup bool
@@ -37,8 +37,8 @@ type hangup bool
 // newHangup must be called before SIGHUP is heeded.
 func newHangup() hangup { return hangup(!signal.Ignored(syscall.SIGHUP) && hasTerminal()) }
 
-// happened reports whether the terminal has gone: the kernel takes it away from
-// its processes. Otherwise somebody has sent the signal.
+// happened reports whether the terminal hung up: its processes then have no
+// /dev/tty any more. Otherwise a process sent the signal.
 func (h hangup) happened() bool { return bool(h) && !hasTerminal() }
 
 func hasTerminal() bool {

@@ -33,7 +33,7 @@ func (s *service) statesWithUsers() []control.Disk {
 	return all
 }
 
-// states returns the disks without their users, whom to find takes a look at
+// states returns the disks without their users: finding those means scanning
 // all processes.
 func (s *service) states() (all []control.Disk) {
 	for _, d := range s.disks {

@@ -20,7 +20,7 @@ func TestStatusLineFitsTheTerminal(t *testing.T) {
 		{40, busy, "/dev/sdb: read 12.3k/s 48 MiB/s"},
 		{20, busy, "/dev/sdb: read 12.3k"},
 		{0, busy, ""},
-		{-1, busy, ""}, // of a terminal that has gone
+		{-1, busy, ""}, // of a terminal that has hung up
 		{79, control.Rates{}, "/dev/sdb: read 0/s 0 B/s, write 0/s 0 B/s, depth 0"},
 	} {
 		got := statusLine("/dev/sdb", tt.r, tt.width)

@@ -42,7 +42,7 @@ func (s *service) trace(down *configfs.Undo) error {
 		close(t.lines)
 		t.writing.Wait()
 		if n := t.dropped.Load(); n > 0 {
-			s.console.Warn(fmt.Errorf("the trace lacks %d commands, which could not be written fast enough", n))
+			s.console.Warn(fmt.Errorf("%d commands are missing from the trace: it could not be written fast enough", n))
 		}
 		return nil
 	})
@@ -73,7 +73,7 @@ func (t *tracer) add(d *disk, cdb []byte, data [][]byte, status byte, sense []by
 }
 
 // write writes lines together if they come fast: a console.Writer hands text to
-// another goroutine, which takes as long as to write three lines.
+// another goroutine, which takes as long as writing three lines.
 func (t *tracer) write() {
 	for line := range t.lines {
 		text, n := []byte(line), uint64(1)

@@ -9,8 +9,8 @@ import (
 	"github.com/lunserve/lunserve/serve/control"
 )
 
-// LocalUsers returns who uses a disk of this machine by its node, such as
-// /dev/sdb. An empty node has no users.
+// LocalUsers returns the users of a local disk by its node, such as /dev/sdb.
+// An empty node has no users.
 func LocalUsers(node string) []inuse.User {
 	if node == "" {
 		return nil
@@ -18,11 +18,11 @@ func LocalUsers(node string) []inuse.User {
 	return inuse.Of(node)
 }
 
-// leaveTime is how long users that may be about to leave are given.
+// leaveTime limits the wait for users that may be about to leave.
 const leaveTime = 2 * time.Second
 
-// users says who uses the disks, or nothing. It gives those that may be about to
-// leave some time.
+// users returns a text that names the users of the disks, or "". It waits up to
+// leaveTime for users that may be about to leave.
 func (s *service) users() string {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -39,7 +39,7 @@ func (s *service) users() string {
 	}
 }
 
-// usersOf returns who uses a disk, through all fabrics.
+// usersOf returns the users of a disk through all fabrics.
 func (s *service) usersOf(d *disk) (all []inuse.User) {
 	for _, f := range s.fabrics {
 		all = append(all, f.users(d.address)...)

@@ -7,8 +7,8 @@ import (
 	"github.com/lunserve/lunserve/tcmu"
 )
 
-// A watch observes the commands of a disk while a measurement or a trace wants
-// that. Otherwise the ring does not even read the clock.
+// A watch observes the commands of a disk while a measurement or a trace needs
+// it. Otherwise the ring does not even read the clock.
 type watch struct {
 	meter tcmu.Meter
 	trace func(cdb []byte, data [][]byte, status byte, sense []byte, took time.Duration) // nil: no trace

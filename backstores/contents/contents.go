@@ -1,7 +1,8 @@
 // Package contents finds partitions and file systems in the first sectors of a
 // disk.
 //
-// Any package may import it. It imports none of ours, and never writes.
+// Any package may import it. It imports no other package of lunserve, and never
+// writes.
 package contents
 
 import (

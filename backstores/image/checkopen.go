@@ -20,8 +20,8 @@ type Check struct {
 	Temporary int64
 }
 
-// CheckOpen opens and locks the image at path like [Open], without work that
-// takes long, and closes it again.
+// CheckOpen opens and locks the image at path like [Open], and closes it again.
+// It skips work that takes long.
 func CheckOpen(ctx context.Context, path string, o Options) (Check, error) {
 	o.Create, o.Notice, o.Progress = 0, nil, nil
 	info, store, err := Inspect(ctx, path, o)

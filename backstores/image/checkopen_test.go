@@ -52,7 +52,7 @@ func TestCheckOpenFailsLikeOpen(t *testing.T) {
 	path := storetest.NewFile(t, t.TempDir(), 4096)
 	s := open(t, path, writing)
 	_, err := image.CheckOpen(ctx, path, writing)
-	storetest.WantError(t, err, path, "PATH: open here already; give each image once")
+	storetest.WantError(t, err, path, "PATH: already open in this process; give each image once")
 	s.Close()
 	if _, err := image.CheckOpen(ctx, path, writing); err != nil {
 		t.Error(err)

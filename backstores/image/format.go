@@ -14,9 +14,9 @@ import (
 	"github.com/lunserve/lunserve/hint"
 )
 
-// A container is a format that holds a disk and is not supported. It is detected
-// by bytes that cannot be there by accident. Served as a raw image it would be
-// a disk of garbage, and the first write would destroy it.
+// A container is a format that holds a disk and is not supported. It is
+// detected by bytes that cannot be there by accident. Served as a raw image, it
+// would appear as a disk of garbage, and the first write would destroy it.
 type container struct {
 	name string
 	is   func(head, tail []byte) bool // of the file, 512 bytes or less of each
@@ -39,8 +39,8 @@ var containers = []container{
 	{"compressed with lz4", begins("\x04\x22\x4d\x18"), pipe("lz4cat")},
 }
 
-// detect returns the format of the file or device at path. A file that cannot be
-// read counts as raw, since to open it returns a better error.
+// detect returns the format of the file or device at path. A file that cannot
+// be read counts as raw, since opening it returns a better error.
 func detect(path string, device bool, want string) (string, error) {
 	switch want {
 	case Auto, "":
@@ -114,8 +114,8 @@ func isBzip2(head, _ []byte) bool {
 	return len(head) > 10 && string(head[:3]) == "BZh" && head[3] >= '1' && head[3] <= '9' && string(head[4:10]) == "1AY&SY"
 }
 
-// isZstd looks for a frame, possibly after skippable ones (RFC 8878 §3.1), which
-// by themselves may belong to another format.
+// isZstd looks for a frame, possibly after skippable ones (RFC 8878 §3.1).
+// Skippable frames alone may belong to another format.
 func isZstd(r io.ReaderAt, size int64) bool {
 	var p [8]byte
 	off := int64(0)

@@ -36,7 +36,7 @@ func TestContainersAreRefused(t *testing.T) {
 	}
 }
 
-// An overlay is not an image by itself. The hint names its base.
+// An overlay alone is not an image. The hint names its base.
 func TestOverlayIsServedOverItsBase(t *testing.T) {
 	dir := t.TempDir()
 	base, path := storetest.NewImage(t, dir, storetest.OddSize), filepath.Join(dir, "changes")

@@ -19,8 +19,8 @@ type Info struct {
 	Checksums bool   `json:"checksums,omitempty"`  // the seek table has one for each frame
 	Index     string `json:"index,omitempty"`      // the source of the frames' offsets
 
-	// Random is false if the image must be decompressed once, in whole or in
-	// part, before it can be read at random.
+	// Random is false if all or part of the image must be decompressed once
+	// before it can be read at random.
 	Random bool `json:"random_access"`
 
 	Serve string `json:"serve"`          // the command that serves it

@@ -82,7 +82,7 @@ func (m Merge) commit(ctx context.Context, path string) (err error) {
 		same, changed := o.Run(off, o.Size()-off)
 		if changed {
 			if err := copyExtents(ctx, base, o, off, same, true, count); err != nil {
-				return hint.With(fmt.Errorf("%s: is half in its base, and neither can be used before all of it is: %w", path, named(ctx, "committing", err)), again)
+				return hint.With(fmt.Errorf("%s: is only partly merged into its base, and neither can be used until the merge is complete: %w", path, named(ctx, "committing", err)), again)
 			}
 		}
 		off += same
@@ -109,7 +109,7 @@ func removeOverlay(path string) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("%s: is in its base, and cannot be removed: %w", path, err)
+		return fmt.Errorf("%s: is merged into its base, but cannot be removed: %w", path, err)
 	}
 	return errors.Join(raw.SyncDir(filepath.Dir(real)), raw.SyncDir(filepath.Dir(path)))
 }

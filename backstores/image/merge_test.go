@@ -40,7 +40,7 @@ func TestCommit(t *testing.T) {
 	storetest.WantError(t, m.Export(ctx, path, out, false), out, "PATH: exists; try -f to replace it")
 
 	served := open(t, base, reading)
-	if err := m.Commit(ctx, path); err == nil || !strings.Contains(err.Error(), "open here already") {
+	if err := m.Commit(ctx, path); err == nil || !strings.Contains(err.Error(), "already open in this process") {
 		t.Errorf("Commit to a base that is served: %v", err)
 	}
 	served.Close()
@@ -53,10 +53,10 @@ func TestCommit(t *testing.T) {
 				cancel()
 			}
 		}
-		storetest.WantError(t, m.Commit(ctx, path), path, "PATH: is half in its base, and neither can be used before all of it is: committing: interrupted; try lunserve commit PATH")
+		storetest.WantError(t, m.Commit(ctx, path), path, "PATH: is only partly merged into its base, and neither can be used until the merge is complete: committing: interrupted; try lunserve commit PATH")
 		b := open(t, base, reading)
 		_, _, err := image.OpenOverlay(context.Background(), path, b, base, false)
-		storetest.WantError(t, err, path, "PATH: is half in its base; try lunserve commit PATH")
+		storetest.WantError(t, err, path, "PATH: is only partly merged into its base; try lunserve commit PATH")
 		b.Close()
 		cancel()
 	}
@@ -69,7 +69,7 @@ func TestCommit(t *testing.T) {
 	storetest.Command(t, "cp", base, other)
 	storetest.Command(t, "dd", "if=/dev/urandom", "of="+other, "bs=1M", "count=3", "conv=notrunc", "status=none")
 	m.Base = other
-	storetest.WantError(t, m.Commit(ctx, path), other, "PATH: is another image than "+path+" is half in, or was changed since")
+	storetest.WantError(t, m.Commit(ctx, path), other, "PATH: is not the image that "+path+" is being merged into, or has changed since")
 	m.Base = ""
 	if err := m.Commit(ctx, path); err != nil {
 		t.Fatal(err)
@@ -104,7 +104,7 @@ func TestCommitIsDoneOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	const done = "PATH: is all in its base already; try rm PATH"
+	const done = "PATH: is already merged into its base; try rm PATH"
 	b := open(t, base, reading)
 	_, _, err := image.OpenOverlay(ctx, left, b, base, false)
 	storetest.WantError(t, err, left, done)

@@ -12,8 +12,8 @@ import (
 	"github.com/lunserve/lunserve/backstores/storetest"
 )
 
-// To pack or unpack an image, or to make an overlay over it, gives nobody access
-// to its contents.
+// Packing or unpacking an image, or making an overlay over it, gives nobody
+// access to its contents.
 func TestNewFileGrantsNoMoreThanItsInput(t *testing.T) {
 	defer unix.Umask(unix.Umask(0o022))
 	dir := t.TempDir()

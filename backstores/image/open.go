@@ -2,9 +2,9 @@
 // them.
 //
 // It finds out the format and gives an image to the package that reads it: raw,
-// seekable or overlay. Whatever serves images imports it; it imports only the
-// packages below it, and knows nothing of SCSI or the kernel's targets. Its
-// functions end soon after their context is done, even if storage hangs.
+// seekable or overlay. cli and serve import it; it imports only the packages
+// below it, and knows nothing of SCSI or the kernel's targets. Its functions
+// end soon after their context is done, even if storage hangs.
 package image
 
 import (

@@ -46,7 +46,7 @@ func layOver(ctx context.Context, path string, base backstores.Backstore, basePa
 		return nil, err
 	}
 	if o.Committing() {
-		err = hint.Try(fmt.Errorf("%s: is half in its base", path), "lunserve", "commit", hint.Path(path))
+		err = hint.Try(fmt.Errorf("%s: is only partly merged into its base", path), "lunserve", "commit", hint.Path(path))
 	} else {
 		err = o.Attach(base, basePath)
 	}
@@ -84,8 +84,8 @@ func createOverlay(path string, base backstores.Backstore, basePath string) erro
 	return errors.Join(err, to.Close())
 }
 
-// qemuFormat returns QEMU's name for the format of a base. "lunserve" is none,
-// so that QEMU does not open a base that it cannot read.
+// qemuFormat returns QEMU's name for the format of a base. QEMU has no format
+// "lunserve", so it does not open a base that it cannot read.
 func qemuFormat(base backstores.Backstore) string {
 	switch base.(type) {
 	case *raw.File, *raw.Writable:

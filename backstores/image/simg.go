@@ -11,10 +11,10 @@ import (
 	"github.com/lunserve/lunserve/backstores/raw"
 )
 
-// A simg is an Android sparse image: consecutive chunks of blocks. The bytes of a
-// chunk are in the file, or are one word repeated, or are unspecified and read as
-// zeros. It is read-only. Its checksums are for the whole disk and are not
-// verified, which would take reading all of it.
+// A simg is an Android sparse image: consecutive chunks of blocks. The bytes of
+// a chunk are in the file, or are one word repeated, or are unspecified and
+// read as zeros. It is read-only. Its checksums are for the whole disk and are
+// not verified: that would mean reading all of it.
 type simg struct {
 	file   backstores.Backstore
 	size   int64
@@ -47,7 +47,7 @@ func isSimg(head []byte) bool {
 	return len(head) >= simgHeaderBytes && binary.LittleEndian.Uint32(head) == simgMagic
 }
 
-// openSimg returns the disk in an Android sparse image. To close it closes the
+// openSimg returns the disk in an Android sparse image. Closing it closes the
 // file. If openSimg fails the file stays open.
 func openSimg(path string, file backstores.Backstore) (backstores.Backstore, error) {
 	s := &simg{file: file}

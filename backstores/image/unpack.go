@@ -58,7 +58,7 @@ func unpack(ctx context.Context, path string, w io.WriterAt, o Options) (int64, 
 	return s.Size(), named(ctx, what, err)
 }
 
-// copyOut copies s to w on all cores, in chunks of so many bytes.
+// copyOut copies s to w on all cores, in chunks of this many bytes.
 func copyOut(ctx context.Context, w io.WriterAt, s backstores.Backstore, chunk int64, progress func(done, total int64)) error {
 	var (
 		mu    sync.Mutex

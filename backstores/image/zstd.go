@@ -43,8 +43,8 @@ type zstdFile struct {
 }
 
 // openZstd opens the zstd file at path. A file with a seek table, or with sizes
-// in its frame headers, is open at once. Other files take work, which is reported
-// to o.Notice and o.Progress.
+// in its frame headers, opens immediately. Other files take work, which is
+// reported to o.Notice and o.Progress.
 func openZstd(ctx context.Context, path string, o Options) (backstores.Backstore, error) {
 	f, err := scanZstd(ctx, path, o)
 	if err != nil {
@@ -71,7 +71,7 @@ func openZstd(ctx context.Context, path string, o Options) (backstores.Backstore
 // reader returns a reader for a file whose index is complete.
 func (f *zstdFile) reader(o Options) (*seekable.Reader, error) {
 	if f.scan.Size() == 0 {
-		return nil, fmt.Errorf("%s: is empty once decompressed", f.Name())
+		return nil, fmt.Errorf("%s: is empty after decompression", f.Name())
 	}
 	r, err := seekable.NewReader(f, f.scan.Index, seekable.Config{Memory: o.CacheSize, Changed: f.changed})
 	if err != nil {
@@ -166,7 +166,8 @@ func (z *zstdImage) ReadAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// maxNoWait is the longest read under NoWait: a copy delays others too.
+// maxNoWait is the longest read under NoWait: its copy also delays other
+// commands.
 const maxNoWait = 1 << 20
 
 // ReadVec implements [backstores.VectorReader]. Under NoWait it copies what is

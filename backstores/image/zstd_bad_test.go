@@ -97,7 +97,7 @@ func TestBadZstd(t *testing.T) {
 		{name: "zeros after the end", file: join(a, b, make([]byte, 512)), open: "frame at"},
 		{name: "skippable frame past the end", file: join(a, []byte("\x50\x2a\x4d\x18\xff\xff\xff\xff")), open: "past the end of the file"},
 		{name: "reserved block", file: append([]byte("\x28\xb5\x2f\xfd\x20\x04\x07\x00\x00"), make([]byte, 20)...), open: "reserved"},
-		{name: "empty", file: encode(t, nil, zstd.WithZeroFrames(true)), open: "is empty once decompressed"},
+		{name: "empty", file: encode(t, nil, zstd.WithZeroFrames(true)), open: "is empty after decompression"},
 		{name: "a dictionary", file: append([]byte("\x28\xb5\x2f\xfd\x21\x07\x04\x21\x00\x00abcd"), make([]byte, 20)...), open: "dictionary 7, which is not in the file; try zstd -d -D DICTIONARY"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -197,7 +197,7 @@ func TestLargeWindowMustBeAllowed(t *testing.T) {
 	shell(t, filepath.Dir(path), "head -c 3M /dev/urandom | zstd -q --ultra --long=28 >disk.zst")
 	o := image.Options{CacheSize: 1 << 20}
 	_, err := image.Open(ctx, path, o)
-	storetest.WantError(t, err, path, "PATH: takes a window of 256 MiB of memory to decompress; try --zstd-window 268435456")
+	storetest.WantError(t, err, path, "PATH: needs a window of 256 MiB of memory to decompress; try --zstd-window 268435456")
 	o.MaxWindow = 256 << 20
 	if s := open(t, path, o); s.Size() != 3<<20 {
 		t.Errorf("size %d", s.Size())

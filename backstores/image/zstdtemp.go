@@ -39,7 +39,7 @@ func unpackTemp(ctx context.Context, f *zstdFile, o Options) (_ *tempImage, err 
 	if f.info.Size > 0 {
 		size = humanize.IBytes(uint64(f.info.Size))
 	}
-	o.notice("%s: %s, and so has no random access; unpacking %s to %s first. Try %s to make a file that is served at once",
+	o.notice("%s: %s, and so has no random access; unpacking %s to %s first. Try %s to make a file that can be served directly",
 		f.Name(), what, size, o.TempDir, packCommand(f.Name()).Line())
 	elsewhere := hint.Command{Words: []string{"--tmpdir", "DIR"}}
 	to, err := raw.NewTemp(o.TempDir)
@@ -53,7 +53,7 @@ func unpackTemp(ctx context.Context, f *zstdFile, o Options) (_ *tempImage, err 
 	}()
 	n, err := f.unpack(ctx, to, o)
 	if err == nil && n == 0 {
-		err = fmt.Errorf("%s: is empty once decompressed", f.Name())
+		err = fmt.Errorf("%s: is empty after decompression", f.Name())
 	}
 	var file *raw.Writable
 	if err == nil {
@@ -76,7 +76,7 @@ func unpackTemp(ctx context.Context, f *zstdFile, o Options) (_ *tempImage, err 
 // zeros.
 func (f *zstdFile) unpack(ctx context.Context, w io.WriterAt, o Options) (int64, error) {
 	if f.scan.Window > uint64(o.MaxWindow) {
-		return 0, hint.Try(fmt.Errorf("%s: takes a window of %s of memory to decompress", f.Name(), humanize.IBytes(f.scan.Window)),
+		return 0, hint.Try(fmt.Errorf("%s: needs a window of %s of memory to decompress", f.Name(), humanize.IBytes(f.scan.Window)),
 			"--zstd-window", fmt.Sprint(f.scan.Window))
 	}
 	in := &countingReader{r: io.NewSectionReader(f, 0, f.stat.Size)}

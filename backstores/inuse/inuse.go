@@ -2,8 +2,9 @@
 // mounts, swap, devices stacked on a disk, processes that have it open or hold
 // a lock. It reads proc and sysfs, and changes nothing.
 //
-// Every package may import it, and it imports none of ours. Its results are
-// data for programs. [User.String] is the only place that makes them English.
+// Every package may import it, and it imports no other package of lunserve. Its
+// results are data for programs. [User.String] is the only place that makes
+// them English.
 //
 // The results are best effort: a process in another PID namespace, or one that
 // may not be inspected, is missing from them.
@@ -14,7 +15,7 @@ import (
 	"strings"
 )
 
-// A Kind says in which way a disk is used.
+// A Kind is a way to use a disk.
 type Kind string
 
 const (
@@ -25,7 +26,7 @@ const (
 	// A process has the node open.
 	OpenedBy Kind = "process"
 
-	// The users of a target, for those who serve one. This package does not
+	// The users of a target, for callers that serve one. This package does not
 	// look for them.
 	Initiator Kind = "initiator" // an iSCSI session; Where is the initiator's name
 	VM        Kind = "vm"        // a virtual machine; PID and Command are its process

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Of returns the users of a block device of this machine, such as "/dev/sdb",
+// Of returns the users of a block device on this machine, such as "/dev/sdb",
 // of its partitions and of the devices stacked on them. It accepts any path of
 // the node. The users found first are the hardest to get rid of.
 func Of(disk string) []User { return Host().Of(disk) }

@@ -9,7 +9,7 @@ import (
 	"strconv"
 )
 
-// A Process is a process of this machine.
+// A Process is a process on this machine.
 type Process struct {
 	PID     int    `json:"pid"`
 	Command string `json:"command"` // its name in the kernel, at most 15 bytes

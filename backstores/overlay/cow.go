@@ -35,8 +35,8 @@ type cow struct {
 	present blockmap
 	mapper  *mapWriter // nil if the changes end with the process
 
-	// To make blocks present takes these locks for reading. To copy the rest of
-	// a block takes them for writing, since it would undo a concurrent write.
+	// Making blocks present holds these locks for reading. Copying the rest of
+	// a block holds them for writing, since it would undo a concurrent write.
 	// Each is for every 64th MiB. They are taken in order.
 	stripes [64]sync.RWMutex
 }

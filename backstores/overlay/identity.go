@@ -74,7 +74,7 @@ func (id identity) check(path, overlay string) error {
 	case now.size != id.size:
 		return fmt.Errorf("%s: has %d bytes, and %s was made over one of %d; give the image it was made over", path, now.size, overlay, id.size)
 	case now.digest != id.digest:
-		return fmt.Errorf("%s: is another image than %s was made over, or was changed since", path, overlay)
+		return fmt.Errorf("%s: is not the image that %s was made over, or has changed since", path, overlay)
 	case now.changed != id.changed:
 		then := time.Unix(0, id.changed).UTC().Format("2006-01-02T15:04:05.999999999Z")
 		return hint.With(fmt.Errorf("%s: was changed since %s was made over it", path, overlay),

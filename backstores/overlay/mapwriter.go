@@ -51,7 +51,7 @@ const (
 
 	marksBytes = regionBytes / BlockBytes // marks of a region: 256 KiB
 
-	// Parts that are copied at once: 1 MiB of memory, 32 GiB of disk.
+	// Parts that are copied in one batch: 1 MiB of memory, 32 GiB of disk.
 	batchParts = 1024
 )
 
@@ -145,7 +145,7 @@ func (m *mapWriter) flush() error {
 	m.flushMu.Lock()
 	defer m.flushMu.Unlock()
 	if m.flushErr != nil {
-		return fmt.Errorf("writes may be lost since a flush failed: %w", m.flushErr)
+		return fmt.Errorf("a flush failed, so writes may be lost: %w", m.flushErr)
 	}
 	m.flushing.Store(true)
 	defer m.flushing.Store(false)

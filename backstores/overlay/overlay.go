@@ -1,5 +1,5 @@
-// Package overlay keeps writes apart from the image that they are made to, for
-// the life of the process ([Snapshot]) or in a QCOW2 file ([Overlay]).
+// Package overlay keeps writes separate from the image that they are made to,
+// for the life of the process ([Snapshot]) or in a QCOW2 file ([Overlay]).
 //
 // Package image imports it and opens its files. The package never opens or locks
 // a file for writing, and never writes to a base.
@@ -60,7 +60,7 @@ type Base struct {
 // a function that writes to a file of that many zeros.
 func New(base Base) (bytes int64, write func(File) error, err error) {
 	if base.Size > maxBytes {
-		return 0, nil, fmt.Errorf("%s: its %d bytes are too many for an overlay", base.Path, base.Size)
+		return 0, nil, fmt.Errorf("%s: its size of %d bytes is too large for an overlay", base.Path, base.Size)
 	}
 	if len(base.Path) > maxNameBytes {
 		return 0, nil, fmt.Errorf("%s: the path is too long for an overlay", base.Path)
@@ -169,10 +169,10 @@ func (o *Overlay) load(file File, s Session, readOnly bool) error {
 
 // Attach puts the overlay over its base, which must be the image that it was
 // made over. If a commit has begun, Attach compares the part of the base that
-// the commit does not change. From then on Close closes the base too.
+// the commit does not change. From then on Close also closes the base.
 func (o *Overlay) Attach(base backstores.Backstore, path string) error {
 	if o.Committed() {
-		return hint.Try(fmt.Errorf("%s: is all in its base already", o.path), "rm", hint.Path(o.path))
+		return hint.Try(fmt.Errorf("%s: is already merged into its base", o.path), "rm", hint.Path(o.path))
 	}
 	if base.Size() != o.size {
 		return fmt.Errorf("%s: is a disk of %d bytes, and %s was made over one of %d", path, base.Size(), o.path, o.size)
@@ -184,7 +184,7 @@ func (o *Overlay) Attach(base backstores.Backstore, path string) error {
 	} else if sum, err := o.sampleUnchanged(base); err != nil {
 		return err
 	} else if sum != o.header.record.unchanged {
-		return fmt.Errorf("%s: is another image than %s is half in, or was changed since", path, o.path)
+		return fmt.Errorf("%s: is not the image that %s is being merged into, or has changed since", path, o.path)
 	}
 	o.base = base
 	return nil

@@ -161,7 +161,7 @@ func TestOverlayRefusesAnotherBase(t *testing.T) {
 	p[len(p)-1]++
 	os.WriteFile(other, p, 0o644)
 	os.Chtimes(other, time.Now(), st.ModTime())
-	try("contents", other, "PATH: is another image than "+path+" was made over, or was changed since")
+	try("contents", other, "PATH: is not the image that "+path+" was made over, or has changed since")
 }
 
 func TestOverlayOpensOnlyOverlays(t *testing.T) {
@@ -209,10 +209,10 @@ func TestOverlayIsLocked(t *testing.T) {
 	defer b.Close()
 	for _, readOnly := range []bool{false, true} {
 		_, _, err := image.OpenOverlay(ctx, path, b, base, readOnly)
-		storetest.WantError(t, err, path, "PATH: open here already; give each image once")
+		storetest.WantError(t, err, path, "PATH: already open in this process; give each image once")
 	}
 	var m image.Merge
-	storetest.WantError(t, m.Commit(ctx, path), path, "PATH: open here already; give each image once")
-	storetest.WantError(t, m.Export(ctx, path, filepath.Join(dir, "out"), false), path, "PATH: open here already; give each image once")
+	storetest.WantError(t, m.Commit(ctx, path), path, "PATH: already open in this process; give each image once")
+	storetest.WantError(t, m.Export(ctx, path, filepath.Join(dir, "out"), false), path, "PATH: already open in this process; give each image once")
 	s.Close()
 }

@@ -14,9 +14,9 @@ import (
 // bytes of the file. A process that uses the permission locks the one byte
 // (used+i), a process that does not share it the other (unshared+i), both
 // shared. Each process takes its own locks first and then looks for conflicting
-// locks of others. Of two that start at once both may fail, but both never
-// succeed. The locks belong to the open file description (OFD), so they end with
-// the process, however it ends.
+// locks of others. If two start at the same time, both may fail, but never do
+// both succeed. The locks belong to the open file description (OFD), so they
+// end with the process, however it ends.
 const (
 	used     = 100
 	unshared = 200
@@ -129,7 +129,7 @@ func lockedError(path string, fd int, st *unix.Stat_t, at int64, orRead bool) er
 	err := fmt.Errorf("%s: locked by %s", path, p)
 	switch {
 	case ok && p.PID == inuse.Self():
-		return fmt.Errorf("%s: open here already; give each image once", path)
+		return fmt.Errorf("%s: already open in this process; give each image once", path)
 	case !ok:
 		err = fmt.Errorf("%s: locked by another process", path)
 	}

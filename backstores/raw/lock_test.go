@@ -77,10 +77,10 @@ func TestImageGivenTwice(t *testing.T) {
 	path := storetest.NewFile(t, t.TempDir(), 4096)
 	s := open(t, path, writing)
 	_, err := raw.Open(context.Background(), path, writing)
-	storetest.WantError(t, err, path, "PATH: open here already; give each image once")
+	storetest.WantError(t, err, path, "PATH: already open in this process; give each image once")
 	// The first keeps its locks.
 	_, err = raw.Open(context.Background(), path, reading)
-	storetest.WantError(t, err, path, "PATH: open here already; give each image once")
+	storetest.WantError(t, err, path, "PATH: already open in this process; give each image once")
 	s.Close()
 	open(t, path, reading)
 	open(t, path, reading)
@@ -98,7 +98,7 @@ func TestLockOfTheWholeFileExcludesUs(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = raw.Open(context.Background(), path, reading)
-	storetest.WantError(t, err, path, "PATH: open here already; give each image once")
+	storetest.WantError(t, err, path, "PATH: already open in this process; give each image once")
 }
 
 // qemuHolds opens path in qemu-io until the end of the test or until release is

@@ -19,8 +19,8 @@ type Output struct {
 	ahead   syncer
 }
 
-// NewOutput creates the file that Complete will name path. If path exists that
-// is an error, unless replace is set: then the old file stays, locked for
+// NewOutput creates the file that Complete will name path. It returns an error
+// if path exists, unless replace is set. Then the old file stays, locked for
 // writing, until the new one is complete. A file that is served or is a virtual
 // machine's disk is not replaced, since its users would keep a file without a
 // name.
@@ -147,7 +147,7 @@ func (o *Output) Complete() error {
 	return o.publish(o.path, o.replace)
 }
 
-// Close closes the file. If it is not complete it is gone.
+// Close closes the file, and discards it unless it is complete.
 func (o *Output) Close() error {
 	o.forget()
 	o.unlockOld()

@@ -38,7 +38,7 @@ func TestOutputReplacesNothingInUse(t *testing.T) {
 	storetest.WantError(t, err, path, fmt.Sprintf("PATH: locked by qemu-io (pid %d)", pid))
 	release()
 
-	const inUse = "PATH: open here already; give each image once"
+	const inUse = "PATH: already open in this process; give each image once"
 	o := output(t, path)
 	_, err = raw.Open(context.Background(), path, reading)
 	storetest.WantError(t, err, path, inUse)
@@ -60,7 +60,7 @@ func TestOutputReplacesItsInput(t *testing.T) {
 	release()
 	o := output(t, path, path)
 	_, err := raw.Open(context.Background(), path, writing)
-	storetest.WantError(t, err, path, "PATH: open here already; give each image once")
+	storetest.WantError(t, err, path, "PATH: already open in this process; give each image once")
 	in := open(t, path, reading)
 	if _, err := o.Write([]byte("new")); err != nil {
 		t.Fatal(err)

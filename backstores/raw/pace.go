@@ -21,8 +21,8 @@ import (
 // one call is very slow, there is a penalty: that many fast calls must be made
 // by workers before the next inline call. If that happens again soon, the
 // penalty doubles. Slow calls that are rare count as accidents: the thread lost
-// its CPU for a while, which would happen to a worker too. Only calls change the
-// state, never the clock.
+// its CPU for a while, as a worker might. Only calls change the state, never
+// the clock.
 //
 // The two words are not updated together. A lost count makes the next change
 // come a little later or sooner, and does no harm.
@@ -48,8 +48,8 @@ const (
 	slowCost = 12
 	tokenCap = 16
 
-	// A call this slow causes a penalty by itself. No thread waits as long for
-	// a CPU unless the machine is overloaded. A writer that is throttled for
+	// A single call this slow causes a penalty. No thread waits so long for a
+	// CPU unless the machine is overloaded. A writer that is throttled for
 	// dirty pages waits longer.
 	tooSlow = 8 * time.Millisecond
 

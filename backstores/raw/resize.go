@@ -35,7 +35,7 @@ func (w *Writable) Resize(n int64) error {
 	case err != nil:
 		return err
 	case n < size:
-		return hint.With(fmt.Errorf("has %d bytes, and making it shorter would lose the last of them", size),
+		return hint.With(fmt.Errorf("has %d bytes; making it shorter would lose data at its end", size),
 			hint.Command{Words: []string{"truncate", "-s", strconv.FormatInt(n, 10), hint.Path(w.path)}, Purpose: "to lose them anyway"})
 	case n > size:
 		for err = unix.EINTR; err == unix.EINTR; {

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// syncs remembers whether a call failed that makes an image's writes durable.
+// syncs remembers whether a sync of an image failed.
 //
 // The kernel writes pages back in its own time. If that fails it drops them and
 // reports the failure once, to the next sync on the open file: the sync after
@@ -38,7 +38,7 @@ func (s *syncs) end(err error) error {
 	case first == nil:
 		return nil
 	case err == nil:
-		return fmt.Errorf("writes may be lost since a flush failed: %w", *first)
+		return fmt.Errorf("a flush failed, so writes may be lost: %w", *first)
 	default:
 		return err
 	}

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A vectorCall is the number of preadv2 or pwritev2.
+// A vectorCall is the system call number of preadv2 or pwritev2.
 type vectorCall uintptr
 
 const (

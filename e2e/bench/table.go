@@ -38,7 +38,7 @@ func (t table) median(job, peer string) result {
 	}
 }
 
-// print writes a Markdown table that is aligned, to be read as plain text, too.
+// print writes an aligned Markdown table, which can also be read as plain text.
 func (t table) print(w io.Writer, peers []served) {
 	fmt.Fprintf(w, "%s, %s\n\n", time.Now().Format(time.DateOnly), machine())
 	show := t.speed

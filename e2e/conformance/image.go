@@ -55,7 +55,7 @@ func newSlowImage(dir string) (path string, remove func() error, err error) {
 	if err := os.Mkdir(device, 0o755); err != nil {
 		return "", nil, err
 	}
-	undo = append(undo, func() error { return unix.Rmdir(device) }) // removes the device, too
+	undo = append(undo, func() error { return unix.Rmdir(device) }) // also removes the device
 	for _, a := range []struct{ name, value string }{
 		{"memory_backed", "1"}, {"size", fmt.Sprint(2 * megabytes)}, {"mbps", "8"}, {"power", "1"},
 	} {

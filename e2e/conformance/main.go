@@ -2,11 +2,12 @@
 // disks and on LIO's, the kernel's own, in one boot. It writes a table,
 // CONFORMANCE.md, and the suite's output.
 //
-// It runs each family of tests by itself, so that one that hangs affects no other. A
-// test that reports that it skipped itself counts as skipped, although the suite
-// counts it as passed. reasons.txt has the reasons for tests that are skipped or
-// fail. It needs root, a kernel with TCM-USER, Debian's package libiscsi-bin,
-// lunserve on PATH and a SCSI disk of QEMU's: e2e/vm -s has them.
+// It runs each family of tests on its own, so that one that hangs does not
+// affect the others. A test that reports that it skipped itself counts as
+// skipped, although the suite counts it as passed. reasons.txt has the reasons
+// for tests that are skipped or fail. It needs root, a kernel with TCM-USER,
+// Debian's package libiscsi-bin, lunserve on PATH and a SCSI disk of QEMU's:
+// e2e/vm -s has them.
 package main
 
 import (

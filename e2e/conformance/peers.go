@@ -60,7 +60,7 @@ func (lunserve) serve(image string, k kind) (urls []string, stop func() error, e
 	}
 	stop = func() error {
 		err := errors.Join(cmd.Process.Signal(unix.SIGTERM), cmd.Wait())
-		if err != nil && !strings.Contains(said.String(), "taken away") { // a test may leave a session behind
+		if err != nil && !strings.Contains(said.String(), "removed anyway") { // a test may leave a session behind
 			return fmt.Errorf("lunserve: %w: %s", err, said.String())
 		}
 		return nil

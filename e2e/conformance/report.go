@@ -53,20 +53,24 @@ func kernels(family string) bool {
 const preface = `# Conformance
 
 Written by ` + "`make conformance`" + `: %s against lunserve's disks, and against LIO fileio, the kernel's own,
-on Linux %s in the same boot. A test that says it skipped itself counts as SKIP. Every family has a new disk of 64 MiB:
-ReadOnly one that is write protected, PreventAllow one that lunserve calls removable (LIO has none),
-MultipathIO one with two portals, GetLBAStatus one of 4096-byte blocks (it asks for the block after the first of those
-unmapped and wants to be told of the first after the last of them, which are the same only where a physical block is one
-logical block), Sanitize one on a device that takes 8 MB a second (it wants to find an overwrite still running after some
-seconds). Each test of Sanitize, Reserve6 and iSCSIResiduals has its own: the kernel keeps a reservation for a moment
-after the session that had it, which some of them leave to the next, and some never end with LIO pscsi.
+on Linux %s in the same boot. A test that reports that it skipped itself counts as SKIP. Every family gets a new disk of 64 MiB.
+Some need a special one:
+
+* ReadOnly: a write-protected disk.
+* PreventAllow: a removable disk (LIO has none).
+* MultipathIO: a disk with two portals.
+* GetLBAStatus: a disk with 4096-byte blocks, since the test takes the next logical block for the next physical one.
+* Sanitize: a disk on a device that writes 8 MB a second, since the test expects an overwrite to run for seconds.
+
+Each test of Sanitize, Reserve6 and iSCSIResiduals has a disk of its own: the kernel keeps a reservation for a moment
+after its session has ended, which would affect the next test, and some tests never end with LIO pscsi.
 `
 
 const aside = `
-Fileio is a backstore whose commands the kernel executes itself. Where lunserve fails in what the kernel does before it
-passes a command on, LIO pscsi is beside it below: the kernel's own backstore that passes all on, to a disk of QEMU's.
-Of iSCSIResiduals it fails the same tests: those of writing by nearly all of the same comparisons, those of reading since
-it gives no answer at all to a READ for which the initiator expects no data.
+The kernel itself executes the commands of fileio. LIO pscsi is the kernel's backstore that passes all commands on, here
+to a disk of QEMU's. It is shown where a failure is caused by the kernel before it passes a command on. It fails the same
+tests of iSCSIResiduals as lunserve: the writing tests by nearly all of the same comparisons, the reading tests because
+it never answers a READ for which the initiator expects no data.
 `
 
 // others are the peers shown beside lunserve in the list of tests that it does not

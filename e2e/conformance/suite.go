@@ -31,9 +31,9 @@ func families() (tests map[string][]string, err error) {
 	return tests, nil
 }
 
-// runs returns the parts of a family that are run by themselves: mostly one, of all
-// tests. Some tests leave a reservation behind, which the kernel keeps for a moment
-// after the session, and some never end with LIO pscsi.
+// runs returns the parts of a family that are run separately: usually one part
+// with all tests. Some tests leave a reservation behind, which the kernel keeps
+// for a moment after the session, and some never end with LIO pscsi.
 func runs(family string, tests []string) []string {
 	switch family {
 	case "Reserve6", "Sanitize", "iSCSIResiduals":

@@ -26,8 +26,8 @@ func (c cost) String() string {
 	return fmt.Sprintf("%7.3f s %7.3f s", c.wall.Seconds(), c.cpu.Seconds())
 }
 
-// run runs the command. It passes on the output of packbench's own children only;
-// that of others is the data.
+// run runs the command. It passes on only the output of packbench's own
+// children; the output of others is the data.
 func (c command) run() (cost, error) {
 	cmd := exec.Command(c.args[0], c.args[1:]...)
 	if filepath.IsAbs(c.args[0]) {

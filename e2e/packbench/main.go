@@ -1,7 +1,7 @@
-// Command packbench compares packed images with zstd and pzstd, without a virtual
-// machine: the time to pack, to the first byte, to read everything, and of small
-// reads. It needs lunserve, zstd, pzstd, tar and mke2fs on PATH, and 8 GiB in
-// $TMPDIR.
+// Command packbench compares packed images with zstd and pzstd, without a
+// virtual machine: the time to pack, to the first byte, to read everything, and
+// for small reads. It needs lunserve, zstd, pzstd, tar and mke2fs on PATH, and
+// 8 GiB in $TMPDIR.
 //
 // Each figure is that of a process that does one thing. Processes that are compared
 // take turns, so that other load on the machine affects all alike. On a shared
@@ -41,7 +41,7 @@ func main() {
 
 func run() (err error) {
 	stop := make(chan os.Signal, 1)
-	signal.Notify(stop, unix.SIGINT, unix.SIGTERM) // a running child gets it, too, and fails
+	signal.Notify(stop, unix.SIGINT, unix.SIGTERM) // a running child also gets it, and fails
 	dir, err := os.MkdirTemp("", "packbench")
 	if err != nil {
 		return err
@@ -139,7 +139,8 @@ func compareStart(self string) error {
 	return nil
 }
 
-// compareFrames compares frame sizes, with data alone: holes are free in all.
+// compareFrames compares frame sizes, with data only: holes are free at any
+// size.
 func compareFrames(self string) error {
 	size, err := sizeOf(data)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 type Bar struct {
 	console *Console
 	start   time.Time // of the present job
-	last    time.Time // that it was drawn
+	last    time.Time // when it was last drawn
 	what    string
 }
 

@@ -43,7 +43,7 @@ func (c *Console) SetQuiet(quiet bool) {
 	c.quiet = quiet
 }
 
-// OnWarning has each warning passed to f as well.
+// OnWarning sets a function that is also called with each warning.
 func (c *Console) OnWarning(f func(text string)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -81,9 +81,9 @@ func (c *Console) Warn(err error) {
 	}
 }
 
-// SetStatus shows a line below all others in place of the last one. An empty one
-// removes it. Nothing is drawn unless the console is a terminal, or while
-// nobody reads that.
+// SetStatus shows a line below all others, in place of the previous one. An
+// empty line removes it. Nothing is drawn unless the console is a terminal, nor
+// while that terminal is stopped.
 func (c *Console) SetStatus(line string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -94,7 +94,7 @@ func (c *Console) SetStatus(line string) {
 	c.status = line
 }
 
-// draw returns what draws the status line over the last one.
+// draw returns the bytes that replace the status line.
 func draw(status string) string {
 	if status == "" {
 		return "\r\x1b[K\r"
@@ -103,8 +103,8 @@ func draw(status string) string {
 }
 
 // StatusWidth returns how many columns a status line may take, 0 if it is not
-// shown. The terminal echoes ^C behind it: without room, the line would wrap and
-// half of it stay.
+// shown. It leaves room for the ^C that the terminal echoes: otherwise the line
+// would wrap, and half of it would stay.
 func (c *Console) StatusWidth() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -140,7 +140,7 @@ func (c *Console) UseSyslog(program string) {
 	_ = old.Close()
 }
 
-// Write prints whole lines that are no messages, such as those of a trace.
+// Write prints whole lines that are not messages, such as those of a trace.
 func (c *Console) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -26,7 +26,7 @@ type write struct {
 // writeTimeout is how long a write waits for the reader.
 const writeTimeout = time.Second
 
-var errNotRead = errors.New("write: timed out, nothing reads")
+var errNotRead = errors.New("write: timed out; the reader has stopped")
 
 // NewWriter returns a Writer to w. Close it.
 func NewWriter(w io.Writer) *Writer {
@@ -35,7 +35,7 @@ func NewWriter(w io.Writer) *Writer {
 	return o
 }
 
-// run writes what is queued, until Close. A write that never ends keeps it.
+// run writes what is queued, until Close. It never returns if a write does not.
 func (o *Writer) run(to io.Writer) {
 	for w := range o.queue {
 		var err error

@@ -20,12 +20,12 @@ type Client struct {
 	*codec
 }
 
-// answerTime is how long a lunserve may take to answer. It gives users that may
-// be about to leave 2 s.
+// answerTime is how long a lunserve may take to answer. It waits up to 2 s for
+// users that may be about to leave.
 const answerTime = 5 * time.Second
 
-// ErrNotAnswering is the error of a lunserve that is there but does not answer:
-// somebody has stopped it.
+// ErrNotAnswering is the error of a lunserve that exists but does not answer:
+// it is stopped, as by SIGSTOP.
 var ErrNotAnswering = errors.New("does not answer")
 
 // Dial connects to the lunserve of the process pid. Close the client.
@@ -41,7 +41,7 @@ func newClient(pid int, conn net.Conn) *Client {
 	return &Client{pid, conn, newCodec(conn, maxReply)}
 }
 
-// Close hangs up.
+// Close closes the connection.
 func (c *Client) Close() error { return c.conn.Close() }
 
 // Disks returns the disks of the process, in the order of their LUNs.
@@ -57,9 +57,9 @@ func (c *Client) Measure() ([]Disk, error) {
 	return answer.Disks, err
 }
 
-// Resize makes the image of a disk so many bytes long or, if bytes is 0, gives
-// the disk the present size of its image. It returns the disk as it is then. The
-// kernel may take long to hear of it.
+// Resize sets the length of the image of a disk or, if bytes is 0, gives the
+// disk the present size of its image. It returns the resized disk. There is no
+// time limit: the kernel may take long to adopt the size.
 func (c *Client) Resize(name string, bytes int64) (Disk, error) {
 	answer, err := c.ask(request{Do: resize, Disk: name, Size: bytes}, 0)
 	if err != nil {
@@ -74,8 +74,9 @@ func (c *Client) Resize(name string, bytes int64) (Disk, error) {
 }
 
 // Detach ends the process and returns when it has ended. Users of its disks are
-// an error unless force is set. If a command has to end first, waiting is told
-// its name. When ctx is done, Detach returns, and the process goes on ending.
+// an error unless force is set. If a command has to end first, Detach calls
+// waiting with its name. When ctx is done, Detach returns, but the process
+// still ends.
 func (c *Client) Detach(ctx context.Context, force bool, waiting func(command string)) (err error) {
 	ended, stop, err := ProcessEnd(c.pid)
 	if err != nil {
@@ -97,7 +98,7 @@ func (c *Client) Detach(ctx context.Context, force bool, waiting func(command st
 	}
 }
 
-// ask sends a request and returns the reply, whose error it returns as well.
+// ask sends a request, and returns the reply and the error in it.
 func (c *Client) ask(r request, timeout time.Duration) (answer reply, err error) {
 	deadline := time.Time{}
 	if timeout > 0 {
@@ -123,8 +124,8 @@ func NotAnswering(pid int) error {
 	return hint.Try(fmt.Errorf("lunserve with process id %d %w", pid, ErrNotAnswering), "kill", "-CONT", strconv.Itoa(pid))
 }
 
-// RemoveStale removes the socket of a process that was killed. One that another
-// process with the same id listens at stays.
+// RemoveStale removes the socket of a process that was killed. It keeps a
+// socket at which another process with the same id listens.
 func RemoveStale(pid int) error {
 	conn, err := net.DialTimeout("unix", socket(pid), answerTime)
 	if err == nil {

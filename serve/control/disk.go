@@ -20,7 +20,7 @@ type Disk struct {
 	URI       string       `json:"uri,omitempty"`
 	WWPN      string       `json:"wwpn,omitempty"`
 	PID       int          `json:"pid"`
-	Started   time.Time    `json:"started,omitzero"` // since when it can be used
+	Started   time.Time    `json:"started,omitzero"` // when it became usable
 	Dead      bool         `json:"dead,omitempty"`   // its lunserve was killed
 	Users     []inuse.User `json:"users,omitempty"`
 	Done      Stats        `json:"done"` // since Started
@@ -57,5 +57,5 @@ type Rates struct {
 	Depth        float64  `json:"depth"`  // commands in execution on average, by Little's law
 	P50          float64  `json:"p50_us"` // latency from the ring to completion, in microseconds
 	P99          float64  `json:"p99_us"`
-	Hits         *float64 `json:"cache_hits,omitempty"` // share of reads found decompressed, 0 to 1; nil if nothing was to be decompressed
+	Hits         *float64 `json:"cache_hits,omitempty"` // share of reads found decompressed, 0 to 1; nil if no compressed data was read
 }

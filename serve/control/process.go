@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ProcessEnd returns a channel that is closed when a process ends that is no
-// child of ours. Call stop when the channel is of no use any more.
+// ProcessEnd returns a channel that is closed when a process ends, which need
+// not be a child. Call stop when the channel is no longer needed.
 func ProcessEnd(pid int) (ended <-chan struct{}, stop func() error, err error) {
 	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/lunserve/lunserve/hint"
 )
 
-// version is that of the protocol. A server answers requests of its own version
-// only.
+// version is the version of the protocol. A server answers only requests of its
+// own version.
 const version = 1
 
 // The longest line that either end accepts, in bytes. A reply has about 1 KiB
@@ -43,18 +43,18 @@ const (
 // A reply answers one request.
 type reply struct {
 	Error string         `json:"error,omitempty"`
-	Try   []hint.Command `json:"try,omitempty"` // against the error
+	Try   []hint.Command `json:"try,omitempty"` // may fix the error
 	Disks []Disk         `json:"disks,omitempty"`
-	Waits string         `json:"waits,omitempty"` // detach: the command whose end is waited for
+	Waits string         `json:"waits,omitempty"` // detach: the command that must end first
 }
 
-// socketDir has a socket for each process that serves. Only root gets there.
+// socketDir has a socket for each serving process. Only root can enter it.
 const socketDir = "/run/lunserve"
 
 func socket(pid int) string { return filepath.Join(socketDir, fmt.Sprintf("%d.sock", pid)) }
 
-// A codec reads and writes objects, one a line. A longer line than limit is an
-// error, and the end of the connection.
+// A codec reads and writes objects, one per line. A line longer than limit is
+// an error and ends the connection.
 type codec struct {
 	in  *bufio.Scanner
 	out *json.Encoder

@@ -7,7 +7,7 @@ import (
 	"github.com/lunserve/lunserve/backstores/inuse"
 )
 
-// Sentences returns who uses d, one sentence each: "/dev/sdb is mounted on
+// Sentences returns the users of d, one sentence each: "/dev/sdb is mounted on
 // /mnt". The users of a target reach all of its disks.
 func (d *Disk) Sentences() (all []string) {
 	for _, u := range d.Users {
@@ -16,7 +16,7 @@ func (d *Disk) Sentences() (all []string) {
 	return all
 }
 
-// usedBy is the name of d by which users of this kind reach it.
+// usedBy returns the name by which users of this kind reach d.
 func (d *Disk) usedBy(k inuse.Kind) string {
 	switch k {
 	case inuse.VM:

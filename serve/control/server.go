@@ -12,7 +12,7 @@ import (
 	"github.com/lunserve/lunserve/hint"
 )
 
-// A Host is the process whose disks a [Server] speaks for. Its methods are safe
+// A Host is the serving process, as a [Server] sees it. Its methods are safe
 // for concurrent use.
 type Host interface {
 	// Disks returns the disks in the order of their LUNs.
@@ -22,13 +22,13 @@ type Host interface {
 	// the last read; stop ends the measurement.
 	Measure() (read func() []Disk, stop func())
 
-	// Resize makes the image of a disk so many bytes long, or, if bytes is 0,
-	// gives the disk the present size of its image.
+	// Resize sets the length of the image of a disk or, if bytes is 0, gives
+	// the disk the present size of its image.
 	Resize(name string, bytes int64) error
 
 	// Detach ends the service, or returns an error that names the users of its
 	// disks unless force is set. waitsFor is the command that has to end first.
-	// It returns when the end is decided, not when it is reached.
+	// Detach returns before the service has ended.
 	Detach(ctx context.Context, force bool) (waitsFor string, err error)
 }
 
@@ -41,8 +41,8 @@ type Server struct {
 	failed   func(error)
 }
 
-// Listen makes the socket of the process pid, which is this one. failed is told
-// if the server cannot go on. Close the server.
+// Listen makes the socket of this process, whose id is pid. It calls failed if
+// the server cannot continue. Close the server.
 func Listen(pid int, host Host, failed func(error)) (*Server, error) {
 	if err := os.MkdirAll(socketDir, 0o700); err != nil {
 		return nil, err
@@ -67,7 +67,7 @@ func newServer(host Host, listener net.Listener, failed func(error)) *Server {
 }
 
 // Close removes the socket and returns when all connections have ended. A reply
-// that is on its way is still sent.
+// in progress is still sent.
 func (s *Server) Close() error {
 	err := s.listener.Close()
 	s.cancel()
@@ -104,7 +104,7 @@ func (s *Server) talk(ctx context.Context, c *codec) {
 		var answer reply
 		switch {
 		case r.Version != version:
-			answer = answer.failure(fmt.Errorf("speaks version %d of the control protocol, not %d; use the lunserve that serves the disk", version, r.Version))
+			answer = answer.failure(fmt.Errorf("control protocol version %d is not supported, only %d; use the lunserve that serves the disk", r.Version, version))
 		case r.Do == show:
 			answer.Disks = s.host.Disks()
 		case r.Do == measure:
