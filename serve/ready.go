@@ -78,13 +78,20 @@ func (s *service) announce(down *configfs.Undo) error {
 	case s.options.JSON:
 		return s.events.emit(event{Event: "ready", Disks: s.states()})
 	}
-	stdout := console.NewWriter(os.Stdout)
+	return s.printLines(os.Stdout)
+}
+
+// printLines prints the addresses. A reader that has stopped may read them later:
+// that ends no service, and so Close, whose only error it is, may fail.
+func (s *service) printLines(to io.Writer) error {
+	stdout := console.NewWriter(to)
+	defer stdout.Close()
 	for _, line := range lines(s.disks) {
 		if _, err := fmt.Fprintln(stdout, line); err != nil {
-			return errors.Join(err, stdout.Close())
+			return err
 		}
 	}
-	return stdout.Close()
+	return nil
 }
 
 // writePIDFile writes the process id to a file, which removePIDFile removes.

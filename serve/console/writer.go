@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -15,7 +17,9 @@ import (
 type Writer struct {
 	queue   chan *write
 	stalled atomic.Bool // a write has timed out and is still queued
-	closed  bool
+
+	mu     sync.Mutex // for closed, and for sends to queue, which Close closes
+	closed bool
 }
 
 type write struct {
@@ -77,20 +81,28 @@ func (o *Writer) Flush() error {
 	return w.wait()
 }
 
-// Close flushes and ends the writer. No Write may follow. A second Close does
+// Close flushes and ends the writer. A later Write fails with [os.ErrClosed]: a
+// goroutine that waits for storage may outlive its job. A second Close does
 // nothing.
 func (o *Writer) Close() error {
+	err := o.Flush()
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	if o.closed {
 		return nil
 	}
 	o.closed = true
-	err := o.Flush()
 	close(o.queue)
 	return err
 }
 
 func (o *Writer) put(text []byte) (*write, error) {
 	w := &write{text, make(chan error, 1)}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return nil, os.ErrClosed
+	}
 	select {
 	case o.queue <- w:
 		return w, nil

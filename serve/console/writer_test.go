@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -85,4 +86,29 @@ func TestWriterWaitsOnceForAStoppedReader(t *testing.T) {
 			t.Errorf("%d bytes were read, want %d", len(got), kept)
 		}
 	})
+}
+
+// A goroutine that waited for storage may print when all else has ended.
+func TestWritesDuringAndAfterCloseDoNotPanic(t *testing.T) {
+	o := NewWriter(io.Discard)
+	var writing sync.WaitGroup
+	for range 4 {
+		writing.Go(func() {
+			for range 1000 {
+				if _, err := io.WriteString(o, "x"); err != nil && !errors.Is(err, os.ErrClosed) {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	if err := o.Close(); err != nil {
+		t.Error(err)
+	}
+	writing.Wait()
+	if _, err := io.WriteString(o, "x"); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("Write after Close = %v, want ErrClosed", err)
+	}
+	if err := o.Close(); err != nil {
+		t.Errorf("second Close = %v", err)
+	}
 }

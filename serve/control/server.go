@@ -67,7 +67,7 @@ func newServer(host Host, listener net.Listener, failed func(error)) *Server {
 }
 
 // Close removes the socket and returns when all connections have ended. A reply
-// in progress is still sent.
+// in progress is still sent, unless its client does not read it.
 func (s *Server) Close() error {
 	err := s.listener.Close()
 	s.cancel()
@@ -87,7 +87,10 @@ func (s *Server) accept(ctx context.Context) {
 		}
 		s.conns.Go(func() {
 			defer conn.Close()
-			defer context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Now()) })()
+			defer context.AfterFunc(ctx, func() {
+				conn.SetReadDeadline(time.Now())
+				conn.SetWriteDeadline(time.Now().Add(answerTime)) // for a client that does not read
+			})()
 			s.talk(ctx, newCodec(conn, maxRequest))
 		})
 	}

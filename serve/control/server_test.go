@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/lunserve/lunserve/hint"
 )
@@ -145,4 +147,44 @@ func TestServerHangsUpOnARequestWithoutEnd(t *testing.T) {
 	if err := c.read(new(reply)); err == nil {
 		t.Error("a request without end is answered")
 	}
+}
+
+// A pipeListener accepts one connection, the server's end of a net.Pipe.
+type pipeListener struct {
+	conns chan net.Conn
+	end   chan struct{}
+}
+
+func (l *pipeListener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.end:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *pipeListener) Close() error   { close(l.end); return nil }
+func (l *pipeListener) Addr() net.Addr { return nil }
+
+// A process that was stopped in the middle of lunserve stats reads nothing.
+func TestAClientThatDoesNotReadDelaysCloseAtMostTheAnswerTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &pipeListener{make(chan net.Conn, 1), make(chan struct{})}
+		ours, theirs := net.Pipe()
+		defer ours.Close()
+		l.conns <- theirs
+		s := newServer(&fakeHost{}, l, func(err error) { t.Error(err) })
+		if _, err := ours.Write([]byte("{\"version\":1,\"do\":\"show\"}\n")); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait() // until the server writes its reply
+		began := time.Now()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took != answerTime {
+			t.Errorf("Close took %v, want %v", took, answerTime)
+		}
+	})
 }
