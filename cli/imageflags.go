@@ -2,6 +2,7 @@ package cli
 
 import (
 	"github.com/lunserve/lunserve/backstores/image"
+	"github.com/lunserve/lunserve/hint"
 	"github.com/lunserve/lunserve/serve/console"
 )
 
@@ -27,7 +28,7 @@ func (f *imageFlags) options() image.Options {
 // shown returns the options with messages on the console and progress in a bar.
 func (f *imageFlags) shown(con *console.Console, bar *console.Bar) image.Options {
 	o := f.options()
-	o.Notice = func(line string) { con.Say("%s", line) }
+	o.Notice = func(note error) { con.Say("%s", hint.Text(note)) }
 	o.Progress = bar.Show
 	return o
 }

@@ -53,7 +53,7 @@ func (s *service) openImage(ctx context.Context, path string, down *configfs.Und
 	defer bar.Clear()
 	open := o.Open
 	open.ReadOnly, open.Create = o.ReadOnly || o.redirectsWrites(), o.Size
-	open.Notice = func(line string) { s.console.Say("%s", line) }
+	open.Notice = func(note error) { s.console.Say("%s", hint.Text(note)) }
 	open.Progress = bar.Show
 	if img.base, err = image.Open(ctx, path, open); err != nil {
 		return nil, err

@@ -25,17 +25,17 @@ func Inspect(ctx context.Context, path string, o Options) (Info, backstores.Back
 		func(i inspected) { closeStore(i.store) })
 	i.Serve = hint.Quote("lunserve", hint.Path(path))
 	if !i.Random {
-		i.Pack = packCommand(path).Line()
+		i.Pack = packCommand(path, "").Line()
 	}
 	return i.Info, i.store, err
 }
 
 // packCommand makes a file with random access from one without.
-func packCommand(path string) hint.Command {
+func packCommand(path, purpose string) hint.Command {
 	if out := rawName(path) + ".zst"; out != path {
-		return hint.Command{Words: []string{"lunserve", "pack", hint.Path(path), hint.Path(unused(out))}}
+		return hint.Command{Words: []string{"lunserve", "pack", hint.Path(path), hint.Path(unused(out))}, Purpose: purpose}
 	}
-	return hint.Command{Words: []string{"lunserve", "pack", "-f", hint.Path(path), hint.Path(path)}}
+	return hint.Command{Words: []string{"lunserve", "pack", "-f", hint.Path(path), hint.Path(path)}, Purpose: purpose}
 }
 
 func inspect(ctx context.Context, path string, o Options) (i inspected, err error) {

@@ -1,6 +1,6 @@
 package image
 
-import "fmt"
+import "github.com/lunserve/lunserve/hint"
 
 // The formats of [Options]. Auto, or an empty string, detects the format by the
 // contents of the file.
@@ -33,10 +33,10 @@ type Options struct {
 	CacheSize, MaxWindow int64
 	TempDir              string
 
-	// Notice is called with a line about work that takes long and how to avoid
-	// it. Progress is then called from one goroutine at a time. Either may be
+	// Notice is called with work that takes long, as an error with a hint how to
+	// avoid it. Progress is then called from one goroutine at a time. Either may be
 	// nil.
-	Notice   func(line string)
+	Notice   func(error)
 	Progress func(done, total int64, what string)
 }
 
@@ -54,9 +54,10 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-func (o Options) notice(format string, a ...any) {
+// notice calls Notice with what is about to take long, and how to avoid it.
+func (o Options) notice(what error, instead hint.Command) {
 	if o.Notice != nil {
-		o.Notice(fmt.Sprintf(format, a...))
+		o.Notice(hint.With(what, instead))
 	}
 }
 

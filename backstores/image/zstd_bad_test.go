@@ -185,9 +185,9 @@ func TestUnpackingToAFullDirectoryFails(t *testing.T) {
 	shell(t, filepath.Dir(path), "head -c 3M /dev/urandom | zstd -q >disk.zst")
 	var lines []string
 	_, err := image.Open(ctx, path, image.Options{CacheSize: 1 << 20, TempDir: dir,
-		Notice: func(line string) { lines = append(lines, line) }})
+		Notice: func(note error) { lines = append(lines, hint.Text(note)) }})
 	storetest.WantError(t, err, path, "PATH: unpack to "+dir+": no space left on device; try --tmpdir DIR")
-	if len(lines) != 1 || !strings.Contains(lines[0], "Try lunserve pack") {
+	if len(lines) != 1 || !strings.Contains(lines[0], "; try lunserve pack") {
 		t.Errorf("notices %q", lines)
 	}
 }

@@ -173,7 +173,7 @@ func TestUnpackNeedsNoTemporaryFile(t *testing.T) {
 		n, err := image.Unpack(ctx, path, &out, image.Options{
 			CacheSize: 1 << 20,
 			TempDir:   filepath.Join(dir, "missing"),
-			Notice:    func(line string) { t.Errorf("%s: notice %q", name, line) },
+			Notice:    func(note error) { t.Errorf("%s: notice %q", name, note) },
 		})
 		if err != nil || !bytes.Equal(out.bytes(n), img) {
 			t.Errorf("%s: %v, or it differs", name, err)

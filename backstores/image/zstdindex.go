@@ -27,8 +27,8 @@ func (f *zstdFile) findSizes(ctx context.Context, o Options) error {
 		}
 	}
 	if !f.scan.Sized {
-		o.notice("%s: its frames do not give their sizes; decompressing %s once to find them. Try %s to make a file that does not need this",
-			f.Name(), humanize.IBytes(uint64(f.stat.Size)), packCommand(f.Name()).Line())
+		o.notice(fmt.Errorf("%s: its frames do not give their sizes; decompressing %s once to find them", f.Name(), humanize.IBytes(uint64(f.stat.Size))),
+			packCommand(f.Name(), "to make a file that does not need this"))
 		what := f.Name() + ": finding frames"
 		err := f.scan.Decode(ctx, f, f.limit, o.progress(what))
 		debug.FreeOSMemory() // the buffers may have been large

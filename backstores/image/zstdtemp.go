@@ -39,8 +39,8 @@ func unpackTemp(ctx context.Context, f *zstdFile, o Options) (_ *tempImage, err 
 	if f.info.Size > 0 {
 		size = humanize.IBytes(uint64(f.info.Size))
 	}
-	o.notice("%s: %s, and so has no random access; unpacking %s to %s first. Try %s to make a file that can be served directly",
-		f.Name(), what, size, o.TempDir, packCommand(f.Name()).Line())
+	o.notice(fmt.Errorf("%s: %s, and so has no random access; unpacking %s to %s first", f.Name(), what, size, o.TempDir),
+		packCommand(f.Name(), "to make a file that can be served directly"))
 	elsewhere := hint.Command{Words: []string{"--tmpdir", "DIR"}}
 	to, err := raw.NewTemp(o.TempDir)
 	if err != nil {
