@@ -354,7 +354,7 @@ func TestBadTargetsAreRefused(t *testing.T) {
 		{"iqn.2001-04.com.example:Disk: has upper-case letters, which initiators may change to lower case; try --iqn=iqn.2001-04.com.example:disk", "--iqn=iqn.2001-04.com.example:Disk"},
 		{"../x: not an iSCSI name, such as iqn.2001-04.com.example:disk", "--allow=../x"},
 		{short + ": the CHAP secret has 8 bytes, and needs at least 12 (Windows initiators take 12 to 16); try openssl rand -base64 12", "--chap-file=" + short},
-		{public + ": others than its owner may use the file (mode 0644); try chmod 600 " + public, "--chap-file=" + public},
+		{public + ": readable or writable by group or others (mode 0644); try chmod 600 " + public, "--chap-file=" + public},
 		{"/nowhere: no such file or directory", "--chap-file=/nowhere"},
 	} {
 		refused(t, "lunserve: "+tt.want, append(strings.Fields(tt.flag), "--iscsi", image)...)

@@ -88,7 +88,7 @@ func TestDiskIsRemovedThoughOutputIsNotRead(t *testing.T) {
 		if status := s.stop(syscall.SIGTERM); status != 1 {
 			t.Errorf("exit status %d", status)
 		}
-		s.stderr.await(t, `(?m)^lunserve: standard output: nobody reads what is written$`)
+		s.stderr.await(t, `(?m)^lunserve: standard output: write: timed out; the reader has stopped$`)
 	})
 	for _, how := range []string{"SIGTERM", "detach"} {
 		t.Run("stopped terminal, "+how, func(t *testing.T) {
