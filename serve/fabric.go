@@ -27,19 +27,23 @@ type fabric interface {
 	users(a address) []inuse.User
 }
 
-// fabrics returns those asked for, in the order of what standard output gets.
-func (s *service) newFabrics() (list []fabric) {
+// newFabrics returns those asked for, in the order of what standard output gets.
+func (s *service) newFabrics() (list []fabric, err error) {
 	image := s.options.Images[0]
 	if s.options.Loopback {
 		list = append(list, &loopback{image: image})
 	}
 	if o := s.options.ISCSI; o != nil {
-		list = append(list, newISCSI(image, o, s.options.ReadOnly, s.console))
+		f, err := newISCSI(image, o, s.options.ReadOnly, s.console)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, f)
 	}
 	if s.options.Vhost {
 		list = append(list, &vhost{image: image, console: s.console})
 	}
-	return list
+	return list, nil
 }
 
 // maxSameImage bounds how many processes may serve one image at the same time.
