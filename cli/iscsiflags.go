@@ -1,12 +1,10 @@
 package cli
 
 import (
-	"fmt"
 	"net/netip"
 
 	"github.com/lunserve/lunserve/hint"
 	"github.com/lunserve/lunserve/serve"
-	"github.com/lunserve/lunserve/serve/console"
 )
 
 // iscsiFlags apply only with --iscsi.
@@ -36,41 +34,24 @@ func (f *iscsiFlags) first() string {
 }
 
 // iscsi returns the options of the target, or nil without --iscsi.
-func (f *targetFlags) iscsi(readOnly bool, con *console.Console) (*serve.ISCSI, error) {
+func (f *targetFlags) iscsi(readOnly bool) (*serve.ISCSI, error) {
 	if !f.ISCSI {
 		if flag := f.first(); flag != "" {
 			return nil, hint.Try(misuse("%s needs --iscsi", flag), "--iscsi")
 		}
 		return nil, nil
 	}
-	o := &serve.ISCSI{IQN: f.IQN, Allow: f.Allow}
+	o := &serve.ISCSI{IQN: f.IQN, CHAPFile: f.CHAPFile, Allow: f.Allow}
 	for _, p := range f.Portal {
 		o.Portals = append(o.Portals, netip.AddrPort(p))
 	}
 	if len(o.Portals) == 0 {
 		o.Portals = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:3260")}
 	}
-	if f.CHAPFile != "" {
-		chap, err := readCHAP(f.CHAPFile)
-		if err != nil {
-			return nil, err
-		}
-		o.CHAP = chap
-	}
-	access := "read and write the disk"
-	if readOnly {
-		access = "read the disk"
-	}
-	for _, p := range o.Portals {
-		if p.Addr().IsLoopback() || o.CHAP != nil || len(o.Allow) > 0 {
-			continue
-		}
-		if !f.Open {
-			return nil, hint.With(misuse("%s: every machine that reaches this address could %s", p, access),
-				hint.Command{Words: []string{"--chap-file", "FILE"}}, hint.Command{Words: []string{"--allow", "IQN"}},
-				hint.Command{Words: []string{"--open"}, Purpose: "to allow that"})
-		}
-		con.Warn(fmt.Errorf("every machine that reaches %s can %s: there is no authentication", p, access))
+	if open := o.OpenPortals(); len(open) > 0 && !f.Open {
+		return nil, hint.With(misuse("%s: every machine that reaches this address could %s", open[0], serve.Access(readOnly)),
+			hint.Command{Words: []string{"--chap-file", "FILE"}}, hint.Command{Words: []string{"--allow", "IQN"}},
+			hint.Command{Words: []string{"--open"}, Purpose: "to allow that"})
 	}
 	return o, nil
 }

@@ -28,7 +28,7 @@ func (c *serveCmd) Run(ctx context.Context, con *console.Console) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	iscsi, err := c.iscsi(c.ReadOnly, con)
+	iscsi, err := c.iscsi(c.ReadOnly)
 	if err != nil {
 		return err
 	}

@@ -29,18 +29,22 @@ type fabric interface {
 
 // newFabrics returns the fabrics that the options ask for, in the order of
 // their lines on standard output.
-func (s *service) newFabrics() (list []fabric) {
+func (s *service) newFabrics() (list []fabric, err error) {
 	image := s.options.Images[0]
 	if s.options.Loopback {
 		list = append(list, &loopback{image: image})
 	}
 	if o := s.options.ISCSI; o != nil {
-		list = append(list, newISCSI(image, o, s.options.ReadOnly, s.console))
+		f, err := newISCSI(image, o, s.options.ReadOnly, s.console)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, f)
 	}
 	if s.options.Vhost {
 		list = append(list, &vhost{image: image, console: s.console})
 	}
-	return list
+	return list, nil
 }
 
 // maxSameImage bounds how many processes may serve one image at the same time.

@@ -22,10 +22,21 @@ type iscsi struct {
 	console *console.Console
 }
 
-func newISCSI(image string, o *ISCSI, readOnly bool, c *console.Console) *iscsi {
-	return &iscsi{image: image, named: o.IQN != "", console: c, spec: configfs.ISCSISpec{
-		IQN: o.IQN, Portals: o.Portals, CHAP: o.CHAP, Allow: o.Allow, ReadOnly: readOnly,
+// newISCSI reads the CHAP file, and warns of portals without authentication.
+func newISCSI(image string, o *ISCSI, readOnly bool, c *console.Console) (*iscsi, error) {
+	f := &iscsi{image: image, named: o.IQN != "", console: c, spec: configfs.ISCSISpec{
+		IQN: o.IQN, Portals: o.Portals, Allow: o.Allow, ReadOnly: readOnly,
 	}}
+	if o.CHAPFile != "" {
+		var err error
+		if f.spec.CHAP, err = readCHAP(o.CHAPFile); err != nil {
+			return nil, err
+		}
+	}
+	for _, p := range o.OpenPortals() {
+		c.Warn(fmt.Errorf("every machine that reaches %s can %s: there is no authentication", p, Access(readOnly)))
+	}
+	return f, nil
 }
 
 func (f *iscsi) kind() string { return "iscsi" }

@@ -2,10 +2,10 @@ package serve
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/lunserve/lunserve/backstores/image"
-	"github.com/lunserve/lunserve/configfs"
 )
 
 // Options say what to serve, and how. The command line has checked them against
@@ -41,10 +41,27 @@ type Options struct {
 
 // ISCSI are the options of the iSCSI target.
 type ISCSI struct {
-	IQN     string // empty: derived from the image
-	Portals []netip.AddrPort
-	CHAP    *configfs.CHAP // nil: no authentication
-	Allow   []string       // initiator names; empty: all
+	IQN      string // empty: derived from the image
+	Portals  []netip.AddrPort
+	CHAPFile string   // empty: no authentication. It may be a pipe, so only the process that serves reads it.
+	Allow    []string // initiator names; empty: all
+}
+
+// OpenPortals returns the portals at which other machines log in without
+// authentication.
+func (o *ISCSI) OpenPortals() []netip.AddrPort {
+	if o.CHAPFile != "" || len(o.Allow) > 0 {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(o.Portals), func(p netip.AddrPort) bool { return p.Addr().IsLoopback() })
+}
+
+// Access says what an initiator can do.
+func Access(readOnly bool) string {
+	if readOnly {
+		return "read the disk"
+	}
+	return "read and write the disk"
 }
 
 // ZeroDetection says how blocks of zeros in writes are stored.

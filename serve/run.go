@@ -59,6 +59,9 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 			return err
 		}
 	}
+	if s.fabrics, err = s.newFabrics(); err != nil {
+		return err
+	}
 	// Images first: they are the likeliest to be wrong, and a typing error must
 	// not touch the kernel.
 	for lun, path := range s.options.Images {
@@ -68,7 +71,6 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 		}
 		s.disks = append(s.disks, &disk{lun: lun, image: img})
 	}
-	s.fabrics = s.newFabrics()
 	var kinds []string
 	for _, f := range s.fabrics {
 		kinds = append(kinds, f.kind())
