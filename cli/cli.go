@@ -59,6 +59,7 @@ func run(args []string) int {
 	if err == nil {
 		err = k.Run()
 	}
+	stop() // a signal kills the process now, even if nobody reads the last message
 	return status(err, c)
 }
 

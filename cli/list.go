@@ -48,18 +48,19 @@ func (c *listCmd) Run(con *console.Console) error {
 }
 
 // table prints a row for each disk and, below it, the fields that may be long:
-// the image, the URL and WWPN, and the users.
+// the image, the URL and WWPN, and the users. A name that is long does not push
+// the other columns off the terminal: it comes last.
 func table(all []servedDisk) error {
 	if len(all) == 0 {
 		return nil
 	}
 	var rows bytes.Buffer
 	w := tabwriter.NewWriter(&rows, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tDEVICE\tSIZE\tFORMAT\tPID\tAGE\tREAD\tWRITTEN")
+	fmt.Fprintln(w, "DEVICE\tSIZE\tFORMAT\tPID\tAGE\tREAD\tWRITTEN\tNAME")
 	for _, k := range all {
 		format, _, _ := strings.Cut(k.Format, ",")
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.Name, cmp.Or(k.Device, "-"), humanize.IBytes(uint64(k.Size)),
-			cmp.Or(format, "-"), k.process(), k.age(), humanize.IBytes(k.Done.ReadBytes), humanize.IBytes(k.Done.WrittenBytes))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", cmp.Or(k.Device, "-"), humanize.IBytes(uint64(k.Size)), cmp.Or(format, "-"),
+			k.process(), k.age(), humanize.IBytes(k.Done.ReadBytes), humanize.IBytes(k.Done.WrittenBytes), k.Name)
 	}
 	if err := w.Flush(); err != nil {
 		return err

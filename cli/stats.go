@@ -112,7 +112,15 @@ func (c *statsCmd) print(disks []servedDisk, states map[string]control.Disk) err
 			hits = fmt.Sprintf("%.0f%%", 100**r.Hits)
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t %s\n", console.Count(r.Reads), humanize.IBytes(uint64(r.ReadBytes)),
-			console.Count(r.Writes), humanize.IBytes(uint64(r.WrittenBytes)), console.Depth(r.Depth), console.Micros(r.P50), console.Micros(r.P99), hits, s.Name)
+			console.Count(r.Writes), humanize.IBytes(uint64(r.WrittenBytes)), console.Depth(r.Depth), latency(r.P50), latency(r.P99), hits, s.Name)
 	}
 	return errors.Join(append(errs, w.Flush())...)
+}
+
+// latency is a latency in microseconds, unless there were no commands.
+func latency(micros float64) string {
+	if micros == 0 {
+		return "-"
+	}
+	return console.Micros(micros)
 }
