@@ -54,13 +54,13 @@ func (c *infoCmd) Run(ctx context.Context, con *console.Console) error {
 func (c *infoCmd) look(ctx context.Context, con *console.Console, path string) (*imageInfo, error) {
 	b := con.NewBar()
 	defer b.Clear()
-	facts, store, err := image.Inspect(ctx, path, c.shown(con, b))
+	info, store, err := image.Inspect(ctx, path, c.shown(con, b))
 	if err != nil {
 		return nil, err
 	}
-	a := &imageInfo{Path: path, Info: facts}
-	if facts.Size > 0 && facts.Stored > 0 {
-		a.Ratio = float64(facts.Size) / float64(facts.Stored)
+	a := &imageInfo{Path: path, Info: info}
+	if info.Size > 0 && info.Stored > 0 {
+		a.Ratio = float64(info.Size) / float64(info.Stored)
 	}
 	if store == nil {
 		return a, nil

@@ -112,8 +112,8 @@ func kill(t *testing.T, machine *exec.Cmd, ended <-chan struct{}) {
 	machine.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-ended:
-	case <-time.After(patience):
+	case <-time.After(timeLimit):
 		machine.Process.Kill()
-		t.Errorf("%v: still running after %v", machine.Args, patience)
+		t.Errorf("%v: still running after %v", machine.Args, timeLimit)
 	}
 }

@@ -52,8 +52,8 @@ func TestDetachRemovesWhatAKilledServerLeft(t *testing.T) {
 		if err == nil {
 			t.Error("fio has seen no error")
 		}
-	case <-time.After(patience):
-		t.Errorf("fio still waits for the disk, %v after its removal", patience)
+	case <-time.After(timeLimit):
+		t.Errorf("fio still waits for the disk, %v after its removal", timeLimit)
 		load.Process.Kill()
 	}
 	run(t, "umount", mnt)

@@ -56,7 +56,7 @@ func (f *fuse) silence() {
 // await waits for a request that is not answered.
 func (f *fuse) await(t *testing.T) {
 	t.Helper()
-	n, err := unix.Poll([]unix.PollFd{{Fd: int32(f.fd), Events: unix.POLLIN}}, int(patience/time.Millisecond))
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(f.fd), Events: unix.POLLIN}}, int(timeLimit/time.Millisecond))
 	if n != 1 {
 		t.Fatalf("/dev/fuse: no request: %v", err)
 	}

@@ -56,9 +56,9 @@ node.conn[0].timeo.noop_out_timeout = 0
 		cmd.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-ended:
-		case <-time.After(patience):
+		case <-time.After(timeLimit):
 			cmd.Process.Kill()
-			t.Errorf("iscsid: still running after %v", patience)
+			t.Errorf("iscsid: still running after %v", timeLimit)
 		}
 		if t.Failed() {
 			t.Logf("iscsid said:\n%s", said)
@@ -171,14 +171,14 @@ func (n *node) refused(why string) {
 // eventually polls until done, for changes that no event announces.
 func (i *initiator) eventually(done func() bool) {
 	i.t.Helper()
-	enough := time.After(patience)
+	enough := time.After(timeLimit)
 	look := time.NewTicker(50 * time.Millisecond)
 	defer look.Stop()
 	for !done() {
 		select {
 		case <-look.C:
 		case <-enough:
-			i.t.Fatalf("not after %v", patience)
+			i.t.Fatalf("not after %v", timeLimit)
 		}
 	}
 }

@@ -46,9 +46,9 @@ var packages = map[string]string{
 	"zstd":               "zstd",
 }
 
-// patience is the time limit for anything that depends on a disk. On the slowest
+// timeLimit bounds anything that depends on a disk. On the slowest
 // machine nothing takes a tenth of it, so only what hangs exceeds it.
-const patience = 2 * time.Minute
+const timeLimit = 2 * time.Minute
 
 // run runs a program that must succeed, and returns what it printed.
 func run(t testing.TB, name string, args ...string) string {
@@ -75,11 +75,11 @@ func fails(t testing.TB, name string, args ...string) string {
 func try(t testing.TB, name string, args ...string) (string, error) {
 	t.Helper()
 	need(t, name)
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), timeLimit)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
 	if ctx.Err() != nil {
-		t.Fatalf("%s %s: still running after %v\n%s", name, strings.Join(args, " "), patience, out)
+		t.Fatalf("%s %s: still running after %v\n%s", name, strings.Join(args, " "), timeLimit, out)
 	}
 	if _, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok {
 		t.Fatalf("%s %s: %v", name, strings.Join(args, " "), err)

@@ -49,7 +49,7 @@ func (r *record) String() string {
 func (r *record) await(t *testing.T, pattern string) []string {
 	t.Helper()
 	re := regexp.MustCompile(pattern)
-	ctx, cancel := context.WithTimeoutCause(context.Background(), patience, fmt.Errorf("not in %v", patience))
+	ctx, cancel := context.WithTimeoutCause(context.Background(), timeLimit, fmt.Errorf("not in %v", timeLimit))
 	defer cancel()
 	defer context.AfterFunc(ctx, r.grown.Broadcast)()
 	r.mu.Lock()

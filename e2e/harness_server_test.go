@@ -91,7 +91,7 @@ func (s *server) running() bool {
 // line returns the next line on stdout.
 func (s *server) line() string {
 	s.t.Helper()
-	timer := time.AfterFunc(patience, func() { s.cmd.Process.Kill() })
+	timer := time.AfterFunc(timeLimit, func() { s.cmd.Process.Kill() })
 	defer timer.Stop()
 	line, err := s.stdout.ReadString('\n')
 	if err != nil {
@@ -121,9 +121,9 @@ func (s *server) wait() int {
 	s.t.Helper()
 	select {
 	case <-s.exited:
-	case <-time.After(patience):
+	case <-time.After(timeLimit):
 		s.cmd.Process.Kill()
-		s.t.Fatalf("%v: still running after %v\n%s", s.cmd.Args, patience, s.stderr)
+		s.t.Fatalf("%v: still running after %v\n%s", s.cmd.Args, timeLimit, s.stderr)
 	}
 	if rest, _ := io.ReadAll(s.stdout); len(rest) > 0 {
 		s.t.Errorf("more on stdout than the paths: %q", rest)

@@ -26,7 +26,7 @@ func (c *command) sendTo(f *os.File) error {
 		id: 'S', direction: none,
 		cdb: unsafe.SliceData(c.cdb), cdbSize: uint8(len(c.cdb)),
 		sense: unsafe.SliceData(sense), senseSize: uint8(len(sense)),
-		timeout: uint32(patience / time.Millisecond),
+		timeout: uint32(timeLimit / time.Millisecond),
 	}
 	if len(c.in) > 0 {
 		h.direction, h.data, h.dataSize = fromDevice, unsafe.SliceData(c.in), uint32(len(c.in))

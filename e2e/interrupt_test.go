@@ -56,7 +56,7 @@ func watch(t *testing.T, dir, prefix string) (appears func(*server)) {
 	t.Cleanup(func() { f.Close() })
 	return func(s *server) {
 		t.Helper()
-		f.SetReadDeadline(time.Now().Add(patience))
+		f.SetReadDeadline(time.Now().Add(timeLimit))
 		go func() {
 			<-s.exited
 			f.SetReadDeadline(time.Now())

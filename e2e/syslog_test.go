@@ -37,7 +37,7 @@ func TestEndInTheBackgroundIsLogged(t *testing.T) {
 	defer f.Close()
 	run(t, binary, "detach", "--force", image)
 
-	log.SetReadDeadline(time.Now().Add(patience))
+	log.SetReadDeadline(time.Now().Add(timeLimit))
 	text := make([]byte, 4096)
 	n, err := log.Read(text)
 	if err != nil {

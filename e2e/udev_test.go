@@ -29,8 +29,8 @@ func udev(t *testing.T) {
 		os.Remove(control)
 	})
 	for began := time.Now(); !exists(control); time.Sleep(50 * time.Millisecond) {
-		if time.Since(began) > patience {
-			t.Fatalf("%s: not there after %v", control, patience)
+		if time.Since(began) > timeLimit {
+			t.Fatalf("%s: not there after %v", control, timeLimit)
 		}
 	}
 	run(t, "udevadm", "control", "--ping")
