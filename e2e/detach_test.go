@@ -90,10 +90,7 @@ func TestDetachRemovesTheTargetsOfAKilledServer(t *testing.T) {
 		load.Process.Kill()
 		load.Wait()
 	}()
-	i.eventually(func() bool {
-		stat := strings.Fields(sys(t, disk, "stat"))
-		return len(stat) > 4 && len(stat[4]) > 2 // writes
-	})
+	awaitWrites(t, disk)
 	s.stop(syscall.SIGKILL)
 	for left, d := range list(t) {
 		detaches(t, d)
@@ -150,7 +147,7 @@ func TestStoppedServerIsReported(t *testing.T) {
 	const silent = `does not answer; try kill -CONT `
 	said := says(t, binary, "list").has(`(?m)^lunserve: warning: lunserve with process id %d %s%[1]d$`, stopped.cmd.Process.Pid, silent)
 	for _, s := range []*server{stopped, other} {
-		said.has(`(?m) %s .* %d `, s.disks[0], s.cmd.Process.Pid)
+		said.has(`(?m)^%s .* %d `, s.disks[0], s.cmd.Process.Pid)
 	}
 	says(t, binary, "stats").has(`-[0-9a-f]{8}\n$`)
 	for _, command := range []string{"resize", "detach"} {

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // sys returns a sysfs attribute of a block device.
@@ -46,4 +47,18 @@ func requests(t *testing.T, disk string) (reads, writes int) {
 	reads, _ = strconv.Atoi(stat[0])
 	writes, _ = strconv.Atoi(stat[4])
 	return reads, writes
+}
+
+// awaitWrites waits until a load has written to a disk: a program that was started
+// may take seconds before it does anything.
+func awaitWrites(t *testing.T, disk string) {
+	t.Helper()
+	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		if _, writes := requests(t, disk); writes >= 100 {
+			return
+		}
+		if time.Since(began) > timeLimit {
+			t.Fatalf("%s: not written to", disk)
+		}
+	}
 }

@@ -256,10 +256,7 @@ func TestSessionEndsWithTheServer(t *testing.T) {
 			if err := load.Start(); err != nil {
 				t.Fatal(err)
 			}
-			i.eventually(func() bool {
-				stat := strings.Fields(sys(t, disk, "stat"))
-				return len(stat) > 4 && len(stat[4]) > 2 // writes
-			})
+			awaitWrites(t, disk)
 			began := time.Now()
 			if status := s.stop(syscall.SIGTERM); status != 1 {
 				t.Errorf("exit status %d\n%s", status, s.stderr)

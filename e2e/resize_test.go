@@ -77,6 +77,7 @@ func TestDiskGrowsUnderLoad(t *testing.T) {
 			if err := load.Start(); err != nil {
 				t.Fatal(err)
 			}
+			awaitWrites(t, s.disks[0])
 			for size := int64(48 << 20); size <= 128<<20; size += 16 << 20 {
 				run(t, binary, "resize", s.disks[0], fmt.Sprint(size))
 				hasBytes(t, s.disks[0], size)
