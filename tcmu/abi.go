@@ -20,7 +20,12 @@ type mailbox struct {
 	head     atomic.Uint32 // 12: written by the kernel; offset of its next entry
 	_        [48]byte      // 16: the tail is in a cache line of its own
 	tail     atomic.Uint32 // 64: written by us; offset of the oldest entry not completed
+	_        [4]byte       // 68
+	spare    [spare]byte   // 72: the rest of that cache line, which the kernel does not use
 }
+
+// spare is the number of bytes in mailbox.spare. The ring starts after them.
+const spare = 56
 
 const (
 	mailboxVersion  = 2 // TCMU_MAILBOX_VERSION

@@ -23,6 +23,10 @@ type Device struct {
 	watcher atomic.Pointer[Watcher]
 }
 
+// ErrServed is the error of Open for a device that another process has open. It
+// may have been killed: it is done with the ring when Open succeeds.
+var ErrServed = errors.New("another program serves this device; is tcmu-runner running?")
+
 // Open opens the UIO device of a TCM-USER device, such as /dev/uio0.
 func Open(name string) (_ *Device, err error) {
 	d := &Device{name: name}
@@ -38,7 +42,7 @@ func Open(name string) (_ *Device, err error) {
 	// Nonblocking: a goroutine that waits for it occupies no thread.
 	fd, err := unix.Open(name, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err == unix.EBUSY {
-		return nil, errors.New("another program serves this device; is tcmu-runner running?")
+		return nil, ErrServed
 	} else if err != nil {
 		return nil, err
 	}

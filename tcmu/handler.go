@@ -41,3 +41,11 @@ type TaskManager interface {
 	// not block.
 	TaskManagement(reset bool)
 }
+
+// A Settler is a Handler that is notified of completions that the kernel has.
+type Settler interface {
+	// Settled reports that the kernel has the completion of a command that was
+	// executed with wait set. From here on it is not executed again, even if
+	// this process is killed. cdb is the slice that Execute got.
+	Settled(cdb []byte)
+}

@@ -28,6 +28,7 @@ func TestABI(t *testing.T) {
 		{"mailbox.cmdr_size", unsafe.Offsetof(mb.cmdrSize), 8},
 		{"mailbox.cmd_head", unsafe.Offsetof(mb.head), 12},
 		{"mailbox.cmd_tail", unsafe.Offsetof(mb.tail), 64},
+		{"sizeof(mailbox)", unsafe.Sizeof(mb), 128},
 		{"hdr.len_op", unsafe.Offsetof(h.lenOp), 0},
 		{"hdr.cmd_id", unsafe.Offsetof(h.id), 4},
 		{"hdr.kflags", unsafe.Offsetof(h.kflags), 6},

@@ -24,6 +24,7 @@ type server struct {
 	ring    *ring
 	uio     *uio
 	handler Handler
+	settler Settler // the handler, or nil
 	watcher *atomic.Pointer[Watcher]
 	queue   *queue
 	workers sync.WaitGroup
@@ -43,6 +44,7 @@ type server struct {
 // commands in flight, and only Serve can complete them.
 func (d *Device) Serve(ctx context.Context, h Handler) (err error) {
 	s := &server{ring: d.ring, uio: d.uio, handler: h, watcher: &d.watcher, queue: newQueue()}
+	s.settler, _ = h.(Settler)
 	interrupted := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(interrupted)
@@ -135,10 +137,13 @@ func (s *server) enqueue(c *command) {
 	s.workers.Go(func() {
 		for c := s.queue.take(); c != nil; c = s.queue.take() {
 			s.execute(c, true)
-			s.queue.recycle(c)
 			// If kicking the kernel fails, the device is gone; the goroutine
 			// of Serve gets the same error and returns it.
 			_ = s.publish()
+			if s.settler != nil {
+				s.settler.Settled(c.cdb)
+			}
+			s.queue.recycle(c)
 		}
 	})
 }
