@@ -21,6 +21,12 @@ type Options struct {
 	// use. If Nexuses is nil, every nexus is assumed to last.
 	Nexuses func() (remain func() bool)
 
+	// Memory survives this process, but not the disk: a server that is killed
+	// leaves a note there for the one that goes on with the disk. It is zero at
+	// first, and has 48 bytes or more, or is nil. If it is not nil, Settled must
+	// be called after each Execute with wait set.
+	Memory []byte
+
 	// Report is called with every error of the store, if it is not nil. It must
 	// be safe for concurrent use.
 	Report func(error)
@@ -40,6 +46,7 @@ type Disk struct {
 	sanitizer sanitizer
 	mode      mode
 	count     counters
+	intent    intent
 
 	// Commands that access blocks hold lock shared; exclusive commands and a
 	// running SANITIZE hold it exclusively. A command that may not wait only
@@ -52,6 +59,7 @@ type Disk struct {
 // Bytes after the last whole block are not part of the disk.
 func NewDisk(store backstores.Backstore, o Options) *Disk {
 	d := &Disk{Options: o, store: store}
+	d.intent.use(o.Memory)
 	d.blocks.Store(uint64(store.Size()) / uint64(o.BlockSize))
 	if _, ok := store.(io.WriterAt); ok {
 		d.has |= writable

@@ -1,6 +1,10 @@
 package scsi
 
-import "github.com/lunserve/lunserve/backstores"
+import (
+	"crypto/sha256"
+
+	"github.com/lunserve/lunserve/backstores"
+)
 
 // maxCompareAndWrite is the MAXIMUM COMPARE AND WRITE LENGTH in blocks.
 const maxCompareAndWrite = 255
@@ -25,9 +29,12 @@ func (d *Disk) compareAndWrite(r request) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := d.compare(off, n, list[:n]); err != nil {
+	id := note{lba: lba, data: sha256.Sum256(list)}
+	again := d.intent.wasBegun(id)
+	if err := d.compare(off, n, list[:n]); err != nil && !(again && d.mixes(off, list[:n], list[n:])) {
 		return 0, err
 	}
+	d.intent.begin(r.cdb, id)
 	return 0, d.put(list[n:], off, r.flag(fua))
 }
 

@@ -1,0 +1,107 @@
+package scsi
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// An intent is the note of a COMPARE AND WRITE that found its blocks equal and
+// writes. The note is in memory that survives this process. If the process is
+// killed before the initiator has the status, the command is executed again, by
+// the next process; the blocks differ by then, but the status must not be
+// MISCOMPARE.
+//
+// The note in memory is:
+//
+//	0   1 if it is valid
+//	8   LBA
+//	16  SHA-256 of the data-out, which is what to compare and what to write
+//
+// At most one COMPARE AND WRITE runs at a time (see exclusive), and the next one
+// waits until the initiator has the status of the one before.
+type intent struct {
+	mem   []byte // nil: nothing survives
+	left  *note  // of the process before
+	until time.Time
+
+	mu    sync.Mutex           // held from begin to settled
+	owner atomic.Pointer[byte] // the CDB of the command that holds mu
+}
+
+// A note identifies a command.
+type note struct {
+	lba  uint64
+	data [sha256.Size]byte
+}
+
+const noteBytes = 16 + sha256.Size
+
+// repeatTime limits how long the note of the process before is heeded. Initiators
+// repeat the command within seconds; Linux gives up after three minutes.
+const repeatTime = 5 * time.Minute
+
+// use sets the memory, in which a killed process may have left a note.
+func (i *intent) use(mem []byte) {
+	if len(mem) < noteBytes {
+		return
+	}
+	i.mem, i.until = mem[:noteBytes], time.Now().Add(repeatTime)
+	if mem[0] == 1 {
+		i.left = &note{lba: binary.NativeEndian.Uint64(mem[8:])}
+		copy(i.left.data[:], mem[16:])
+	}
+}
+
+// begin makes the note of a command before it writes.
+func (i *intent) begin(cdb []byte, n note) {
+	if i.mem == nil {
+		return
+	}
+	i.mu.Lock()
+	i.owner.Store(&cdb[0])
+	i.mem[0] = 0 // half a note is none
+	binary.NativeEndian.PutUint64(i.mem[8:], n.lba)
+	copy(i.mem[16:], n.data[:])
+	i.mem[0] = 1
+}
+
+// settled removes the note, if it is that of the command in cdb. The initiator
+// has its status.
+func (i *intent) settled(cdb []byte) {
+	if owner := i.owner.Load(); owner == nil || owner != &cdb[0] {
+		return
+	}
+	i.mem[0] = 0
+	i.owner.Store(nil)
+	i.mu.Unlock()
+}
+
+// wasBegun reports whether the process before was killed while it executed this
+// command. It does so once.
+func (i *intent) wasBegun(n note) bool {
+	if i.left == nil || *i.left != n || time.Now().After(i.until) {
+		return false
+	}
+	i.left = nil
+	return true
+}
+
+// Settled reports that the initiators have the status of a command that Execute
+// was called for with this slice, and wait set.
+func (d *Disk) Settled(cdb []byte) { d.intent.settled(cdb) }
+
+// mixes reports whether each part of the medium at off that can be written at
+// once is as in old or as in new: a write of new over old was interrupted, or
+// is complete.
+func (d *Disk) mixes(off int64, old, new []byte) bool {
+	const part = 512
+	for at := 0; at < len(old); at += part {
+		if d.compare(off+int64(at), part, old[at:at+part]) != nil && d.compare(off+int64(at), part, new[at:at+part]) != nil {
+			return false
+		}
+	}
+	return true
+}
