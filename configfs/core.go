@@ -27,6 +27,7 @@ type Device struct {
 
 	tree *tree
 	name string // core/user_N/lunserve-…
+	spec Spec
 
 	mu      sync.Mutex
 	reset   bool           // by Reset, which cannot be undone
@@ -51,11 +52,11 @@ func NewDevice(s Spec) (*Device, error) {
 func (m machine) newDevice(s Spec, id string) (*Device, error) {
 	t := &tree{machine: m}
 	hba, n := t.newHBA()
-	d := &Device{tree: t, name: hba + "/" + prefix + sanitize(filepath.Base(s.Image)) + "-" + id}
+	d := &Device{tree: t, spec: s, name: hba + "/" + prefix + sanitize(filepath.Base(s.Image)) + "-" + id}
 	config := "lunserve/" + id
 
 	t.mkdir(d.name)
-	t.set(d.name+"/alias", m.self().String()) // first, so that the owner of the device is always known
+	t.setMark(d.name, s) // first, so that the owner of the device is always known
 	t.set(d.name+"/control", s.control(config))
 	t.verify(d.name+"/attrib/dev_config", config)
 	t.verify(d.name+"/attrib/dev_size", strconv.FormatInt(s.Size, 10))

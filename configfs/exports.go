@@ -21,6 +21,10 @@ type Export struct {
 	UIO   string   // the ring, such as "/dev/uio0"; empty until it exists
 	Size  int64    // in bytes
 	Nodes []string // local disks, such as "/dev/sdb"
+	LUNs  []LUN    // its places in targets
+
+	Serial, WWN string // as in [Identity]
+	Contents    string // as in [Spec]
 
 	device string // core/user_N/lunserve-…
 	server process
@@ -37,6 +41,13 @@ func (a attachment) tpg() string { return path.Dir(path.Dir(a.lun)) }
 
 // target returns loopback/naa.….
 func (a attachment) target() string { return path.Dir(a.tpg()) }
+
+// place returns the LUN's name in parts.
+func (a attachment) place() LUN {
+	fabric, target := path.Split(a.target())
+	number, _ := strconv.Atoi(strings.TrimPrefix(path.Base(a.lun), "lun_"))
+	return LUN{path.Clean(fabric), target, number}
+}
 
 // Exports returns all devices that any lunserve made on this machine, by HBA.
 func Exports() ([]Export, error) { return host.exports() }
@@ -76,7 +87,9 @@ func (m machine) export(device string) (e Export, err error) {
 	hba, base := path.Split(device)
 	e.device, e.Name = device, strings.TrimPrefix(base, prefix)
 	e.Image = get("udev_path")
-	e.server = parseProcess(get("alias"))
+	mark := parseMark(get("alias"))
+	e.server, e.WWN, e.Contents = mark.server, mark.wwn, mark.contents
+	e.Serial = m.serialOf(device)
 	config := get("attrib/dev_config")
 	e.Size, _ = strconv.ParseInt(get("attrib/dev_size"), 10, 64)
 	if err != nil {
@@ -88,6 +101,7 @@ func (m machine) export(device string) (e Export, err error) {
 		e.UIO, _ = m.uio(ringName(n, base, config)) // missing until the device is enabled
 	}
 	for _, a := range m.attachments(device) {
+		e.LUNs = append(e.LUNs, a.place())
 		if a.scsi == "" {
 			continue
 		}

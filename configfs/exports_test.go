@@ -65,7 +65,8 @@ func TestExportHasAllAttributesOfItsImage(t *testing.T) {
 	e.device, e.server = "", process{}
 	if want := (Export{
 		Name: "my_disk_1.img-0000000a", Image: spec.Image, PID: os.Getpid(), Alive: true,
-		UIO: k.dev + "/uio7", Size: spec.Size, Nodes: []string{k.dev + "/sdc"},
+		UIO: k.dev + "/uio7", Size: spec.Size, Nodes: []string{k.dev + "/sdc"}, Serial: spec.Serial,
+		LUNs: []LUN{{"iscsi", iqn, 0}, {"loopback", wwn, 1}, {"vhost", wwn, 0}},
 	}); !reflect.DeepEqual(e, want) {
 		t.Errorf("got  %+v\nwant %+v", e, want)
 	}

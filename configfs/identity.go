@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,8 +19,9 @@ type Identity struct {
 }
 
 // NewIdentity returns an identity for a disk of the image at path: the same one
-// each time on this machine, unless another lunserve serves a disk with it. Two
-// may serve one image if each keeps its writes to itself.
+// each time on this machine, unless another disk has it. Two lunserves may serve
+// one image if each keeps its writes to itself, and one that was killed may have
+// left a disk.
 //
 // Until Close no other identity is given out. Close it when the device that has
 // it exists.
@@ -46,10 +46,7 @@ func (m machine) newIdentity(ctx context.Context, path string) (_ *Identity, err
 	}
 	taken := make(map[string]bool)
 	for _, e := range exports {
-		if text, err := readAttribute(core, strings.TrimPrefix(e.device, "core/"), "wwn/vpd_unit_serial"); err == nil && e.Alive {
-			_, serial, _ := strings.Cut(text, ": ") // after the title that the kernel puts before it
-			taken[serial] = true
-		}
+		taken[e.Serial] = true
 	}
 	for n := 0; ; n++ {
 		use := ""

@@ -1,7 +1,6 @@
 package configfs
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"net/netip"
@@ -19,6 +18,14 @@ type ISCSISpec struct {
 	Allow    []string         // the initiators that may log in; all, if empty
 	CHAP     *CHAP            // required at each login, unless nil
 	ReadOnly bool             // for all initiators
+}
+
+// portals returns the names of the portals.
+func (s ISCSISpec) portals() (names []string) {
+	for _, p := range s.Portals {
+		names = append(names, p.String())
+	}
+	return names
 }
 
 // Check finds errors before anything is made. If another target has the name,
@@ -69,16 +76,25 @@ type ISCSI struct {
 // target has the name, the error is [fs.ErrExist].
 func NewISCSI(s ISCSISpec) (*ISCSI, error) { return host.newISCSI(s) }
 
-func (m machine) newISCSI(s ISCSISpec) (*ISCSI, error) {
+// AdoptISCSI is NewISCSI for a target of a dead process, whose initiators stay
+// logged in. It must have been made for the same spec, except for the secrets.
+func AdoptISCSI(s ISCSISpec) (*ISCSI, error) {
+	return makeISCSI(&tree{machine: host, adopting: true}, s)
+}
+
+func (m machine) newISCSI(s ISCSISpec) (*ISCSI, error) { return makeISCSI(&tree{machine: m}, s) }
+
+func makeISCSI(t *tree, s ISCSISpec) (*ISCSI, error) {
 	if err := checkName(s.IQN); err != nil { // it becomes a path
 		return nil, err
 	}
-	t := &tree{machine: m}
 	target := "iscsi/" + s.IQN
 	i := &ISCSI{tree: t, spec: s, tpg: target + "/tpgt_1"}
 
 	t.mkdirShared("iscsi", target)
 	t.mkdir(i.tpg)
+	t.hasOnly(i.tpg+"/acls", i.allowed()...)
+	t.hasOnly(i.tpg+"/np", s.portals()...)
 	// LIO calls it demo mode when initiators without an ACL may log in.
 	t.set(i.tpg+"/attrib/generate_node_acls", bit(len(s.Allow) == 0))
 	t.set(i.tpg+"/attrib/demo_mode_write_protect", bit(s.ReadOnly))
@@ -95,7 +111,7 @@ func (m machine) newISCSI(s ISCSISpec) (*ISCSI, error) {
 		t.setCHAP(i.acl(name)+"/auth", s.CHAP)
 	}
 	if t.err != nil {
-		return nil, errors.Join(t.err, t.Close())
+		return nil, t.fail()
 	}
 	return i, nil
 }

@@ -110,6 +110,9 @@ func (k *kernel) before(verb, name string) error {
 	if k.n == k.failAt || k.refuse != nil && k.refuse(verb, name) {
 		return unix.EIO
 	}
+	if verb == "write" {
+		os.Truncate(filepath.Join(k.configfs(), "target", name), 0)
+	}
 	if verb != "rmdir" {
 		return nil
 	}

@@ -35,8 +35,17 @@ func NewLoopback(wwn string) (*Loopback, error) {
 	return host.newLoopback(wwn)
 }
 
+// AdoptLoopback is NewLoopback for a target of a dead process. Its LUNs are
+// adopted by AddLUN, and stay as they are if there is an error.
+func AdoptLoopback(wwn string) (*Loopback, error) {
+	return makeLoopback(&tree{machine: host, adopting: true}, wwn)
+}
+
 func (m machine) newLoopback(wwn string) (*Loopback, error) {
-	t := &tree{machine: m}
+	return makeLoopback(&tree{machine: m}, wwn)
+}
+
+func makeLoopback(t *tree, wwn string) (*Loopback, error) {
 	target := "loopback/" + wwn
 	l := &Loopback{tree: t, tpg: target + "/tpgt_1"}
 
@@ -45,7 +54,7 @@ func (m machine) newLoopback(wwn string) (*Loopback, error) {
 	t.set(l.tpg+"/nexus", wwn)
 	l.address = t.get(l.tpg + "/address")
 	if t.err != nil {
-		return nil, errors.Join(t.err, t.Close())
+		return nil, t.fail()
 	}
 	return l, nil
 }
@@ -106,8 +115,31 @@ func (l *Loopback) AddLUN(ctx context.Context, n int, dev *Device) (disk string,
 		t.err = hint.With(fmt.Errorf("%s: the kernel probed for a disk and found none", scsi), kernelLog)
 		return "", t.err
 	}
+	if t.adopting {
+		if x.node, t.err = t.bringOnline(l.tpg, scsi); x.node != "" || t.err != nil {
+			return x.node, t.err
+		}
+	}
 	x.node, t.err = t.waitForDisk(ctx, events, address)
 	return x.node, t.err
+}
+
+// bringOnline undoes what a removal or the error handling of the kernel did to a
+// disk that is adopted. It returns the node, or "" if the kernel has yet to make
+// it.
+func (t *tree) bringOnline(tpg, scsi string) (node string, err error) {
+	if status, _ := readAttribute(t.path(tpg), "transport_status"); status == "offline" {
+		err = t.op("write", tpg+"/transport_status", func(path string) error { return write(path, "online") })
+	}
+	if state, _ := readAttribute(scsi, "state"); state == "offline" && err == nil {
+		err = writeAttribute(scsi+"/state", "running\n")
+	}
+	for _, block := range subdirs(scsi + "/block") {
+		if err == nil {
+			return t.node(block)
+		}
+	}
+	return "", err
 }
 
 // flush flushes all disks before the first LUN is removed. The removal makes

@@ -43,7 +43,7 @@ func (m machine) remove(e Export) error {
 	// removed cannot be taken offline, but its target can.
 	for _, a := range luns {
 		if strings.HasPrefix(a.lun, "loopback/") {
-			if r.isOurs(a) {
+			if r.isOurs(a.target()) {
 				r.note(r.takeTargetOffline(a.tpg()))
 			}
 			if err := r.takeOffline(a.tpg(), a.scsi); !errors.Is(err, unix.EINVAL) {
@@ -54,7 +54,7 @@ func (m machine) remove(e Export) error {
 	if e.UIO != "" {
 		r.note(r.reset(e.device))
 	}
-	serial, _ := readAttribute(r.path(e.device), "wwn/vpd_unit_serial")
+	serial := r.serialOf(e.device)
 	for _, a := range luns {
 		r.removeLUN(a)
 	}
@@ -94,8 +94,11 @@ func (r *remover) unlink(dir, to string) (found bool) {
 	return found
 }
 
-// isOurs reports whether the dead process made the target.
-func (r *remover) isOurs(a attachment) bool { return r.ownerPID(a.target()) == r.export.PID }
+// isOurs reports whether the dead process made the target, or another one that
+// was killed, perhaps while it adopted the disk.
+func (r *remover) isOurs(target string) bool {
+	return r.ownerPID(target) == r.export.PID || r.isAbandoned(target)
+}
 
 // removeLUN takes the device out of a target. It removes the LUN as well if the
 // dead process made the target.
@@ -103,7 +106,7 @@ func (r *remover) removeLUN(a attachment) {
 	if a.scsi != "" {
 		r.note(r.markWriteThrough(a.scsi))
 	}
-	if !r.isOurs(a) {
+	if !r.isOurs(a.target()) {
 		r.unlink(a.lun, "/"+r.export.device)
 		return
 	}
@@ -140,8 +143,8 @@ func (r *remover) removeTargets(emptied []attachment) {
 			continue
 		}
 		for _, target := range r.children(fabric) {
-			was := func(a attachment) bool { return a.target() == target }
-			if r.ownerPID(target) == r.export.PID && (!reused || slices.ContainsFunc(emptied, was)) {
+			was := slices.ContainsFunc(emptied, func(a attachment) bool { return a.target() == target })
+			if was && r.isOurs(target) || !reused && r.ownerPID(target) == r.export.PID {
 				r.removeTarget(target)
 			}
 		}
@@ -187,14 +190,12 @@ func (r *remover) removeTarget(target string) {
 // another lunserve serves the same image by now. Making the place again finds
 // what is there, and Close removes it.
 func (r *remover) removeReservations(serial string) {
-	_, serial, _ = strings.Cut(serial, ": ") // after the title that the kernel puts before it
 	if serial == "" {
 		return
 	}
-	for _, other := range r.glob(r.path("core"), "user_*", prefix+"*", "wwn/vpd_unit_serial") {
-		if text, _ := readAttribute(other); strings.HasSuffix(text, ": "+serial) {
-			return
-		}
+	exports, _ := r.exports()
+	if slices.ContainsFunc(exports, func(e Export) bool { return e.Serial == serial }) {
+		return
 	}
 	if kept, err := r.keepReservations(serial); err == nil {
 		r.note(kept.Close())

@@ -28,7 +28,18 @@ type Reservations struct{ undo Undo }
 // without.
 func KeepReservations(serial string) (*Reservations, error) { return host.keepReservations(serial) }
 
+// AdoptReservations is KeepReservations for a disk that has reservations.
+func AdoptReservations(serial string) (*Reservations, error) { return host.adoptReservations(serial) }
+
 func (m machine) keepReservations(serial string) (*Reservations, error) {
+	return m.reservations(serial, unix.O_TRUNC)
+}
+
+func (m machine) adoptReservations(serial string) (*Reservations, error) {
+	return m.reservations(serial, 0)
+}
+
+func (m machine) reservations(serial string, flag int) (*Reservations, error) {
 	root, err := readAttribute(m.configfs(), "target/dbroot")
 	if err != nil {
 		return nil, err
@@ -41,7 +52,7 @@ func (m machine) keepReservations(serial string) (*Reservations, error) {
 		r := new(Reservations)
 		err := errors.Join(r.mkdir(root), r.mkdir(dir))
 		if err == nil {
-			err = r.create(file)
+			err = r.create(file, flag)
 		}
 		if err == nil {
 			return r, nil
@@ -78,8 +89,8 @@ func (r *Reservations) mkdir(dir string) error {
 
 // create makes the file. It is ours by its name: no other image has the serial
 // number.
-func (r *Reservations) create(file string) error {
-	fd, err := unix.Open(file, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+func (r *Reservations) create(file string, flag int) error {
+	fd, err := unix.Open(file, flag|unix.O_WRONLY|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}

@@ -20,6 +20,9 @@ type Spec struct {
 	// server of the ring reports it to initiators.
 	Serial string
 
+	// WWN and Contents are kept in the device for whoever adopts it, see [Export].
+	WWN, Contents string
+
 	// Timeout is the kernel's timeout of a command on the ring, in whole
 	// seconds; 60 s if zero. It should differ from the 30 s of Linux's SCSI
 	// timeout, so that the two do not race.

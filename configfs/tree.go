@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 
@@ -18,8 +19,9 @@ import (
 // A tree is not safe for concurrent use.
 type tree struct {
 	machine
-	undo Undo
-	err  error
+	undo     Undo
+	err      error
+	adopting bool // see adopt.go
 }
 
 // push adds a step that removes something. It is not an error if that no longer
@@ -54,12 +56,15 @@ func (t *tree) op(verb, name string, do func(path string) error) error {
 }
 
 // mkdir makes a directory and so a kernel object. One that exists belongs to
-// another program, which is an error.
+// another program, which is an error unless the tree adopts it.
 func (t *tree) mkdir(name string) {
 	if t.err != nil {
 		return
 	}
-	if t.err = t.op("mkdir", name, mkdir); t.err == nil {
+	if t.err = t.op("mkdir", name, mkdir); t.adopts(t.err) {
+		t.err = nil
+	}
+	if t.err == nil {
 		t.push(func() error { return t.op("rmdir", name, unix.Rmdir) })
 	}
 }
@@ -74,6 +79,10 @@ func (t *tree) mkdirShared(name, child string) {
 	// The last user may remove the shared directory just before child is in it.
 	for tries := 0; t.err == nil; tries++ {
 		mark := t.undo
+		if t.adopting && exists(t.path(child)) && !t.isAbandoned(child) {
+			t.err = fmt.Errorf("%s: is another process's: %w", t.path(child), fs.ErrExist)
+			return
+		}
 		t.joinShared(name)
 		t.mkdir(child)
 		if !errors.Is(t.err, fs.ErrNotExist) || exists(t.path(name)) || tries == 10 {
@@ -128,8 +137,18 @@ func (t *tree) leaveShared(name string) error {
 }
 
 // set writes a value to an attribute, without a newline, which some attributes
-// would keep. Values may be secrets, so errors do not contain them.
+// would keep. Values may be secrets, so errors do not contain them. An adopting
+// tree does not change what initiators rely on.
 func (t *tree) set(name, value string) {
+	if t.err == nil && t.adopting {
+		now, err := readAttribute(t.path(name))
+		if err == nil && now == value {
+			return
+		}
+		if base := path.Base(name); err == nil && (path.Base(path.Dir(name)) == "attrib" || base == "nexus") {
+			t.err = fmt.Errorf("%s: %w", t.path(name), errDiffers)
+		}
+	}
 	if t.err == nil {
 		t.err = t.op("write", name, func(path string) error { return write(path, value) })
 	}
@@ -153,6 +172,9 @@ func (t *tree) link(to, name string) {
 		return
 	}
 	t.err = t.op("link", name, func(path string) error { return unix.Symlink(t.path(to), path) })
+	if t.adopts(t.err) && t.linksTo(name, to) {
+		t.err = nil
+	}
 	if t.err == nil {
 		t.push(func() error { return t.op("unlink", name, unix.Unlink) })
 	}

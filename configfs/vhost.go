@@ -29,8 +29,14 @@ type Vhost struct {
 // another target has the name, the error is [fs.ErrExist].
 func NewVhost(wwn string) (*Vhost, error) { return host.newVhost(wwn) }
 
-func (m machine) newVhost(wwn string) (*Vhost, error) {
-	t := &tree{machine: m}
+// AdoptVhost is NewVhost for a target of a dead process. Virtual machines keep it.
+func AdoptVhost(wwn string) (*Vhost, error) {
+	return makeVhost(&tree{machine: host, adopting: true}, wwn)
+}
+
+func (m machine) newVhost(wwn string) (*Vhost, error) { return makeVhost(&tree{machine: m}, wwn) }
+
+func makeVhost(t *tree, wwn string) (*Vhost, error) {
 	target := "vhost/" + wwn
 	v := &Vhost{tree: t, wwn: wwn, tpg: target + "/tpgt_1"}
 
@@ -38,7 +44,7 @@ func (m machine) newVhost(wwn string) (*Vhost, error) {
 	t.mkdir(v.tpg)
 	t.set(v.tpg+"/nexus", wwn)
 	if t.err != nil {
-		return nil, errors.Join(t.err, t.Close())
+		return nil, t.fail()
 	}
 	return v, nil
 }

@@ -1,0 +1,225 @@
+package configfs
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// becomes makes this process another one, and the one before dead.
+func (k *kernel) becomes(pid int) {
+	k.gone("proc")
+	k.process(pid, pid*10, "")
+	os.Symlink(fmt.Sprint(pid), filepath.Join(k.root, "proc/self"))
+}
+
+// adoptEverywhere adopts what serveEverywhere made.
+func adoptEverywhere(t *testing.T, k *kernel, e Export, allow ...string) (down func() error, err error) {
+	tree := func() *tree { return &tree{machine: k.machine, adopting: true} }
+	d := k.adoptDevice(e, spec)
+	if err := errors.Join(d.Requeue(), d.Sign()); err != nil {
+		return nil, err
+	}
+	l, err := makeLoopback(tree(), wwn)
+	if err != nil {
+		return nil, err
+	}
+	node, err := l.AddLUN(t.Context(), 1, d)
+	if err != nil {
+		return nil, err
+	}
+	if node != k.dev+"/sdc" {
+		t.Errorf("the adopted disk is %q", node)
+	}
+	var portal netip.AddrPort
+	for _, np := range subdirs(filepath.Join(k.configfs(), "target/iscsi", iqn, "tpgt_1/np")) {
+		portal = netip.MustParseAddrPort(np)
+	}
+	i, err := makeISCSI(tree(), ISCSISpec{IQN: iqn, Portals: []netip.AddrPort{portal}, Allow: append(allow, "iqn.2001-04.com.example:me")})
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(i.AddLUN(0, d), i.Enable()); err != nil {
+		return nil, err
+	}
+	v, err := makeVhost(tree(), wwn)
+	if err != nil {
+		return nil, err
+	}
+	if err := v.AddLUN(0, d); err != nil {
+		return nil, err
+	}
+	return func() error { return errors.Join(v.Close(), i.Close(), l.Close(), d.Close()) }, nil
+}
+
+// The users of the disk notice nothing: all that is written is the reset of the
+// ring and the names of the process. In the end everything is removed.
+func TestAdoptionChangesOnlyTheOwner(t *testing.T) {
+	k := iscsiKernel(t)
+	empty := k.snapshot(t)
+	serveEverywhere(t, k)
+	k.becomes(99)
+	e := onlyExport(t, k)
+	if e.Alive {
+		t.Fatalf("%+v is alive", e)
+	}
+	k.ops = nil
+	down, err := adoptEverywhere(t, k, e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dev := e.device
+	same(t, k.ops, []string{
+		`echo -n "1" > ` + dev + "/action/reset_ring",
+		`echo -n "lunserve pid 99 since 990" > ` + dev + "/alias",
+		`echo -n "0" > ` + dev + "/action/block_dev",
+	})
+	now := onlyExport(t, k)
+	if !now.Alive || now.PID != 99 || !reflect.DeepEqual(now.LUNs, e.LUNs) || !reflect.DeepEqual(now.Nodes, e.Nodes) {
+		t.Errorf("now %+v\nwas %+v", now, e)
+	}
+	for _, target := range []string{"loopback/" + wwn, "iscsi/" + iqn, "vhost/" + wwn} {
+		if owner := k.group(filepath.Join(k.configfs(), "target", target)); owner != 99 {
+			t.Errorf("%s is owned by %d", target, owner)
+		}
+	}
+	if err := down(); err != nil {
+		t.Error(err)
+	}
+	if after := k.snapshot(t); after != empty {
+		t.Errorf("left:\n%s", after)
+	}
+}
+
+// A process may be killed at any step of an adoption. The next one adopts the
+// disk, and lunserve detach removes all of it.
+func TestKilledAdoptionCanBeRepeatedAndRemoved(t *testing.T) {
+	for n, ended := 1, false; !ended; n++ {
+		k := iscsiKernel(t)
+		empty := k.snapshot(t)
+		serveEverywhere(t, k)
+		k.becomes(99)
+		before := k.machine.before
+		k.n = 0
+		k.machine.before = func(verb, name string) error {
+			if k.n+1 == n {
+				panic("killed")
+			}
+			return before(verb, name)
+		}
+		func() {
+			defer func() { ended = recover() == nil }()
+			if _, err := adoptEverywhere(t, k, onlyExport(t, k)); err != nil {
+				t.Error(err)
+			}
+		}()
+		k.machine.before = before
+		k.becomes(100)
+		if n%2 == 0 {
+			if _, err := adoptEverywhere(t, k, onlyExport(t, k)); err != nil {
+				t.Errorf("step %d: %v", n, err)
+			}
+			k.becomes(101)
+		}
+		if err := k.remove(onlyExport(t, k)); err != nil {
+			t.Errorf("step %d: %v", n, err)
+		}
+		if after := k.snapshot(t); after != empty {
+			t.Errorf("step %d, left:\n%s", n, after)
+		}
+	}
+}
+
+// A target that is not what the command would make is not changed.
+func TestAdoptionRefusesWhatDiffers(t *testing.T) {
+	const tpg = "sys/kernel/config/target/iscsi/" + iqn + "/tpgt_1/"
+	for _, tt := range []struct {
+		name  string
+		alter func(k *kernel)
+		want  error
+	}{
+		{"another initiator is admitted", func(k *kernel) { os.Mkdir(filepath.Join(k.root, tpg+"acls/iqn.2001-04.com.example:other"), 0o755) }, errDiffers},
+		{"another portal", func(k *kernel) { os.Mkdir(filepath.Join(k.root, tpg+"np/[::]:1"), 0o755) }, errDiffers},
+		{"authentication", func(k *kernel) { k.file(tpg+"attrib/authentication", "1") }, errDiffers},
+		{"another nexus", func(k *kernel) {
+			k.file("sys/kernel/config/target/loopback/"+wwn+"/tpgt_1/nexus", "naa.5001405000000000")
+		}, errDiffers},
+		{"another owner", func(k *kernel) { k.groups[k.configfs()+"/target/iscsi/"+iqn] = 0 }, fs.ErrExist},
+		{"another device", func(k *kernel) {
+			link := k.configfs() + "/target/loopback/" + wwn + "/tpgt_1/lun/lun_1/lunserve-my_disk_1.img-0000000a"
+			os.Remove(link)
+			os.Symlink(k.configfs(), link)
+		}, fs.ErrExist},
+	} {
+		k := iscsiKernel(t)
+		serveEverywhere(t, k)
+		tt.alter(k)
+		k.becomes(99)
+		e := onlyExport(t, k)
+		if _, err := adoptEverywhere(t, k, e); !errors.Is(err, tt.want) {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		if _, err := os.Stat(filepath.Join(k.configfs(), "target", e.device)); err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		for _, op := range k.ops {
+			if strings.HasPrefix(op, "rmdir") || strings.HasPrefix(op, "unlink") {
+				t.Errorf("%s: %s", tt.name, op)
+			}
+		}
+	}
+}
+
+// Linux takes a disk offline when commands time out, and a removal that was
+// interrupted does.
+func TestAdoptedDiskIsOnline(t *testing.T) {
+	k := iscsiKernel(t)
+	serveEverywhere(t, k)
+	const status, state = "sys/kernel/config/target/loopback/" + wwn + "/tpgt_1/transport_status", "sys/bus/scsi/devices/2:0:1:1/state"
+	k.file(status, "offline")
+	k.file(state, "offline\n")
+	k.becomes(99)
+	if _, err := adoptEverywhere(t, k, onlyExport(t, k)); err != nil {
+		t.Fatal(err)
+	}
+	if got := k.read(status) + " " + k.read(state); got != "online running\n" {
+		t.Errorf("the disk is %q", got)
+	}
+}
+
+func TestMarkIsReadAsWritten(t *testing.T) {
+	for _, m := range []mark{
+		{server: process{1, 2}},
+		{server: process{4194304, 1 << 60}, wwn: "naa.5001405123456789", contents: "a of b, c of d"},
+	} {
+		if got := parseMark(m.String()); got != m {
+			t.Errorf("%q is read as %+v", m, got)
+		}
+	}
+}
+
+func TestWaitForKilledWaitsForTheEnd(t *testing.T) {
+	k := iscsiKernel(t)
+	serveEverywhere(t, k)
+	k.process(os.Getpid(), 4711, "State:\tZ (zombie)\n")
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		k.waitForKilled(t.Context(), time.Hour)
+	}()
+	select {
+	case <-ended:
+		t.Error("did not wait")
+	case <-time.After(50 * time.Millisecond):
+	}
+	k.gone("proc")
+	<-ended
+	k.waitForKilled(t.Context(), time.Hour)
+}
