@@ -3,27 +3,20 @@ package configfs
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path"
 	"slices"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // Adoption: a process takes over the objects of a dead one, and the users of its
 // disks notice nothing. It runs the same code that makes the objects, on a tree
 // that adopts: what exists already is joined, and removed at the end as if the
-// process had made it. What exists and differs from what the process would make
-// is an error, and stays.
+// process had made it. What is another process's is an error, and stays.
 //
 // Whoever adopts must have opened the ring. The kernel lets one process do that,
 // and only when the dead one is done with it, even with its last thread.
-
-// errDiffers is the error of an object that cannot be adopted.
-var errDiffers = errors.New("differs from what this command would make")
 
 // WaitForKilled waits until the servers of disks that are being killed have
 // ended, for a limited time. Until then they hold locks and rings.
@@ -56,7 +49,7 @@ func (m machine) adoptDevice(e Export, s Spec) *Device {
 	t := &tree{machine: m, adopting: true}
 	hba := path.Dir(e.device)
 	for _, name := range []string{hba, e.device} {
-		t.push(func() error { return t.op("rmdir", name, unix.Rmdir) })
+		t.push(func() error { return t.leaveShared(name) }) // if its LUNs were adopted, too
 	}
 	return &Device{tree: t, name: e.device, UIO: e.UIO, spec: s}
 }
@@ -96,20 +89,6 @@ func (t *tree) isAbandoned(target string) bool {
 // adopts reports whether an operation of an adopting tree found what it would
 // have made.
 func (t *tree) adopts(err error) bool { return t.adopting && errors.Is(err, fs.ErrExist) }
-
-// hasOnly returns an error if an adopted directory has other objects in it than
-// these.
-func (t *tree) hasOnly(dir string, names ...string) {
-	if t.err != nil || !t.adopting {
-		return
-	}
-	for _, name := range subdirs(t.path(dir)) {
-		if !slices.Contains(names, name) {
-			t.err = fmt.Errorf("%s: %w", t.path(dir+"/"+name), errDiffers)
-			return
-		}
-	}
-}
 
 // linksTo reports whether a link in configfs leads to a directory.
 func (t *tree) linksTo(link, to string) bool {

@@ -137,42 +137,51 @@ func TestKilledAdoptionCanBeRepeatedAndRemoved(t *testing.T) {
 	}
 }
 
-// A target that is not what the command would make is not changed.
-func TestAdoptionRefusesWhatDiffers(t *testing.T) {
-	const tpg = "sys/kernel/config/target/iscsi/" + iqn + "/tpgt_1/"
-	for _, tt := range []struct {
-		name  string
-		alter func(k *kernel)
-		want  error
-	}{
-		{"another initiator is admitted", func(k *kernel) { os.Mkdir(filepath.Join(k.root, tpg+"acls/iqn.2001-04.com.example:other"), 0o755) }, errDiffers},
-		{"another portal", func(k *kernel) { os.Mkdir(filepath.Join(k.root, tpg+"np/[::]:1"), 0o755) }, errDiffers},
-		{"authentication", func(k *kernel) { k.file(tpg+"attrib/authentication", "1") }, errDiffers},
-		{"another nexus", func(k *kernel) {
-			k.file("sys/kernel/config/target/loopback/"+wwn+"/tpgt_1/nexus", "naa.5001405000000000")
-		}, errDiffers},
-		{"another owner", func(k *kernel) { k.groups[k.configfs()+"/target/iscsi/"+iqn] = 0 }, fs.ErrExist},
-		{"another device", func(k *kernel) {
+// A target of another process stays as it is.
+func TestAdoptionRefusesWhatOthersMade(t *testing.T) {
+	for name, alter := range map[string]func(k *kernel){
+		"another owner": func(k *kernel) { k.groups[k.configfs()+"/target/iscsi/"+iqn] = 0 },
+		"another device": func(k *kernel) {
 			link := k.configfs() + "/target/loopback/" + wwn + "/tpgt_1/lun/lun_1/lunserve-my_disk_1.img-0000000a"
 			os.Remove(link)
 			os.Symlink(k.configfs(), link)
-		}, fs.ErrExist},
+		},
 	} {
 		k := iscsiKernel(t)
 		serveEverywhere(t, k)
-		tt.alter(k)
+		alter(k)
 		k.becomes(99)
-		e := onlyExport(t, k)
-		if _, err := adoptEverywhere(t, k, e); !errors.Is(err, tt.want) {
-			t.Errorf("%s: %v", tt.name, err)
-		}
-		if _, err := os.Stat(filepath.Join(k.configfs(), "target", e.device)); err != nil {
-			t.Errorf("%s: %v", tt.name, err)
+		k.ops = nil
+		if _, err := adoptEverywhere(t, k, onlyExport(t, k)); !errors.Is(err, fs.ErrExist) {
+			t.Errorf("%s: %v", name, err)
 		}
 		for _, op := range k.ops {
-			if strings.HasPrefix(op, "rmdir") || strings.HasPrefix(op, "unlink") {
-				t.Errorf("%s: %s", tt.name, op)
+			if !strings.HasPrefix(op, "echo") {
+				t.Errorf("%s: %s", name, op)
 			}
+		}
+	}
+}
+
+// Initiators must not get access by an adoption that the command does not give.
+func TestTargetThatDiffersIsNotAdopted(t *testing.T) {
+	k := iscsiKernel(t)
+	portal, _ := serveEverywhere(t, k)
+	s := ISCSISpec{IQN: iqn, Portals: []netip.AddrPort{portal}, Allow: []string{"iqn.2001-04.com.example:ME"}}
+	if err := k.checkAdoption(s); err != nil {
+		t.Errorf("the same spec: %v", err)
+	}
+	for want, alter := range map[string]func(s *ISCSISpec){
+		"has the initiator": func(s *ISCSISpec) { s.Allow = []string{"iqn.2001-04.com.example:other"} },
+		"has the portal":    func(s *ISCSISpec) { s.Portals = []netip.AddrPort{netip.MustParseAddrPort("[::1]:1")} },
+		"generate_node":     func(s *ISCSISpec) { s.Allow = nil },
+		"authentication":    func(s *ISCSISpec) { s.CHAP = &CHAP{} },
+		"write_protect":     func(s *ISCSISpec) { s.ReadOnly = true },
+	} {
+		other := s
+		alter(&other)
+		if err := k.checkAdoption(other); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", want, err)
 		}
 	}
 }

@@ -20,14 +20,6 @@ type ISCSISpec struct {
 	ReadOnly bool             // for all initiators
 }
 
-// portals returns the names of the portals.
-func (s ISCSISpec) portals() (names []string) {
-	for _, p := range s.Portals {
-		names = append(names, p.String())
-	}
-	return names
-}
-
 // Check finds errors before anything is made. If another target has the name,
 // the error is [fs.ErrExist].
 func (s ISCSISpec) Check() error { return host.checkISCSI(s) }
@@ -93,17 +85,13 @@ func makeISCSI(t *tree, s ISCSISpec) (*ISCSI, error) {
 
 	t.mkdirShared("iscsi", target)
 	t.mkdir(i.tpg)
-	t.hasOnly(i.tpg+"/acls", i.allowed()...)
-	t.hasOnly(i.tpg+"/np", s.portals()...)
-	// LIO calls it demo mode when initiators without an ACL may log in.
-	t.set(i.tpg+"/attrib/generate_node_acls", bit(len(s.Allow) == 0))
-	t.set(i.tpg+"/attrib/demo_mode_write_protect", bit(s.ReadOnly))
-	t.set(i.tpg+"/attrib/prod_mode_write_protect", bit(s.ReadOnly))
-	t.set(i.tpg+"/attrib/authentication", bit(s.CHAP != nil))
+	for _, a := range s.attributes() {
+		t.set(i.tpg+"/attrib/"+a.name, bit(a.value))
+	}
 	if len(s.Allow) == 0 {
 		t.setCHAP(i.tpg+"/auth", s.CHAP)
 	}
-	for _, name := range i.allowed() {
+	for _, name := range s.allowed() {
 		if err := checkName(name); t.err == nil {
 			t.err = err
 		}
@@ -116,10 +104,27 @@ func makeISCSI(t *tree, s ISCSISpec) (*ISCSI, error) {
 	return i, nil
 }
 
+// An attribute of a target group is on or off.
+type attribute struct {
+	name  string
+	value bool
+}
+
+// attributes are those that a target is made with. LIO calls it demo mode when
+// initiators without an ACL may log in.
+func (s ISCSISpec) attributes() []attribute {
+	return []attribute{
+		{"generate_node_acls", len(s.Allow) == 0},
+		{"demo_mode_write_protect", s.ReadOnly},
+		{"prod_mode_write_protect", s.ReadOnly},
+		{"authentication", s.CHAP != nil},
+	}
+}
+
 // allowed returns the initiators with an ACL. At a login the kernel changes the
 // initiator's name to lower case.
-func (i *ISCSI) allowed() (names []string) {
-	for _, name := range i.spec.Allow {
+func (s ISCSISpec) allowed() (names []string) {
+	for _, name := range s.Allow {
 		if lower := strings.ToLower(name); !slices.Contains(names, lower) {
 			names = append(names, lower)
 		}
@@ -136,7 +141,7 @@ func (i *ISCSI) AddLUN(n int, dev *Device) error {
 	lun := fmt.Sprintf("%s/lun/lun_%d", i.tpg, n)
 	t.mkdir(lun)
 	t.link(dev.name, lun+"/"+filepath.Base(dev.name))
-	for _, name := range i.allowed() {
+	for _, name := range i.spec.allowed() {
 		mapped := fmt.Sprintf("%s/lun_%d", i.acl(name), n)
 		t.mkdir(mapped)
 		t.link(lun, mapped+"/lun")
@@ -171,7 +176,7 @@ func (i *ISCSI) Initiators() (names []string) {
 	t := i.tree
 	dynamic, _ := readAttribute(t.path(i.tpg), "dynamic_sessions")
 	names = strings.FieldsFunc(dynamic, func(r rune) bool { return r == 0 || r == '\n' })
-	for _, name := range i.allowed() {
+	for _, name := range i.spec.allowed() {
 		info, _ := readAttribute(t.path(i.acl(name)), "info")
 		if strings.HasPrefix(info, "InitiatorName:") {
 			names = append(names, name)

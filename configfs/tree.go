@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
 
@@ -138,15 +137,11 @@ func (t *tree) leaveShared(name string) error {
 
 // set writes a value to an attribute, without a newline, which some attributes
 // would keep. Values may be secrets, so errors do not contain them. An adopting
-// tree does not change what initiators rely on.
+// tree does not write what is there.
 func (t *tree) set(name, value string) {
 	if t.err == nil && t.adopting {
-		now, err := readAttribute(t.path(name))
-		if err == nil && now == value {
+		if now, err := readAttribute(t.path(name)); err == nil && now == value {
 			return
-		}
-		if base := path.Base(name); err == nil && (path.Base(path.Dir(name)) == "attrib" || base == "nexus") {
-			t.err = fmt.Errorf("%s: %w", t.path(name), errDiffers)
 		}
 	}
 	if t.err == nil {

@@ -28,44 +28,17 @@ type device struct {
 // waits, and retry the command.
 const cmdTimeout = 5 * time.Minute
 
-// attach makes the device of d, which is not yet a LUN of any target, and
-// serves its ring. Later errors of the ring go to s.ringErrs.
+// attach makes or adopts the device of d and serves its ring. Later errors of the
+// ring go to s.ringErrs. Unless d is an orphan, it is not yet a LUN of any target.
 func (s *service) attach(ctx context.Context, d *disk, down *configfs.Undo) error {
-	img := d.image
-	id, err := configfs.NewIdentity(ctx, img.path)
+	prepare := s.newDevice
+	if d.orphan != nil {
+		prepare = s.adoptDevice
+	}
+	dev, err := prepare(ctx, d, down)
 	if err != nil {
 		return err
 	}
-	defer id.Close() // the device has it by then
-	dev := &device{unit: scsi.NewDisk(img.store, scsi.Options{
-		BlockSize: img.blockSize,
-		Serial:    id.Serial,
-		NAA:       strings.TrimPrefix(id.WWN, "naa."),
-		Removable: s.options.Removable,
-		Nexuses:   nexuses(s.fabrics),
-		Report:    s.report,
-	})}
-	dev.kernel, err = configfs.NewDevice(configfs.Spec{
-		Image:      img.abs,
-		Size:       img.size(),
-		BlockSize:  img.blockSize,
-		MaxSectors: scsi.MaxTransfer / img.blockSize,
-		Serial:     id.Serial,
-		Timeout:    cmdTimeout,
-	})
-	if err != nil {
-		return err
-	}
-	down.Push(dev.kernel.Close)
-	// If /var cannot be written, reservations do not survive a power cut.
-	if kept, err := configfs.KeepReservations(id.Serial); err == nil {
-		down.Push(kept.Close)
-	}
-
-	if dev.ring, err = tcmu.Open(dev.kernel.UIO); err != nil {
-		return err
-	}
-	down.Push(dev.ring.Close)
 	d.device = dev
 	d.watch.attach(dev.ring)
 
@@ -75,7 +48,7 @@ func (s *service) attach(ctx context.Context, d *disk, down *configfs.Undo) erro
 	go func() {
 		defer close(done)
 		if err := dev.ring.Serve(serving, handler{dev.unit}); err != nil {
-			s.ringErrs <- fmt.Errorf("%s: %w", filepath.Base(img.path), err)
+			s.ringErrs <- fmt.Errorf("%s: %w", filepath.Base(d.image.path), err)
 			// Commands will not be completed any more; without a reset the LUN
 			// could not be removed.
 			if err := dev.kernel.Reset(); err != nil {
@@ -88,14 +61,85 @@ func (s *service) attach(ctx context.Context, d *disk, down *configfs.Undo) erro
 		<-done
 		return nil
 	})
+	if d.orphan != nil {
+		return s.sign(d)
+	}
 	return nil
+}
+
+// newDevice makes a device.
+func (s *service) newDevice(ctx context.Context, d *disk, down *configfs.Undo) (dev *device, err error) {
+	id, err := configfs.NewIdentity(ctx, d.image.path)
+	if err != nil {
+		return nil, err
+	}
+	defer id.Close() // the device has it by then
+	dev = new(device)
+	if dev.kernel, err = configfs.NewDevice(s.spec(d, id.Serial, id.WWN)); err != nil {
+		return nil, err
+	}
+	down.Push(dev.kernel.Close)
+	// If /var cannot be written, reservations do not survive a power cut.
+	if kept, err := configfs.KeepReservations(id.Serial); err == nil {
+		down.Push(kept.Close)
+	}
+	if dev.ring, err = tcmu.Open(dev.kernel.UIO); err != nil {
+		return nil, err
+	}
+	down.Push(dev.ring.Close)
+	dev.unit = s.unit(d, id.Serial, id.WWN, dev.ring)
+	return dev, nil
+}
+
+// adoptDevice adopts the device of the disk's orphan.
+func (s *service) adoptDevice(_ context.Context, d *disk, down *configfs.Undo) (dev *device, err error) {
+	o := d.orphan
+	dev = &device{ring: o.ring}
+	if dev.kernel, err = o.recover(s.spec(d, o.Serial, o.WWN)); err != nil {
+		return nil, err
+	}
+	down.Push(dev.kernel.Close)
+	if kept, err := configfs.AdoptReservations(o.Serial); err == nil {
+		down.Push(kept.Close)
+	}
+	down.Push(dev.ring.Close)
+	dev.unit = s.unit(d, o.Serial, o.WWN, dev.ring)
+	return dev, nil
+}
+
+func (s *service) spec(d *disk, serial, wwn string) configfs.Spec {
+	return configfs.Spec{
+		Image:      d.image.abs,
+		Size:       d.image.size(),
+		BlockSize:  d.image.blockSize,
+		MaxSectors: scsi.MaxTransfer / d.image.blockSize,
+		Serial:     serial,
+		WWN:        wwn,
+		Contents:   d.image.contents(s.options.Removable),
+		Timeout:    cmdTimeout,
+	}
+}
+
+func (s *service) unit(d *disk, serial, wwn string, ring *tcmu.Device) *scsi.Disk {
+	return scsi.NewDisk(d.image.store, scsi.Options{
+		BlockSize: d.image.blockSize,
+		Serial:    serial,
+		NAA:       strings.TrimPrefix(wwn, "naa."),
+		Removable: s.options.Removable,
+		Nexuses:   nexuses(s.fabrics),
+		Memory:    ring.Spare(),
+		Report:    s.report,
+	})
 }
 
 // A handler is a logical unit as the ring sees it: tcmu and scsi do not know each
 // other.
 type handler struct{ *scsi.Disk }
 
-var _ tcmu.TaskManager = handler{}
+var (
+	_ tcmu.TaskManager = handler{}
+	_ tcmu.Settler     = handler{}
+)
 
 // Execute implements [tcmu.Handler].
 func (h handler) Execute(cdb []byte, data [][]byte, wait bool) (tcmu.Result, error) {

@@ -14,6 +14,7 @@ import (
 type disk struct {
 	lun      int
 	image    *openedImage
+	orphan   *orphan // to be adopted, or nil
 	device   *device // once it is attached
 	address  address // once the targets are up
 	watch    watch

@@ -15,10 +15,14 @@ type fabric interface {
 	// kind is the fabric's name, as configfs.Ready takes it.
 	kind() string
 
+	// adopt has up adopt a target that a killed process left, rather than make
+	// one, or returns the reason that it cannot.
+	adopt(target string) error
+
 	// check reports what is wrong before anything is made.
 	check() error
 
-	// up makes the target, pushes its removal, and returns the address of each
+	// up makes or adopts the target, pushes its removal, and returns the address of each
 	// disk. The rings are served from before up until the target is removed.
 	up(ctx context.Context, disks []*disk, down *configfs.Undo) ([]address, error)
 

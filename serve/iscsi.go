@@ -17,6 +17,7 @@ import (
 type iscsi struct {
 	image   string // the first, which names the target
 	named   bool   // by the user
+	adopted bool
 	spec    configfs.ISCSISpec
 	target  *configfs.ISCSI
 	console *console.Console
@@ -41,8 +42,19 @@ func newISCSI(image string, o *ISCSI, readOnly bool, c *console.Console) (*iscsi
 
 func (f *iscsi) kind() string { return "iscsi" }
 
+func (f *iscsi) adopt(target string) error {
+	if f.named && f.spec.IQN != target {
+		return fmt.Errorf("the name is to be %s", f.spec.IQN)
+	}
+	f.spec.IQN, f.adopted = target, true
+	return f.spec.CheckAdoption()
+}
+
 // check also chooses the target's name.
 func (f *iscsi) check() error {
+	if f.adopted {
+		return nil
+	}
 	if f.named {
 		return f.spec.Check()
 	}
@@ -55,7 +67,11 @@ func (f *iscsi) check() error {
 }
 
 func (f *iscsi) up(_ context.Context, disks []*disk, down *configfs.Undo) (all []address, err error) {
-	if f.target, err = configfs.NewISCSI(f.spec); err != nil {
+	make := configfs.NewISCSI
+	if f.adopted {
+		make = configfs.AdoptISCSI
+	}
+	if f.target, err = make(f.spec); err != nil {
 		return nil, err
 	}
 	down.Push(f.target.Close)

@@ -10,22 +10,21 @@ import (
 
 // loopback makes local disks.
 type loopback struct {
-	image string // the first, which names the target
+	image   string // the first, which names the target
+	adopted string // the target, or empty
 }
 
 func (f *loopback) kind() string { return "loopback" }
 
+func (f *loopback) adopt(target string) error {
+	f.adopted = target
+	return nil
+}
+
 func (f *loopback) check() error { return nil }
 
 func (f *loopback) up(ctx context.Context, disks []*disk, down *configfs.Undo) (all []address, err error) {
-	var target *configfs.Loopback
-	err = firstFreeName(f.image, func(n int) error {
-		wwn, err := configfs.WWN(f.image, fmt.Sprint("target ", n))
-		if err == nil {
-			target, err = configfs.NewLoopback(wwn)
-		}
-		return err
-	})
+	target, err := f.target()
 	if err != nil {
 		return nil, err
 	}
@@ -38,6 +37,20 @@ func (f *loopback) up(ctx context.Context, disks []*disk, down *configfs.Undo) (
 		all = append(all, address{node: node, lun: n})
 	}
 	return all, nil
+}
+
+func (f *loopback) target() (target *configfs.Loopback, err error) {
+	if f.adopted != "" {
+		return configfs.AdoptLoopback(f.adopted)
+	}
+	err = firstFreeName(f.image, func(n int) error {
+		wwn, err := configfs.WWN(f.image, fmt.Sprint("target ", n))
+		if err == nil {
+			target, err = configfs.NewLoopback(wwn)
+		}
+		return err
+	})
+	return target, err
 }
 
 func (f *loopback) users(a address) []inuse.User { return LocalUsers(a.node) }

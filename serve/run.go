@@ -62,6 +62,7 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 	if s.fabrics, err = s.newFabrics(); err != nil {
 		return err
 	}
+	configfs.WaitForKilled(ctx, killedTime) // for its locks
 	// Images first: they are the likeliest to be wrong, and a typing error must
 	// not touch the kernel.
 	for lun, path := range s.options.Images {
@@ -76,6 +77,9 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 		kinds = append(kinds, f.kind())
 	}
 	if err := configfs.Ready(kinds...); err != nil {
+		return err
+	}
+	if err := s.findOrphans(ctx, down); err != nil {
 		return err
 	}
 	for _, f := range s.fabrics {

@@ -12,22 +12,22 @@ import (
 // vhost makes a target for virtual machines. One WWPN stands for all of its LUNs.
 type vhost struct {
 	image   string // the first, which names the target
+	adopted string // the target, or empty
 	target  *configfs.Vhost
 	console *console.Console
 }
 
 func (f *vhost) kind() string { return "vhost" }
 
+func (f *vhost) adopt(target string) error {
+	f.adopted = target
+	return nil
+}
+
 func (f *vhost) check() error { return nil }
 
 func (f *vhost) up(_ context.Context, disks []*disk, down *configfs.Undo) (all []address, err error) {
-	var wwn string
-	err = firstFreeName(f.image, func(n int) (err error) {
-		if wwn, err = configfs.WWN(f.image, fmt.Sprint("vhost ", n)); err == nil {
-			f.target, err = configfs.NewVhost(wwn)
-		}
-		return err
-	})
+	wwn, err := f.make()
 	if err != nil {
 		return nil, err
 	}
@@ -40,6 +40,21 @@ func (f *vhost) up(_ context.Context, disks []*disk, down *configfs.Undo) (all [
 	}
 	f.console.Say("for QEMU: -device vhost-scsi-pci,wwpn=%s", wwn)
 	return all, nil
+}
+
+// make sets the target and returns its name.
+func (f *vhost) make() (wwn string, err error) {
+	if f.adopted != "" {
+		f.target, err = configfs.AdoptVhost(f.adopted)
+		return f.adopted, err
+	}
+	err = firstFreeName(f.image, func(n int) (err error) {
+		if wwn, err = configfs.WWN(f.image, fmt.Sprint("vhost ", n)); err == nil {
+			f.target, err = configfs.NewVhost(wwn)
+		}
+		return err
+	})
+	return wwn, err
 }
 
 func (f *vhost) users(address) (all []inuse.User) {

@@ -39,6 +39,9 @@ func (f *File) open(path string, fd int, size, block int64) {
 // Size implements [backstores.Backstore].
 func (f *File) Size() int64 { return f.size.Load() }
 
+// Fd returns the file descriptor, which stays the image's.
+func (f *File) Fd() int { return f.fd }
+
 // IsDevice reports whether the image is a block device.
 func (f *File) IsDevice() bool { return f.block > 1 }
 

@@ -20,9 +20,6 @@ func (w *Writable) open(path string, fd int, size, block int64) {
 	w.writes.pace.expect(copyTime(fd))
 }
 
-// Fd returns the file descriptor, which stays the image's.
-func (w *Writable) Fd() int { return w.fd }
-
 // WriteAt implements [io.WriterAt]. It never makes the image longer.
 func (w *Writable) WriteAt(p []byte, off int64) (int, error) {
 	err := backstores.CheckRange(w.Size(), off, int64(len(p)))
