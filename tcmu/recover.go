@@ -30,6 +30,20 @@ func (d *Device) Recover(requeue func() error) (pending bool, err error) {
 	return pending, err
 }
 
+// Fence returns a function that makes Serve take no more commands and complete
+// none, so that another may reset the ring. The function may be called at any
+// time, even if Serve hangs, or has returned and the device is closed.
+func (d *Device) Fence() (fence func()) { return d.ring.fence }
+
+// fence replaces the mailbox by one that nobody else sees.
+func (r *ring) fence() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mb = new(mailbox)
+	r.mb.head.Store(r.next)
+	r.mb.tail.Store(r.tail)
+}
+
 // Spare returns bytes of the mailbox that nothing else uses. They are zero in a
 // new device, and last as long as the device does: a server can leave a note
 // there for the one that recovers the ring after it was killed.

@@ -162,3 +162,31 @@ func TestCommandsThatWaitedAreSettled(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A server that gives up may still have commands in execution. Their completions
+// must not reach a ring that was reset.
+func TestFencedRingIsLeftAlone(t *testing.T) {
+	k, d := newKernel(t, 4096)
+	executing, finish := make(chan bool), make(chan bool)
+	stop := serve(t, d, handlerFunc(func(_ []byte, _ [][]byte, wait bool) (Result, error) {
+		if !wait {
+			return Result{}, ErrWouldBlock
+		}
+		executing <- true
+		<-finish
+		return Result{}, nil
+	}))
+	k.command(1, make([]byte, 10))
+	k.post(true)
+	<-executing
+	d.Fence()()
+	k.reset()
+	head, tail := k.mb.head.Load(), k.mb.tail.Load()
+	close(finish)
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	if k.mb.head.Load() != head || k.mb.tail.Load() != tail {
+		t.Error("the fenced server has moved the tail")
+	}
+}
