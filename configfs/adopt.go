@@ -27,7 +27,7 @@ func (m machine) waitForKilled(ctx context.Context, limit time.Duration) {
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	dying := func(e Export) bool { return !e.Alive && m.runs(e.server) }
+	dying := func(e Export) bool { return !e.Alive && !m.hasEnded(e.server) }
 	for {
 		if list, err := m.exports(); err != nil || !slices.ContainsFunc(list, dying) {
 			return

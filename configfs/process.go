@@ -54,6 +54,21 @@ func (m machine) runs(p process) bool {
 	return now != 0 && (now == p.started || p.started == 0)
 }
 
+// Killed reports whether the process with this id was killed and still exists, if
+// only inside the kernel.
+func Killed(pid int) bool { return host.runs(process{pid: pid}) && host.isDying(process{pid: pid}) }
+
+// hasEnded reports whether the process has closed its files. It may still wait for
+// its parent to ask for its exit status.
+func (m machine) hasEnded(p process) bool {
+	if !m.runs(p) {
+		return true
+	}
+	status, _ := os.ReadFile(filepath.Join(m.proc, strconv.Itoa(p.pid), "status"))
+	zombie := bytes.Contains(status, []byte("\nState:\tZ"))
+	return zombie && bytes.Contains(status, []byte("\nThreads:\t1\n"))
+}
+
 // isDying reports whether an existing process was killed. It executes no more
 // code of its own, but may be blocked in the kernel.
 func (m machine) isDying(p process) bool {

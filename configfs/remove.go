@@ -37,6 +37,14 @@ func (m machine) remove(e Export) error {
 	case !m.isDying(e.server):
 		return hint.Try(fmt.Errorf("%s: served by lunserve (pid %d)", e.Name, e.PID), "kill", strconv.Itoa(e.PID))
 	}
+	return m.removeByForce(e)
+}
+
+// RemoveByForce is Remove for a process that knows that no other serves the
+// export. It may do so itself: it must no longer rely on its ring.
+func (e Export) RemoveByForce() error { return host.removeByForce(e) }
+
+func (m machine) removeByForce(e Export) error {
 	r := remover{tree: tree{machine: m}, export: e}
 	luns := m.attachments(e.device)
 	// In the order of Device.Reset, for the same reason. A disk that is being
@@ -95,9 +103,10 @@ func (r *remover) unlink(dir, to string) (found bool) {
 }
 
 // isOurs reports whether the dead process made the target, or another one that
-// was killed, perhaps while it adopted the disk.
+// was killed, perhaps while it adopted the disk, or this one, which gives up.
 func (r *remover) isOurs(target string) bool {
-	return r.ownerPID(target) == r.export.PID || r.isAbandoned(target)
+	owner := r.ownerPID(target)
+	return owner == r.export.PID || owner == r.self().pid || r.isAbandoned(target)
 }
 
 // removeLUN takes the device out of a target. It removes the LUN as well if the
