@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL = build
 .NOTPARALLEL:
-.PHONY: build install deb demo vm quick test check unit e2e package bench conformance fuzz clean help go
+.PHONY: build install deb demo vm quick test check unit e2e package bench conformance fuzz torture clean help go
 
 GO        ?= go
 INSTALL    = e2e/install
@@ -12,6 +12,7 @@ PROGRAMS   = e2fsprogs f2fs-tools fdisk fio kmod libiscsi-bin mount open-iscsi q
 BENCH     := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-bench
 CONFORMANCE := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-conformance
 FUZZTIME  ?= 20s
+KILLS     ?= 100
 RUN       ?=
 
 PREFIX    ?= /usr/local
@@ -134,6 +135,10 @@ fuzz: build ## run each fuzz target, and random commands on a real kernel, for F
 	@$(INSTALL) $(PROGRAMS)
 	@echo "random commands, $(FUZZTIME)"
 	CI=true CGO_ENABLED=0 $(GO) test -count=1 -timeout 0 -exec "$(CURDIR)/e2e/vm -t 0 --" ./e2e -v -args -test.run AtRandom -random $(FUZZTIME)
+
+torture: build ## kill lunserve, its guard or both KILLS times (100) under fio, on a real kernel
+	@$(INSTALL) $(PROGRAMS)
+	CI=true CGO_ENABLED=0 $(GO) test -count=1 -timeout 0 -exec "$(CURDIR)/e2e/vm -t 0 --" ./e2e -v -args -test.timeout=0 -test.run TestKillsAtRandom -torture $(KILLS)
 
 clean: ## remove ./lunserve and its packages; the kernel stays in ~/.cache/lunserve-vm
 	rm -f lunserve lunserve_*.deb

@@ -16,9 +16,10 @@ const module = "github.com/lunserve/lunserve"
 // each package may import. Every package may also import hint.
 var allowed = map[string]string{
 	"":                     "cli",
-	"cli":                  "serve serve/control serve/console configfs backstores backstores/image backstores/seekable backstores/contents completions",
-	"serve":                "serve/control serve/console tcmu tcmu/scsi configfs backstores backstores/image backstores/inuse",
+	"cli":                  "serve serve/control serve/console serve/guard configfs backstores backstores/image backstores/seekable backstores/contents completions",
+	"serve":                "serve/control serve/console serve/guard tcmu tcmu/scsi configfs backstores backstores/image backstores/inuse",
 	"serve/control":        "backstores/inuse",
+	"serve/guard":          "configfs",
 	"configfs":             "backstores/inuse",
 	"tcmu/scsi":            "backstores",
 	"backstores/image":     "backstores backstores/raw backstores/overlay backstores/seekable",

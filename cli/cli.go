@@ -12,6 +12,7 @@ import (
 
 	"github.com/lunserve/lunserve/serve"
 	"github.com/lunserve/lunserve/serve/console"
+	"github.com/lunserve/lunserve/serve/guard"
 )
 
 // grammar is the command line. Each subcommand is a struct with a Run method, in a
@@ -48,9 +49,12 @@ func run(args []string) int {
 	// process. The signal is not ignored: a command that we run would inherit
 	// that.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	ctx, stop := signal.NotifyContext(context.Background(), serve.StopSignals()...)
-	defer stop()
-	context.AfterFunc(ctx, stop) // if the first signal is ignored, the second kills the process
+	ctx, stop := context.Background(), context.CancelFunc(func() {})
+	if !guard.StandsBy() {
+		ctx, stop = signal.NotifyContext(ctx, serve.StopSignals()...)
+		defer stop()
+		context.AfterFunc(ctx, stop) // if the first signal is ignored, the second kills the process
+	}
 	c := console.New(os.Stderr, "lunserve")
 	defer c.Close()
 

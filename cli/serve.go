@@ -53,6 +53,7 @@ func (c *serveCmd) Run(ctx context.Context, con *console.Console) error {
 		Fork:           c.Fork,
 		PIDFile:        c.PIDFile,
 		ExitWithParent: c.ExitWithParent,
+		Restart:        c.Restart,
 
 		Quiet:         c.Quiet,
 		JSON:          c.JSON,
@@ -70,6 +71,12 @@ func (c *serveCmd) check() error {
 		return misuse("--fork and a command exclude each other; put & after the command line instead")
 	case command && c.JSON:
 		return hint.Try(misuse("--json and a command would both write to standard output"), "lunserve", "list", "--json")
+	case c.Restart && command:
+		return misuse("--restart cannot take over a command; leave out one of them")
+	case c.Restart && c.Snapshot:
+		return hint.Try(misuse("--restart would lose the temporary writes of --snapshot"), "--overlay=FILE")
+	case c.Restart && c.ExitWithParent:
+		return misuse("--restart gives the disks another parent process; leave out --exit-with-parent")
 	case c.Fork && c.ExitWithParent:
 		return misuse("--fork ends the parent process immediately; leave out --exit-with-parent")
 	case c.Fork && c.JSON:

@@ -123,6 +123,7 @@ complete -c lunserve -n '__lunserve_at serve' -l run -r -f -d 'Serve while a she
 complete -c lunserve -n '__lunserve_at serve' -l fork -d 'Serve in the background'
 complete -c lunserve -n '__lunserve_at serve' -l pid-file -r -F -d 'Write the process ID to FILE when the disks are ready'
 complete -c lunserve -n '__lunserve_at serve' -l exit-with-parent -d 'Exit when the parent process exits'
+complete -c lunserve -n '__lunserve_at serve' -l restart -d 'Keep the disks if the process is killed'
 complete -c lunserve -n '__lunserve_at serve' -s q -l quiet -d 'Print only warnings and errors on standard error'
 complete -c lunserve -n '__lunserve_at serve' -l json -d 'Print events on standard output, one JSON object per line'
 complete -c lunserve -n '__lunserve_at serve' -l stats-interval -r -f -d 'With --json, print a stats event at this interval, such as 10s'

@@ -33,7 +33,7 @@ func TestDetachRemovesWhatAKilledServerLeft(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(mnt, "dirty"), noise(8<<20, 2), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	s.stop(syscall.SIGKILL)
+	s.killedWithGuard()
 
 	disk := died(t)
 	if disk.Device != s.disks[0] || disk.PID != s.cmd.Process.Pid ||
@@ -91,7 +91,7 @@ func TestDetachRemovesTheTargetsOfAKilledServer(t *testing.T) {
 		load.Wait()
 	}()
 	awaitWrites(t, disk)
-	s.stop(syscall.SIGKILL)
+	s.killedWithGuard()
 	for left, d := range list(t) {
 		detaches(t, d)
 		targets := glob(t, configfs+"/*/*/tpgt_1")

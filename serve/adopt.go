@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -186,5 +187,6 @@ func (s *service) sign(d *disk) error {
 	}
 	s.console.Say("%s: adopted the disk %s of lunserve (pid %d), which was killed", d.image.path, d.orphan.Name, d.orphan.PID)
 	_ = control.RemoveStale(d.orphan.PID)
+	s.pidFile = cmp.Or(pidFileOf(s.options, d.orphan.PID), s.pidFile) // removed at the end
 	return d.orphan.Sweep()
 }

@@ -31,6 +31,7 @@ type Options struct {
 	Fork           bool     // move to the background when the disks are ready
 	PIDFile        string
 	ExitWithParent bool
+	Restart        bool // if this process is killed, its guard starts another
 
 	Quiet         bool
 	JSON          bool          // events on standard output in place of paths

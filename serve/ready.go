@@ -75,6 +75,8 @@ func (s *service) announce(down *configfs.Undo) error {
 			s.console.Say("%s", line)
 		}
 		return nil
+	case s.role == succeeding && !s.options.JSON:
+		return nil // the server before has printed them
 	case s.options.JSON:
 		return s.events.emit(event{Event: "ready", Disks: s.states()})
 	}

@@ -7,17 +7,28 @@ import (
 	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/hint"
 	"github.com/lunserve/lunserve/serve/console"
+	"github.com/lunserve/lunserve/serve/guard"
 )
 
 // Run starts serving the disks, waits for the end, and removes them. It returns
 // when nothing of them is left. The error is an [ExitStatus] if the process
 // must exit with the status of the command. ctx interrupts only the start;
 // later a signal ends the service.
+//
+// In a guard Run waits for the end of its server first, see [guard.Await].
 func Run(ctx context.Context, o Options, c *console.Console) error {
-	s := newService(o, c)
+	if death, is := guard.Await(); is {
+		return succeed(ctx, o, c, death)
+	}
+	return newService(o, c, starting).serve(ctx)
+}
+
+// serve is Run without the wait of a guard.
+func (s *service) serve(ctx context.Context) error {
+	o, c := s.options, s.console
 	defer s.ignoreSignals()
 	waiting := background()
-	if o.Fork && waiting == nil {
+	if o.Fork && waiting == nil && s.role == starting {
 		return fork(s.stopSignals)
 	}
 	c.SetQuiet(o.Quiet)
@@ -27,6 +38,9 @@ func Run(ctx context.Context, o Options, c *console.Console) error {
 	defer down.Close() // also in a panic
 	down.Push(s.removePIDFile)
 	end := s.start(ctx, &down)
+	if end.cause == goesOn && s.role == removing {
+		end = ending{cause: requested}
+	}
 	if end.cause == goesOn {
 		end = s.ready(waiting, &down)
 	}
@@ -70,6 +84,9 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 		if err != nil {
 			return err
 		}
+		if err := s.options.canRestart(img); err != nil {
+			return err
+		}
 		s.disks = append(s.disks, &disk{lun: lun, image: img})
 	}
 	var kinds []string
@@ -82,6 +99,11 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 	if err := s.findOrphans(ctx, down); err != nil {
 		return err
 	}
+	if s.role != starting {
+		if err := s.mustAdopt(); err != nil {
+			return err
+		}
+	}
 	for _, f := range s.fabrics {
 		if err := f.check(); err != nil {
 			return err
@@ -89,6 +111,11 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 	}
 	if s.options.Trace {
 		if err := s.trace(down); err != nil {
+			return err
+		}
+	}
+	if s.role != removing {
+		if err := s.startGuard(down); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -24,6 +25,10 @@ type service struct {
 	fabrics []fabric
 	command *command  // nil if there is none
 	started time.Time // when the disks became usable
+	role    role
+
+	fencesMu sync.Mutex
+	fences   []func() // of all rings that are or were served, see [tcmu.Device.Fence]
 
 	stopSignals chan os.Signal
 	userSignals chan os.Signal // separate, so that many of them do not crowd out a stop signal
@@ -39,8 +44,9 @@ type service struct {
 
 // newService returns a service that gets the process's signals until
 // ignoreSignals.
-func newService(o Options, c *console.Console) *service {
+func newService(o Options, c *console.Console, r role) *service {
 	s := &service{
+		role:        r,
 		options:     o,
 		console:     c,
 		events:      newEventLog(o.JSON),

@@ -1,0 +1,160 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The server alone is killed. Its guard removes the disk in good order: a file
+// system that is mounted loses nothing that was synced.
+func TestGuardRemovesTheDisksOfAKilledServer(t *testing.T) {
+	needTarget(t)
+	for round := range 3 {
+		t.Run(fmt.Sprint(round), func(t *testing.T) {
+			leavesNothing(t)
+			dir, mnt := tmpfsDir(t), t.TempDir()
+			image, pidFile := newImage(t, dir, 64<<20), filepath.Join(dir, "pid")
+			s := start(t, "--pid-file="+pidFile, image)
+			run(t, "mkfs.ext4", "-q", s.disks[0])
+			mount(t, s.disks[0], mnt)
+			synced := make(chan int, 1)
+			go func() {
+				n := 0
+				defer func() { synced <- n }()
+				for ; ; n++ {
+					f, err := os.OpenFile(filepath.Join(mnt, fmt.Sprint(n)), os.O_CREATE|os.O_WRONLY, 0o644)
+					if err != nil {
+						return
+					}
+					_, err = f.Write(noise(8<<10, byte(n)))
+					if err == nil {
+						err = f.Sync()
+					}
+					if f.Close() != nil || err != nil {
+						return
+					}
+				}
+			}()
+			time.Sleep(time.Second + time.Duration(round)*170*time.Millisecond)
+			s.signal(syscall.SIGKILL)
+			t.Logf("removed %v after the kill", awaitNoDisks(t))
+			n := <-synced
+			s.wait()
+			s.stderr.await(t, `lunserve \(pid \d+\) was killed; removing its disks\n`)
+			if err := syscall.Unmount(mnt, 0); err != nil {
+				t.Error(err)
+			}
+			if exists(pidFile) {
+				t.Error("the pid file is left")
+			}
+			s = start(t, image)
+			mount(t, s.disks[0], mnt) // replays the journal
+			for i := range n {
+				if got, err := os.ReadFile(filepath.Join(mnt, fmt.Sprint(i))); err != nil || string(got) != string(noise(8<<10, byte(i))) {
+					t.Errorf("file %d of %d, which was synced: %v", i, n, err)
+				}
+			}
+			t.Logf("%d files were synced", n)
+			run(t, "umount", mnt)
+			run(t, "e2fsck", "-fn", s.disks[0])
+			s.ends()
+		})
+	}
+}
+
+// A server that ends in good order leaves no guard, and one whose guard is killed
+// gets another.
+func TestServerHasAGuardForItsLife(t *testing.T) {
+	needTarget(t)
+	s := start(t, newImage(t, tmpfsDir(t), 16<<20))
+	first := guardOf(t, s.cmd.Process.Pid)
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGTSTP} {
+		if err := syscall.Kill(first, sig); err != nil {
+			t.Fatal(err)
+		}
+	}
+	time.Sleep(300 * time.Millisecond)
+	if now := guardOf(t, s.cmd.Process.Pid); now != first {
+		t.Errorf("guard %d was ended by a signal of the terminal", first)
+	}
+	if err := syscall.Kill(first, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	second := guardOf(t, s.cmd.Process.Pid)
+	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", second))
+	for line := range strings.Lines(string(status)) {
+		if strings.HasPrefix(line, "VmRSS") || strings.HasPrefix(line, "RssAnon") {
+			t.Logf("guard: %s", line)
+		}
+	}
+	s.ends()
+	if exists(fmt.Sprintf("/proc/%d", second)) {
+		t.Error("the guard still runs")
+	}
+}
+
+// With --restart the users of a disk notice nothing of a kill.
+func TestRestartKeepsTheDisk(t *testing.T) {
+	needTarget(t)
+	leavesNothing(t)
+	dir, mnt := tmpfsDir(t), t.TempDir()
+	image, pidFile := newImage(t, dir, 64<<20), filepath.Join(dir, "pid")
+	s := start(t, "--restart", "--pid-file="+pidFile, image)
+	run(t, "mkfs.ext4", "-q", s.disks[0])
+	mount(t, s.disks[0], mnt)
+	wait := verifying(t, filepath.Join(mnt, "file"), "24", "--fsync=16")
+	pids := []int{s.cmd.Process.Pid}
+	for range 4 {
+		time.Sleep(4 * time.Second) // three deaths in ten seconds would be too many
+		began := time.Now()
+		if err := syscall.Kill(pids[len(pids)-1], syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		pids = append(pids, serverOf(t, image, pids...))
+		t.Logf("served again after %v", time.Since(began))
+	}
+	worst, err := wait()
+	t.Logf("fio: %s", worst)
+	if err != nil {
+		t.Error(err)
+	}
+	if d := list(t); len(d) != 1 || d[0].Device != s.disks[0] {
+		t.Errorf("listed are %+v", d)
+	}
+	if text, _ := os.ReadFile(pidFile); strings.TrimSpace(string(text)) != fmt.Sprint(pids[len(pids)-1]) {
+		t.Errorf("the pid file has %q, not %d", text, pids[len(pids)-1])
+	}
+	run(t, "umount", mnt)
+	run(t, "e2fsck", "-fn", s.disks[0])
+	run(t, binary, "detach", image)
+	s.wait()
+	if exists(pidFile) {
+		t.Error("the pid file is left")
+	}
+}
+
+// A server that is killed again and again is not restarted for ever.
+func TestThreeDeathsEndARestart(t *testing.T) {
+	needTarget(t)
+	leavesNothing(t)
+	image := newImage(t, tmpfsDir(t), 16<<20)
+	s := start(t, "--restart", image)
+	pids := []int{s.cmd.Process.Pid}
+	for range 2 {
+		if err := syscall.Kill(pids[len(pids)-1], syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		pids = append(pids, serverOf(t, image, pids...))
+	}
+	if err := syscall.Kill(pids[2], syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("removed %v after the kill", awaitNoDisks(t))
+	s.wait()
+	s.stderr.await(t, `was killed, the third time in ten seconds; removing its disks\n`)
+}

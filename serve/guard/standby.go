@@ -1,0 +1,105 @@
+package guard
+
+import (
+	"os"
+	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/configfs"
+)
+
+const (
+	checkTime = time.Second // between looks at a server that may be dying
+	exitTime  = time.Second // from the end of the socket to that of the process
+)
+
+// StandsBy reports whether this process is a guard. If so it names the process
+// and keeps it from being ended by signals; commands that it starts do not
+// inherit that. Call it once, before anything else.
+func StandsBy() bool {
+	if os.Getenv(variable) == "" {
+		return false
+	}
+	os.Unsetenv(variable)
+	unix.CloseOnExec(socketFD)
+	SetName(Name)
+	// Not ignored: that would be inherited.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT,
+		syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU)
+	standsBy = true
+	return true
+}
+
+var standsBy bool
+
+// A Death is that of the server that a guard waited for.
+type Death struct {
+	PID   int
+	Left  []configfs.Export // its disks; none after an orderly end
+	Stuck bool              // in the kernel, where its threads may still write
+}
+
+// Await returns false unless this process is a guard. A guard waits for the end of
+// its server.
+func Await() (d Death, is bool) {
+	if !standsBy {
+		return d, false
+	}
+	standsBy = false
+	socket := os.NewFile(socketFD, "the socket of the server")
+	defer socket.Close()
+	d.PID, d.Stuck = await(socket)
+	d.Left = left(d.PID)
+	return d, true
+}
+
+// await returns the server, after its end or when it is stuck.
+func await(socket *os.File) (pid int, stuck bool) {
+	var said []byte
+	for checks := 0; ; {
+		fds := []unix.PollFd{{Fd: socketFD, Events: unix.POLLIN}}
+		n, err := unix.Poll(fds, int(checkTime/time.Millisecond))
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return pid, false
+		case n == 0:
+			// Twice, as a process that is killed may take a moment to end.
+			if pid != 0 && configfs.Killed(pid) {
+				if checks++; checks == 2 {
+					return pid, true
+				}
+			}
+		default:
+			buf := make([]byte, 32)
+			n, err := socket.Read(buf)
+			if n == 0 || err != nil {
+				return pid, false
+			}
+			said = append(said, buf[:n]...)
+			pid, _ = strconv.Atoi(strings.TrimSpace(string(said)))
+		}
+	}
+}
+
+// left returns the disks of a server that has ended. It may take a moment from the
+// end of its socket to its own.
+func left(pid int) []configfs.Export {
+	alive := func(e configfs.Export) bool { return e.Alive }
+	for end := time.Now().Add(exitTime); ; time.Sleep(2 * time.Millisecond) {
+		all, _ := configfs.Exports()
+		all = slices.DeleteFunc(all, func(e configfs.Export) bool { return e.PID != pid })
+		if !slices.ContainsFunc(all, alive) || time.Now().After(end) {
+			return slices.DeleteFunc(all, alive)
+		}
+	}
+}
+
+// SetName names this process, which was started as exe.
+func SetName(name string) { _ = os.WriteFile("/proc/self/comm", []byte(name), 0) }

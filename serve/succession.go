@@ -1,0 +1,147 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/lunserve/lunserve/configfs"
+	"github.com/lunserve/lunserve/serve/console"
+	"github.com/lunserve/lunserve/serve/control"
+	"github.com/lunserve/lunserve/serve/guard"
+)
+
+// softTime limits the removal of disks in good order. Their users wait meanwhile.
+const softTime = 2 * time.Second
+
+// succeed is Run in the guard of a server that has died. With --restart it goes on
+// with its disks. Otherwise it removes them in good order, so that nothing is lost
+// that their users have synced, or in the end by force: an error is better than to
+// wait for ever.
+func succeed(ctx context.Context, o Options, c *console.Console, death guard.Death) error {
+	if len(death.Left) == 0 {
+		return nil
+	}
+	if o.Fork {
+		c.UseSyslog("lunserve")
+	}
+	killed := fmt.Sprintf("lunserve (pid %d) was killed", death.PID)
+	switch {
+	case o.Restart && !guard.TooMany():
+		c.Warn(fmt.Errorf("%s; starting another", killed))
+		guard.SetName("lunserve")
+		err := newService(o, c, succeeding).serve(ctx)
+		if err != nil {
+			err = errors.Join(err, removeByForce(o, death))
+		}
+		return err
+	case o.Restart:
+		c.Warn(fmt.Errorf("%s, the third time in ten seconds; removing its disks", killed))
+	default:
+		c.Warn(fmt.Errorf("%s; removing its disks", killed))
+		if death.Stuck {
+			break // its threads may still write
+		}
+		s, removed := newService(o.forRemoval(), c, removing), make(chan error, 1)
+		go func() { removed <- s.serve(ctx) }()
+		select {
+		case err := <-removed:
+			if err == nil {
+				return nil
+			}
+			c.Warn(err)
+		case <-time.After(softTime):
+			c.Warn(fmt.Errorf("the disks are not removed after %v; removing them by force", softTime))
+			s.fence()
+		}
+	}
+	return removeByForce(o, death)
+}
+
+// removeByForce removes what is left of the disks of a dead server, and of this
+// process if it has adopted them. What was not flushed is lost.
+func removeByForce(o Options, death guard.Death) error {
+	var errs []error
+	for _, e := range death.Left {
+		errs = append(errs, e.RemoveByForce())
+	}
+	_ = control.RemoveStale(death.PID)
+	if path := pidFileOf(o, death.PID); path != "" {
+		errs = append(errs, os.Remove(path))
+	}
+	return errors.Join(errs...)
+}
+
+// fence keeps the service from its rings, which are about to be reset.
+func (s *service) fence() {
+	s.fencesMu.Lock()
+	defer s.fencesMu.Unlock()
+	for _, fence := range s.fences {
+		fence()
+	}
+}
+
+// A role is that of a process that runs a service.
+type role int
+
+const (
+	starting   role = iota // by a person or program
+	succeeding             // a server that was killed
+	removing               // its disks
+)
+
+// forRemoval returns the options that matter when disks are adopted to be removed.
+func (o Options) forRemoval() Options {
+	o.Command, o.Trace, o.JSON, o.ExitWithParent, o.Quiet = nil, false, false, false, true
+	return o
+}
+
+// mustAdopt returns an error if there is nothing to adopt: a guard makes no disks.
+func (s *service) mustAdopt() error {
+	for _, d := range s.disks {
+		if d.orphan == nil {
+			return fmt.Errorf("%s: nothing is left to adopt", d.image.path)
+		}
+	}
+	return nil
+}
+
+// canRestart returns an error if the disk of an image cannot survive the server.
+func (o *Options) canRestart(img *openedImage) error {
+	if o.Restart && img.writes == control.Temporary {
+		return fmt.Errorf("%s: its temporary writes would be lost; leave out --restart, or give --overlay FILE or --read-only", img.path)
+	}
+	return nil
+}
+
+// startGuard starts the guard, before anything exists that it would have to
+// remove. Without --restart the disks work without.
+func (s *service) startGuard(down *configfs.Undo) error {
+	g, err := guard.Start(s.options.Fork, s.console.Warn)
+	switch {
+	case err == nil:
+		down.Push(g.Close)
+	case s.options.Restart:
+		return err
+	default:
+		s.console.Warn(err)
+	}
+	return nil
+}
+
+// pidFileOf returns the pid file of a killed server, or "".
+func pidFileOf(o Options, pid int) string {
+	path, err := filepath.Abs(o.PIDFile)
+	if o.PIDFile == "" || err != nil {
+		return ""
+	}
+	text, err := os.ReadFile(path)
+	if err != nil || strings.TrimSpace(string(text)) != fmt.Sprint(pid) {
+		return ""
+	}
+	return path
+}
