@@ -27,7 +27,7 @@ func (s *service) ready(waiting *os.File, down *configfs.Undo) ending {
 		return failure(err)
 	}
 	for _, d := range s.disks {
-		d.image.created = false // it is the user's now
+		d.image.starting = false // it is the user's now
 	}
 	if len(s.options.Command) > 0 {
 		if err := s.run(s.options.Command, down); err != nil {

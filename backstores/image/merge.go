@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/entry"
 	"github.com/lunserve/lunserve/backstores/raw"
 	"github.com/lunserve/lunserve/hint"
 )
@@ -48,13 +46,18 @@ func awaitError(ctx context.Context, path string, job func() error) error {
 }
 
 func (m Merge) commit(ctx context.Context, path string) (err error) {
+	names, err := entry.Follow(path)
+	if err != nil {
+		return err
+	}
+	defer names.Close()
 	o, err := loadOverlay(path, false)
 	if err != nil {
 		return err
 	}
 	defer o.file.Close()
 	if o.Committed() {
-		return removeOverlay(path)
+		return o.remove(names, path)
 	}
 	name, format := m.base(o)
 	again := hint.Command{Words: []string{"lunserve", "commit", hint.Path(path)}}
@@ -93,25 +96,16 @@ func (m Merge) commit(ctx context.Context, path string) (err error) {
 	if err := o.EndCommit(); err != nil {
 		return err
 	}
-	return removeOverlay(path)
+	return o.remove(names, path)
 }
 
-// removeOverlay removes an overlay that is committed and, if path is a symbolic
+// remove removes an overlay that is committed and, if its path is a symbolic
 // link to it, the link.
-func removeOverlay(path string) error {
-	real, err := filepath.EvalSymlinks(path)
-	if err == nil {
-		err = unix.Unlink(real)
+func (o *openOverlay) remove(names *entry.Chain, path string) error {
+	if err := names.Remove(o.file.Fd()); err != nil {
+		return fmt.Errorf("%w; what %s held is in its base", err, path)
 	}
-	if err == nil {
-		if err = unix.Unlink(path); err == unix.ENOENT {
-			err = nil
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("%s: is merged into its base, but cannot be removed: %w", path, err)
-	}
-	return errors.Join(raw.SyncDir(filepath.Dir(real)), raw.SyncDir(filepath.Dir(path)))
+	return nil
 }
 
 func (m Merge) export(ctx context.Context, path, out string, replace bool) (err error) {

@@ -1,23 +1,28 @@
 package raw
 
 import (
+	"errors"
 	"fmt"
-	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/lunserve/lunserve/backstores/entry"
 	"github.com/lunserve/lunserve/hint"
 )
 
 // An Output is a new file that gets its name when it is complete.
 type Output struct {
-	tempOutput
-	path    string
-	replace bool
-	old     int   // the open file that is replaced, or -1
-	size    int64 // bytes written by Write
-	ahead   syncer
+	file  *entry.File
+	entry *entry.Entry
+	path  string
+	fd    int
+	old   int   // the open file that is replaced, or -1
+	size  int64 // bytes written by Write
+	ahead syncer
 }
+
+// private is the mode of a file that only its owner may use.
+const private = 0o600
 
 // NewOutput creates the file that Complete will name path. It returns an error
 // if path exists, unless replace is set. Then the old file stays, locked for
@@ -29,29 +34,37 @@ type Output struct {
 // to be replaced, if it is opened after this call. The new file grants no more
 // than they do or, if it replaces a file, no more than that one.
 func NewOutput(path string, replace bool, inputs ...string) (_ *Output, err error) {
-	o := &Output{path: path, replace: replace, old: -1}
-	var st unix.Stat_t
+	o := &Output{path: path, old: -1}
+	if o.entry, err = entry.At(path); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			o.closeOld()
+		}
+	}()
+	st, err := o.entry.Stat()
 	mode := uint32(private)
-	switch err := unix.Lstat(path, &st); {
-	case err == unix.ENOENT:
+	switch {
+	case errors.Is(err, unix.ENOENT):
 		mode = modeOf(inputs...)
 	case err != nil:
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, err
 	case st.Mode&unix.S_IFMT != unix.S_IFREG:
 		return nil, fmt.Errorf("%s: exists and is not a regular file", path)
 	case !replace:
 		return nil, hint.With(fmt.Errorf("%s: exists", path), hint.Command{Words: []string{"-f"}, Purpose: "to replace it"})
 	default:
-		if err := o.lockOld(&st, inputs); err != nil {
+		if st, err = o.lockOld(inputs); err != nil {
 			return nil, err
 		}
 	}
-	if o.tempOutput, err = newTempOutput(filepath.Dir(path), mode); err != nil {
-		o.unlockOld()
+	if o.file, err = o.entry.New(mode); err != nil {
 		return nil, err
 	}
+	o.fd = o.file.Fd
 	if o.old >= 0 {
-		o.takeOwnership(&st)
+		takeOwnership(o.fd, st)
 	}
 	o.ahead.fd = o.fd
 	return o, nil
@@ -59,44 +72,67 @@ func NewOutput(path string, replace bool, inputs ...string) (_ *Output, err erro
 
 // NewTemp creates a private file in dir that never gets a name.
 func NewTemp(dir string) (*Output, error) {
-	t, err := newTempOutput(dir, private)
+	fd, err := entry.Temporary(dir)
 	if err != nil {
 		return nil, err
 	}
-	t.forget()
-	return &Output{tempOutput: t, path: dir, old: -1}, nil
+	return &Output{path: dir, fd: fd, old: -1}, nil
 }
 
-// lockOld opens and locks the file that is replaced, and sets st to its status.
-func (o *Output) lockOld(st *unix.Stat_t, inputs []string) (err error) {
-	if o.old, err = openMode(o.path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0); err != nil {
-		return fmt.Errorf("%s: %w", o.path, err)
+// lockOld opens and locks the file that is replaced, and returns its status.
+func (o *Output) lockOld(inputs []string) (st *unix.Stat_t, err error) {
+	if o.old, err = o.entry.Open(unix.O_RDONLY|unix.O_NONBLOCK, 0); err != nil {
+		return nil, fmt.Errorf("%s: %w", o.path, err)
 	}
-	defer func() {
-		if err != nil {
-			o.unlockOld()
-		}
-	}()
-	if err := unix.Fstat(o.old, st); err != nil {
-		return fmt.Errorf("%s: %w", o.path, err)
+	if st, err = stat(o.path, o.old); err != nil {
+		return nil, err
 	}
 	if err := writer.lock(o.path, o.old, st, false); err != nil {
-		return err
+		return nil, err
 	}
 	for _, path := range inputs {
 		var in unix.Stat_t
-		if unix.Stat(path, &in) == nil && in.Dev == st.Dev && in.Ino == st.Ino {
+		if unix.Stat(path, &in) == nil && entry.IDOf(&in) == entry.IDOf(st) {
 			downgrade(o.old)
 		}
 	}
-	return nil
+	return st, nil
 }
 
-func (o *Output) unlockOld() {
+// closeOld closes the folder, and the file that is replaced.
+func (o *Output) closeOld() {
 	if o.old >= 0 {
 		unix.Close(o.old)
 		o.old = -1
 	}
+	if o.entry != nil {
+		o.entry.Close()
+	}
+}
+
+// modeOf returns the mode for a file that is made from these images. It grants
+// nothing that one of them does not.
+func modeOf(images ...string) uint32 {
+	mode := uint32(0o666)
+	for _, path := range images {
+		var st unix.Stat_t
+		if unix.Stat(path, &st) == nil { // an image without a mode cannot be opened either
+			mode &= st.Mode
+		}
+	}
+	return mode | private
+}
+
+// takeOwnership gives a private file the owner and mode of the file that it
+// replaces. If we may not set the group, its members get the permissions of
+// others.
+func takeOwnership(fd int, st *unix.Stat_t) {
+	mode := st.Mode & 0o777
+	unix.Fchown(fd, int(st.Uid), -1)
+	if unix.Fchown(fd, -1, int(st.Gid)) != nil {
+		mode = mode&^0o070 | mode&0o007<<3
+	}
+	unix.Fchmod(fd, mode)
 }
 
 // Write appends p.
@@ -144,13 +180,15 @@ func (o *Output) Complete() error {
 	if err := o.ahead.wait(); err != nil {
 		return fmt.Errorf("%s: %w", o.path, err)
 	}
-	return o.publish(o.path, o.replace)
+	return o.file.Publish(o.old)
 }
 
 // Close closes the file, and discards it unless it is complete.
 func (o *Output) Close() error {
-	o.forget()
-	o.unlockOld()
+	if o.file != nil {
+		o.file.Unname()
+	}
+	o.closeOld()
 	_ = o.ahead.wait() // Complete returns its error
 	if err := unix.Close(o.fd); err != nil {
 		return fmt.Errorf("%s: close: %w", o.path, err)
