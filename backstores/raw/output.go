@@ -21,9 +21,6 @@ type Output struct {
 	ahead syncer
 }
 
-// private is the mode of a file that only its owner may use.
-const private = 0o600
-
 // NewOutput creates the file that Complete will name path. It returns an error
 // if path exists, unless replace is set. Then the old file stays, locked for
 // writing, until the new one is complete. A file that is served or is a virtual
@@ -32,7 +29,8 @@ const private = 0o600
 //
 // inputs are the images that the file is made from. One of them may be the file
 // to be replaced, if it is opened after this call. The new file grants no more
-// than they do or, if it replaces a file, no more than that one.
+// than they do or, if it takes over owner and mode of a file that it replaces, no
+// more than that one; see ownership.go.
 func NewOutput(path string, replace bool, inputs ...string) (_ *Output, err error) {
 	o := &Output{path: path, old: -1}
 	if o.entry, err = entry.At(path); err != nil {
@@ -44,10 +42,9 @@ func NewOutput(path string, replace bool, inputs ...string) (_ *Output, err erro
 		}
 	}()
 	st, err := o.entry.Stat()
-	mode := uint32(private)
+	mode, takesOver := modeOf(inputs...), false
 	switch {
 	case errors.Is(err, unix.ENOENT):
-		mode = modeOf(inputs...)
 	case err != nil:
 		return nil, err
 	case st.Mode&unix.S_IFMT != unix.S_IFREG:
@@ -55,15 +52,20 @@ func NewOutput(path string, replace bool, inputs ...string) (_ *Output, err erro
 	case !replace:
 		return nil, hint.With(fmt.Errorf("%s: exists", path), hint.Command{Words: []string{"-f"}, Purpose: "to replace it"})
 	default:
-		if st, err = o.lockOld(inputs); err != nil {
+		if st, takesOver, err = o.lockOld(inputs); err != nil {
 			return nil, err
+		}
+		if takesOver {
+			mode = private // until it has the owner
+		} else {
+			mode &= st.Mode | private
 		}
 	}
 	if o.file, err = o.entry.New(mode); err != nil {
 		return nil, err
 	}
 	o.fd = o.file.Fd
-	if o.old >= 0 {
+	if takesOver {
 		takeOwnership(o.fd, st)
 	}
 	o.ahead.fd = o.fd
@@ -79,24 +81,27 @@ func NewTemp(dir string) (*Output, error) {
 	return &Output{path: dir, fd: fd, old: -1}, nil
 }
 
-// lockOld opens and locks the file that is replaced, and returns its status.
-func (o *Output) lockOld(inputs []string) (st *unix.Stat_t, err error) {
+// lockOld opens and locks the file that is replaced. It returns its status, and
+// whether the new file takes over its owner and mode.
+func (o *Output) lockOld(inputs []string) (st *unix.Stat_t, takesOver bool, err error) {
 	if o.old, err = o.entry.Open(unix.O_RDONLY|unix.O_NONBLOCK, 0); err != nil {
-		return nil, fmt.Errorf("%s: %w", o.path, err)
+		return nil, false, fmt.Errorf("%s: %w", o.path, err)
 	}
 	if st, err = stat(o.path, o.old); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if err := writer.lock(o.path, o.old, st, false); err != nil {
-		return nil, err
+		return nil, false, err
 	}
+	takesOver = ours(st)
 	for _, path := range inputs {
 		var in unix.Stat_t
 		if unix.Stat(path, &in) == nil && entry.IDOf(&in) == entry.IDOf(st) {
 			downgrade(o.old)
+			takesOver = takesOver || len(inputs) == 1
 		}
 	}
-	return st, nil
+	return st, takesOver, nil
 }
 
 // closeOld closes the folder, and the file that is replaced.
@@ -108,31 +113,6 @@ func (o *Output) closeOld() {
 	if o.entry != nil {
 		o.entry.Close()
 	}
-}
-
-// modeOf returns the mode for a file that is made from these images. It grants
-// nothing that one of them does not.
-func modeOf(images ...string) uint32 {
-	mode := uint32(0o666)
-	for _, path := range images {
-		var st unix.Stat_t
-		if unix.Stat(path, &st) == nil { // an image without a mode cannot be opened either
-			mode &= st.Mode
-		}
-	}
-	return mode | private
-}
-
-// takeOwnership gives a private file the owner and mode of the file that it
-// replaces. If we may not set the group, its members get the permissions of
-// others.
-func takeOwnership(fd int, st *unix.Stat_t) {
-	mode := st.Mode & 0o777
-	unix.Fchown(fd, int(st.Uid), -1)
-	if unix.Fchown(fd, -1, int(st.Gid)) != nil {
-		mode = mode&^0o070 | mode&0o007<<3
-	}
-	unix.Fchmod(fd, mode)
 }
 
 // Write appends p.
