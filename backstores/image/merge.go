@@ -128,6 +128,13 @@ func (m Merge) export(ctx context.Context, path, out string, replace bool) (err 
 		return err
 	}
 	defer func() { err = errors.Join(err, to.Close()) }()
+	n, err := dataBytes(o)
+	if err != nil {
+		return err
+	}
+	if err := to.Reserve(n); err != nil {
+		return fmt.Errorf("%s: %w", out, err)
+	}
 	file, err := to.Image(out, o.Size())
 	if err != nil {
 		return err

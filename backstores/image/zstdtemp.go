@@ -59,6 +59,9 @@ func unpackTemp(ctx context.Context, f *zstdFile, o Options) (_ *tempImage, err 
 	if err == nil {
 		file, err = to.Image(f.Name(), n)
 	}
+	if full, ok := errors.AsType[*raw.RoomError](err); ok {
+		return nil, hint.With(fmt.Errorf("%s: unpack to %s: %w", f.Name(), o.TempDir, full), elsewhere)
+	}
 	for _, full := range []error{unix.ENOSPC, unix.EDQUOT, unix.EFBIG} {
 		if errors.Is(err, full) {
 			return nil, hint.With(fmt.Errorf("%s: unpack to %s: %w", f.Name(), o.TempDir, full), elsewhere)
@@ -78,6 +81,9 @@ func (f *zstdFile) unpack(ctx context.Context, w io.WriterAt, o Options) (int64,
 	if f.scan.Window > uint64(o.MaxWindow) {
 		return 0, hint.Try(fmt.Errorf("%s: needs a window of %s of memory to decompress", f.Name(), humanize.IBytes(f.scan.Window)),
 			"--zstd-window", fmt.Sprint(f.scan.Window))
+	}
+	if err := reserve(w, f.info.Size); err != nil {
+		return 0, fmt.Errorf("%s: unpacking: %w", f.Name(), err)
 	}
 	in := &countingReader{r: io.NewSectionReader(f, 0, f.stat.Size)}
 	dec, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxWindow(uint64(o.MaxWindow)))

@@ -3,6 +3,7 @@ package raw
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -18,6 +19,8 @@ type Output struct {
 	fd    int
 	old   int   // the open file that is replaced, or -1
 	size  int64 // bytes written by Write
+	free  int64 // bytes that were free when it was made
+	taken atomic.Int64
 	ahead syncer
 }
 
@@ -69,6 +72,7 @@ func NewOutput(path string, replace bool, inputs ...string) (_ *Output, err erro
 		takeOwnership(o.fd, st)
 	}
 	o.ahead.fd = o.fd
+	o.free = free(o.fd)
 	return o, nil
 }
 
@@ -78,7 +82,7 @@ func NewTemp(dir string) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Output{path: dir, fd: fd, old: -1}, nil
+	return &Output{path: dir, fd: fd, old: -1, free: free(fd)}, nil
 }
 
 // lockOld opens and locks the file that is replaced. It returns its status, and
@@ -122,9 +126,13 @@ func (o *Output) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// WriteAt implements [io.WriterAt]. The file grows as needed.
+// WriteAt implements [io.WriterAt]. The file grows as needed, to 95 % of the free
+// space.
 func (o *Output) WriteAt(p []byte, off int64) (int, error) {
-	n, err := fdWriter(o.fd).WriteAt(p, off)
+	n, err := 0, o.take(len(p))
+	if err == nil {
+		n, err = fdWriter(o.fd).WriteAt(p, off)
+	}
 	if o.ahead.fd > 0 { // a temporary file is never synced
 		o.ahead.wrote(n)
 	}
@@ -144,7 +152,7 @@ func (o *Output) Truncate(size int64) error {
 
 // Image sets the length of the file and returns it as an image whose errors
 // name it as name. Image and Output share the file: the caller closes either,
-// not both.
+// not both. The free space does not bound what is written to it.
 func (o *Output) Image(name string, size int64) (*Writable, error) {
 	if err := o.Truncate(size); err != nil {
 		return nil, err
