@@ -57,7 +57,7 @@ func TestCommit(t *testing.T) {
 		storetest.WantError(t, m.Commit(ctx, path), path, "PATH: is only partly merged into its base, and neither can be used until the merge is complete: committing: interrupted; try lunserve commit PATH")
 		b := open(t, base, reading)
 		_, _, err := image.OpenOverlay(context.Background(), path, b, base, false)
-		storetest.WantError(t, err, path, "PATH: is only partly merged into its base; try lunserve commit PATH")
+		storetest.WantError(t, err, path, "PATH: is only partly merged into its base; try lunserve commit --base "+base+" PATH")
 		b.Close()
 		cancel()
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sys/unix"
 
+	"github.com/lunserve/lunserve/backstores/entry"
 	"github.com/lunserve/lunserve/backstores/raw"
 	"github.com/lunserve/lunserve/hint"
 )
@@ -20,10 +21,14 @@ import (
 type tempImage struct {
 	*raw.File
 	info Info
+	of   entry.ID
 }
 
 // Info implements [Describer].
 func (t *tempImage) Info() Info { return t.info }
+
+// ID returns the identity of the file that was unpacked.
+func (t *tempImage) ID() (entry.ID, error) { return t.of, nil }
 
 // Resize implements [backstores.Resizer]. The length of the temporary file never
 // changes.
@@ -70,7 +75,7 @@ func unpackTemp(ctx context.Context, f *zstdFile, o Options) (_ *tempImage, err 
 	if err != nil {
 		return nil, err
 	}
-	t := &tempImage{&file.File, f.info}
+	t := &tempImage{&file.File, f.info, entry.IDOf(&f.stat)}
 	t.info.Size, t.info.unpackedTo = n, o.TempDir
 	return t, nil
 }

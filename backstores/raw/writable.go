@@ -25,9 +25,6 @@ func (w *Writable) open(path string, fd int, size, block int64) {
 	w.writes.pace.expect(copyTime(fd))
 }
 
-// Fd returns the file descriptor, which stays the image's.
-func (w *Writable) Fd() int { return w.fd }
-
 // Discard removes the file if Open has created it, and the name is still its
 // own. The image stays open.
 func (w *Writable) Discard() error {
