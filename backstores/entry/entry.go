@@ -14,8 +14,8 @@
 //     open, by device and inode.
 //
 // Every package that makes, replaces or removes files imports it; it imports no
-// other package of lunserve. The exceptions are the kernel's own trees and
-// folders that only root may enter.
+// other package of lunserve. The exceptions are the trees of the kernel, and
+// folders that only root or only the user may write.
 package entry
 
 import (

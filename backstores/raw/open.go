@@ -81,16 +81,19 @@ func create(ctx context.Context, path string, o Options) (backstores.Backstore, 
 	if err != nil {
 		return nil, err
 	}
-	fd, err := e.Open(unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, 0o666) // less the umask, like a file that a shell makes
+	f, err := e.New(0o666) // less the umask, like a file that a shell makes
 	if err != nil {
 		e.Close()
-		return nil, openError(path, err, false)
+		return nil, err
 	}
-	w := new(Writable)
-	w.open(path, fd, o.Create, 1)
-	w.created = e
-	if err := w.setUp(ctx, o); err != nil {
-		if left := w.Discard(); left != nil {
+	w := &Writable{created: e}
+	w.open(path, f.Fd, o.Create, 1)
+	if err = w.setUp(f, o); err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		f.Unname()
+		if left := w.Discard(); left != nil && !errors.Is(left, entry.ErrReplaced) {
 			err = errors.Join(err, left)
 		}
 		w.Close()
@@ -99,8 +102,8 @@ func create(ctx context.Context, path string, o Options) (backstores.Backstore, 
 	return w, nil
 }
 
-// setUp locks a file that was just created, and gives it its length.
-func (w *Writable) setUp(ctx context.Context, o Options) error {
+// setUp locks a new file, gives it its length, and then its name.
+func (w *Writable) setUp(f *entry.File, o Options) error {
 	st, err := stat(w.path, w.fd)
 	if err != nil {
 		return err
@@ -108,14 +111,10 @@ func (w *Writable) setUp(ctx context.Context, o Options) error {
 	if err := lock(w.path, w.fd, st, true); err != nil {
 		return err
 	}
-	// After the lock: no other process opens an empty image.
 	if err := unix.Ftruncate(w.fd, o.Create); err != nil {
 		return fmt.Errorf("%s: make a file of %d bytes: %w", w.path, o.Create, err)
 	}
-	if err := w.created.Sync(); err != nil {
-		return err
-	}
-	return ctx.Err()
+	return f.Publish(-1)
 }
 
 // claim locks an open image, and returns the size of the image and of its
