@@ -21,8 +21,9 @@ import (
 //
 //   - The user consents by naming the base himself.
 //   - Else the base is taken from the header only if whoever may write the overlay
-//     may write the base as well: the overlay belongs to root or to the owner of
-//     the base, and neither its group nor others may write it.
+//     may write the base as well: the overlay belongs to root, to the owner of the
+//     base or to the user of this process, who can do no more than he may, and
+//     neither its group nor others may write it.
 //
 // In either case the base must also have the identity that the overlay records.
 // Owner and identity are those of the file that is then read and written, not of
@@ -68,7 +69,8 @@ func (o *openOverlay) consent(b *mergeBase, base *unix.Stat_t) error {
 		return fmt.Errorf("%s: %w", o.path, err)
 	}
 	const others = 0o022
-	if filepath.IsAbs(b.path) && st.Mode&others == 0 && (st.Uid == 0 || st.Uid == base.Uid) {
+	trusted := st.Uid == 0 || st.Uid == base.Uid || int(st.Uid) == os.Geteuid()
+	if trusted && st.Mode&others == 0 && filepath.IsAbs(b.path) {
 		return nil
 	}
 	return hint.With(fmt.Errorf("%s: names %s as its base, but may have been written by somebody who may not write that", o.path, hint.Visible(b.path)),
