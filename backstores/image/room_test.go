@@ -30,17 +30,17 @@ func wantEmpty(t *testing.T, dir string) {
 }
 
 const (
-	tooLarge = "needs 1.0 GiB; 16 MiB are free, and 5 % of that must stay free"
+	tooLarge = "needs 256 MiB; 16 MiB are free, and 5 % of that must stay free"
 	tooMuch  = "needs more than 15 MiB; 16 MiB are free, and 5 % of that must stay free"
 )
 
-// bombs makes a file that says that it holds 1 GiB, of zeros, and one that holds
-// 64 MiB in few bytes and does not say so.
+// bombs makes a file that says that it holds 256 MiB, of zeros, and one that holds
+// 32 MiB in few bytes and does not say so.
 func bombs(t *testing.T) (known, unknown string) {
 	t.Helper()
 	dir := t.TempDir()
-	storetest.NewFile(t, dir, 1<<30)
-	shell(t, dir, "zstd -q disk.img -o known.zst; head -c 64M /dev/zero | tr '\\0' x | zstd -q >unknown.zst")
+	storetest.NewFile(t, dir, 256<<20)
+	shell(t, dir, "zstd -q disk.img -o known.zst; head -c 32M /dev/zero | tr '\\0' x | zstd -q >unknown.zst")
 	return filepath.Join(dir, "known.zst"), filepath.Join(dir, "unknown.zst")
 }
 
