@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -45,15 +46,25 @@ func TestHintIsInvisibleToTheError(t *testing.T) {
 	}
 }
 
-// A shell sees the same words that were quoted.
+// A shell sees the same words that were quoted, and the line can be printed.
 func TestQuotedWordsCanBeTyped(t *testing.T) {
-	words := []string{"--run", "mkfs $dev; echo 'it is' \\done", "", "~", "*", "a\nb", "Größe=1%", "#1", "=ls", "p\xe9"}
-	out, err := exec.Command("sh", "-c", `printf '%s\0' `+Quote(words...)).Output()
-	if err != nil {
-		t.Fatal(err)
+	plain := []string{"--run", "mkfs $dev; echo 'it is' \\done", "", "~", "*", "Größe=1%", "#1", "=ls", "`id`", "$(id)", "a!b"}
+	foreign := []string{"a\nb", "p\xe9", "\x1b[2J\r'\\1!x\a", "gmi.\u202e1ksid", "\u009b1m\x7f7", "\n", "-\tGröße\u00a0"}
+	line := Quote(append(plain, foreign...)...)
+	if Visible(line) != line {
+		t.Errorf("%q is not visible", line)
 	}
-	if got := strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00"); !slices.Equal(got, words) {
-		t.Errorf("the shell sees %q, want %q", got, words)
+	for shell, words := range map[string][]string{"sh": plain, "bash": append(plain, foreign...), "zsh": append(plain, foreign...)} {
+		if _, err := exec.LookPath(shell); err != nil && os.Getenv("CI") == "" {
+			continue
+		}
+		out, err := exec.Command(shell, "-c", `printf '%s\0' `+Quote(words...)).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00"); !slices.Equal(got, words) {
+			t.Errorf("%s sees %q, want %q", shell, got, words)
+		}
 	}
 	if got, want := Quote("lunserve", "-r", "--size=1G", "/srv/a.img"), "lunserve -r --size=1G /srv/a.img"; got != want {
 		t.Errorf("%s, want %s", got, want)
