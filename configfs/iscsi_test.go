@@ -294,7 +294,7 @@ func TestBadISCSISpecsAreRefused(t *testing.T) {
 		{ISCSISpec{IQN: ""}, ": not an iSCSI name, such as iqn.2001-04.com.example:disk"},
 		{ISCSISpec{IQN: "iqn.2001-13.com.example:x"}, "iqn.2001-13.com.example:x: not an iSCSI name, such as iqn.2001-04.com.example:disk"},
 		{ISCSISpec{IQN: "iqn.2001-04.com.example:a/b"}, "iqn.2001-04.com.example:a/b: not an iSCSI name, such as iqn.2001-04.com.example:disk"},
-		{ISCSISpec{IQN: "iqn.2001-04.com.example:a\nb"}, "iqn.2001-04.com.example:a?b: not an iSCSI name, such as iqn.2001-04.com.example:disk"},
+		{ISCSISpec{IQN: "iqn.2001-04.com.example:a\nb"}, "iqn.2001-04.com.example:a\nb: not an iSCSI name, such as iqn.2001-04.com.example:disk"},
 		{ISCSISpec{IQN: "iqn.2001-04.com.example:"}, "iqn.2001-04.com.example:: not an iSCSI name, such as iqn.2001-04.com.example:disk"},
 		{ISCSISpec{IQN: "naa.50014051234567890"}, "naa.50014051234567890: not an iSCSI name, such as iqn.2001-04.com.example:disk"},
 		{ISCSISpec{IQN: "iqn.2001-04.com.example:X"}, "iqn.2001-04.com.example:X: has upper-case letters, which initiators may change to lower case; try --iqn=iqn.2001-04.com.example:x"},
