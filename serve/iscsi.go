@@ -23,13 +23,13 @@ type iscsi struct {
 }
 
 // newISCSI reads the CHAP file, and warns of portals without authentication.
-func newISCSI(image string, o *ISCSI, readOnly bool, c *console.Console) (*iscsi, error) {
+func newISCSI(ctx context.Context, image string, o *ISCSI, readOnly bool, c *console.Console) (*iscsi, error) {
 	f := &iscsi{image: image, named: o.IQN != "", console: c, spec: configfs.ISCSISpec{
 		IQN: o.IQN, Portals: o.Portals, Allow: o.Allow, ReadOnly: readOnly,
 	}}
 	if o.CHAPFile != "" {
 		var err error
-		if f.spec.CHAP, err = readCHAP(o.CHAPFile); err != nil {
+		if f.spec.CHAP, err = readCHAP(ctx, o.CHAPFile); err != nil {
 			return nil, err
 		}
 	}
