@@ -17,6 +17,7 @@ import (
 type iscsi struct {
 	image   string // the first, which names the target
 	named   bool   // by the user
+	options *ISCSI
 	spec    configfs.ISCSISpec
 	target  *configfs.ISCSI
 	console *console.Console
@@ -24,7 +25,7 @@ type iscsi struct {
 
 // newISCSI reads the CHAP file, and warns of portals without authentication.
 func newISCSI(ctx context.Context, image string, o *ISCSI, readOnly bool, c *console.Console) (*iscsi, error) {
-	f := &iscsi{image: image, named: o.IQN != "", console: c, spec: configfs.ISCSISpec{
+	f := &iscsi{image: image, named: o.IQN != "", options: o, console: c, spec: configfs.ISCSISpec{
 		IQN: o.IQN, Portals: o.Portals, Allow: o.Allow, ReadOnly: readOnly,
 	}}
 	if o.CHAPFile != "" {
@@ -33,8 +34,8 @@ func newISCSI(ctx context.Context, image string, o *ISCSI, readOnly bool, c *con
 			return nil, err
 		}
 	}
-	for _, p := range o.OpenPortals() {
-		c.Warn(fmt.Errorf("every machine that reaches %s can %s: there is no authentication", p, Access(readOnly)))
+	for _, err := range o.warnOfOthers(readOnly) {
+		c.Warn(err)
 	}
 	return f, nil
 }
@@ -55,6 +56,9 @@ func (f *iscsi) check() error {
 }
 
 func (f *iscsi) up(_ context.Context, disks []*disk, down *configfs.Undo) (all []address, err error) {
+	if err := f.options.warnOfUsers(disks, f.spec.ReadOnly); err != nil {
+		f.console.Warn(err)
+	}
 	if f.target, err = configfs.NewISCSI(f.spec); err != nil {
 		return nil, err
 	}
