@@ -3,7 +3,6 @@ package serve
 import (
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,12 +28,12 @@ type tracer struct {
 func (s *service) trace(down *configfs.Undo) error {
 	t := &tracer{to: s.console, start: time.Now(), many: len(s.disks) > 1, lines: make(chan string, 4096)}
 	if name := s.options.TraceFile; name != "" {
-		file, err := os.Create(name)
+		file, err := traceFiles.create(name, nil)
 		if err != nil {
 			return err
 		}
 		w := console.NewWriter(file)
-		down.Push(func() error { return errors.Join(w.Close(), file.Close()) })
+		down.Push(func() error { return errors.Join(w.Close(), file.close()) })
 		t.to = w
 	}
 	down.Push(func() error {

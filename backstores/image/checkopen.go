@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/lunserve/lunserve/backstores/raw"
 	"github.com/lunserve/lunserve/hint"
 )
 
@@ -55,5 +55,5 @@ func Room(dir string) (int64, error) {
 	if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
 		return 0, hint.With(fmt.Errorf("%s: cannot make files there: %w", dir, err), another)
 	}
-	return int64(min(st.Bavail, math.MaxInt64/uint64(st.Bsize))) * int64(st.Bsize), nil
+	return raw.Free(&st), nil
 }

@@ -67,6 +67,15 @@ func openReadOnlyFormat(ctx context.Context, path, format string, o Options) (s 
 	return s, err
 }
 
+// Discard removes the file of an image that Open created, and leaves any other.
+// The image stays open.
+func Discard(s backstores.Backstore) error {
+	if w, ok := s.(*raw.Writable); ok {
+		return w.Discard()
+	}
+	return nil
+}
+
 // RawFormat returns [Sparse] for a file with holes and [Raw] for one without. It
 // returns an empty string for a device or an image of another format.
 func RawFormat(b backstores.Backstore) string {

@@ -46,9 +46,9 @@ func layOver(ctx context.Context, path string, base backstores.Backstore, basePa
 		return nil, err
 	}
 	if o.Committing() {
-		err = hint.Try(fmt.Errorf("%s: is only partly merged into its base", path), "lunserve", "commit", hint.Path(path))
+		err = hint.With(fmt.Errorf("%s: is only partly merged into its base", path), commitAgain(path, basePath))
 	} else {
-		err = o.Attach(base, basePath)
+		err = o.attach(base, basePath)
 	}
 	if err == nil {
 		err = ctx.Err()
@@ -60,13 +60,28 @@ func layOver(ctx context.Context, path string, base backstores.Backstore, basePa
 	return o, nil
 }
 
+// attach puts an overlay over an open image.
+func (o *openOverlay) attach(base backstores.Backstore, path string) error {
+	file, err := openAgain(path, base)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return o.Attach(base, file)
+}
+
 // createOverlay makes an overlay, which appears when it is complete.
 func createOverlay(path string, base backstores.Backstore, basePath string) error {
 	absolute, err := filepath.Abs(basePath)
 	if err != nil {
 		return fmt.Errorf("%s: %w", basePath, err)
 	}
-	size, write, err := overlay.New(overlay.Base{Path: absolute, Size: base.Size(), Format: qemuFormat(base)})
+	file, err := openAgain(basePath, base)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	size, write, err := overlay.New(overlay.Base{File: file, Path: absolute, Size: base.Size(), Format: qemuFormat(base)})
 	if err != nil {
 		return err
 	}
@@ -74,9 +89,9 @@ func createOverlay(path string, base backstores.Backstore, basePath string) erro
 	if err != nil {
 		return err
 	}
-	file, err := to.Image(path, size)
+	image, err := to.Image(path, size)
 	if err == nil {
-		err = write(file)
+		err = write(image)
 	}
 	if err == nil {
 		err = to.Complete()
@@ -97,6 +112,7 @@ func qemuFormat(base backstores.Backstore) string {
 // An openOverlay is an overlay and its open and locked file.
 type openOverlay struct {
 	*overlay.Overlay
+	path string
 	file *raw.Writable
 }
 
@@ -111,7 +127,7 @@ func loadOverlay(path string, readOnly bool) (*openOverlay, error) {
 		file.Close()
 		return nil, err
 	}
-	return &openOverlay{o, file}, nil
+	return &openOverlay{o, path, file}, nil
 }
 
 // Snapshot returns a store that holds what base holds and can be written. The

@@ -8,6 +8,7 @@ import (
 	"sort"
 
 	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/entry"
 	"github.com/lunserve/lunserve/backstores/raw"
 )
 
@@ -133,6 +134,9 @@ func (s *simg) Size() int64 { return s.size }
 
 // Close closes the file.
 func (s *simg) Close() error { return s.file.Close() }
+
+// ID returns the identity of the file.
+func (s *simg) ID() (entry.ID, error) { return fileID(s.file) }
 
 // Info implements [Describer].
 func (s *simg) Info() Info {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/entry"
 	"github.com/lunserve/lunserve/backstores/raw"
 	"github.com/lunserve/lunserve/backstores/seekable"
 	"github.com/lunserve/lunserve/hint"
@@ -145,6 +146,9 @@ func (z *zstdImage) Size() int64 { return z.reader.Size() }
 
 // Info implements [Describer].
 func (z *zstdImage) Info() Info { return z.file.info }
+
+// ID returns the identity of the file.
+func (z *zstdImage) ID() (entry.ID, error) { return entry.IDOf(&z.file.stat), nil }
 
 // Hits returns how often a read found its frame decoded, see [backstores.Hits].
 func (z *zstdImage) Hits() (hits, misses uint64) { return z.reader.Hits() }

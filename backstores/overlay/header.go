@@ -31,7 +31,7 @@ type header struct {
 //	64  16  session in which the marks were made
 //	80   4  checksum of 88-120, once a commit has begun; never cleared
 //	84   4  1 once the commit is complete
-//	88  32  SHA-256 of samples of the base that a commit does not change
+//	88  32  SHA-256 of samples of the base, saved when a commit began
 type record struct {
 	id         identity
 	session    Session

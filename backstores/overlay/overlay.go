@@ -1,13 +1,14 @@
 // Package overlay keeps writes separate from the image that they are made to,
 // for the life of the process ([Snapshot]) or in a QCOW2 file ([Overlay]).
 //
-// Package image imports it and opens its files. The package never opens or locks
-// a file for writing, and never writes to a base.
+// Package image imports it and opens its files. The package opens and locks no
+// file, and never writes to a base.
 package overlay
 
 import (
 	"encoding/binary"
 	"fmt"
+	"os"
 
 	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/hint"
@@ -51,6 +52,7 @@ type Overlay struct {
 
 // Base describes the image that a new overlay is made for.
 type Base struct {
+	File   *os.File
 	Path   string // absolute
 	Size   int64  // of the disk in it
 	Format string // by QEMU's name, "lunserve" if it has none
@@ -66,7 +68,7 @@ func New(base Base) (bytes int64, write func(File) error, err error) {
 		return 0, nil, fmt.Errorf("%s: the path is too long for an overlay", base.Path)
 	}
 	h := &header{layout: layOut(base.Size), base: base.Path, format: base.Format}
-	if h.record.id, err = identify(base.Path); err != nil {
+	if h.record.id, err = identify(base.File); err != nil {
 		return 0, nil, err
 	}
 	return h.fileBytes(), h.writeTo, nil
@@ -168,30 +170,30 @@ func (o *Overlay) load(file File, s Session, readOnly bool) error {
 }
 
 // Attach puts the overlay over its base, which must be the image that it was
-// made over. If a commit has begun, Attach compares the part of the base that
-// the commit does not change. From then on Close also closes the base.
-func (o *Overlay) Attach(base backstores.Backstore, path string) error {
+// made over, and whose file is also open as file. If a commit has begun, Attach
+// takes only the image that it has begun to change. From then on Close also closes
+// the base.
+func (o *Overlay) Attach(base backstores.Backstore, file *os.File) error {
 	if o.Committed() {
 		return hint.Try(fmt.Errorf("%s: is already merged into its base", o.path), "rm", hint.Path(o.path))
 	}
 	if base.Size() != o.size {
-		return fmt.Errorf("%s: is a disk of %d bytes, and %s was made over one of %d", path, base.Size(), o.path, o.size)
+		return fmt.Errorf("%s: is a disk of %d bytes, and %s was made over one of %d", file.Name(), base.Size(), o.path, o.size)
 	}
-	if !o.Committing() {
-		if err := o.header.record.id.check(path, o.path); err != nil {
-			return err
-		}
-	} else if sum, err := o.sampleUnchanged(base); err != nil {
+	check := func() error { return o.header.record.id.check(file, o.path) }
+	if o.Committing() {
+		check = func() error { return o.checkCommitting(base, file.Name()) }
+	}
+	if err := check(); err != nil {
 		return err
-	} else if sum != o.header.record.unchanged {
-		return fmt.Errorf("%s: is not the image that %s is being merged into, or has changed since", path, o.path)
 	}
 	o.base = base
 	return nil
 }
 
 // Base returns the path and the format of the base, as it was when the overlay
-// was made.
+// was made. Both come from a file that others may have written: the path is to be
+// shown, and not to be opened without the consent of the user.
 func (o *Overlay) Base() (path, format string) { return o.header.base, o.header.format }
 
 // Kept returns the number of bytes that the overlay holds.
