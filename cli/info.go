@@ -30,7 +30,7 @@ type imageInfo struct {
 }
 
 // Run describes all images, even if some cannot be read.
-func (c *infoCmd) Run(ctx context.Context, con *console.Console) error {
+func (c *infoCmd) Run(ctx context.Context, con *console.Console, out *console.Printer) error {
 	var fails []error
 	all := []*imageInfo{}
 	for _, path := range c.Images {
@@ -39,12 +39,15 @@ func (c *infoCmd) Run(ctx context.Context, con *console.Console) error {
 			fails = append(fails, err)
 			continue
 		}
-		if all = append(all, a); !c.JSON {
-			a.print(len(all) > 1)
+		if all = append(all, a); c.JSON {
+			continue
+		}
+		if err := a.print(out, len(all) > 1); err != nil {
+			return err
 		}
 	}
 	if c.JSON {
-		if err := printJSON(all); err != nil {
+		if err := out.JSON(all, "  "); err != nil {
 			return err
 		}
 	}
@@ -81,12 +84,13 @@ func (c *infoCmd) look(ctx context.Context, con *console.Console, path string) (
 }
 
 // print prints a for people; more adds the blank line after another.
-func (a *imageInfo) print(more bool) {
+func (a *imageInfo) print(out *console.Printer, more bool) error {
+	var rows []string
 	if more {
-		fmt.Println()
+		rows = append(rows, "")
 	}
 	row := func(name, format string, args ...any) {
-		fmt.Printf("%-13s %s\n", name, fmt.Sprintf(format, args...))
+		rows = append(rows, fmt.Sprintf("%-13s %s", name, fmt.Sprintf(format, args...)))
 	}
 	row("image", "%s", a.Path)
 	row("format", "%s", a.Info)
@@ -111,7 +115,7 @@ func (a *imageInfo) print(more bool) {
 			sums = ", with checksums"
 		}
 		row("random access", "yes, by %s%s", a.Index, sums)
-	case a.Frames == 1:
+	case a.EndToEnd():
 		row("random access", "no: it is decompressed to a temporary file before it is served")
 	default:
 		row("random access", "after decompressing it once to make an index")
@@ -127,4 +131,5 @@ func (a *imageInfo) print(more bool) {
 	if a.Pack != "" {
 		row("pack", "%s", a.Pack)
 	}
+	return out.Lines(rows...)
 }

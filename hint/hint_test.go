@@ -28,6 +28,8 @@ func TestTextNamesWhatToType(t *testing.T) {
 		{errors.Join(log, errors.New("b"), exists), "no ring; try dmesg | tail; also b; also a b.img: file already exists; try lunserve 'a b.img'"},
 		{fmt.Errorf("start: %w", log), "start: no ring; try dmesg | tail"},
 		{fmt.Errorf("start: %w", errors.Join(log, errors.New("b"))), "start: no ring; also b; try dmesg | tail"},
+		{fmt.Errorf("start: %w", errors.Join(fmt.Errorf("a\nb: %w", errors.Join(log, log)), fs.ErrExist)), "start: a\nb: no ring; also no ring; also file already exists; try dmesg | tail, or dmesg | tail"},
+		{Try(errors.New("a\nb: exists"), "ls", "a\nb"), "a\nb: exists; try ls $'a\\012b'"},
 		{fmt.Errorf("%w and %w", log, exists), "no ring and a b.img: file already exists; try dmesg | tail, or lunserve 'a b.img'"},
 	} {
 		if got := Text(tt.err); got != tt.want {

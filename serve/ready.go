@@ -85,7 +85,7 @@ func (s *service) printLines(to io.Writer) error {
 	stdout := console.NewWriter(to)
 	defer stdout.Close()
 	for _, line := range lines(s.disks) {
-		if _, err := fmt.Fprintln(stdout, line); err != nil {
+		if err := stdout.Lines(line); err != nil {
 			return err
 		}
 	}

@@ -59,7 +59,7 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 			return err
 		}
 	}
-	if s.fabrics, err = s.newFabrics(); err != nil {
+	if s.fabrics, err = s.newFabrics(ctx); err != nil {
 		return err
 	}
 	// Images first: they are the likeliest to be wrong, and a typing error must

@@ -72,13 +72,11 @@ func unpack(ctx context.Context, path string, w io.WriterAt, o Options) (int64, 
 		if err != nil {
 			return 0, err
 		}
-		defer f.Close()
 		if f.large != nil || i.Frames == 1 {
+			defer f.Close()
 			return f.unpack(ctx, w, o) // without a temporary file
 		}
-	}
-	if s == nil {
-		if s, err = open(ctx, path, o); err != nil {
+		if s, err = f.open(ctx, o); err != nil {
 			return 0, err
 		}
 	}
@@ -90,6 +88,9 @@ func unpack(ctx context.Context, path string, w io.WriterAt, o Options) (int64, 
 	}
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", what, err)
+	}
+	if g, ok := s.(*simg); ok && len(g.sums) > 0 {
+		return s.Size(), named(ctx, what, g.unpack(ctx, path, w, o.progress(what)))
 	}
 	err = copyOut(ctx, w, s, max(1<<20, i.FrameSize), o.progress(what))
 	return s.Size(), named(ctx, what, err)
