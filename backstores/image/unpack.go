@@ -42,13 +42,11 @@ func unpack(ctx context.Context, path string, w io.WriterAt, o Options) (int64, 
 		if err != nil {
 			return 0, err
 		}
-		defer f.Close()
 		if f.large != nil || i.Frames == 1 {
+			defer f.Close()
 			return f.unpack(ctx, w, o) // without a temporary file
 		}
-	}
-	if s == nil {
-		if s, err = open(ctx, path, o); err != nil {
+		if s, err = f.open(ctx, o); err != nil {
 			return 0, err
 		}
 	}

@@ -50,6 +50,11 @@ func openZstd(ctx context.Context, path string, o Options) (backstores.Backstore
 	if err != nil {
 		return nil, err
 	}
+	return f.open(ctx, o)
+}
+
+// open returns the disk in f, and takes f over.
+func (f *zstdFile) open(ctx context.Context, o Options) (_ backstores.Backstore, err error) {
 	if f.large == nil && !f.scan.Sized {
 		err = f.findSizes(ctx, o)
 	}

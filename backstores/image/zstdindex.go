@@ -22,9 +22,7 @@ func (f *zstdFile) findSizes(ctx context.Context, o Options) error {
 	key, saved := f.savedIndex()
 	if b, err := os.ReadFile(saved); err == nil {
 		// An index that is damaged, or of another file, is not used.
-		if x, err := seekable.Load(b, key, f.stat.Size, f.limit); err == nil {
-			f.scan.Index, f.scan.Sized = x, true
-		}
+		_ = f.scan.Load(b, key)
 	}
 	if !f.scan.Sized {
 		o.notice(fmt.Errorf("%s: its frames do not give their sizes; decompressing %s once to find them", f.Name(), humanize.IBytes(uint64(f.stat.Size))),

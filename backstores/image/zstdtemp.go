@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/lunserve/lunserve/backstores/raw"
+	"github.com/lunserve/lunserve/backstores/seekable"
 	"github.com/lunserve/lunserve/hint"
 )
 
@@ -32,8 +33,11 @@ func (t *tempImage) Resize(int64) error { return fmt.Errorf("resize: %w", errors
 // unpackTemp unpacks a file that can only be read from end to end.
 func unpackTemp(ctx context.Context, f *zstdFile, o Options) (_ *tempImage, err error) {
 	what := "has frames of more than " + humanize.IBytes(uint64(f.limit)) + ", a quarter of --cache-size"
-	if f.info.Frames == 1 {
+	switch {
+	case f.info.Frames == 1:
 		what = "is a single frame"
+	case f.info.Frames > seekable.MaxFrameCount:
+		what = fmt.Sprintf("has more than %s frames", humanize.Comma(seekable.MaxFrameCount))
 	}
 	size := "all of it"
 	if f.info.Size > 0 {
