@@ -214,36 +214,3 @@ func TestLargeWindowMustBeAllowed(t *testing.T) {
 		t.Errorf("size %d", s.Size())
 	}
 }
-
-// A file without sizes in its frame headers is decoded once, and again when it
-// has changed.
-func TestZstdIndexIsSaved(t *testing.T) {
-	t.Setenv("XDG_CACHE_HOME", t.TempDir())
-	path := filepath.Join(t.TempDir(), "disk.zst")
-	shell(t, filepath.Dir(path), "for i in 1 2 3; do seq 100000 | zstd -q >>disk.zst; done")
-	index := func() string {
-		return open(t, path, image.Options{}).(image.Describer).Info().Index
-	}
-	if got := index(); got != "decoding once" {
-		t.Error(got)
-	}
-	if got := index(); got != "an earlier decoding" {
-		t.Error(got)
-	}
-	shell(t, filepath.Dir(path), "seq 100000 | zstd -q >>disk.zst")
-	if got := index(); got != "decoding once" {
-		t.Error(got)
-	}
-	files, _ := filepath.Glob(filepath.Join(os.Getenv("XDG_CACHE_HOME"), "lunserve", "*"))
-	if len(files) != 2 {
-		t.Errorf("saved %q", files)
-	}
-	for _, f := range files {
-		if err := os.Truncate(f, 40); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if got := index(); got != "decoding once" {
-		t.Errorf("a damaged index was used: %s", got)
-	}
-}
