@@ -52,6 +52,9 @@ func unpack(ctx context.Context, path string, w io.WriterAt, o Options) (int64, 
 	}
 	defer s.Close()
 	what := path + ": unpacking"
+	if g, ok := s.(*simg); ok && len(g.sums) > 0 {
+		return s.Size(), named(ctx, what, g.unpack(ctx, path, w, o.progress(what)))
+	}
 	err = copyOut(ctx, w, s, max(1<<20, i.FrameSize), o.progress(what))
 	return s.Size(), named(ctx, what, err)
 }
