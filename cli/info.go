@@ -111,7 +111,7 @@ func (a *imageInfo) print(more bool) {
 			sums = ", with checksums"
 		}
 		row("random access", "yes, by %s%s", a.Index, sums)
-	case a.Frames == 1:
+	case a.EndToEnd():
 		row("random access", "no: it is decompressed to a temporary file before it is served")
 	default:
 		row("random access", "after decompressing it once to make an index")

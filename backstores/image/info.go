@@ -27,7 +27,12 @@ type Info struct {
 	Pack  string `json:"pack,omitempty"` // the command that makes Random true
 
 	unpackedTo string // directory; empty if the image was not unpacked
+	endToEnd   bool   // it can only be decompressed from end to end
 }
+
+// EndToEnd reports whether the image is decompressed to a temporary file before it
+// can be read at random.
+func (i Info) EndToEnd() bool { return i.endToEnd }
 
 // A Describer is a store that has an Info.
 type Describer interface {

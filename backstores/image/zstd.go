@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"runtime/debug"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -107,12 +108,14 @@ func scanZstd(ctx context.Context, path string, o Options) (_ *zstdFile, err err
 	f.scan, err = seekable.Scan(ctx, f, f.stat.Size, f.limit, o.progress(what))
 	if errors.Is(err, seekable.ErrFrames) {
 		f.large = err
+		debug.FreeOSMemory() // an index that became too large
 	} else if err != nil {
 		return nil, f.bad(ctx, what, err)
 	}
 	f.info = Info{Format: Zstd, Stored: f.stat.Size, Frames: f.scan.Frames(), FrameSize: f.scan.MaxFrame(),
 		Size: f.scan.Size(), Checksums: f.scan.Sums, Index: string(f.scan.Source), Random: f.large == nil && f.scan.Sized}
 	if !f.info.Random {
+		f.info.endToEnd = f.large != nil
 		f.info.Frames, f.info.FrameSize, f.info.Size, f.info.Index = f.scan.All, 0, 0, ""
 		if f.scan.Sized {
 			f.info.Size = f.scan.Known
