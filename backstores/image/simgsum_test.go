@@ -136,5 +136,8 @@ func TestChecksumOfZeros(t *testing.T) {
 			t.Fatalf("%d bytes and %d zeros: %08x, want %08x", len(p), n, got, want)
 		}
 	}
-	crcOfZerosAfter(0, 1<<62)
+	const half = 1 << 61
+	if a, b := crcOfZerosAfter(7, 2*half), crcOfZerosAfter(crcOfZerosAfter(7, half), half); a != b {
+		t.Errorf("%d zeros at once: %08x, in two: %08x", int64(2*half), a, b)
+	}
 }

@@ -109,7 +109,9 @@ func scanZstd(ctx context.Context, path string, o Options) (_ *zstdFile, err err
 	f.scan, err = seekable.Scan(ctx, f, f.stat.Size, f.limit, o.progress(what))
 	if errors.Is(err, seekable.ErrFrames) {
 		f.large = err
-		debug.FreeOSMemory() // an index that became too large
+		if f.scan.All > seekable.MaxFrameCount {
+			debug.FreeOSMemory() // of an index that became too large
+		}
 	} else if err != nil {
 		return nil, f.bad(ctx, what, err)
 	}

@@ -2,6 +2,7 @@ package seekable
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"testing"
 
@@ -122,7 +123,9 @@ func FuzzReader(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if want, err := decode(t, file); err != nil || !bytes.Equal(got, want) {
+		if want, err := decode(t, file); errors.Is(err, zstd.ErrWindowSizeExceeded) {
+			return // the reference has less memory
+		} else if err != nil || !bytes.Equal(got, want) {
 			t.Fatalf("read %d bytes, want %d, or they differ: %v", len(got), len(want), err)
 		}
 	})
