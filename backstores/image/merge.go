@@ -65,7 +65,7 @@ func (m Merge) commit(ctx context.Context, path string) (err error) {
 	}
 	again := commitAgain(path, m.Base)
 	if b.format != Raw {
-		again.Words = append(again.Words, "-o", hint.Path(unused("disk.img")))
+		again.Words = append(again.Words, "-o", hint.Path(hint.Free("disk.img")))
 		return hint.With(fmt.Errorf("%s: is not a raw image, and cannot be written", hint.Visible(b.path)), again)
 	}
 	if err := b.open(ctx, o, m.Options, false); err != nil {

@@ -45,7 +45,7 @@ func (s *simg) unpack(ctx context.Context, path string, w io.WriterAt, progress 
 			for len(sums) > 0 && sums[0].end == off {
 				if sums[0].sum != crc {
 					return hint.With(fmt.Errorf("%s: the checksum of the first %d bytes is %08x, the image says %08x", path, off, crc, sums[0].sum),
-						hint.Command{Words: []string{"simg2img", hint.Path(path), hint.Path(unused(rawName(path)))}, Purpose: "to unpack it regardless"})
+						hint.Command{Words: []string{"simg2img", hint.Path(path), hint.Path(hint.Free(rawName(path)))}, Purpose: "to unpack it regardless"})
 				}
 				sums = sums[1:]
 			}
