@@ -23,8 +23,8 @@ type Info struct {
 	// before it can be read at random.
 	Random bool `json:"random_access"`
 
-	Serve string `json:"serve"`          // the command that serves it
-	Pack  string `json:"pack,omitempty"` // the command that makes Random true
+	Serve string `json:"serve,omitempty"` // the command that serves it, unless it is too short
+	Pack  string `json:"pack,omitempty"`  // the command that makes Random true
 
 	unpackedTo string // directory; empty if the image was not unpacked
 	endToEnd   bool   // it can only be decompressed from end to end
