@@ -12,8 +12,9 @@ import (
 // Info describes an image.
 type Info struct {
 	Format    string `json:"format"`
-	Size      int64  `json:"size"`   // of the disk; 0 if it must be decompressed to find out
-	Stored    int64  `json:"stored"` // bytes that the image takes
+	LooksLike string `json:"looks_like,omitempty"` // what a raw image looks like, if that is something else
+	Size      int64  `json:"size"`                 // of the disk; 0 if it must be decompressed to find out
+	Stored    int64  `json:"stored"`               // bytes that the image takes
 	Frames    int    `json:"frames,omitempty"`
 	FrameSize int64  `json:"frame_size,omitempty"` // of the largest frame, decompressed
 	Checksums bool   `json:"checksums,omitempty"`  // the seek table has one for each frame
@@ -44,11 +45,15 @@ func Describe(b backstores.Backstore) string {
 	if d, ok := b.(Describer); ok {
 		return d.Info().String()
 	}
-	return cmp.Or(RawFormat(b), Raw)
+	i := Info{Format: cmp.Or(RawFormat(b), Raw)}
+	return i.String()
 }
 
 func (i Info) String() string {
 	text := i.Format
+	if i.LooksLike != "" {
+		text += ", though it looks like " + i.LooksLike
+	}
 	switch {
 	case i.Frames == 1:
 		text += ", one frame"

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,7 +56,7 @@ func inspectContents(ctx context.Context, path string, o Options) (inspected, er
 // serveCommand returns the line that serves the image as it was inspected, or
 // nothing if it is shorter than a block.
 func (i inspected) serveCommand(path string, o Options) string {
-	if i.store != nil && i.Size < 512 {
+	if i.store != nil && i.Size < sectorBytes {
 		return ""
 	}
 	words := []string{"lunserve"}
@@ -65,7 +66,7 @@ func (i inspected) serveCommand(path string, o Options) string {
 	if i.Format == Zstd && o.MaxWindow > defaultMaxWindow && !i.Random {
 		words = append(words, "--zstd-window", fmt.Sprint(o.MaxWindow))
 	}
-	if i.SectorSize > 512 {
+	if i.SectorSize > sectorBytes {
 		words = append(words, "--sector-size", fmt.Sprint(i.SectorSize))
 	}
 	writable := i.Format != Zstd && i.Format != Simg
@@ -90,11 +91,11 @@ func inspect(ctx context.Context, path string, o Options) (i inspected, err erro
 	if err != nil {
 		return i, err
 	}
-	format, err := detect(path, device, o.Format)
+	d, err := detect(path, device, o.Format)
 	if err != nil {
 		return i, err
 	}
-	if format == Zstd {
+	if d.format == Zstd {
 		return inspectZstd(ctx, path, o)
 	}
 	if i.store, err = open(ctx, path, o); err != nil {
@@ -105,9 +106,9 @@ func inspect(ctx context.Context, path string, o Options) (i inspected, err erro
 		return i, nil
 	}
 	if o.Format == Auto || o.Format == "" {
-		format = Describe(i.store)
+		d.format = cmp.Or(RawFormat(i.store), Raw)
 	}
-	i.Info = Info{Format: format, Size: i.store.Size(), Stored: i.store.Size(), Random: true}
+	i.Info = Info{Format: d.format, LooksLike: d.looksLike, Size: i.store.Size(), Stored: i.store.Size(), Random: true}
 	if !device {
 		var st unix.Stat_t
 		if err := unix.Stat(path, &st); err != nil {
@@ -119,6 +120,9 @@ func inspect(ctx context.Context, path string, o Options) (i inspected, err erro
 }
 
 func inspectZstd(ctx context.Context, path string, o Options) (inspected, error) {
+	if err := peekNested(path, o); err != nil {
+		return inspected{}, err
+	}
 	f, err := scanZstd(ctx, path, o)
 	if err != nil {
 		return inspected{}, err
@@ -131,5 +135,9 @@ func inspectZstd(ctx context.Context, path string, o Options) (inspected, error)
 		f.Close()
 		return inspected{}, err
 	}
-	return inspected{Inspection{Info: f.info}, &zstdImage{file: f, reader: r}}, nil
+	s, err := unnested(path, &zstdImage{file: f, reader: r}, o)
+	if err != nil {
+		return inspected{}, err
+	}
+	return inspected{Inspection{Info: f.info}, s}, nil
 }

@@ -38,14 +38,14 @@ func open(ctx context.Context, path string, o Options) (backstores.Backstore, er
 		return nil, hint.Try(errors.New("no image given"), "lunserve", "disk.img")
 	}
 	// An error of Look is returned by raw.Open.
+	d := detected{format: Raw}
 	if device, err := raw.Look(path); err == nil {
-		format, err := detect(path, device, o.Format)
-		if err != nil {
+		if d, err = detect(path, device, o.Format); err != nil {
 			return nil, err
 		}
-		if format == Zstd || format == Simg {
-			return openReadOnlyFormat(ctx, path, format, o)
-		}
+	}
+	if d.format == Zstd || d.format == Simg {
+		return openReadOnlyFormat(ctx, path, d.format, o)
 	}
 	return raw.Open(ctx, path, raw.Options{ReadOnly: o.ReadOnly, Create: o.Create})
 }
@@ -57,14 +57,17 @@ func openReadOnlyFormat(ctx context.Context, path, format string, o Options) (s 
 	}
 	if format == Simg {
 		s, err = openSimgFile(ctx, path)
-	} else {
+	} else if err = peekNested(path, o); err == nil { // before it is unpacked
 		s, err = openZstd(ctx, path, o.withDefaults())
 	}
-	if err == nil && ctx.Err() != nil {
+	if err != nil {
+		return nil, err
+	}
+	if ctx.Err() != nil {
 		s.Close()
 		return nil, ctx.Err()
 	}
-	return s, err
+	return unnested(path, s, o)
 }
 
 // Discard removes the file of an image that Open created, and leaves any other.
@@ -79,13 +82,7 @@ func Discard(s backstores.Backstore) error {
 // RawFormat returns [Sparse] for a file with holes and [Raw] for one without. It
 // returns an empty string for a device or an image of another format.
 func RawFormat(b backstores.Backstore) string {
-	var f *raw.File
-	switch b := b.(type) {
-	case *raw.File:
-		f = b
-	case *raw.Writable:
-		f = &b.File
-	}
+	f := rawFile(b)
 	if f == nil || f.IsDevice() {
 		return ""
 	}
@@ -93,6 +90,17 @@ func RawFormat(b backstores.Backstore) string {
 		return Raw
 	}
 	return Sparse
+}
+
+// rawFile returns the file of a raw image, or nil for another store.
+func rawFile(b backstores.Backstore) *raw.File {
+	switch b := b.(type) {
+	case *raw.File:
+		return b
+	case *raw.Writable:
+		return &b.File
+	}
+	return nil
 }
 
 // NewOutput creates the file that will be at path when it is complete, see
