@@ -19,8 +19,13 @@ type detected struct {
 }
 
 // detect returns the format of the file or block device at path. The contents
-// decide, unless a format is given. A block device is raw: whoever writes an
-// archive to a device wants it there.
+// decide, unless a format is given, with these exceptions, since a guest may
+// have written the contents:
+//
+//   - What was served raw and writable stays raw, whatever its guest writes: see
+//     [guessed].
+//   - A block device is raw. There is no place where to remember that it was
+//     served raw, and whoever writes an archive to a device wants it there.
 //
 // A file that begins like an archive but has partitions or a file system is a
 // disk with the remains of something else. A file that cannot be read counts as
@@ -53,7 +58,9 @@ func detect(path string, device bool, want string) (detected, error) {
 	switch {
 	case like == nil || !like.last && contents.IsDisk(f, size):
 		return detected{format: Raw}, nil
-	case device:
+	// What is remembered is read after the contents: it is stored before they
+	// are written.
+	case device || isKeptRaw(f):
 		return detected{Raw, like.name}, nil
 	case like.format != "":
 		return detected{format: like.format}, nil

@@ -46,6 +46,12 @@ func Describe(b backstores.Backstore) string {
 		return d.Info().String()
 	}
 	i := Info{Format: cmp.Or(RawFormat(b), Raw)}
+	switch b := b.(type) {
+	case *lookalike:
+		i.LooksLike = b.like
+	case *guessed:
+		i.LooksLike = b.like
+	}
 	return i.String()
 }
 

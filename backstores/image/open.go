@@ -47,7 +47,11 @@ func open(ctx context.Context, path string, o Options) (backstores.Backstore, er
 	if d.format == Zstd || d.format == Simg {
 		return openReadOnlyFormat(ctx, path, d.format, o)
 	}
-	return raw.Open(ctx, path, raw.Options{ReadOnly: o.ReadOnly, Create: o.Create})
+	s, err := raw.Open(ctx, path, raw.Options{ReadOnly: o.ReadOnly, Create: o.Create})
+	if err != nil {
+		return nil, err
+	}
+	return guess(s, path, d, o), nil
 }
 
 // openReadOnlyFormat opens an image of a format that has no way to be written.
@@ -73,7 +77,7 @@ func openReadOnlyFormat(ctx context.Context, path, format string, o Options) (s 
 // Discard removes the file of an image that Open created, and leaves any other.
 // The image stays open.
 func Discard(s backstores.Backstore) error {
-	if w, ok := s.(*raw.Writable); ok {
+	if w, ok := s.(*guessed); ok {
 		return w.Discard()
 	}
 	return nil
@@ -97,7 +101,9 @@ func rawFile(b backstores.Backstore) *raw.File {
 	switch b := b.(type) {
 	case *raw.File:
 		return b
-	case *raw.Writable:
+	case *lookalike:
+		return b.File
+	case *guessed:
 		return &b.File
 	}
 	return nil
