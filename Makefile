@@ -93,7 +93,7 @@ check: go ## check format, vet, staticcheck, shellcheck, the manual, and that ar
 	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -o /dev/null .
 
 unit: go ## run the unit tests with the race detector
-	@$(INSTALL) android-sdk-libsparse-utils bash-completion bzip2 e2fsprogs fdisk fish gcc libc6-dev mount python3 qemu-utils xz-utils zsh zstd
+	@$(INSTALL) android-sdk-libsparse-utils bash-completion bzip2 e2fsprogs fdisk fish gcc libc6-dev lrzip lz4 lzip lzop mount p7zip-full python3 qemu-utils tar unar unzip xz-utils zip zsh zstd
 	CGO_ENABLED=1 $(GO) test -race $(UNIT_TESTS)
 
 e2e: build ## test the built binary on a real kernel, in one boot; with RUN=REGEXP, those tests only

@@ -16,12 +16,12 @@ const module = "github.com/lunserve/lunserve"
 // each package may import. Every package may also import hint.
 var allowed = map[string]string{
 	"":                     "cli",
-	"cli":                  "serve serve/control serve/console configfs backstores backstores/image backstores/seekable backstores/contents completions",
+	"cli":                  "serve serve/control serve/console configfs backstores backstores/image backstores/seekable completions",
 	"serve":                "serve/control serve/console tcmu tcmu/scsi configfs backstores backstores/image backstores/inuse backstores/entry",
 	"serve/control":        "backstores/inuse",
 	"configfs":             "backstores/inuse",
 	"tcmu/scsi":            "backstores",
-	"backstores/image":     "backstores backstores/raw backstores/overlay backstores/seekable backstores/entry",
+	"backstores/image":     "backstores backstores/contents backstores/raw backstores/overlay backstores/seekable backstores/entry",
 	"backstores/raw":       "backstores backstores/inuse backstores/entry",
 	"backstores/overlay":   "backstores",
 	"backstores/seekable":  "backstores",

@@ -44,7 +44,14 @@ func (c *doctorCmd) Run(ctx context.Context, out *console.Printer) error {
 		if r.Size > 0 {
 			is += ", " + humanize.IBytes(uint64(r.Size))
 		}
-		found = append(found, configfs.Finding{About: path, Is: is + "; can be opened and locked", Err: err})
+		is += "; can be opened and locked"
+		if r.SectorSize == 4096 && r.Serve != "" {
+			is += "; serve it with " + r.Serve
+		}
+		found = append(found, configfs.Finding{About: path, Is: is, Err: err})
+		for _, note := range r.Notes {
+			found = append(found, configfs.Finding{About: path, Err: errors.New(note), Minor: true})
+		}
 		if r.Temporary < 0 || need < 0 {
 			need = -1
 		} else {

@@ -8,7 +8,6 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/lunserve/lunserve/backstores"
-	"github.com/lunserve/lunserve/backstores/contents"
 	"github.com/lunserve/lunserve/backstores/image"
 	"github.com/lunserve/lunserve/serve/console"
 )
@@ -23,10 +22,9 @@ type infoCmd struct {
 // An imageInfo is what info prints about an image.
 type imageInfo struct {
 	Path string `json:"path"`
-	image.Info
-	Ratio    float64           `json:"ratio,omitempty"` // Size to Stored
-	Holes    int64             `json:"holes"`           // bytes of zeros that take no space
-	Contents []contents.Volume `json:"contents,omitempty"`
+	image.Inspection
+	Ratio float64 `json:"ratio,omitempty"` // Size to Stored
+	Holes int64   `json:"holes"`           // bytes of zeros that take no space
 }
 
 // Run describes all images, even if some cannot be read.
@@ -61,7 +59,7 @@ func (c *infoCmd) look(ctx context.Context, con *console.Console, path string) (
 	if err != nil {
 		return nil, err
 	}
-	a := &imageInfo{Path: path, Info: info}
+	a := &imageInfo{Path: path, Inspection: info}
 	if info.Size > 0 && info.Stored > 0 {
 		a.Ratio = float64(info.Size) / float64(info.Stored)
 	}
@@ -76,9 +74,6 @@ func (c *infoCmd) look(ctx context.Context, con *console.Console, path string) (
 			a.Holes += n
 		}
 		off += n
-	}
-	if err == nil {
-		a.Contents, err = contents.Volumes(store, store.Size())
 	}
 	return a, errors.Join(err, store.Close())
 }
@@ -120,14 +115,21 @@ func (a *imageInfo) print(out *console.Printer, more bool) error {
 	default:
 		row("random access", "after decompressing it once to make an index")
 	}
-	for i, v := range a.Contents {
+	for i, v := range a.Volumes {
 		name := ""
 		if i == 0 {
 			name = "contents"
 		}
 		row(name, "%s", v)
 	}
-	row("serve", "%s", a.Serve)
+	for _, note := range a.Notes {
+		row("note", "%s", note)
+	}
+	if a.Serve != "" {
+		row("serve", "%s", a.Serve)
+	} else {
+		row("serve", "no: it is less than one block of 512 bytes")
+	}
 	if a.Pack != "" {
 		row("pack", "%s", a.Pack)
 	}

@@ -13,7 +13,7 @@ import (
 
 // A Check is the result of [CheckOpen].
 type Check struct {
-	Info
+	Inspection
 	// Temporary is the number of bytes that may be needed in [Options.TempDir]
 	// for decompressed data, or for writes to a read-only format. It is -1 if
 	// the image must be decompressed to find out.
@@ -28,7 +28,7 @@ func CheckOpen(ctx context.Context, path string, o Options) (Check, error) {
 	if store != nil {
 		err = errors.Join(err, store.Close())
 	}
-	c := Check{Info: info}
+	c := Check{Inspection: info}
 	if info.Format == Zstd || info.Format == Simg {
 		switch {
 		case !info.Random && info.Size == 0:

@@ -73,6 +73,9 @@ func (m Merge) commit(ctx context.Context, path string) (err error) {
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
 	base := b.store
+	if err := stayRaw(base, o, m.Options); err != nil {
+		return err
+	}
 	if err := named(ctx, path, ctx.Err()); err != nil {
 		return err
 	}
@@ -134,6 +137,9 @@ func (m Merge) export(ctx context.Context, path, out string, replace bool) (err 
 		return fmt.Errorf("%s: %w", out, err)
 	}
 	file, err := to.Image(out, o.Size())
+	if err == nil {
+		err = stayRaw(guess(file, out, detected{}, m.Options), o, m.Options)
+	}
 	if err != nil {
 		return err
 	}

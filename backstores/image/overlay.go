@@ -102,8 +102,7 @@ func createOverlay(path string, base backstores.Backstore, basePath string) erro
 // qemuFormat returns QEMU's name for the format of a base. QEMU has no format
 // "lunserve", so it does not open a base that it cannot read.
 func qemuFormat(base backstores.Backstore) string {
-	switch base.(type) {
-	case *raw.File, *raw.Writable:
+	if rawFile(base) != nil {
 		return Raw
 	}
 	return "lunserve"

@@ -62,6 +62,7 @@ func dataBytes(s backstores.Backstore) (n int64, err error) {
 }
 
 func unpack(ctx context.Context, path string, w io.WriterAt, o Options) (int64, error) {
+	o.nested = true // the file in it is what is asked for
 	i, err := inspect(ctx, path, o)
 	if err != nil {
 		return 0, err

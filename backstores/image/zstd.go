@@ -102,7 +102,7 @@ func scanZstd(ctx context.Context, path string, o Options) (_ *zstdFile, err err
 	if err := unix.Fstat(int(f.Fd()), &f.stat); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if !isZstd(f, f.stat.Size) {
+	if !isZstd(readSectors(f, f.stat.Size)) {
 		return nil, hint.Try(fmt.Errorf("%s: is not a zstd file", path), "--format", "raw")
 	}
 	what := path + ": reading frame headers"
