@@ -19,7 +19,7 @@ import (
 // would appear as a disk of garbage, and the first write would destroy it.
 type container struct {
 	name string
-	is   func(head, tail []byte) bool // of the file, 512 bytes or less of each
+	is   func(head, tail []byte) bool // the first [overlay.HeaderBytes] of the file or less, and the last 512
 	try  func(path string) hint.Command
 }
 
@@ -32,7 +32,7 @@ var containers = []container{
 	{"a VMDK descriptor", begins("# Disk DescriptorFile"), convert},
 	{"a VHDX image", begins("vhdxfile"), convert},
 	{"a VDI image", isVDI, convert},
-	{"a VHD image", func(head, tail []byte) bool { return isVHD(head) || isVHD(tail) }, convert},
+	{"a VHD image", func(head, tail []byte) bool { return isVHD(head[:min(512, len(head))]) || isVHD(tail) }, convert},
 	{"compressed with gzip", isGzip, pipe("zcat")},
 	{"compressed with xz", begins("\xfd7zXZ\x00"), pipe("xzcat")},
 	{"compressed with bzip2", isBzip2, pipe("bzcat")},
@@ -58,7 +58,7 @@ func detect(path string, device bool, want string) (string, error) {
 	if err != nil {
 		return Raw, nil
 	}
-	head, tail := make([]byte, 512), make([]byte, 512)
+	head, tail := make([]byte, overlay.HeaderBytes), make([]byte, 512)
 	n, _ := f.ReadAt(head, 0)
 	head = head[:n]
 	n, _ = f.ReadAt(tail, max(0, end-512))
@@ -139,7 +139,7 @@ func isZstd(r io.ReaderAt, size int64) bool {
 
 // serveOverlay is the command that serves an overlay with its base.
 func serveOverlay(path string) hint.Command {
-	base := overlay.BaseOf(readStart(path, 16<<10))
+	base := overlay.BaseOf(readStart(path, overlay.HeaderBytes))
 	if base == "" {
 		base = "BASE"
 	}

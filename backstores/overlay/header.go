@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // A header is the contents of an overlay's first cluster: a QCOW2 header of
@@ -67,38 +68,27 @@ func parseHeader(p []byte) (*header, error) {
 	if len(p) < qcowHeaderSize+8 || b.Uint32(p) != qcowMagic {
 		return nil, ErrNoOverlay
 	}
-	headerSize := int64(b.Uint32(p[100:]))
-	if b.Uint32(p[4:]) != 3 || headerSize < qcowHeaderSize || headerSize > 4096 {
+	if b.Uint32(p[4:]) != 3 {
 		return nil, errors.New("is a QCOW2 image that lunserve did not make")
 	}
 	h := new(header)
-	found := false
 	var size int64
-	for at := headerSize; ; {
-		if at > int64(len(p))-8 {
-			return nil, errors.New("the header has no end")
-		}
-		kind, n := b.Uint32(p[at:]), int64(b.Uint32(p[at+4:]))
-		at += 8
-		if kind == 0 {
-			break
-		}
-		if n > int64(len(p))-at {
-			return nil, errors.New("the header has no end")
-		}
-		switch data := p[at : at+n]; kind {
+	all, err := extensions(p)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range all {
+		switch e.kind {
 		case recordType:
-			var err error
-			if size, err = h.record.parse(data); err != nil {
+			if size, err = h.record.parse(e.data); err != nil {
 				return nil, err
 			}
-			h.recordAt, found = at, true
+			h.recordAt = e.at
 		case formatType:
-			h.format = string(data)
+			h.format = string(e.data)
 		}
-		at += roundUp(n, 8)
 	}
-	if !found {
+	if h.recordAt == 0 {
 		return nil, errors.New("is a QCOW2 image that lunserve did not make")
 	}
 	if size <= 0 || size > maxBytes || h.record.id.size <= 0 {
@@ -107,7 +97,7 @@ func parseHeader(p []byte) (*header, error) {
 	h.layout = layOut(size)
 
 	nameAt, nameLen := int64(b.Uint64(p[8:])), int64(b.Uint32(p[16:]))
-	if nameLen == 0 || nameLen > maxNameBytes || nameAt < headerSize || nameAt > int64(len(p))-nameLen {
+	if nameLen == 0 || nameLen > maxNameBytes || nameAt < qcowHeaderSize || nameAt > int64(len(p))-nameLen {
 		return nil, errors.New("the header names no base")
 	}
 	h.base = string(p[nameAt : nameAt+nameLen])
@@ -127,14 +117,18 @@ func parseHeader(p []byte) (*header, error) {
 var errChanged = errors.New("was changed by another program, or is damaged")
 
 // IsOverlay reports whether a file that begins with head is an overlay. The
-// first 512 bytes are enough.
+// first [HeaderBytes] are enough.
 func IsOverlay(head []byte) bool {
 	b := binary.BigEndian
-	return len(head) > qcowHeaderSize+4 && b.Uint32(head) == qcowMagic && b.Uint32(head[qcowHeaderSize:]) == recordType
+	if len(head) < qcowHeaderSize || b.Uint32(head) != qcowMagic || b.Uint32(head[4:]) != 3 {
+		return false
+	}
+	all, _ := extensions(head)
+	return slices.ContainsFunc(all, func(e extension) bool { return e.kind == recordType })
 }
 
 // BaseOf returns the path of the base in the overlay that begins with head, or
-// an empty string. The first 16 KiB are enough.
+// an empty string. The first [HeaderBytes] are enough.
 func BaseOf(head []byte) string {
 	h, err := parseHeader(head)
 	if err != nil {

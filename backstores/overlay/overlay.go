@@ -107,7 +107,7 @@ func Load(file File, path string, s Session, readOnly bool) (*Overlay, error) {
 // readHeader reads the header, and checks that the file is long enough for the
 // rest.
 func readHeader(file backstores.Backstore) (*header, error) {
-	p := make([]byte, min(file.Size(), 16<<10))
+	p := make([]byte, min(file.Size(), HeaderBytes))
 	if err := backstores.ReadVec(file, [][]byte{p}, 0, 0); err != nil {
 		return nil, err
 	}
