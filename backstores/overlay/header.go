@@ -1,11 +1,11 @@
 package overlay
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // A header is the contents of an overlay's first cluster: a QCOW2 header of
@@ -16,14 +16,16 @@ type header struct {
 	format string // of the base, by QEMU's name
 	record record
 
-	recordAt int64 // offset in the file
+	recordAt   int64 // offset in the file
+	marksCount bool  // in the session of the record; see [Session]
 }
 
 const (
 	qcowMagic      = 0x514649fb // "QFI\xfb"
 	qcowHeaderSize = 104
 	formatType     = 0xe2792aca
-	extendedL2     = 1 << 4 // an incompatible feature, which older programs cannot read
+	namesType      = 0x6803f857 // the names of features
+	bitmapsType    = 0x23852875
 	maxNameBytes   = 1023
 
 	// A disk of 1 PiB has 8 MiB of L1.
@@ -42,7 +44,7 @@ func (h *header) bytes() []byte {
 	b.PutUint64(p[40:], uint64(h.l1))                 //
 	b.PutUint64(p[48:], uint64(h.refTable))           //
 	b.PutUint32(p[56:], uint32((h.refBlocks-h.refTable)/clusterBytes))
-	b.PutUint64(p[72:], extendedL2)
+	copy(p[featuresAt:], features(h.marksCount))
 	b.PutUint32(p[96:], 4) // log2 of the bits in a refcount
 	b.PutUint32(p[100:], qcowHeaderSize)
 
@@ -53,6 +55,7 @@ func (h *header) bytes() []byte {
 	}
 	extend(recordType, h.record.bytes(h.size))
 	extend(formatType, []byte(h.format))
+	extend(namesType, featureNames)
 	extend(0, nil)
 	b.PutUint64(p[8:], uint64(len(p)))
 	return append(p, h.base...)
@@ -60,6 +63,8 @@ func (h *header) bytes() []byte {
 
 // ErrNoOverlay is the cause if a file is not an overlay at all.
 var ErrNoOverlay = errors.New("is not an overlay")
+
+var errNotOurs = fmt.Errorf("%w, but a QCOW2 image that lunserve did not make", ErrNoOverlay)
 
 // parseHeader parses the start of a file, at most the first cluster. Other
 // programs may have changed the file, as long as it still has its layout.
@@ -69,7 +74,7 @@ func parseHeader(p []byte) (*header, error) {
 		return nil, ErrNoOverlay
 	}
 	if b.Uint32(p[4:]) != 3 {
-		return nil, errors.New("is a QCOW2 image that lunserve did not make")
+		return nil, errNotOurs
 	}
 	h := new(header)
 	var size int64
@@ -89,32 +94,27 @@ func parseHeader(p []byte) (*header, error) {
 		}
 	}
 	if h.recordAt == 0 {
-		return nil, errors.New("is a QCOW2 image that lunserve did not make")
+		return nil, errNotOurs
 	}
 	if size <= 0 || size > maxBytes || h.record.id.size <= 0 {
 		return nil, fmt.Errorf("the record says that the disk has %d bytes", size)
 	}
 	h.layout = layOut(size)
 
+	h.marksCount = marksCount(p)
+	if err := h.foreign(p, all); err != nil {
+		return nil, err
+	}
 	nameAt, nameLen := int64(b.Uint64(p[8:])), int64(b.Uint32(p[16:]))
 	if nameLen == 0 || nameLen > maxNameBytes || nameAt < qcowHeaderSize || nameAt > int64(len(p))-nameLen {
-		return nil, errors.New("the header names no base")
+		return nil, fmt.Errorf("%w: its header names no base", ErrChanged)
 	}
 	h.base = string(p[nameAt : nameAt+nameLen])
-	if bytes.IndexByte(p[nameAt:nameAt+nameLen], 0) >= 0 {
-		return nil, errors.New("the header names no base")
-	}
-	// Everything else must be as we wrote it: no snapshots, no encryption, no
-	// pending repair.
-	want := h.bytes()
-	if !bytes.Equal(p[20:100], want[20:100]) {
-		return nil, errChanged
+	if strings.Contains(h.base, "\x00") {
+		return nil, fmt.Errorf("%w: its header names no base", ErrChanged)
 	}
 	return h, nil
 }
-
-// errChanged is the cause if an overlay does not have its layout any more.
-var errChanged = errors.New("was changed by another program, or is damaged")
 
 // IsOverlay reports whether a file that begins with head is an overlay. The
 // first [HeaderBytes] are enough.

@@ -124,12 +124,12 @@ func newOverlay(d *disk, size int64, boot byte) (*Overlay, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &Overlay{header: h, path: "overlay"}
-	if err := o.load(d, Session{boot}, false); err != nil {
+	o := &Overlay{header: h, path: "overlay", session: Session{boot}}
+	if err := o.load(d); err != nil {
 		return nil, err
 	}
 	o.base = pattern(size)
-	return o, nil
+	return o, o.begin()
 }
 
 // After a power cut a sector holds what it held at the last flush or anything
