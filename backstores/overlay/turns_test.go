@@ -68,6 +68,7 @@ type turns struct {
 
 	marks   bool // the marks count: lunserve was the last to write, in this session
 	foreign bool // QEMU was told to do what lunserve refuses
+	leaks   bool // QEMU aborted while it allocated clusters
 	counts  map[string]int
 }
 

@@ -27,6 +27,7 @@ func (s *turns) lunserve() {
 	case err != nil:
 		s.t.Fatal(err)
 	}
+	s.foreign = false // it has changed nothing
 	s.look(o, "lunserve", s.marks)
 	if !s.marks { // the marks of before are gone
 		s.settle()

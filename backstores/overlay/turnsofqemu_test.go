@@ -20,9 +20,10 @@ func (s *turns) qemu() {
 	}
 	s.lookWithQEMU()
 	s.settle()
-	s.foreign = !s.made()
 	commands := []string{"-f", "qcow2"}
 	aborts := s.r.IntN(3) == 0
+	made := s.made()
+	s.foreign = !made
 	for range 1 + s.r.IntN(6) {
 		i := s.r.IntN(turnsSectors)
 		n := 1 + s.r.IntN(min(turnsSectors-i, 60))
@@ -61,6 +62,7 @@ func (s *turns) qemu() {
 		if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.Exited() {
 			s.t.Fatalf("qemu-io %q: %v: %s", commands, err, out)
 		}
+		s.leaks = s.leaks || !made
 		s.counts["qemu-io aborted"]++
 	} else {
 		if out := storetest.Command(s.t, "qemu-io", append(commands, s.path)...); out != "" {
@@ -131,7 +133,7 @@ func (s *turns) rescue() {
 	if err := errors.Join(os.Rename(out, s.base), os.Remove(s.path)); err != nil {
 		s.t.Fatal(err)
 	}
-	s.foreign = false
+	s.foreign, s.leaks = false, false
 	s.counts["refused and rescued"]++
 }
 
@@ -143,7 +145,7 @@ func (s *turns) check() {
 	}
 	out, err := exec.Command("qemu-img", "check", "-f", "qcow2", s.path).CombinedOutput()
 	const leaks = 3
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == leaks && (s.foreign || !s.made()) {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == leaks && (s.leaks || !s.made()) {
 		s.counts["leaks"]++
 	} else if err != nil {
 		s.t.Errorf("qemu-img check: %v: %.2000s", err, out)
