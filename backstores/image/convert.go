@@ -75,10 +75,15 @@ func convertVMDK(c *candidate) []hint.Command {
 	return convert("vmdk")(c)
 }
 
+// start returns what the header of an overlay takes at most.
+func (c *candidate) start() []byte {
+	head, _ := io.ReadAll(io.NewSectionReader(c.file, 0, overlay.HeaderBytes))
+	return head
+}
+
 // baseOf returns the name of the base in the header of an overlay.
 func baseOf(c *candidate) string {
-	head, _ := io.ReadAll(io.NewSectionReader(c.file, 0, 16<<10))
-	return cmp.Or(overlay.BaseOf(head), "an unknown base")
+	return cmp.Or(overlay.BaseOf(c.start()), "an unknown base")
 }
 
 // serveOverlay is the command that serves an overlay with its base. Its header

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/lunserve/lunserve/backstores/contents"
+	"github.com/lunserve/lunserve/backstores/overlay"
 	"github.com/lunserve/lunserve/hint"
 )
 
@@ -70,6 +71,9 @@ func detect(path string, device bool, want string) (detected, error) {
 
 // refuse returns the error of a file that lunserve does not read.
 func refuse(c *candidate, like *signature) error {
+	if overlay.IsOverlay(c.start()) {
+		like = &anOverlay
+	}
 	err := fmt.Errorf("%s: is %s", c.path, like.name)
 	if like.of != nil {
 		err = fmt.Errorf("%w of %s", err, like.of(c))

@@ -314,8 +314,14 @@ func TestOverlayIsServedOverItsBase(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
+	want := "PATH: is an overlay of " + base + "; try lunserve BASE --overlay PATH"
 	_, err = image.Open(ctx, path, image.Options{})
-	storetest.WantError(t, err, path, "PATH: is an overlay of "+base+"; try lunserve BASE --overlay PATH")
+	storetest.WantError(t, err, path, want)
+
+	// QEMU puts its own header extensions before ours.
+	storetest.Command(t, "qemu-img", "rebase", "-u", "-f", "qcow2", "-F", "raw", "-b", base, path)
+	_, err = image.Open(ctx, path, image.Options{})
+	storetest.WantError(t, err, path, want)
 }
 
 // noise returns bytes that cannot be compressed, and look like nothing.

@@ -38,9 +38,12 @@ func layOver(ctx context.Context, path string, base backstores.Backstore, basePa
 			return nil, err
 		}
 	}
-	o, err := loadOverlay(path, readOnly)
-	if errors.Is(err, overlay.ErrNoOverlay) {
+	o, err := openOverlayFile(path, readOnly)
+	switch {
+	case errors.Is(err, overlay.ErrNoOverlay):
 		err = fmt.Errorf("%w; give the name of a file that does not exist, to make one", err)
+	case errors.Is(err, overlay.ErrChanged):
+		err = hint.With(err, rescue(path, basePath, qemuFormat(base)))
 	}
 	if err != nil {
 		return nil, err
@@ -117,6 +120,14 @@ type openOverlay struct {
 
 // loadOverlay opens an overlay that has no base yet.
 func loadOverlay(path string, readOnly bool) (*openOverlay, error) {
+	o, err := openOverlayFile(path, readOnly)
+	if errors.Is(err, overlay.ErrChanged) {
+		err = hint.With(err, rescue(path, "BASE", Raw))
+	}
+	return o, err
+}
+
+func openOverlayFile(path string, readOnly bool) (*openOverlay, error) {
 	file, err := raw.OpenRegular(path, readOnly)
 	if err != nil {
 		return nil, err

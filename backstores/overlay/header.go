@@ -1,10 +1,11 @@
 package overlay
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 )
 
 // A header is the contents of an overlay's first cluster: a QCOW2 header of
@@ -15,14 +16,16 @@ type header struct {
 	format string // of the base, by QEMU's name
 	record record
 
-	recordAt int64 // offset in the file
+	recordAt   int64 // offset in the file
+	marksCount bool  // in the session of the record; see [Session]
 }
 
 const (
 	qcowMagic      = 0x514649fb // "QFI\xfb"
 	qcowHeaderSize = 104
 	formatType     = 0xe2792aca
-	extendedL2     = 1 << 4 // an incompatible feature, which older programs cannot read
+	namesType      = 0x6803f857 // the names of features
+	bitmapsType    = 0x23852875
 	maxNameBytes   = 1023
 
 	// A disk of 1 PiB has 8 MiB of L1.
@@ -41,7 +44,7 @@ func (h *header) bytes() []byte {
 	b.PutUint64(p[40:], uint64(h.l1))                 //
 	b.PutUint64(p[48:], uint64(h.refTable))           //
 	b.PutUint32(p[56:], uint32((h.refBlocks-h.refTable)/clusterBytes))
-	b.PutUint64(p[72:], extendedL2)
+	copy(p[featuresAt:], features(h.marksCount))
 	b.PutUint32(p[96:], 4) // log2 of the bits in a refcount
 	b.PutUint32(p[100:], qcowHeaderSize)
 
@@ -52,6 +55,7 @@ func (h *header) bytes() []byte {
 	}
 	extend(recordType, h.record.bytes(h.size))
 	extend(formatType, []byte(h.format))
+	extend(namesType, featureNames)
 	extend(0, nil)
 	b.PutUint64(p[8:], uint64(len(p)))
 	return append(p, h.base...)
@@ -60,6 +64,8 @@ func (h *header) bytes() []byte {
 // ErrNoOverlay is the cause if a file is not an overlay at all.
 var ErrNoOverlay = errors.New("is not an overlay")
 
+var errNotOurs = fmt.Errorf("%w, but a QCOW2 image that lunserve did not make", ErrNoOverlay)
+
 // parseHeader parses the start of a file, at most the first cluster. Other
 // programs may have changed the file, as long as it still has its layout.
 func parseHeader(p []byte) (*header, error) {
@@ -67,74 +73,62 @@ func parseHeader(p []byte) (*header, error) {
 	if len(p) < qcowHeaderSize+8 || b.Uint32(p) != qcowMagic {
 		return nil, ErrNoOverlay
 	}
-	headerSize := int64(b.Uint32(p[100:]))
-	if b.Uint32(p[4:]) != 3 || headerSize < qcowHeaderSize || headerSize > 4096 {
-		return nil, errors.New("is a QCOW2 image that lunserve did not make")
+	if b.Uint32(p[4:]) != 3 {
+		return nil, errNotOurs
 	}
 	h := new(header)
-	found := false
 	var size int64
-	for at := headerSize; ; {
-		if at > int64(len(p))-8 {
-			return nil, errors.New("the header has no end")
-		}
-		kind, n := b.Uint32(p[at:]), int64(b.Uint32(p[at+4:]))
-		at += 8
-		if kind == 0 {
-			break
-		}
-		if n > int64(len(p))-at {
-			return nil, errors.New("the header has no end")
-		}
-		switch data := p[at : at+n]; kind {
+	all, err := extensions(p)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range all {
+		switch e.kind {
 		case recordType:
-			var err error
-			if size, err = h.record.parse(data); err != nil {
+			if size, err = h.record.parse(e.data); err != nil {
 				return nil, err
 			}
-			h.recordAt, found = at, true
+			h.recordAt = e.at
 		case formatType:
-			h.format = string(data)
+			h.format = string(e.data)
 		}
-		at += roundUp(n, 8)
 	}
-	if !found {
-		return nil, errors.New("is a QCOW2 image that lunserve did not make")
+	if h.recordAt == 0 {
+		return nil, errNotOurs
 	}
 	if size <= 0 || size > maxBytes || h.record.id.size <= 0 {
 		return nil, fmt.Errorf("the record says that the disk has %d bytes", size)
 	}
 	h.layout = layOut(size)
 
+	h.marksCount = marksCount(p)
+	if err := h.foreign(p, all); err != nil {
+		return nil, err
+	}
 	nameAt, nameLen := int64(b.Uint64(p[8:])), int64(b.Uint32(p[16:]))
-	if nameLen == 0 || nameLen > maxNameBytes || nameAt < headerSize || nameAt > int64(len(p))-nameLen {
-		return nil, errors.New("the header names no base")
+	if nameLen == 0 || nameLen > maxNameBytes || nameAt < qcowHeaderSize || nameAt > int64(len(p))-nameLen {
+		return nil, fmt.Errorf("%w: its header names no base", ErrChanged)
 	}
 	h.base = string(p[nameAt : nameAt+nameLen])
-	if bytes.IndexByte(p[nameAt:nameAt+nameLen], 0) >= 0 {
-		return nil, errors.New("the header names no base")
-	}
-	// Everything else must be as we wrote it: no snapshots, no encryption, no
-	// pending repair.
-	want := h.bytes()
-	if !bytes.Equal(p[20:100], want[20:100]) {
-		return nil, errChanged
+	if strings.Contains(h.base, "\x00") {
+		return nil, fmt.Errorf("%w: its header names no base", ErrChanged)
 	}
 	return h, nil
 }
 
-// errChanged is the cause if an overlay does not have its layout any more.
-var errChanged = errors.New("was changed by another program, or is damaged")
-
 // IsOverlay reports whether a file that begins with head is an overlay. The
-// first 512 bytes are enough.
+// first [HeaderBytes] are enough.
 func IsOverlay(head []byte) bool {
 	b := binary.BigEndian
-	return len(head) > qcowHeaderSize+4 && b.Uint32(head) == qcowMagic && b.Uint32(head[qcowHeaderSize:]) == recordType
+	if len(head) < qcowHeaderSize || b.Uint32(head) != qcowMagic || b.Uint32(head[4:]) != 3 {
+		return false
+	}
+	all, _ := extensions(head)
+	return slices.ContainsFunc(all, func(e extension) bool { return e.kind == recordType })
 }
 
 // BaseOf returns the path of the base in the overlay that begins with head, or
-// an empty string. The first 16 KiB are enough.
+// an empty string. The first [HeaderBytes] are enough.
 func BaseOf(head []byte) string {
 	h, err := parseHeader(head)
 	if err != nil {

@@ -2,7 +2,6 @@ package overlay
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash/crc32"
 )
@@ -73,7 +72,7 @@ func (r *record) parse(p []byte) (size int64, err error) {
 	case len(p) != recordBytes:
 		return 0, fmt.Errorf("the record has %d bytes, not %d", len(p), recordBytes)
 	case b.Uint32(p) != crc32.Checksum(p[4:64], castagnoli):
-		return 0, errors.New("the record is damaged")
+		return 0, fmt.Errorf("%w: the record has a wrong checksum", ErrChanged)
 	case b.Uint32(p[4:]) != recordVersion:
 		return 0, fmt.Errorf("the record has version %d; this lunserve supports version %d", b.Uint32(p[4:]), recordVersion)
 	}
