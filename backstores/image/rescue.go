@@ -14,10 +14,10 @@ import (
 // QEMU cannot read a base of another format, so lunserve serves it meanwhile.
 func rescue(path, base, format string) hint.Command {
 	// In an option string a comma is written twice.
-	option := func(path string) string { return strings.ReplaceAll(path, ",", ",,") }
+	option := func(path string) string { return strings.ReplaceAll(plain(path), ",", ",,") }
 	over := "driver=qcow2,file.filename=" + option(path) + ",backing.driver=raw,backing.file.filename="
 	convert := []string{"qemu-img", "convert", "-O", "raw", "--image-opts"}
-	out := hint.Path(hint.Free(rawName(path)))
+	out := plain(hint.Free(rawName(path)))
 	if format == Raw {
 		return hint.Command{Words: append(convert, over+option(base), out), Purpose: "to keep what it holds"}
 	}

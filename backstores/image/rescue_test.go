@@ -52,3 +52,29 @@ func TestChangedOverlayOfAZstdImageIsKept(t *testing.T) {
 		"; try qemu-img convert -O raw --image-opts 'driver=qcow2,file.filename="+strings.ReplaceAll(strings.ReplaceAll(path, ",", ",,"), "'", `'\''`)+
 		",backing.driver=raw,backing.file.filename=BASE' '"+strings.ReplaceAll(filepath.Join(dir, "NEW-it's, $overlay.img"), "'", `'\''`)+"' to keep what it holds")
 }
+
+// QEMU would take the relative path for an address.
+func TestChangedOverlayWithColonIsKept(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	base := filepath.Base(storetest.NewImage(t, dir, 1<<20))
+	s, _, err := image.OpenOverlay(ctx, "nbd:x", open(t, base, reading), base, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	storetest.Command(t, "qemu-img", "snapshot", "-c", "one", "./nbd:x")
+	b := open(t, base, reading)
+	defer b.Close()
+	_, _, err = image.OpenOverlay(ctx, "nbd:x", b, base, false)
+	_, try := hint.Split(err)
+	if len(try) != 1 {
+		t.Fatal(err)
+	}
+	storetest.Command(t, try[0].Words[0], try[0].Words[1:]...)
+	if got, want := storetest.ReadFile(t, try[0].Words[len(try[0].Words)-1]), storetest.ReadFile(t, base); string(got) != string(want) {
+		t.Error("the copy holds something else")
+	}
+}

@@ -64,7 +64,11 @@ func (h *header) bytes() []byte {
 // ErrNoOverlay is the cause if a file is not an overlay at all.
 var ErrNoOverlay = errors.New("is not an overlay")
 
-var errNotOurs = fmt.Errorf("%w, but a QCOW2 image that lunserve did not make", ErrNoOverlay)
+var (
+	errNotOurs = fmt.Errorf("%w, but a QCOW2 image that lunserve did not make", ErrNoOverlay)
+	// It is not ErrChanged: QEMU would open the file that the header names.
+	errDataFile = fmt.Errorf("%w, but a QCOW2 image whose data is in another file", ErrNoOverlay)
+)
 
 // parseHeader parses the start of a file, at most the first cluster. Other
 // programs may have changed the file, as long as it still has its layout.
@@ -75,6 +79,9 @@ func parseHeader(p []byte) (*header, error) {
 	}
 	if b.Uint32(p[4:]) != 3 {
 		return nil, errNotOurs
+	}
+	if b.Uint64(p[featuresAt:])&dataFileBit != 0 {
+		return nil, errDataFile
 	}
 	h := new(header)
 	var size int64

@@ -172,6 +172,16 @@ func TestForeignExtensionsAreRefused(t *testing.T) {
 	}
 }
 
+// QEMU can read an overlay that is [ErrChanged]. If its data were in a file that
+// its header names, QEMU would read that.
+func TestOverlayWithDataFileIsNotForQEMU(t *testing.T) {
+	p := testHeader(1 << 20).bytes()
+	p[featuresAt+7] |= dataFileBit
+	if _, err := parseHeader(p); !errors.Is(err, ErrNoOverlay) || errors.Is(err, ErrChanged) {
+		t.Error(err)
+	}
+}
+
 func FuzzOverlayHeader(f *testing.F) {
 	for _, size := range []int64{1 << 20, 5 << 30} {
 		h := testHeader(size)

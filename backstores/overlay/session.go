@@ -62,10 +62,11 @@ func SessionOf(fd int) (s Session) {
 // layout, and makeRegion has counted those before a table named them. Counts
 // that are too high are harmless.
 const (
-	dirtyBit   = 1 << 0 // of the incompatible features
-	corruptBit = 1 << 1
-	extendedL2 = 1 << 4
-	marksBit   = 1 << marksBitNumber // of the autoclear features
+	dirtyBit    = 1 << 0 // of the incompatible features
+	corruptBit  = 1 << 1
+	dataFileBit = 1 << 2
+	extendedL2  = 1 << 4
+	marksBit    = 1 << marksBitNumber // of the autoclear features
 
 	marksBitNumber = 55 // QCOW2 defines 0 and 1
 
