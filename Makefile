@@ -6,9 +6,9 @@
 
 GO        ?= go
 INSTALL    = e2e/install
-SCRIPTS    = .ci/run completions/lunserve.bash deb/build e2e/checkout e2e/demo e2e/install e2e/package e2e/vm e2e/vm-init
+SCRIPTS    = .ci/run completions/lunserve.bash deb/build e2e/checkout e2e/demo e2e/install e2e/package e2e/service e2e/vm e2e/vm-init
 # The Debian packages of the programs that the end-to-end tests run.
-PROGRAMS   = e2fsprogs f2fs-tools fdisk fio kmod libiscsi-bin mount open-iscsi qemu-block-extra qemu-system-x86 qemu-utils sg3-utils strace udev util-linux xfsprogs zstd
+PROGRAMS   = e2fsprogs f2fs-tools fdisk fio kmod libiscsi-bin mount open-iscsi qemu-block-extra qemu-system-x86 qemu-utils sg3-utils strace systemd udev util-linux xfsprogs zstd
 BENCH     := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-bench
 CONFORMANCE := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-conformance
 FUZZTIME  ?= 20s
@@ -76,10 +76,11 @@ unit: go ## run the unit tests with the race detector
 	@$(INSTALL) android-sdk-libsparse-utils bash-completion bzip2 e2fsprogs fdisk fish gcc libc6-dev mount python3 qemu-utils xz-utils zsh zstd
 	CGO_ENABLED=1 $(GO) test -race $(UNIT_TESTS)
 
-e2e: build ## test the built binary on a real kernel, in one boot; with RUN=REGEXP, those tests only
+e2e: build ## test the built binary on a real kernel, and its systemd unit; with RUN=REGEXP, those tests only
 	@$(INSTALL) $(PROGRAMS)
 	@# -test.timeout, since go test's own would include the wait for another machine.
 	CI=true CGO_ENABLED=0 $(GO) test -count=1 -timeout 0 -exec "$(CURDIR)/e2e/vm -t 1260 --" ./e2e $(if $(RUN),-v )-args -test.timeout=20m $(if $(RUN),-test.run '$(RUN)')
+	$(if $(RUN),,e2e/vm -i -t 600 -- e2e/service)
 
 package: ## build the Debian package, install it in an empty tree; build and install from a foreign checkout
 	@$(INSTALL) coreutils dpkg git lintian systemd xz-utils
