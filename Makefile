@@ -6,9 +6,9 @@
 
 GO        ?= go
 INSTALL    = e2e/install
-SCRIPTS    = .ci/run completions/lunserve.bash e2e/checkout e2e/demo e2e/install e2e/package e2e/vm e2e/vm-init
+SCRIPTS    = .ci/run completions/lunserve.bash deb/build e2e/checkout e2e/demo e2e/install e2e/package e2e/service e2e/vm e2e/vm-init
 # The Debian packages of the programs that the end-to-end tests run.
-PROGRAMS   = e2fsprogs f2fs-tools fdisk fio kmod libiscsi-bin mount open-iscsi qemu-block-extra qemu-system-x86 qemu-utils sg3-utils strace udev util-linux xfsprogs zstd
+PROGRAMS   = e2fsprogs f2fs-tools fdisk fio kmod libiscsi-bin mount open-iscsi qemu-block-extra qemu-system-x86 qemu-utils sg3-utils strace systemd udev util-linux xfsprogs zstd
 BENCH     := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-bench
 CONFORMANCE := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-conformance
 FUZZTIME  ?= 20s
@@ -19,7 +19,6 @@ PREFIX    ?= /usr/local
 SHARE      = $(DESTDIR)$(PREFIX)/share
 # The folder of completions that zsh searches; Debian's packages have a folder of their own.
 ZSHDIR    ?= zsh/site-functions
-TREE      := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-deb
 
 # The version names the commit, unless git refuses to read the checkout, as it does if that belongs to another user.
 VCS := $(shell git log -1 >/dev/null 2>&1 && echo auto || echo false)
@@ -46,29 +45,8 @@ install: lunserve ## install binary, manual, completions and systemd unit into $
 	install -D -m 644 man/lunserve@.service $(DESTDIR)$(PREFIX)/lib/systemd/system/lunserve@.service
 	sed -i 's|/usr/bin/lunserve|$(PREFIX)/bin/lunserve|' $(DESTDIR)$(PREFIX)/lib/systemd/system/lunserve@.service
 
-deb: build ## build lunserve_VERSION_ARCH.deb, a Debian package without dependencies
-	@rm -rf $(TREE)
-	@$(MAKE) --no-print-directory install DESTDIR=$(TREE) PREFIX=/usr ZSHDIR=zsh/vendor-completions
-	gzip -9n $(TREE)/usr/share/man/man8/lunserve.8
-	install -D -m 644 LICENSE $(TREE)/usr/share/doc/lunserve/copyright
-	@mkdir $(TREE)/DEBIAN
-	@# The version is v1.2.3, or v0.0.0-TIME-COMMIT without a tag, or missing without git.
-	@version=$$(./lunserve --version | sed -n 's/^lunserve v\([^ ,]*\).*/\1/p' | tr - .); \
-	printf '%s\n' \
-		'Package: lunserve' \
-		"Version: $${version:-0}" \
-		"Architecture: $$($(GO) env GOARCH)" \
-		'Section: admin' \
-		'Priority: optional' \
-		'Maintainer: lunserve maintainers <maintainers@lunserve.invalid>' \
-		'Homepage: https://github.com/lunserve/lunserve' \
-		'Recommends: kmod' \
-		"Installed-Size: $$(du -sk $(TREE)/usr | cut -f1)" \
-		'Description: turn disk images into SCSI disks' \
-		' One command turns a disk image into a SCSI disk on this machine, an iSCSI' \
-		' target or a vhost target, for as long as the command runs.' >$(TREE)/DEBIAN/control
-	dpkg-deb --root-owner-group --build $(TREE) .
-	@rm -r $(TREE)
+deb: go ## build lunserve_VERSION_ARCH.deb, a Debian package without dependencies, for GOARCH
+	GO=$(GO) deb/build
 
 demo: build ## show lunserve's main job on a real kernel
 	@e2e/demo
@@ -83,7 +61,7 @@ quick: go ## check format, vet and run the unit tests in a minute; install nothi
 
 test: check unit package e2e ## run everything that has to pass: check, unit, package and e2e
 
-check: go ## check format, vet, staticcheck, shellcheck, the manual, and that arm64 compiles
+check: go ## check format, vet, staticcheck, shellcheck, the manual, and that other machines compile
 	@$(INSTALL) mandoc shellcheck
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "try: gofmt -w" $$unformatted; exit 1; }
 	$(GO) vet ./...
@@ -91,19 +69,22 @@ check: go ## check format, vet, staticcheck, shellcheck, the manual, and that ar
 	shellcheck $(SCRIPTS)
 	@# The manual may refer to manuals that are not installed here.
 	! mandoc -T lint man/lunserve.8 2>/dev/null | grep -v 'referenced manual not found'
-	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -o /dev/null .
+	for arch in arm64 arm s390x; do GOARCH=$$arch CGO_ENABLED=0 $(GO) build -o /dev/null . || exit 1; done
+	@# 32 bits, and the tests as well.
+	GOARCH=386 CGO_ENABLED=0 $(GO) vet ./...
 
 unit: go ## run the unit tests with the race detector
-	@$(INSTALL) android-sdk-libsparse-utils bash-completion bzip2 e2fsprogs fdisk fish gcc libc6-dev mount python3 qemu-utils xz-utils zsh zstd
+	@$(INSTALL) android-sdk-libsparse-utils bash-completion bzip2 e2fsprogs fdisk fish gcc libc6-dev lrzip lz4 lzip lzop mount p7zip-full python3 qemu-utils tar unar unzip xz-utils zip zsh zstd
 	CGO_ENABLED=1 $(GO) test -race $(UNIT_TESTS)
 
-e2e: build ## test the built binary on a real kernel, in one boot; with RUN=REGEXP, those tests only
+e2e: build ## test the built binary on a real kernel, and its systemd unit; with RUN=REGEXP, those tests only
 	@$(INSTALL) $(PROGRAMS)
 	@# -test.timeout, since go test's own would include the wait for another machine.
 	CI=true CGO_ENABLED=0 $(GO) test -count=1 -timeout 0 -exec "$(CURDIR)/e2e/vm -t 1260 --" ./e2e $(if $(RUN),-v )-args -test.timeout=20m $(if $(RUN),-test.run '$(RUN)')
+	$(if $(RUN),,e2e/vm -i -t 600 -- e2e/service)
 
 package: ## build the Debian package, install it in an empty tree; build and install from a foreign checkout
-	@$(INSTALL) coreutils dpkg git
+	@$(INSTALL) coreutils dpkg git lintian systemd xz-utils
 	@rm -f lunserve_*.deb
 	@$(MAKE) --no-print-directory deb
 	e2e/package lunserve_*.deb

@@ -55,6 +55,10 @@ const (
 // is returned for no other reason, and never wrapped.
 var ErrWouldBlock = errors.New("would block")
 
+// ErrProtected is the error of a write that a store refuses although it can be
+// written. It is returned bare if the cause was returned before.
+var ErrProtected = errors.New("write refused")
+
 // Abilities of a store. A store that can be written is an [io.WriterAt] (which
 // never makes it longer: a write past the end fails and changes nothing). A store
 // that is none has no ability that changes it. The functions named after the

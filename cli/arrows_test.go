@@ -16,14 +16,14 @@ const module = "github.com/lunserve/lunserve"
 // each package may import. Every package may also import hint.
 var allowed = map[string]string{
 	"":                     "cli",
-	"cli":                  "serve serve/control serve/console serve/guard configfs backstores backstores/image backstores/seekable backstores/contents completions",
-	"serve":                "serve/control serve/console serve/guard tcmu tcmu/scsi configfs backstores backstores/image backstores/inuse",
+	"cli":                  "serve serve/control serve/console serve/guard configfs backstores backstores/image backstores/seekable completions",
+	"serve":                "serve/control serve/console serve/guard tcmu tcmu/scsi configfs backstores backstores/image backstores/inuse backstores/entry",
 	"serve/control":        "backstores/inuse",
 	"serve/guard":          "configfs",
 	"configfs":             "backstores/inuse",
 	"tcmu/scsi":            "backstores",
-	"backstores/image":     "backstores backstores/raw backstores/overlay backstores/seekable",
-	"backstores/raw":       "backstores backstores/inuse",
+	"backstores/image":     "backstores backstores/contents backstores/raw backstores/overlay backstores/seekable backstores/entry",
+	"backstores/raw":       "backstores backstores/inuse backstores/entry",
 	"backstores/overlay":   "backstores",
 	"backstores/seekable":  "backstores",
 	"backstores/storetest": "backstores",

@@ -94,6 +94,7 @@ func options(ctx context.Context, c *console.Console) []kong.Option {
 		kong.Vars{"version": version()},
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(c),
+		kong.Bind(console.NewPrinter(os.Stdout)),
 		kong.Help(printHelp),
 		kong.ExplicitGroups(groups),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),

@@ -1,7 +1,7 @@
 package cli
 
 import (
-	"fmt"
+	"io"
 
 	"github.com/alecthomas/kong"
 
@@ -27,6 +27,6 @@ func (c *completionCmd) Run(k *kong.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Print(script)
+	_, err = io.WriteString(k.Stdout, script)
 	return err
 }

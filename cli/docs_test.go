@@ -62,3 +62,21 @@ func TestDocumentsNameOnlyFlagsThatExistAndTheManualNamesAll(t *testing.T) {
 		}
 	}
 }
+
+// What the manual says about security, SECURITY.md says at more length.
+func TestSecurityIsTheSameInTheManual(t *testing.T) {
+	manual, err := os.ReadFile("../man/lunserve.8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, found := strings.Cut(string(manual), ".Sh SECURITY CONSIDERATIONS\n")
+	long, err := os.ReadFile("../SECURITY.md")
+	if err != nil || !found {
+		t.Fatal("no such section", err)
+	}
+	for _, m := range regexp.MustCompile(`(?m)^\.(?:Fl Fl|Cm) ([a-z\\-]+)`).FindAllStringSubmatch(section, -1) {
+		if word := strings.ReplaceAll(m[1], `\`, ""); !strings.Contains(string(long), word) {
+			t.Errorf("SECURITY.md does not speak of %s", word)
+		}
+	}
+}

@@ -33,7 +33,7 @@ type symptom struct {
 }
 
 // Run checks everything that serving needs, and changes nothing.
-func (c *doctorCmd) Run(ctx context.Context, con *console.Console) error {
+func (c *doctorCmd) Run(ctx context.Context, out *console.Printer) error {
 	found := configfs.Diagnose()
 	need := int64(0) // bytes for temporary files; -1 if unknown
 	for _, path := range c.Images {
@@ -44,7 +44,14 @@ func (c *doctorCmd) Run(ctx context.Context, con *console.Console) error {
 		if r.Size > 0 {
 			is += ", " + humanize.IBytes(uint64(r.Size))
 		}
-		found = append(found, configfs.Finding{About: path, Is: is + "; can be opened and locked", Err: err})
+		is += "; can be opened and locked"
+		if r.SectorSize == 4096 && r.Serve != "" {
+			is += "; serve it with " + r.Serve
+		}
+		found = append(found, configfs.Finding{About: path, Is: is, Err: err})
+		for _, note := range r.Notes {
+			found = append(found, configfs.Finding{About: path, Err: errors.New(note), Minor: true})
+		}
 		if r.Temporary < 0 || need < 0 {
 			need = -1
 		} else {
@@ -61,12 +68,15 @@ func (c *doctorCmd) Run(ctx context.Context, con *console.Console) error {
 		if s.Status == "fail" {
 			failed++
 		}
-		if all = append(all, s); !c.JSON {
-			s.print()
+		if all = append(all, s); c.JSON {
+			continue
+		}
+		if err := out.Lines(s.lines(console.Columns(os.Stdout))...); err != nil {
+			return err
 		}
 	}
 	if c.JSON {
-		if err := printJSON(all); err != nil {
+		if err := out.JSON(all, "  "); err != nil {
 			return err
 		}
 	}
@@ -124,19 +134,19 @@ func newSymptom(f configfs.Finding) symptom {
 	return s
 }
 
-// print prints s for people: on one line, or wrapped to fit a terminal. The
-// command to try is never wrapped, so that it can be copied.
-func (s symptom) print() {
-	head := fmt.Sprintf("%-4s  %-18s ", s.Status, s.About)
-	columns, indent := console.Columns(os.Stdout), 4+2+18+1
-	text := s.Text
+// lines returns s for people, on one line or wrapped to fit a terminal of this
+// many columns. The command to try is never wrapped, so that it can be copied.
+func (s symptom) lines(columns int) []string {
+	head, indent := fmt.Sprintf("%-4s  %-18s ", s.Status, hint.Visible(s.About)), 4+2+18+1
+	text := hint.Visible(s.Text) // its width counts
 	if s.Try != "" && columns == 0 {
 		text += "; try " + s.Try
 	}
-	fmt.Println(head + wrap(text, columns, utf8.RuneCountInString(head), indent))
+	lines := strings.Split(head+wrap(text, columns, utf8.RuneCountInString(head), indent), "\n")
 	if s.Try != "" && columns > 0 {
-		fmt.Printf("%*stry %s\n", indent, "", s.Try)
+		lines = append(lines, strings.Repeat(" ", indent)+"try "+s.Try)
 	}
+	return lines
 }
 
 // wrap breaks text at blanks to fit a terminal of this width. The text begins

@@ -8,7 +8,6 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/lunserve/lunserve/backstores"
-	"github.com/lunserve/lunserve/backstores/contents"
 	"github.com/lunserve/lunserve/backstores/image"
 	"github.com/lunserve/lunserve/serve/console"
 )
@@ -23,14 +22,13 @@ type infoCmd struct {
 // An imageInfo is what info prints about an image.
 type imageInfo struct {
 	Path string `json:"path"`
-	image.Info
-	Ratio    float64           `json:"ratio,omitempty"` // Size to Stored
-	Holes    int64             `json:"holes"`           // bytes of zeros that take no space
-	Contents []contents.Volume `json:"contents,omitempty"`
+	image.Inspection
+	Ratio float64 `json:"ratio,omitempty"` // Size to Stored
+	Holes int64   `json:"holes"`           // bytes of zeros that take no space
 }
 
 // Run describes all images, even if some cannot be read.
-func (c *infoCmd) Run(ctx context.Context, con *console.Console) error {
+func (c *infoCmd) Run(ctx context.Context, con *console.Console, out *console.Printer) error {
 	var fails []error
 	all := []*imageInfo{}
 	for _, path := range c.Images {
@@ -39,12 +37,15 @@ func (c *infoCmd) Run(ctx context.Context, con *console.Console) error {
 			fails = append(fails, err)
 			continue
 		}
-		if all = append(all, a); !c.JSON {
-			a.print(len(all) > 1)
+		if all = append(all, a); c.JSON {
+			continue
+		}
+		if err := a.print(out, len(all) > 1); err != nil {
+			return err
 		}
 	}
 	if c.JSON {
-		if err := printJSON(all); err != nil {
+		if err := out.JSON(all, "  "); err != nil {
 			return err
 		}
 	}
@@ -58,7 +59,7 @@ func (c *infoCmd) look(ctx context.Context, con *console.Console, path string) (
 	if err != nil {
 		return nil, err
 	}
-	a := &imageInfo{Path: path, Info: info}
+	a := &imageInfo{Path: path, Inspection: info}
 	if info.Size > 0 && info.Stored > 0 {
 		a.Ratio = float64(info.Size) / float64(info.Stored)
 	}
@@ -74,19 +75,17 @@ func (c *infoCmd) look(ctx context.Context, con *console.Console, path string) (
 		}
 		off += n
 	}
-	if err == nil {
-		a.Contents, err = contents.Volumes(store, store.Size())
-	}
 	return a, errors.Join(err, store.Close())
 }
 
 // print prints a for people; more adds the blank line after another.
-func (a *imageInfo) print(more bool) {
+func (a *imageInfo) print(out *console.Printer, more bool) error {
+	var rows []string
 	if more {
-		fmt.Println()
+		rows = append(rows, "")
 	}
 	row := func(name, format string, args ...any) {
-		fmt.Printf("%-13s %s\n", name, fmt.Sprintf(format, args...))
+		rows = append(rows, fmt.Sprintf("%-13s %s", name, fmt.Sprintf(format, args...)))
 	}
 	row("image", "%s", a.Path)
 	row("format", "%s", a.Info)
@@ -111,20 +110,28 @@ func (a *imageInfo) print(more bool) {
 			sums = ", with checksums"
 		}
 		row("random access", "yes, by %s%s", a.Index, sums)
-	case a.Frames == 1:
+	case a.EndToEnd():
 		row("random access", "no: it is decompressed to a temporary file before it is served")
 	default:
 		row("random access", "after decompressing it once to make an index")
 	}
-	for i, v := range a.Contents {
+	for i, v := range a.Volumes {
 		name := ""
 		if i == 0 {
 			name = "contents"
 		}
 		row(name, "%s", v)
 	}
-	row("serve", "%s", a.Serve)
+	for _, note := range a.Notes {
+		row("note", "%s", note)
+	}
+	if a.Serve != "" {
+		row("serve", "%s", a.Serve)
+	} else {
+		row("serve", "no: it is less than one block of 512 bytes")
+	}
 	if a.Pack != "" {
 		row("pack", "%s", a.Pack)
 	}
+	return out.Lines(rows...)
 }

@@ -1,14 +1,9 @@
 package cli
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/json"
 	"fmt"
-	"io"
-	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -22,15 +17,14 @@ type listCmd struct {
 }
 
 // Run lists the disks of all lunserve processes.
-func (c *listCmd) Run(con *console.Console) error {
+func (c *listCmd) Run(con *console.Console, out *console.Printer) error {
 	all, err := servedDisks(con)
 	if err != nil {
 		return err
 	}
 	if c.JSON {
-		e := json.NewEncoder(os.Stdout)
 		for _, k := range all {
-			if err := e.Encode(k.Disk); err != nil {
+			if err := out.JSON(k.Disk, ""); err != nil {
 				return err
 			}
 		}
@@ -38,45 +32,42 @@ func (c *listCmd) Run(con *console.Console) error {
 	}
 	if c.Names {
 		for _, k := range all {
-			if _, err := fmt.Println(k.Name); err != nil {
+			if err := out.Lines(k.Name); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	return table(all)
+	return table(out, all)
 }
 
 // table prints a row for each disk and, below it, the fields that may be long:
 // the image, the URL and WWPN, and the users. A name that is long does not push
 // the other columns off the terminal: it comes last.
-func table(all []servedDisk) error {
+func table(out *console.Printer, all []servedDisk) error {
 	if len(all) == 0 {
 		return nil
 	}
-	var rows bytes.Buffer
-	w := tabwriter.NewWriter(&rows, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "DEVICE\tSIZE\tFORMAT\tPID\tAGE\tREAD\tWRITTEN\tNAME")
+	rows := [][]string{{"DEVICE", "SIZE", "FORMAT", "PID", "AGE", "READ", "WRITTEN", "NAME"}}
 	for _, k := range all {
 		format, _, _ := strings.Cut(k.Format, ",")
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", cmp.Or(k.Device, "-"), humanize.IBytes(uint64(k.Size)), cmp.Or(format, "-"),
-			k.process(), k.age(), humanize.IBytes(k.Done.ReadBytes), humanize.IBytes(k.Done.WrittenBytes), k.Name)
+		rows = append(rows, []string{cmp.Or(k.Device, "-"), humanize.IBytes(uint64(k.Size)), cmp.Or(format, "-"),
+			k.process(), k.age(), humanize.IBytes(k.Done.ReadBytes), humanize.IBytes(k.Done.WrittenBytes), k.Name})
 	}
-	if err := w.Flush(); err != nil {
+	aligned, err := console.Table(rows, 2, 0)
+	if err != nil {
 		return err
 	}
-	lines := strings.Split(rows.String(), "\n")
-	text := lines[0] + "\n"
+	lines := []string{aligned[0]}
 	for i, k := range all {
-		text += lines[1+i] + "\n"
+		lines = append(lines, aligned[1+i])
 		for _, line := range append([]string{k.Image, k.URI, k.WWPN}, k.uses()...) {
 			if line != "" {
-				text += "  " + line + "\n"
+				lines = append(lines, "  "+line)
 			}
 		}
 	}
-	_, err := io.WriteString(os.Stdout, text)
-	return err
+	return out.Lines(lines...)
 }
 
 // process is the process id, marked if that process was killed.

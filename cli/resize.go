@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"fmt"
-
 	"github.com/dustin/go-humanize"
 
 	"github.com/lunserve/lunserve/serve/console"
@@ -14,7 +12,7 @@ type resizeCmd struct {
 }
 
 // Run resizes the disk in the process that serves it.
-func (c *resizeCmd) Run(con *console.Console) error {
+func (c *resizeCmd) Run(con *console.Console, out *console.Printer) error {
 	_, found, err := find(con, []string{c.Disk})
 	if err != nil {
 		return err
@@ -29,6 +27,5 @@ func (c *resizeCmd) Run(con *console.Console) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%s: %s, was %s\n", after.Name, humanize.IBytes(uint64(after.Size)), humanize.IBytes(uint64(before.Size)))
-	return nil
+	return out.Line("%s: %s, was %s", after.Name, humanize.IBytes(uint64(after.Size)), humanize.IBytes(uint64(before.Size)))
 }

@@ -3,10 +3,8 @@ package cli
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"text/tabwriter"
 	"time"
 
@@ -24,7 +22,7 @@ type statsCmd struct {
 }
 
 // Run measures the disks for a second, or periodically.
-func (c *statsCmd) Run(ctx context.Context, con *console.Console) error {
+func (c *statsCmd) Run(ctx context.Context, con *console.Console, out *console.Printer) error {
 	if c.Interval < 0 {
 		return misuse("--interval is a time, such as 5s, not %v", c.Interval)
 	}
@@ -63,7 +61,7 @@ func (c *statsCmd) Run(ctx context.Context, con *console.Console) error {
 		case <-tick.C:
 		}
 		states := measure(con, clients)
-		if err := c.print(found, states); err != nil || c.Interval == 0 || len(clients) == 0 {
+		if err := c.print(out, found, states); err != nil || c.Interval == 0 || len(clients) == 0 {
 			return err
 		}
 	}
@@ -90,20 +88,17 @@ func measure(con *console.Console, clients map[int]*control.Client) map[string]c
 	return all
 }
 
-func (c *statsCmd) print(disks []servedDisk, states map[string]control.Disk) error {
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 1, ' ', tabwriter.AlignRight)
-	e := json.NewEncoder(os.Stdout)
-	if !c.JSON {
-		fmt.Fprintln(w, "READS/s\tREAD/s\tWRITES/s\tWRITTEN/s\tDEPTH\tP50\tP99\tCACHE\t NAME")
-	}
-	var errs []error
+func (c *statsCmd) print(out *console.Printer, disks []servedDisk, states map[string]control.Disk) error {
+	rows := [][]string{{"READS/s", "READ/s", "WRITES/s", "WRITTEN/s", "DEPTH", "P50", "P99", "CACHE", " NAME"}}
 	for _, k := range disks {
 		s, ok := states[k.Name]
 		if !ok {
 			continue // its lunserve is dead
 		}
 		if c.JSON {
-			errs = append(errs, e.Encode(s))
+			if err := out.JSON(s, ""); err != nil {
+				return err
+			}
 			continue
 		}
 		r := s.Rates
@@ -111,10 +106,17 @@ func (c *statsCmd) print(disks []servedDisk, states map[string]control.Disk) err
 		if r.Hits != nil {
 			hits = fmt.Sprintf("%.0f%%", 100**r.Hits)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t %s\n", console.Count(r.Reads), humanize.IBytes(uint64(r.ReadBytes)),
-			console.Count(r.Writes), humanize.IBytes(uint64(r.WrittenBytes)), console.Depth(r.Depth), latency(r.P50), latency(r.P99), hits, s.Name)
+		rows = append(rows, []string{console.Count(r.Reads), humanize.IBytes(uint64(r.ReadBytes)), console.Count(r.Writes),
+			humanize.IBytes(uint64(r.WrittenBytes)), console.Depth(r.Depth), latency(r.P50), latency(r.P99), hits, " " + s.Name})
 	}
-	return errors.Join(append(errs, w.Flush())...)
+	if c.JSON {
+		return nil
+	}
+	lines, err := console.Table(rows, 1, tabwriter.AlignRight)
+	if err != nil {
+		return err
+	}
+	return out.Lines(lines...)
 }
 
 // latency is a latency in microseconds, unless there were no commands.

@@ -18,7 +18,7 @@ func bash(list []command) string {
 				takers = append(takers, f.names...)
 			}
 		}
-		fmt.Fprintf(&b, "\t%s)\n\t\tflags='%s'\n\t\ttakers=' %s '\n", c.name, strings.Join(flags, " "), strings.Join(takers, " "))
+		fmt.Fprintf(&b, "\t%s)\n\t\tflags=(%s)\n\t\ttakers=' %s '\n", c.name, strings.Join(flags, " "), strings.Join(takers, " "))
 		if c.runs {
 			fmt.Fprint(&b, "\t\truns=1\n")
 		}
@@ -74,7 +74,7 @@ func bashCase(b *strings.Builder, indent, word string, list []command, each func
 func (w word) bash() string {
 	switch {
 	case w.choices != nil:
-		return "_lunserve_words '" + strings.Join(w.choices, " ") + "'"
+		return "_lunserve_words " + strings.Join(w.choices, " ")
 	case w.kind == "image":
 		return "_lunserve_images"
 	case w.kind == "file":
@@ -82,7 +82,7 @@ func (w word) bash() string {
 	case w.kind == "dir":
 		return "_filedir -d"
 	case w.kind == "export":
-		return `_lunserve_words "$("$1" list --names 2>/dev/null)"`
+		return `_lunserve_exports "$1"`
 	}
 	return ""
 }
@@ -105,12 +105,23 @@ _lunserve_images()
 	[[ ! $found ]] || COMPREPLY=("${likely[@]}")
 }
 
-# _lunserve_words adds the matching words of $1.
+# _lunserve_words adds those of the words that match, quoted. (compgen -W would
+# expand them.)
 _lunserve_words()
 {
-	local fit
-	mapfile -t fit < <(compgen -W "$1" -- "$cur")
-	COMPREPLY+=("${fit[@]}")
+	local word quoted
+	for word; do
+		printf -v quoted %%q "$word"
+		[[ $word != "$cur"* && $quoted != "$cur"* ]] || COMPREPLY+=("$quoted")
+	done
+}
+
+# _lunserve_exports adds the names of the disks that the program $1 lists.
+_lunserve_exports()
+{
+	local all
+	mapfile -t all < <("$1" list --names 2>/dev/null)
+	_lunserve_words "${all[@]}"
 }
 
 _lunserve()
@@ -127,7 +138,7 @@ _lunserve()
 
 	# The flags of the command, those of them that take a value, and whether
 	# a command line may follow --.
-	local flags takers runs=''
+	local flags=() takers runs=''
 	case $command in
 `
 
@@ -155,13 +166,13 @@ const bashWords = `	esac
 const bashFlags = `		return
 	fi
 	if [[ ! $dashes && $cur == -* ]]; then
-		_lunserve_words "$flags"
+		_lunserve_words "${flags[@]}"
 		return
 	fi
 `
 
 const bashTail = `	if ((cword == 1)); then
-		_lunserve_words '%s'
+		_lunserve_words %s
 	fi
 } && complete -F _lunserve lunserve
 `

@@ -16,12 +16,23 @@ _lunserve_images()
 	[[ ! $found ]] || COMPREPLY=("${likely[@]}")
 }
 
-# _lunserve_words adds the matching words of $1.
+# _lunserve_words adds those of the words that match, quoted. (compgen -W would
+# expand them.)
 _lunserve_words()
 {
-	local fit
-	mapfile -t fit < <(compgen -W "$1" -- "$cur")
-	COMPREPLY+=("${fit[@]}")
+	local word quoted
+	for word; do
+		printf -v quoted %q "$word"
+		[[ $word != "$cur"* && $quoted != "$cur"* ]] || COMPREPLY+=("$quoted")
+	done
+}
+
+# _lunserve_exports adds the names of the disks that the program $1 lists.
+_lunserve_exports()
+{
+	local all
+	mapfile -t all < <("$1" list --names 2>/dev/null)
+	_lunserve_words "${all[@]}"
 }
 
 _lunserve()
@@ -38,51 +49,51 @@ _lunserve()
 
 	# The flags of the command, those of them that take a value, and whether
 	# a command line may follow --.
-	local flags takers runs=''
+	local flags=() takers runs=''
 	case $command in
 	serve)
-		flags='-h --help --version -r --read-only --size --removable --sector-size -s --snapshot --overlay --discard --detect-zeroes --format --cache-size --zstd-window --tmpdir --loopback --iscsi --vhost --iqn --portal --chap-file --allow --open --run --fork --pid-file --exit-with-parent --restart -q --quiet --json --stats-interval --trace'
+		flags=(-h --help --version -r --read-only --size --removable --sector-size -s --snapshot --overlay --discard --detect-zeroes --format --cache-size --zstd-window --tmpdir --loopback --iscsi --vhost --iqn --portal --chap-file --allow --open --run --fork --pid-file --exit-with-parent --restart -q --quiet --json --stats-interval --trace)
 		takers=' --size --sector-size --overlay --discard --detect-zeroes --format --cache-size --zstd-window --tmpdir --iqn --portal --chap-file --allow --run --pid-file --stats-interval '
 		runs=1
 		;;
 	pack)
-		flags='-h --help --version -f --force --frame-size --level --format --cache-size --zstd-window --tmpdir'
+		flags=(-h --help --version -f --force --frame-size --level --format --cache-size --zstd-window --tmpdir)
 		takers=' --frame-size --level --format --cache-size --zstd-window --tmpdir '
 		;;
 	unpack)
-		flags='-h --help --version -f --force --format --cache-size --zstd-window --tmpdir'
+		flags=(-h --help --version -f --force --format --cache-size --zstd-window --tmpdir)
 		takers=' --format --cache-size --zstd-window --tmpdir '
 		;;
 	info)
-		flags='-h --help --version --json --format --cache-size --zstd-window --tmpdir'
+		flags=(-h --help --version --json --format --cache-size --zstd-window --tmpdir)
 		takers=' --format --cache-size --zstd-window --tmpdir '
 		;;
 	commit)
-		flags='-h --help --version -o --output -f --force --base --format --cache-size --zstd-window --tmpdir'
+		flags=(-h --help --version -o --output -f --force --base --format --cache-size --zstd-window --tmpdir)
 		takers=' -o --output --base --format --cache-size --zstd-window --tmpdir '
 		;;
 	list)
-		flags='-h --help --version --json --names'
+		flags=(-h --help --version --json --names)
 		takers='  '
 		;;
 	stats)
-		flags='-h --help --version -i --interval --json'
+		flags=(-h --help --version -i --interval --json)
 		takers=' -i --interval '
 		;;
 	resize)
-		flags='-h --help --version'
+		flags=(-h --help --version)
 		takers='  '
 		;;
 	detach)
-		flags='-h --help --version -f --force'
+		flags=(-h --help --version -f --force)
 		takers='  '
 		;;
 	doctor)
-		flags='-h --help --version -r --read-only --json --format --cache-size --zstd-window --tmpdir'
+		flags=(-h --help --version -r --read-only --json --format --cache-size --zstd-window --tmpdir)
 		takers=' --format --cache-size --zstd-window --tmpdir '
 		;;
 	completion)
-		flags='-h --help --version'
+		flags=(-h --help --version)
 		takers='  '
 		;;
 	esac
@@ -108,24 +119,24 @@ _lunserve()
 		serve--overlay | serve--chap-file | serve--pid-file | serve--trace | commit-o | commit--output) _filedir ;;
 		serve--tmpdir | pack--tmpdir | unpack--tmpdir | info--tmpdir | commit--tmpdir | doctor--tmpdir) _filedir -d ;;
 		commit--base) _lunserve_images ;;
-		serve--sector-size) _lunserve_words '512 4096' ;;
-		serve--format | pack--format | unpack--format | info--format | commit--format | doctor--format) _lunserve_words 'auto raw sparse zstd simg' ;;
-		serve--detect-zeroes) _lunserve_words 'off on unmap' ;;
-		serve--discard) _lunserve_words 'unmap ignore' ;;
+		serve--sector-size) _lunserve_words 512 4096 ;;
+		serve--format | pack--format | unpack--format | info--format | commit--format | doctor--format) _lunserve_words auto raw sparse zstd simg ;;
+		serve--detect-zeroes) _lunserve_words off on unmap ;;
+		serve--discard) _lunserve_words unmap ignore ;;
 		esac
 		return
 	fi
 	if [[ ! $dashes && $cur == -* ]]; then
-		_lunserve_words "$flags"
+		_lunserve_words "${flags[@]}"
 		return
 	fi
 	case $command$n in
 	pack1 | unpack1 | commit0) _filedir ;;
+	stats* | resize0 | detach*) _lunserve_exports "$1" ;;
 	serve* | pack0 | unpack0 | info* | doctor*) _lunserve_images ;;
-	stats* | resize0 | detach*) _lunserve_words "$("$1" list --names 2>/dev/null)" ;;
-	completion0) _lunserve_words 'bash zsh fish' ;;
+	completion0) _lunserve_words bash zsh fish ;;
 	esac
 	if ((cword == 1)); then
-		_lunserve_words 'serve pack unpack info commit list stats resize detach doctor completion'
+		_lunserve_words serve pack unpack info commit list stats resize detach doctor completion
 	fi
 } && complete -F _lunserve lunserve

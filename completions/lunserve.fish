@@ -169,7 +169,7 @@ complete -c lunserve -n '__lunserve_at commit' -s h -l help -d 'Print help and e
 complete -c lunserve -n '__lunserve_at commit' -l version -d 'Print the version and exit'
 complete -c lunserve -n '__lunserve_at commit' -s o -l output -r -F -d 'Merge base and overlay into a new raw image OUT, and change neither'
 complete -c lunserve -n '__lunserve_at commit' -s f -l force -d 'Replace OUT if it exists'
-complete -c lunserve -n '__lunserve_at commit' -l base -r -f -k -a '(__lunserve_images)' -d 'Path of the base, if it has moved since the overlay was made'
+complete -c lunserve -n '__lunserve_at commit' -l base -r -f -k -a '(__lunserve_images)' -d 'Path of the base'
 complete -c lunserve -n '__lunserve_at commit' -l format -r -f -k -a 'auto raw sparse zstd simg' -d 'Image format'
 complete -c lunserve -n '__lunserve_at commit' -l cache-size -r -f -d 'Memory for decompressed data'
 complete -c lunserve -n '__lunserve_at commit' -l zstd-window -r -f -d 'Largest window to accept in a zstd file without random access'

@@ -69,7 +69,7 @@ var files = []string{
 // standIn is the fake lunserve. It writes its arguments to $TOLD, or lists names.
 const standIn = `#!/bin/sh
 if [ "$*" = 'list --names' ]; then
-	printf '%s\n' disk.img root.img
+	cat "$NAMES"
 else
 	printf '%s\n' "$@" . >"$TOLD"
 fi
@@ -116,14 +116,8 @@ func TestShellsComplete(t *testing.T) {
 	for name, sh := range shells {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := exec.LookPath(name)
-			if err == nil && name == "bash" {
-				_, err = os.Stat(bashCompletion)
-			}
-			if err != nil && os.Getenv("CI") == "" {
-				t.Skip(err)
-			}
-			s := start(t, sh)
+			needShell(t, name)
+			s := start(t, sh, "disk.img", "root.img")
 			ask := func(l line) {
 				want := l.want
 				if name == "fish" && l.fish != "" {
@@ -144,6 +138,37 @@ func TestShellsComplete(t *testing.T) {
 	}
 }
 
+// The names of disks are words, whatever is in them: a shell does not expand
+// them, neither when it completes nor when it runs the line.
+func TestShellsDoNotExpandNamesOfDisks(t *testing.T) {
+	names := []string{"a b.img", "$(touch made)", "`touch made`", "c;touch made", "$HOME", "*", "it's", `d"e`, `f\x1b`, "~", "g&", "<h"}
+	for name, sh := range shells {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			needShell(t, name)
+			s := start(t, sh, names...)
+			if got := s.candidates("lunserve detach "); !slices.Equal(got, sorted(slices.Clone(names))) {
+				t.Errorf("the candidates are %q, want %q", got, names)
+			}
+			if _, err := os.Stat(filepath.Join(s.home, "made")); err == nil {
+				t.Error("a name was executed")
+			}
+		})
+	}
+}
+
+// needShell skips a test without the shell or, for bash, what ours builds on.
+func needShell(t *testing.T, name string) {
+	t.Helper()
+	_, err := exec.LookPath(name)
+	if err == nil && name == "bash" {
+		_, err = os.Stat(bashCompletion)
+	}
+	if err != nil && os.Getenv("CI") == "" {
+		t.Skip(err)
+	}
+}
+
 // A session is a running shell.
 type session struct {
 	*terminal
@@ -153,7 +178,7 @@ type session struct {
 	pipe *os.File
 }
 
-func start(t *testing.T, sh shell) *session {
+func start(t *testing.T, sh shell, names ...string) *session {
 	t.Helper()
 	home, bin := t.TempDir(), t.TempDir()
 	for _, name := range files {
@@ -166,6 +191,10 @@ func start(t *testing.T, sh shell) *session {
 		}
 	}
 	if err := os.WriteFile(filepath.Join(bin, "lunserve"), []byte(standIn), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	listed := filepath.Join(bin, "names")
+	if err := os.WriteFile(listed, []byte(strings.Join(names, "\n")+"\n"), 0o666); err != nil {
 		t.Fatal(err)
 	}
 	told := filepath.Join(bin, "told")
@@ -185,7 +214,7 @@ func start(t *testing.T, sh shell) *session {
 	cmd.Dir = home
 	cmd.Env = []string{
 		"HOME=" + bin, "TMPDIR=" + bin, "TERM=dumb", "LC_ALL=C.UTF-8", "INPUTRC=/dev/null", "PS1=" + sh.prompt,
-		"PATH=" + bin + ":/usr/bin:/bin", "SCRIPTS=" + scripts, "TOLD=" + told,
+		"PATH=" + bin + ":/usr/bin:/bin", "SCRIPTS=" + scripts, "TOLD=" + told, "NAMES=" + listed,
 	}
 	s := &session{terminal: newTerminal(t, cmd), shell: sh, home: home, told: bufio.NewReader(pipe), pipe: pipe}
 	for _, line := range sh.setup {

@@ -8,6 +8,8 @@ import (
 	"path"
 	"slices"
 	"time"
+
+	"github.com/lunserve/lunserve/hint"
 )
 
 // Adoption: a process takes over the objects of a dead one, and the users of its
@@ -66,7 +68,7 @@ func (d *Device) Requeue() error {
 func (d *Device) Sign() error {
 	t := d.tree
 	t.setMark(d.name, d.spec)
-	t.set(d.name+"/udev_path", printable(d.spec.Image, 511))
+	t.set(d.name+"/udev_path", atMost(511, hint.Visible(d.spec.Image)))
 	if t.err == nil { // in case that a removal has begun
 		err := t.op("write", d.name+"/action/block_dev", func(path string) error { return write(path, "0") })
 		if !errors.Is(err, fs.ErrNotExist) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 
 	"github.com/lunserve/lunserve/hint"
 )
@@ -43,8 +44,8 @@ func (c CHAP) Check() error {
 				"openssl", "rand", "-base64", "12")
 		case len(v.value) > maxSecret:
 			return fmt.Errorf("the %s has %d bytes, and may have at most %d", v.what, len(v.value), maxSecret)
-		case strings.ContainsAny(v.value, "\x00\r\n"):
-			return fmt.Errorf("the %s contains a line break or a zero byte", v.what)
+		case strings.ContainsFunc(v.value, unicode.IsControl):
+			return fmt.Errorf("the %s contains a control character", v.what)
 		case strings.HasPrefix(v.value, "NULL"):
 			return fmt.Errorf("the %s begins with NULL, which the kernel takes to mean no value", v.what)
 		}

@@ -69,7 +69,7 @@ func (m machine) newDevice(s Spec, id string) (*Device, error) {
 	if s.Serial != "" {
 		t.set(d.name+"/wwn/vpd_unit_serial", s.Serial)
 	}
-	t.set(d.name+"/udev_path", printable(s.Image, 511))
+	t.set(d.name+"/udev_path", atMost(511, hint.Visible(s.Image))) // which other programs print
 	t.set(d.name+"/enable", "1")
 	if s.BlockSize != 0 {
 		t.verify(d.name+"/attrib/hw_block_size", strconv.Itoa(s.BlockSize))

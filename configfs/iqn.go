@@ -43,9 +43,9 @@ var iscsiName = regexp.MustCompile(`^(?i:iqn\.[0-9]{4}-(0[1-9]|1[0-2])\.[a-z0-9]
 func checkName(name string) error {
 	switch {
 	case len(name) > 223:
-		return fmt.Errorf("%.20s…: an iSCSI name has at most 223 bytes, not %d", printable(name, 20), len(name))
+		return fmt.Errorf("%.20s…: an iSCSI name has at most 223 bytes, not %d", name, len(name))
 	case !iscsiName.MatchString(name):
-		return fmt.Errorf("%s: not an iSCSI name, such as iqn.2001-04.com.example:disk", printable(name, 223))
+		return fmt.Errorf("%s: not an iSCSI name, such as iqn.2001-04.com.example:disk", name)
 	}
 	return nil
 }

@@ -30,7 +30,7 @@ func parseMark(s string) mark {
 
 // setMark makes this process the server of a device.
 func (t *tree) setMark(device string, s Spec) {
-	t.set(device+"/alias", printable(mark{t.self(), s.WWN, s.Contents}.String(), 511))
+	t.set(device+"/alias", atMost(511, mark{t.self(), s.WWN, s.Contents}.String()))
 }
 
 // serialOf returns the unit serial number of a device.

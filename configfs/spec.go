@@ -73,3 +73,8 @@ func sanitize(base string) string {
 		return '_'
 	}, base)
 }
+
+// atMost returns the first n bytes of s, without a part of a character.
+func atMost(n int, s string) string {
+	return strings.ToValidUTF8(s[:min(n, len(s))], "")
+}

@@ -81,6 +81,7 @@ func TestDiskOfAnotherMachine(t *testing.T) {
 	i := newInitiator(t)
 	s, urls := startISCSI(t, image)
 	portal, iqn := target(t, urls[0])
+	s.stderr.await(t, `(?m)^lunserve: warning: every user of this machine can read and write the disk at `+portal+`, though `+image+` has mode 06\d\d; try --chap-file FILE$`)
 	if out := i.admin("-m", "discovery", "-t", "sendtargets", "-o", "nonpersistent", "-p", portal); strings.TrimSpace(out) != portal+",1 "+iqn {
 		t.Errorf("discovered %q", out)
 	}

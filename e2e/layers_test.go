@@ -19,19 +19,19 @@ func TestImpossibleLayersAreRefused(t *testing.T) {
 	readOnly := t.TempDir()
 	mount(t, "none", readOnly, "-t", "tmpfs", "-o", "ro")
 
-	const elsewhere = ": make a file: no such file or directory; try --tmpdir DIR to keep temporary writes elsewhere"
+	const elsewhere = ": no such file or directory; try --tmpdir DIR to keep temporary writes elsewhere"
 	refused(t, "lunserve: /nonexistent"+elsewhere, "-s", "--tmpdir=/nonexistent", image)
 	refused(t, "lunserve: /nonexistent"+elsewhere, "--tmpdir=/nonexistent", packed)
 	refused(t, "lunserve: "+other+": is not an overlay; give the name of a file that does not exist, to make one",
 		"--overlay="+other, image)
 	refused(t, "lunserve: "+other+": is a disk of 2097152 bytes, and "+overlay+" was made over one of 1048576",
 		"--overlay="+overlay, other)
-	refused(t, "lunserve: /nonexistent: make a file: no such file or directory", "--overlay=/nonexistent/overlay", image)
+	refused(t, "lunserve: /nonexistent: no such file or directory", "--overlay=/nonexistent/overlay", image)
 	refused(t, "lunserve: "+readOnly+": make a file: read-only file system", "--overlay="+readOnly+"/overlay", image)
 	refused(t, "lunserve: /nonexistent: no such file or directory", "-r", "--overlay=/nonexistent", image)
 	if err := os.Chtimes(image, time.Time{}, time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	refusedAs(t, "lunserve: "+image+": was changed since "+overlay+" was made over it; .*", exec.Command(binary, "--overlay="+overlay, image))
+	refusedAs(t, "lunserve: "+image+": was changed after "+overlay+" was made over it, .*", exec.Command(binary, "--overlay="+overlay, image))
 	start(t, image).ends()
 }

@@ -104,9 +104,9 @@ func TestOverlayOutlivesItsServer(t *testing.T) {
 			}
 
 			merged := filepath.Join(dir, "merged.img")
-			run(t, binary, "commit", overlay, "-o", merged)
+			says(t, binary, "commit", overlay, "-o", merged).has(`^lunserve: base: %s\n`, base)
 			if tt.name == "raw" {
-				run(t, binary, "commit", overlay)
+				says(t, binary, "commit", overlay).has(`^lunserve: base: %s\n`, base)
 				run(t, "cmp", base, merged)
 			}
 			device := loop(t, merged, "--read-only")

@@ -1,6 +1,10 @@
 package hint
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
 
 // A Command is a line for a shell, as data: nothing in it is quoted.
 type Command struct {
@@ -47,8 +51,33 @@ func Quote(words ...string) string {
 func quote(word string) string {
 	const plain = "/._-+,:=@%0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 	special := func(r rune) bool { return r < 128 && !strings.ContainsRune(plain, r) }
-	if word == "" || word[0] == '=' || strings.ContainsFunc(word, special) {
+	switch {
+	case Visible(word) != word:
+		return quoteBytes(word)
+	case word == "" || word[0] == '=' || strings.ContainsFunc(word, special):
 		return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 	}
 	return word
+}
+
+// quoteBytes quotes a word that is not [Visible] in the dollar-single-quotes of
+// POSIX.1-2024, which bash, ksh and zsh have as well: the line can be printed,
+// and names the same file. Escapes are octal, because those have a fixed length.
+func quoteBytes(word string) string {
+	var b strings.Builder
+	b.WriteString("$'")
+	for word != "" {
+		_, n := utf8.DecodeRuneInString(word)
+		c := word[:n]
+		word = word[n:]
+		if c == Visible(c) && !strings.Contains(`'\!`, c) {
+			b.WriteString(c)
+			continue
+		}
+		for i := range len(c) {
+			fmt.Fprintf(&b, `\%03o`, c[i])
+		}
+	}
+	b.WriteString("'")
+	return b.String()
 }

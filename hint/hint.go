@@ -62,7 +62,27 @@ func Text(err error) string {
 
 // Split returns err on one line without its commands, and the commands.
 func Split(err error) (text string, try []Command) {
-	return strings.ReplaceAll(err.Error(), "\n", also), commands(err)
+	return oneLine(err), commands(err)
+}
+
+// oneLine returns the text of err with joined errors on one line. A line break
+// of another origin, such as the name of a file, stays: whoever prints it
+// escapes it.
+func oneLine(err error) string {
+	if all := joined(err); all != nil {
+		texts := make([]string, len(all))
+		for i, err := range all {
+			texts[i] = oneLine(err)
+		}
+		return strings.Join(texts, also)
+	}
+	text := err.Error()
+	for _, inner := range unwrap(err) {
+		if lines := inner.Error(); strings.Contains(lines, "\n") {
+			text = strings.Replace(text, lines, oneLine(inner), 1)
+		}
+	}
+	return text
 }
 
 // also separates the errors of a join.
@@ -86,15 +106,21 @@ func commands(err error) (all []Command) {
 	if h, ok := err.(*Hint); ok {
 		all = append(all, h.Try...)
 	}
+	for _, inner := range unwrap(err) {
+		all = append(all, commands(inner)...)
+	}
+	return all
+}
+
+// unwrap returns the errors that err wraps directly.
+func unwrap(err error) []error {
 	switch e := err.(type) {
 	case interface{ Unwrap() error }:
 		if inner := e.Unwrap(); inner != nil {
-			all = append(all, commands(inner)...)
+			return []error{inner}
 		}
 	case interface{ Unwrap() []error }:
-		for _, inner := range e.Unwrap() {
-			all = append(all, commands(inner)...)
-		}
+		return e.Unwrap()
 	}
-	return all
+	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -27,6 +28,8 @@ func TestTextNamesWhatToType(t *testing.T) {
 		{errors.Join(log, errors.New("b"), exists), "no ring; try dmesg | tail; also b; also a b.img: file already exists; try lunserve 'a b.img'"},
 		{fmt.Errorf("start: %w", log), "start: no ring; try dmesg | tail"},
 		{fmt.Errorf("start: %w", errors.Join(log, errors.New("b"))), "start: no ring; also b; try dmesg | tail"},
+		{fmt.Errorf("start: %w", errors.Join(fmt.Errorf("a\nb: %w", errors.Join(log, log)), fs.ErrExist)), "start: a\nb: no ring; also no ring; also file already exists; try dmesg | tail, or dmesg | tail"},
+		{Try(errors.New("a\nb: exists"), "ls", "a\nb"), "a\nb: exists; try ls $'a\\012b'"},
 		{fmt.Errorf("%w and %w", log, exists), "no ring and a b.img: file already exists; try dmesg | tail, or lunserve 'a b.img'"},
 	} {
 		if got := Text(tt.err); got != tt.want {
@@ -45,15 +48,25 @@ func TestHintIsInvisibleToTheError(t *testing.T) {
 	}
 }
 
-// A shell sees the same words that were quoted.
+// A shell sees the same words that were quoted, and the line can be printed.
 func TestQuotedWordsCanBeTyped(t *testing.T) {
-	words := []string{"--run", "mkfs $dev; echo 'it is' \\done", "", "~", "*", "a\nb", "Größe=1%", "#1", "=ls", "p\xe9"}
-	out, err := exec.Command("sh", "-c", `printf '%s\0' `+Quote(words...)).Output()
-	if err != nil {
-		t.Fatal(err)
+	plain := []string{"--run", "mkfs $dev; echo 'it is' \\done", "", "~", "*", "Größe=1%", "#1", "=ls", "`id`", "$(id)", "a!b"}
+	foreign := []string{"a\nb", "p\xe9", "\x1b[2J\r'\\1!x\a", "gmi.\u202e1ksid", "\u009b1m\x7f7", "\n", "-\tGröße\u00a0"}
+	line := Quote(append(plain, foreign...)...)
+	if Visible(line) != line {
+		t.Errorf("%q is not visible", line)
 	}
-	if got := strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00"); !slices.Equal(got, words) {
-		t.Errorf("the shell sees %q, want %q", got, words)
+	for shell, words := range map[string][]string{"sh": plain, "bash": append(plain, foreign...), "zsh": append(plain, foreign...)} {
+		if _, err := exec.LookPath(shell); err != nil && os.Getenv("CI") == "" {
+			continue
+		}
+		out, err := exec.Command(shell, "-c", `printf '%s\0' `+Quote(words...)).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00"); !slices.Equal(got, words) {
+			t.Errorf("%s sees %q, want %q", shell, got, words)
+		}
 	}
 	if got, want := Quote("lunserve", "-r", "--size=1G", "/srv/a.img"), "lunserve -r --size=1G /srv/a.img"; got != want {
 		t.Errorf("%s, want %s", got, want)

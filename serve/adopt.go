@@ -1,7 +1,6 @@
 package serve
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -187,6 +186,8 @@ func (s *service) sign(d *disk) error {
 	}
 	s.console.Say("%s: adopted the disk %s of lunserve (pid %d), which was killed", d.image.path, d.orphan.Name, d.orphan.PID)
 	_ = control.RemoveStale(d.orphan.PID)
-	s.pidFile = cmp.Or(pidFileOf(s.options, d.orphan.PID), s.pidFile) // removed at the end
+	if s.role == removing && s.pidFile == nil {
+		s.pidFile = pidFileOf(s.options, d.orphan.PID) // removed at the end
+	}
 	return d.orphan.Sweep()
 }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/lunserve/lunserve/serve/console"
+	"github.com/lunserve/lunserve/serve/guard"
 )
 
 // readyFD is the environment variable that gives a background process the
@@ -26,7 +27,7 @@ func background() *os.File {
 	}
 	os.Unsetenv(readyFD)
 	unix.CloseOnExec(fd)
-	_ = os.WriteFile("/proc/self/comm", []byte("lunserve"), 0) // it was started as exe
+	guard.SetName("lunserve")
 	return os.NewFile(uintptr(fd), "the pipe to the process in the foreground")
 }
 

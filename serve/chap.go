@@ -3,52 +3,32 @@ package serve
 import (
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
 	"strings"
 
 	"github.com/lunserve/lunserve/configfs"
-	"github.com/lunserve/lunserve/hint"
 )
 
-// readCHAP reads the file of --chap-file: two or four lines, each of them one
-// value, taken verbatim. It never prints any of them.
-func readCHAP(path string) (*configfs.CHAP, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		if e, ok := errors.AsType[*fs.PathError](err); ok {
-			err = e.Err
-		}
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	defer f.Close()
-	fi, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	// The mode of a pipe does not matter: only processes that inherit it can
-	// read it.
-	if fi.Mode().IsRegular() && fi.Mode()&0o077 != 0 {
-		return nil, hint.Try(fmt.Errorf("%s: readable or writable by group or others (mode %04o)", path, fi.Mode().Perm()), "chmod", "600", path)
-	}
-	text, err := io.ReadAll(io.LimitReader(f, 4096))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	lines := strings.Split(strings.TrimRight(strings.ReplaceAll(string(text), "\r\n", "\n"), "\n"), "\n")
+// parseCHAP parses the text of a file of CHAP secrets: two or four lines, each
+// of them one value, taken verbatim. Of what editors add and do not show, the
+// byte order mark and CR LF of Windows do not count, and blanks at the ends of a
+// line are refused. The errors contain no value.
+func parseCHAP(text string) (*configfs.CHAP, error) {
+	text = strings.ReplaceAll(strings.TrimPrefix(text, "\uFEFF"), "\r\n", "\n")
+	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	if len(lines) != 2 && len(lines) != 4 {
-		return nil, fmt.Errorf("%s: has %d lines; it needs two, a user name and a secret, or four for mutual CHAP", path, len(lines))
+		return nil, fmt.Errorf("has %d lines; it needs two, a user name and a secret, or four for mutual CHAP", len(lines))
+	}
+	for i, line := range lines {
+		if strings.TrimSpace(line) != line {
+			return nil, fmt.Errorf("line %d begins or ends with a blank, which would be part of the value; remove it", i+1)
+		}
 	}
 	c := &configfs.CHAP{User: lines[0], Secret: lines[1]}
 	if len(lines) == 4 {
 		c.MutualUser, c.MutualSecret = lines[2], lines[3]
 		if c.MutualUser == "" || c.MutualSecret == "" {
-			return nil, fmt.Errorf("%s: lines 3 and 4 must not be empty", path)
+			return nil, errors.New("lines 3 and 4 must not be empty")
 		}
 	}
-	if err := c.Check(); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return c, nil
+	return c, c.Check()
 }

@@ -1,7 +1,6 @@
 package serve
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"time"
@@ -39,7 +38,7 @@ func (l *eventLog) emit(e event) error {
 		return nil
 	}
 	e.Time = time.Now()
-	return json.NewEncoder(l.to).Encode(e)
+	return l.to.JSON(e, "")
 }
 
 // close gives the reader a second to read the events.

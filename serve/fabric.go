@@ -33,13 +33,13 @@ type fabric interface {
 
 // newFabrics returns the fabrics that the options ask for, in the order of
 // their lines on standard output.
-func (s *service) newFabrics() (list []fabric, err error) {
+func (s *service) newFabrics(ctx context.Context) (list []fabric, err error) {
 	image := s.options.Images[0]
 	if s.options.Loopback {
 		list = append(list, &loopback{image: image})
 	}
 	if o := s.options.ISCSI; o != nil {
-		f, err := newISCSI(image, o, s.options.ReadOnly, s.console)
+		f, err := newISCSI(ctx, image, o, s.options.ReadOnly, s.console)
 		if err != nil {
 			return nil, err
 		}

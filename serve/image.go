@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/dustin/go-humanize"
@@ -21,7 +19,7 @@ import (
 type openedImage struct {
 	path      string // as given
 	abs       string // absolute
-	created   bool   // by this start, which has not succeeded yet
+	starting  bool   // the start has not succeeded yet
 	blockSize int
 	format    string               // in words
 	writes    control.Writes       // where they go
@@ -44,11 +42,7 @@ func (s *service) openImage(ctx context.Context, path string, down *configfs.Und
 	if err != nil {
 		return nil, err
 	}
-	img := &openedImage{path: path, abs: abs, blockSize: o.SectorSize}
-	if o.Size > 0 {
-		_, err := os.Stat(path)
-		img.created = errors.Is(err, fs.ErrNotExist)
-	}
+	img := &openedImage{path: path, abs: abs, starting: true, blockSize: o.SectorSize}
 	bar := s.console.NewBar()
 	defer bar.Clear()
 	open := o.Open
@@ -60,11 +54,11 @@ func (s *service) openImage(ctx context.Context, path string, down *configfs.Und
 	}
 	img.store, img.format = img.base, image.Describe(img.base)
 	down.Push(func() error {
-		err := errors.Join(backstores.Flush(img.store), img.store.Close())
-		if img.created {
-			err = errors.Join(err, os.Remove(path))
+		var discarded error
+		if img.starting {
+			discarded = image.Discard(img.base)
 		}
-		return err
+		return errors.Join(discarded, backstores.Flush(img.store), img.store.Close())
 	})
 	words, err := img.stack(ctx, o)
 	if err != nil {

@@ -18,24 +18,25 @@ type iscsi struct {
 	image   string // the first, which names the target
 	named   bool   // by the user
 	adopted bool
+	options *ISCSI
 	spec    configfs.ISCSISpec
 	target  *configfs.ISCSI
 	console *console.Console
 }
 
 // newISCSI reads the CHAP file, and warns of portals without authentication.
-func newISCSI(image string, o *ISCSI, readOnly bool, c *console.Console) (*iscsi, error) {
-	f := &iscsi{image: image, named: o.IQN != "", console: c, spec: configfs.ISCSISpec{
+func newISCSI(ctx context.Context, image string, o *ISCSI, readOnly bool, c *console.Console) (*iscsi, error) {
+	f := &iscsi{image: image, named: o.IQN != "", options: o, console: c, spec: configfs.ISCSISpec{
 		IQN: o.IQN, Portals: o.Portals, Allow: o.Allow, ReadOnly: readOnly,
 	}}
 	if o.CHAPFile != "" {
 		var err error
-		if f.spec.CHAP, err = readCHAP(o.CHAPFile); err != nil {
+		if f.spec.CHAP, err = readCHAP(ctx, o.CHAPFile); err != nil {
 			return nil, err
 		}
 	}
-	for _, p := range o.OpenPortals() {
-		c.Warn(fmt.Errorf("every machine that reaches %s can %s: there is no authentication", p, Access(readOnly)))
+	for _, err := range o.warnOfOthers(readOnly) {
+		c.Warn(err)
 	}
 	return f, nil
 }
@@ -67,6 +68,9 @@ func (f *iscsi) check() error {
 }
 
 func (f *iscsi) up(_ context.Context, disks []*disk, down *configfs.Undo) (all []address, err error) {
+	if err := f.options.warnOfUsers(disks, f.spec.ReadOnly); err != nil {
+		f.console.Warn(err)
+	}
 	make := configfs.NewISCSI
 	if f.adopted {
 		make = configfs.AdoptISCSI

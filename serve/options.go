@@ -2,7 +2,6 @@ package serve
 
 import (
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/lunserve/lunserve/backstores/image"
@@ -46,23 +45,6 @@ type ISCSI struct {
 	Portals  []netip.AddrPort
 	CHAPFile string   // empty: no authentication. It may be a pipe, so only the process that serves reads it.
 	Allow    []string // initiator names; empty: all
-}
-
-// OpenPortals returns the portals at which other machines log in without
-// authentication.
-func (o *ISCSI) OpenPortals() []netip.AddrPort {
-	if o.CHAPFile != "" || len(o.Allow) > 0 {
-		return nil
-	}
-	return slices.DeleteFunc(slices.Clone(o.Portals), func(p netip.AddrPort) bool { return p.Addr().IsLoopback() })
-}
-
-// Access says what an initiator can do.
-func Access(readOnly bool) string {
-	if readOnly {
-		return "read the disk"
-	}
-	return "read and write the disk"
 }
 
 // ZeroDetection says how blocks of zeros in writes are stored.

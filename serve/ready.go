@@ -1,13 +1,10 @@
 package serve
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/lunserve/lunserve/configfs"
@@ -27,7 +24,7 @@ func (s *service) ready(waiting *os.File, down *configfs.Undo) ending {
 		return failure(err)
 	}
 	for _, d := range s.disks {
-		d.image.created = false // it is the user's now
+		d.image.starting = false // it is the user's now
 	}
 	if len(s.options.Command) > 0 {
 		if err := s.run(s.options.Command, down); err != nil {
@@ -60,7 +57,8 @@ func (s *service) listen(down *configfs.Undo) {
 // addresses of the disks: on standard output, unless a command writes to that.
 func (s *service) announce(down *configfs.Undo) error {
 	if name := s.options.PIDFile; name != "" {
-		if err := s.writePIDFile(name); err != nil {
+		var err error
+		if s.pidFile, err = pidFiles.create(name, fmt.Appendln(nil, os.Getpid())); err != nil {
 			return err
 		}
 	}
@@ -89,35 +87,20 @@ func (s *service) printLines(to io.Writer) error {
 	stdout := console.NewWriter(to)
 	defer stdout.Close()
 	for _, line := range lines(s.disks) {
-		if _, err := fmt.Fprintln(stdout, line); err != nil {
+		if err := stdout.Lines(line); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// writePIDFile writes the process id to a file, which removePIDFile removes.
-func (s *service) writePIDFile(name string) error {
-	path, err := filepath.Abs(name)
-	if err == nil {
-		err = os.WriteFile(path, fmt.Appendln(nil, os.Getpid()), 0o644)
-	}
-	if err == nil {
-		s.pidFile = path
-	}
-	return err
-}
-
 // removePIDFile removes the pid file. It runs last, because scripts take that
 // for the end.
 func (s *service) removePIDFile() error {
-	if s.pidFile == "" {
+	if s.pidFile == nil {
 		return nil
 	}
-	if err := os.Remove(s.pidFile); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
+	return s.pidFile.remove()
 }
 
 // notify notifies the service manager, if one has started this process; see

@@ -73,7 +73,7 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 			return err
 		}
 	}
-	if s.fabrics, err = s.newFabrics(); err != nil {
+	if s.fabrics, err = s.newFabrics(ctx); err != nil {
 		return err
 	}
 	configfs.WaitForKilled(ctx, killedTime) // for its locks

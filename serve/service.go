@@ -39,7 +39,7 @@ type service struct {
 	parentEnd   <-chan struct{} // nil unless --exit-with-parent
 	detachments chan detachment
 	sample      sample
-	pidFile     string // the absolute path of PIDFile, once it is written
+	pidFile     *ownFile // nil until it is written
 }
 
 // newService returns a service that gets the process's signals until

@@ -5,6 +5,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"github.com/lunserve/lunserve/hint"
 	"github.com/lunserve/lunserve/serve/console"
 	"github.com/lunserve/lunserve/serve/control"
 )
@@ -26,7 +27,7 @@ func statusLine(title string, r control.Rates, width int) string {
 	if r.Hits != nil {
 		parts = append(parts, fmt.Sprintf("cache %.0f%%", 100**r.Hits))
 	}
-	line := title + ": " + parts[0]
+	line := hint.Visible(title) + ": " + parts[0] // its width counts
 	for _, part := range parts[1:] {
 		if longer := line + ", " + part; len([]rune(longer)) <= width {
 			line = longer

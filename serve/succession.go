@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/lunserve/lunserve/configfs"
@@ -70,8 +67,8 @@ func removeByForce(o Options, death guard.Death) error {
 		errs = append(errs, e.RemoveByForce())
 	}
 	_ = control.RemoveStale(death.PID)
-	if path := pidFileOf(o, death.PID); path != "" {
-		errs = append(errs, os.Remove(path))
+	if file := pidFileOf(o, death.PID); file != nil {
+		errs = append(errs, file.remove())
 	}
 	return errors.Join(errs...)
 }
@@ -133,15 +130,10 @@ func (s *service) startGuard(down *configfs.Undo) error {
 	return nil
 }
 
-// pidFileOf returns the pid file of a killed server, or "".
-func pidFileOf(o Options, pid int) string {
-	path, err := filepath.Abs(o.PIDFile)
-	if o.PIDFile == "" || err != nil {
-		return ""
+// pidFileOf returns the pid file of a killed server, or nil.
+func pidFileOf(o Options, pid int) *ownFile {
+	if o.PIDFile == "" {
+		return nil
 	}
-	text, err := os.ReadFile(path)
-	if err != nil || strings.TrimSpace(string(text)) != fmt.Sprint(pid) {
-		return ""
-	}
-	return path
+	return pidFiles.adopt(o.PIDFile, fmt.Appendln(nil, pid))
 }

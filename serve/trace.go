@@ -3,8 +3,6 @@ package serve
 import (
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,7 +16,7 @@ import (
 // not wait for it: a trace that is not read must not stop a disk. Lines that do
 // not fit into the queue are counted.
 type tracer struct {
-	to      io.Writer
+	to      interface{ Lines(texts ...string) error }
 	start   time.Time
 	many    bool // disks
 	lines   chan string
@@ -30,12 +28,12 @@ type tracer struct {
 func (s *service) trace(down *configfs.Undo) error {
 	t := &tracer{to: s.console, start: time.Now(), many: len(s.disks) > 1, lines: make(chan string, 4096)}
 	if name := s.options.TraceFile; name != "" {
-		file, err := os.Create(name)
+		file, err := traceFiles.create(name, nil)
 		if err != nil {
 			return err
 		}
 		w := console.NewWriter(file)
-		down.Push(func() error { return errors.Join(w.Close(), file.Close()) })
+		down.Push(func() error { return errors.Join(w.Close(), file.close()) })
 		t.to = w
 	}
 	down.Push(func() error {
@@ -63,7 +61,7 @@ func (t *tracer) add(d *disk, cdb []byte, data [][]byte, status byte, sense []by
 		lun = fmt.Sprintf("LUN %d  ", d.lun)
 	}
 	name, fields := d.device.unit.Describe(cdb, data)
-	line := fmt.Sprintf("%11.6f %7.0f µs  %s%-21s %-28s  %s\n", time.Since(t.start).Seconds(), micros(took), lun,
+	line := fmt.Sprintf("%11.6f %7.0f µs  %s%-21s %-28s  %s", time.Since(t.start).Seconds(), micros(took), lun,
 		name, fields, scsi.Outcome(status, sense))
 	select {
 	case t.lines <- line:
@@ -76,12 +74,15 @@ func (t *tracer) add(d *disk, cdb []byte, data [][]byte, status byte, sense []by
 // another goroutine, which takes as long as writing three lines.
 func (t *tracer) write() {
 	for line := range t.lines {
-		text, n := []byte(line), uint64(1)
-		for ; len(t.lines) > 0 && len(text) < 4096; n++ {
-			text = append(text, <-t.lines...)
+		together := []string{line}
+		for len(t.lines) > 0 && len(together) < maxTogether {
+			together = append(together, <-t.lines)
 		}
-		if _, err := t.to.Write(text); err != nil {
-			t.dropped.Add(n)
+		if err := t.to.Lines(together...); err != nil {
+			t.dropped.Add(uint64(len(together)))
 		}
 	}
 }
+
+// maxTogether lines are about 4 KiB.
+const maxTogether = 40

@@ -4,15 +4,17 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/lunserve/lunserve/serve/console"
 )
 
 func TestTraceHasAllLinesInOrder(t *testing.T) {
 	var to, want strings.Builder
-	tr := &tracer{to: &to, lines: make(chan string, 4096)}
+	tr := &tracer{to: console.NewPrinter(&to), lines: make(chan string, 4096)}
 	for n := range cap(tr.lines) {
-		line := fmt.Sprintf("%d READ(10)\n", n)
+		line := fmt.Sprintf("%d READ(10)", n)
 		tr.lines <- line
-		want.WriteString(line)
+		want.WriteString(line + "\n")
 	}
 	close(tr.lines)
 	tr.write()

@@ -4,16 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/lunserve/lunserve/backstores/raw"
 	"github.com/lunserve/lunserve/hint"
 )
 
 // A Check is the result of [CheckOpen].
 type Check struct {
-	Info
+	Inspection
 	// Temporary is the number of bytes that may be needed in [Options.TempDir]
 	// for decompressed data, or for writes to a read-only format. It is -1 if
 	// the image must be decompressed to find out.
@@ -28,7 +28,7 @@ func CheckOpen(ctx context.Context, path string, o Options) (Check, error) {
 	if store != nil {
 		err = errors.Join(err, store.Close())
 	}
-	c := Check{Info: info}
+	c := Check{Inspection: info}
 	if info.Format == Zstd || info.Format == Simg {
 		switch {
 		case !info.Random && info.Size == 0:
@@ -55,5 +55,5 @@ func Room(dir string) (int64, error) {
 	if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
 		return 0, hint.With(fmt.Errorf("%s: cannot make files there: %w", dir, err), another)
 	}
-	return int64(min(st.Bavail, math.MaxInt64/uint64(st.Bsize))) * int64(st.Bsize), nil
+	return raw.Free(&st), nil
 }

@@ -12,8 +12,9 @@ import (
 // Info describes an image.
 type Info struct {
 	Format    string `json:"format"`
-	Size      int64  `json:"size"`   // of the disk; 0 if it must be decompressed to find out
-	Stored    int64  `json:"stored"` // bytes that the image takes
+	LooksLike string `json:"looks_like,omitempty"` // what a raw image looks like, if that is something else
+	Size      int64  `json:"size"`                 // of the disk; 0 if it must be decompressed to find out
+	Stored    int64  `json:"stored"`               // bytes that the image takes
 	Frames    int    `json:"frames,omitempty"`
 	FrameSize int64  `json:"frame_size,omitempty"` // of the largest frame, decompressed
 	Checksums bool   `json:"checksums,omitempty"`  // the seek table has one for each frame
@@ -23,11 +24,16 @@ type Info struct {
 	// before it can be read at random.
 	Random bool `json:"random_access"`
 
-	Serve string `json:"serve"`          // the command that serves it
-	Pack  string `json:"pack,omitempty"` // the command that makes Random true
+	Serve string `json:"serve,omitempty"` // the command that serves it, unless it is too short
+	Pack  string `json:"pack,omitempty"`  // the command that makes Random true
 
 	unpackedTo string // directory; empty if the image was not unpacked
+	endToEnd   bool   // it can only be decompressed from end to end
 }
+
+// EndToEnd reports whether the image is decompressed to a temporary file before it
+// can be read at random.
+func (i Info) EndToEnd() bool { return i.endToEnd }
 
 // A Describer is a store that has an Info.
 type Describer interface {
@@ -39,11 +45,21 @@ func Describe(b backstores.Backstore) string {
 	if d, ok := b.(Describer); ok {
 		return d.Info().String()
 	}
-	return cmp.Or(RawFormat(b), Raw)
+	i := Info{Format: cmp.Or(RawFormat(b), Raw)}
+	switch b := b.(type) {
+	case *lookalike:
+		i.LooksLike = b.like
+	case *guessed:
+		i.LooksLike = b.like
+	}
+	return i.String()
 }
 
 func (i Info) String() string {
 	text := i.Format
+	if i.LooksLike != "" {
+		text += ", though it looks like " + i.LooksLike
+	}
 	switch {
 	case i.Frames == 1:
 		text += ", one frame"

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,32 +9,77 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/contents"
 	"github.com/lunserve/lunserve/backstores/raw"
 	"github.com/lunserve/lunserve/hint"
 )
 
-// An inspected is an Info and the store that it is of, or nil.
-type inspected struct {
+// An Inspection is the result of [Inspect]: what an image is, and what is on
+// its disk if that can be read at once.
+type Inspection struct {
 	Info
+	contents.Disk
+}
+
+// An inspected is an Inspection and the store that it is of, or nil.
+type inspected struct {
+	Inspection
 	store backstores.Backstore
 }
 
 // Inspect describes the image at path. It does no work that takes long: if
 // opening the image would, the store is nil.
-func Inspect(ctx context.Context, path string, o Options) (Info, backstores.Backstore, error) {
-	i, err := await(ctx, path, func() (inspected, error) { return inspect(ctx, path, o) },
+func Inspect(ctx context.Context, path string, o Options) (Inspection, backstores.Backstore, error) {
+	i, err := await(ctx, path, func() (inspected, error) { return inspectContents(ctx, path, o) },
 		func(i inspected) { closeStore(i.store) })
-	i.Serve = hint.Quote("lunserve", hint.Path(path))
+	i.Serve = i.serveCommand(path, o)
 	if !i.Random {
 		i.Pack = packCommand(path, "").Line()
 	}
-	return i.Info, i.store, err
+	return i.Inspection, i.store, err
+}
+
+// inspectContents is inspect, and looks at what is on the disk.
+func inspectContents(ctx context.Context, path string, o Options) (inspected, error) {
+	i, err := inspect(ctx, path, o)
+	if i.store == nil || err != nil {
+		return i, err
+	}
+	d, err := contents.Read(i.store, i.store.Size())
+	if err != nil {
+		return inspected{}, errors.Join(err, i.store.Close())
+	}
+	i.Disk = d
+	return i, nil
+}
+
+// serveCommand returns the line that serves the image as it was inspected, or
+// nothing if it is shorter than a block.
+func (i inspected) serveCommand(path string, o Options) string {
+	if i.store != nil && i.Size < sectorBytes {
+		return ""
+	}
+	words := []string{"lunserve"}
+	if o.Format != Auto && o.Format != "" {
+		words = append(words, "--format", o.Format)
+	}
+	if i.Format == Zstd && o.MaxWindow > defaultMaxWindow && !i.Random {
+		words = append(words, "--zstd-window", fmt.Sprint(o.MaxWindow))
+	}
+	if i.SectorSize > sectorBytes {
+		words = append(words, "--sector-size", fmt.Sprint(i.SectorSize))
+	}
+	writable := i.Format != Zstd && i.Format != Simg
+	if o.ReadOnly || writable && unix.Access(path, unix.W_OK) != nil {
+		words = append(words, "-r")
+	}
+	return hint.Quote(append(words, hint.Path(path))...)
 }
 
 // packCommand makes a file with random access from one without.
 func packCommand(path, purpose string) hint.Command {
 	if out := rawName(path) + ".zst"; out != path {
-		return hint.Command{Words: []string{"lunserve", "pack", hint.Path(path), hint.Path(unused(out))}, Purpose: purpose}
+		return hint.Command{Words: []string{"lunserve", "pack", hint.Path(path), hint.Path(hint.Free(out))}, Purpose: purpose}
 	}
 	return hint.Command{Words: []string{"lunserve", "pack", "-f", hint.Path(path), hint.Path(path)}, Purpose: purpose}
 }
@@ -45,11 +91,11 @@ func inspect(ctx context.Context, path string, o Options) (i inspected, err erro
 	if err != nil {
 		return i, err
 	}
-	format, err := detect(path, device, o.Format)
+	d, err := detect(path, device, o.Format)
 	if err != nil {
 		return i, err
 	}
-	if format == Zstd {
+	if d.format == Zstd {
 		return inspectZstd(ctx, path, o)
 	}
 	if i.store, err = open(ctx, path, o); err != nil {
@@ -60,9 +106,9 @@ func inspect(ctx context.Context, path string, o Options) (i inspected, err erro
 		return i, nil
 	}
 	if o.Format == Auto || o.Format == "" {
-		format = Describe(i.store)
+		d.format = cmp.Or(RawFormat(i.store), Raw)
 	}
-	i.Info = Info{Format: format, Size: i.store.Size(), Stored: i.store.Size(), Random: true}
+	i.Info = Info{Format: d.format, LooksLike: d.looksLike, Size: i.store.Size(), Stored: i.store.Size(), Random: true}
 	if !device {
 		var st unix.Stat_t
 		if err := unix.Stat(path, &st); err != nil {
@@ -74,17 +120,24 @@ func inspect(ctx context.Context, path string, o Options) (i inspected, err erro
 }
 
 func inspectZstd(ctx context.Context, path string, o Options) (inspected, error) {
+	if err := peekNested(path, o); err != nil {
+		return inspected{}, err
+	}
 	f, err := scanZstd(ctx, path, o)
 	if err != nil {
 		return inspected{}, err
 	}
 	if f.large != nil || !f.scan.Sized {
-		return inspected{Info: f.info}, f.Close()
+		return inspected{Inspection: Inspection{Info: f.info}}, f.Close()
 	}
 	r, err := f.reader(o)
 	if err != nil {
 		f.Close()
 		return inspected{}, err
 	}
-	return inspected{f.info, &zstdImage{file: f, reader: r}}, nil
+	s, err := unnested(path, &zstdImage{file: f, reader: r}, o)
+	if err != nil {
+		return inspected{}, err
+	}
+	return inspected{Inspection{Info: f.info}, s}, nil
 }

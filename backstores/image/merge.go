@@ -4,21 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/entry"
 	"github.com/lunserve/lunserve/backstores/raw"
 	"github.com/lunserve/lunserve/hint"
 )
 
 // A Merge puts an overlay and its base together, in the base or in a new image.
 type Merge struct {
-	// Base is the path of the base, if it was moved since the overlay was made.
+	// Base is the path of the base. If it is empty, that is taken from the overlay's
+	// header, which may be refused.
 	Base string
 
-	// Options say how to read the base, and where to report progress.
+	// Options say how to read the base, and where to report progress. Notice is
+	// called with the path of the base before that is opened.
 	Options Options
 }
 
@@ -27,9 +27,7 @@ type Merge struct {
 //
 // Commit may be interrupted at any point and must then be repeated: the overlay
 // records that its base is being changed, and can only be committed until all
-// changes are in the base and durable. Until then the base is recognized by the
-// part that the overlay does not change. Afterwards the base may change. An
-// overlay that is still there, by another name or because it could not be
+// changes are in the base and durable. Afterwards the base may change. An overlay that is still there, by another name or because it could not be
 // removed, records that it is committed, and cannot be opened any more.
 func (m Merge) Commit(ctx context.Context, path string) error {
 	return awaitError(ctx, path, func() error { return m.commit(ctx, path) })
@@ -48,27 +46,34 @@ func awaitError(ctx context.Context, path string, job func() error) error {
 }
 
 func (m Merge) commit(ctx context.Context, path string) (err error) {
+	names, err := entry.Follow(path)
+	if err != nil {
+		return err
+	}
+	defer names.Close()
 	o, err := loadOverlay(path, false)
 	if err != nil {
 		return err
 	}
 	defer o.file.Close()
 	if o.Committed() {
-		return removeOverlay(path)
+		return o.remove(names, path)
 	}
-	name, format := m.base(o)
-	again := hint.Command{Words: []string{"lunserve", "commit", hint.Path(path)}}
-	if format != Raw {
-		export := again
-		export.Words = append(export.Words, "-o", hint.Path(unused("disk.img")))
-		return hint.With(fmt.Errorf("%s: is not a raw image, and cannot be written", name), export)
-	}
-	base, err := m.openBase(ctx, o, false)
+	b, err := m.chooseBase(o)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, base.Close()) }()
-	if err := o.Attach(base, name); err != nil {
+	again := commitAgain(path, m.Base)
+	if b.format != Raw {
+		again.Words = append(again.Words, "-o", hint.Path(hint.Free("disk.img")))
+		return hint.With(fmt.Errorf("%s: is not a raw image, and cannot be written", hint.Visible(b.path)), again)
+	}
+	if err := b.open(ctx, o, m.Options, false); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.Close()) }()
+	base := b.store
+	if err := stayRaw(base, o, m.Options); err != nil {
 		return err
 	}
 	if err := named(ctx, path, ctx.Err()); err != nil {
@@ -93,25 +98,16 @@ func (m Merge) commit(ctx context.Context, path string) (err error) {
 	if err := o.EndCommit(); err != nil {
 		return err
 	}
-	return removeOverlay(path)
+	return o.remove(names, path)
 }
 
-// removeOverlay removes an overlay that is committed and, if path is a symbolic
+// remove removes an overlay that is committed and, if its path is a symbolic
 // link to it, the link.
-func removeOverlay(path string) error {
-	real, err := filepath.EvalSymlinks(path)
-	if err == nil {
-		err = unix.Unlink(real)
+func (o *openOverlay) remove(names *entry.Chain, path string) error {
+	if err := names.Remove(o.file.Fd()); err != nil {
+		return fmt.Errorf("%w; what %s held is in its base", err, path)
 	}
-	if err == nil {
-		if err = unix.Unlink(path); err == unix.ENOENT {
-			err = nil
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("%s: is merged into its base, but cannot be removed: %w", path, err)
-	}
-	return errors.Join(raw.SyncDir(filepath.Dir(real)), raw.SyncDir(filepath.Dir(path)))
+	return nil
 }
 
 func (m Merge) export(ctx context.Context, path, out string, replace bool) (err error) {
@@ -120,21 +116,30 @@ func (m Merge) export(ctx context.Context, path, out string, replace bool) (err 
 		return err
 	}
 	defer o.file.Close()
-	base, err := m.openBase(ctx, o, true)
+	b, err := m.chooseBase(o)
 	if err != nil {
 		return err
 	}
-	defer base.Close()
-	name, _ := m.base(o)
-	if err := o.Attach(base, name); err != nil {
+	if err := b.open(ctx, o, m.Options, true); err != nil {
 		return err
 	}
-	to, err := raw.NewOutput(out, replace, path, name)
+	defer b.Close()
+	to, err := raw.NewOutput(out, replace, path, b.path)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, to.Close()) }()
+	n, err := dataBytes(o)
+	if err != nil {
+		return err
+	}
+	if err := to.Reserve(n); err != nil {
+		return fmt.Errorf("%s: %w", out, err)
+	}
 	file, err := to.Image(out, o.Size())
+	if err == nil {
+		err = stayRaw(guess(file, out, detected{}, m.Options), o, m.Options)
+	}
 	if err != nil {
 		return err
 	}
@@ -145,25 +150,14 @@ func (m Merge) export(ctx context.Context, path, out string, replace bool) (err 
 	return to.Complete()
 }
 
-// openBase opens the base in the format that it had.
-func (m Merge) openBase(ctx context.Context, o *openOverlay, readOnly bool) (backstores.Backstore, error) {
-	path, format := m.base(o)
-	opts := m.Options
-	opts.ReadOnly = readOnly
-	if format == Raw {
-		opts.Format = Raw
+// commitAgain is the command that commits an overlay to a base that the user has
+// named, or else to the one in the header.
+func commitAgain(path, base string) hint.Command {
+	words := []string{"lunserve", "commit"}
+	if base != "" {
+		words = append(words, "--base", hint.Path(base))
 	}
-	s, err := open(ctx, path, opts)
-	return s, named(ctx, path, err)
-}
-
-// base returns the path of the base, and the format that it had.
-func (m Merge) base(o *openOverlay) (path, format string) {
-	path, format = o.Base()
-	if m.Base != "" {
-		path = m.Base
-	}
-	return path, format
+	return hint.Command{Words: append(words, hint.Path(path))}
 }
 
 // counter returns a function that reports n more bytes as done.

@@ -3,6 +3,7 @@ package image_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -56,7 +57,7 @@ func TestCommit(t *testing.T) {
 		storetest.WantError(t, m.Commit(ctx, path), path, "PATH: is only partly merged into its base, and neither can be used until the merge is complete: committing: interrupted; try lunserve commit PATH")
 		b := open(t, base, reading)
 		_, _, err := image.OpenOverlay(context.Background(), path, b, base, false)
-		storetest.WantError(t, err, path, "PATH: is only partly merged into its base; try lunserve commit PATH")
+		storetest.WantError(t, err, path, "PATH: is only partly merged into its base; try lunserve commit --base "+base+" PATH")
 		b.Close()
 		cancel()
 	}
@@ -140,5 +141,34 @@ func TestCommitRemovesLinkAndTarget(t *testing.T) {
 		if _, err := os.Lstat(name); !os.IsNotExist(err) {
 			t.Errorf("%s is still there: %v", name, err)
 		}
+	}
+}
+
+// What takes the overlay's name during a commit is kept.
+func TestCommitRemovesOnlyTheOverlay(t *testing.T) {
+	dir := storetest.MemDir(t)
+	base := storetest.NewImage(t, dir, storetest.OddSize)
+	want := storetest.ReadFile(t, base)
+	path, important := filepath.Join(dir, "changes"), filepath.Join(dir, "important")
+	s := openOverlay(t, path, base)
+	storetest.Change(t, s, want, rand.New(rand.NewPCG(25, 25)), 60)
+	s.Close()
+	swap := func() error {
+		return errors.Join(os.Rename(path, filepath.Join(dir, "x")), os.WriteFile(important, []byte("important"), 0o600), os.Symlink(important, path))
+	}
+	m := image.Merge{Options: image.Options{Progress: func(int64, int64, string) {
+		if swap != nil {
+			if err := swap(); err != nil {
+				t.Error(err)
+			}
+			swap = nil
+		}
+	}}}
+	storetest.WantError(t, m.Commit(ctx, path), path, "PATH: is now the name of another file, which is kept; what PATH held is in its base")
+	if !bytes.Equal(storetest.ReadFile(t, base), want) {
+		t.Error("the base holds something else")
+	}
+	if string(storetest.ReadFile(t, important)) != "important" {
+		t.Error("the file that the name leads to was changed")
 	}
 }

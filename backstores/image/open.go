@@ -38,16 +38,20 @@ func open(ctx context.Context, path string, o Options) (backstores.Backstore, er
 		return nil, hint.Try(errors.New("no image given"), "lunserve", "disk.img")
 	}
 	// An error of Look is returned by raw.Open.
+	d := detected{format: Raw}
 	if device, err := raw.Look(path); err == nil {
-		format, err := detect(path, device, o.Format)
-		if err != nil {
+		if d, err = detect(path, device, o.Format); err != nil {
 			return nil, err
 		}
-		if format == Zstd || format == Simg {
-			return openReadOnlyFormat(ctx, path, format, o)
-		}
 	}
-	return raw.Open(ctx, path, raw.Options{ReadOnly: o.ReadOnly, Create: o.Create})
+	if d.format == Zstd || d.format == Simg {
+		return openReadOnlyFormat(ctx, path, d.format, o)
+	}
+	s, err := raw.Open(ctx, path, raw.Options{ReadOnly: o.ReadOnly, Create: o.Create})
+	if err != nil {
+		return nil, err
+	}
+	return guess(s, path, d, o), nil
 }
 
 // openReadOnlyFormat opens an image of a format that has no way to be written.
@@ -57,26 +61,32 @@ func openReadOnlyFormat(ctx context.Context, path, format string, o Options) (s 
 	}
 	if format == Simg {
 		s, err = openSimgFile(ctx, path)
-	} else {
+	} else if err = peekNested(path, o); err == nil { // before it is unpacked
 		s, err = openZstd(ctx, path, o.withDefaults())
 	}
-	if err == nil && ctx.Err() != nil {
+	if err != nil {
+		return nil, err
+	}
+	if ctx.Err() != nil {
 		s.Close()
 		return nil, ctx.Err()
 	}
-	return s, err
+	return unnested(path, s, o)
+}
+
+// Discard removes the file of an image that Open created, and leaves any other.
+// The image stays open.
+func Discard(s backstores.Backstore) error {
+	if w, ok := s.(*guessed); ok {
+		return w.Discard()
+	}
+	return nil
 }
 
 // RawFormat returns [Sparse] for a file with holes and [Raw] for one without. It
 // returns an empty string for a device or an image of another format.
 func RawFormat(b backstores.Backstore) string {
-	var f *raw.File
-	switch b := b.(type) {
-	case *raw.File:
-		f = b
-	case *raw.Writable:
-		f = &b.File
-	}
+	f := rawFile(b)
 	if f == nil || f.IsDevice() {
 		return ""
 	}
@@ -84,6 +94,19 @@ func RawFormat(b backstores.Backstore) string {
 		return Raw
 	}
 	return Sparse
+}
+
+// rawFile returns the file of a raw image, or nil for another store.
+func rawFile(b backstores.Backstore) *raw.File {
+	switch b := b.(type) {
+	case *raw.File:
+		return b
+	case *lookalike:
+		return b.File
+	case *guessed:
+		return &b.File
+	}
+	return nil
 }
 
 // NewOutput creates the file that will be at path when it is complete, see

@@ -129,7 +129,7 @@ func TestOpenOnReadOnlyFileSystem(t *testing.T) {
 	storetest.WantError(t, err, path, "PATH: cannot be opened for writing: read-only file system; try lunserve -r PATH")
 	path = filepath.Join(dir, "new.img")
 	_, err = image.Open(ctx, path, image.Options{Create: 4096})
-	storetest.WantError(t, err, path, "PATH: cannot be opened for writing: read-only file system")
+	storetest.WantError(t, err, dir, "PATH: make a file: read-only file system")
 }
 
 func TestOpenImmutableFile(t *testing.T) {

@@ -34,10 +34,12 @@ type Options struct {
 	TempDir              string
 
 	// Notice is called with work that takes long, as an error with a hint how to
-	// avoid it. Progress is then called from one goroutine at a time. Either may be
-	// nil.
+	// avoid it, and with what was remembered of an image that is written.
+	// Progress is called from one goroutine at a time. Either may be nil.
 	Notice   func(error)
 	Progress func(done, total int64, what string)
+
+	nested bool // the disk may be a file of another format
 }
 
 // withDefaults fills in the empty fields.

@@ -38,17 +38,20 @@ func layOver(ctx context.Context, path string, base backstores.Backstore, basePa
 			return nil, err
 		}
 	}
-	o, err := loadOverlay(path, readOnly)
-	if errors.Is(err, overlay.ErrNoOverlay) {
+	o, err := openOverlayFile(path, readOnly)
+	switch {
+	case errors.Is(err, overlay.ErrNoOverlay):
 		err = fmt.Errorf("%w; give the name of a file that does not exist, to make one", err)
+	case errors.Is(err, overlay.ErrChanged):
+		err = hint.With(err, rescue(path, basePath, qemuFormat(base)))
 	}
 	if err != nil {
 		return nil, err
 	}
 	if o.Committing() {
-		err = hint.Try(fmt.Errorf("%s: is only partly merged into its base", path), "lunserve", "commit", hint.Path(path))
+		err = hint.With(fmt.Errorf("%s: is only partly merged into its base", path), commitAgain(path, basePath))
 	} else {
-		err = o.Attach(base, basePath)
+		err = o.attach(base, basePath)
 	}
 	if err == nil {
 		err = ctx.Err()
@@ -60,13 +63,28 @@ func layOver(ctx context.Context, path string, base backstores.Backstore, basePa
 	return o, nil
 }
 
+// attach puts an overlay over an open image.
+func (o *openOverlay) attach(base backstores.Backstore, path string) error {
+	file, err := openAgain(path, base)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return o.Attach(base, file)
+}
+
 // createOverlay makes an overlay, which appears when it is complete.
 func createOverlay(path string, base backstores.Backstore, basePath string) error {
 	absolute, err := filepath.Abs(basePath)
 	if err != nil {
 		return fmt.Errorf("%s: %w", basePath, err)
 	}
-	size, write, err := overlay.New(overlay.Base{Path: absolute, Size: base.Size(), Format: qemuFormat(base)})
+	file, err := openAgain(basePath, base)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	size, write, err := overlay.New(overlay.Base{File: file, Path: absolute, Size: base.Size(), Format: qemuFormat(base)})
 	if err != nil {
 		return err
 	}
@@ -74,9 +92,9 @@ func createOverlay(path string, base backstores.Backstore, basePath string) erro
 	if err != nil {
 		return err
 	}
-	file, err := to.Image(path, size)
+	image, err := to.Image(path, size)
 	if err == nil {
-		err = write(file)
+		err = write(image)
 	}
 	if err == nil {
 		err = to.Complete()
@@ -87,8 +105,7 @@ func createOverlay(path string, base backstores.Backstore, basePath string) erro
 // qemuFormat returns QEMU's name for the format of a base. QEMU has no format
 // "lunserve", so it does not open a base that it cannot read.
 func qemuFormat(base backstores.Backstore) string {
-	switch base.(type) {
-	case *raw.File, *raw.Writable:
+	if rawFile(base) != nil {
 		return Raw
 	}
 	return "lunserve"
@@ -97,11 +114,20 @@ func qemuFormat(base backstores.Backstore) string {
 // An openOverlay is an overlay and its open and locked file.
 type openOverlay struct {
 	*overlay.Overlay
+	path string
 	file *raw.Writable
 }
 
 // loadOverlay opens an overlay that has no base yet.
 func loadOverlay(path string, readOnly bool) (*openOverlay, error) {
+	o, err := openOverlayFile(path, readOnly)
+	if errors.Is(err, overlay.ErrChanged) {
+		err = hint.With(err, rescue(path, "BASE", Raw))
+	}
+	return o, err
+}
+
+func openOverlayFile(path string, readOnly bool) (*openOverlay, error) {
 	file, err := raw.OpenRegular(path, readOnly)
 	if err != nil {
 		return nil, err
@@ -111,7 +137,7 @@ func loadOverlay(path string, readOnly bool) (*openOverlay, error) {
 		file.Close()
 		return nil, err
 	}
-	return &openOverlay{o, file}, nil
+	return &openOverlay{o, path, file}, nil
 }
 
 // Snapshot returns a store that holds what base holds and can be written. The

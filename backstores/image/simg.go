@@ -1,6 +1,7 @@
 package image
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -8,17 +9,19 @@ import (
 	"sort"
 
 	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/entry"
 	"github.com/lunserve/lunserve/backstores/raw"
 )
 
 // A simg is an Android sparse image: consecutive chunks of blocks. The bytes of
 // a chunk are in the file, or are one word repeated, or are unspecified and
-// read as zeros. It is read-only. Its checksums are for the whole disk and are
-// not verified: that would mean reading all of it.
+// read as zeros. It is read-only. Its checksums are of all that is before them, so
+// they are compared when the image is unpacked, and not when it is served.
 type simg struct {
 	file   backstores.Backstore
 	size   int64
 	chunks []simgChunk // sorted by end
+	sums   []simgSum   // sorted by end
 }
 
 type simgChunk struct {
@@ -80,6 +83,7 @@ func (s *simg) index() error {
 		return fmt.Errorf("%d chunks are more than %d", chunks, simgMaxChunks)
 	}
 	s.size = block * blocks
+	whole := bytes.Clone(p[24:28])
 	at, end := headerBytes, int64(0)
 	for i := range chunks {
 		if _, err := in.ReadAt(p[:simgChunkBytes], at); err != nil {
@@ -108,6 +112,12 @@ func (s *simg) index() error {
 		if body != want || n > s.size-end || c.at > s.file.Size()-body {
 			return fmt.Errorf("chunk %d of %d does not fit: %d bytes of the disk, %d in the file", i, chunks, n, body)
 		}
+		if c.kind == simgCRC32 {
+			if _, err := in.ReadAt(p[:4], c.at); err != nil {
+				return fmt.Errorf("chunk %d of %d: %w", i, chunks, cutShort(err))
+			}
+			s.addSum(end, p[:4])
+		}
 		at = c.at + body
 		if n > 0 {
 			end += n
@@ -117,6 +127,9 @@ func (s *simg) index() error {
 	}
 	if end != s.size {
 		return fmt.Errorf("its chunks have %d bytes, not %d", end, s.size)
+	}
+	if !bytes.Equal(whole, make([]byte, 4)) { // libsparse writes 0 for none
+		s.addSum(end, whole)
 	}
 	return nil
 }
@@ -133,6 +146,9 @@ func (s *simg) Size() int64 { return s.size }
 
 // Close closes the file.
 func (s *simg) Close() error { return s.file.Close() }
+
+// ID returns the identity of the file.
+func (s *simg) ID() (entry.ID, error) { return fileID(s.file) }
 
 // Info implements [Describer].
 func (s *simg) Info() Info {

@@ -11,7 +11,8 @@ import (
 )
 
 // Unpack writes the disk in the image at path to w, except for its zeros, and
-// returns its size. It decompresses on all cores if the format allows that. If
+// returns its size. If w is a [raw.Output] for which the disk is too large, Unpack
+// writes nothing. It decompresses on all cores if the format allows that. If
 // it fails, it does not write to w after it has returned.
 func Unpack(ctx context.Context, path string, w io.WriterAt, o Options) (int64, error) {
 	return await(ctx, path, func() (int64, error) { return unpack(ctx, path, ctxWriter{ctx, w}, o.withDefaults()) }, func(int64) {})
@@ -31,7 +32,37 @@ func (c ctxWriter) WriteAt(p []byte, off int64) (int, error) {
 	return c.w.WriteAt(p, off)
 }
 
+// Reserve passes on what [raw.Output.Reserve] returns.
+func (c ctxWriter) Reserve(n int64) error { return reserve(c.w, n) }
+
+// reserve returns an error if w is for a file that cannot hold n bytes.
+func reserve(w io.WriterAt, n int64) error {
+	if r, ok := w.(interface{ Reserve(int64) error }); ok {
+		return r.Reserve(n)
+	}
+	return nil
+}
+
+// dataBytes returns how many bytes of s are not in holes.
+func dataBytes(s backstores.Backstore) (n int64, err error) {
+	for off := int64(0); off < s.Size(); {
+		k, data, err := backstores.Extent(s, off)
+		if err != nil {
+			return 0, err
+		}
+		if k <= 0 {
+			return 0, fmt.Errorf("extent of %d bytes at %d", k, off)
+		}
+		if data {
+			n += k
+		}
+		off += k
+	}
+	return n, nil
+}
+
 func unpack(ctx context.Context, path string, w io.WriterAt, o Options) (int64, error) {
+	o.nested = true // the file in it is what is asked for
 	i, err := inspect(ctx, path, o)
 	if err != nil {
 		return 0, err
@@ -42,18 +73,26 @@ func unpack(ctx context.Context, path string, w io.WriterAt, o Options) (int64, 
 		if err != nil {
 			return 0, err
 		}
-		defer f.Close()
 		if f.large != nil || i.Frames == 1 {
+			defer f.Close()
 			return f.unpack(ctx, w, o) // without a temporary file
 		}
-	}
-	if s == nil {
-		if s, err = open(ctx, path, o); err != nil {
+		if s, err = f.open(ctx, o); err != nil {
 			return 0, err
 		}
 	}
 	defer s.Close()
 	what := path + ": unpacking"
+	n, err := dataBytes(s)
+	if err == nil {
+		err = reserve(w, n)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", what, err)
+	}
+	if g, ok := s.(*simg); ok && len(g.sums) > 0 {
+		return s.Size(), named(ctx, what, g.unpack(ctx, path, w, o.progress(what)))
+	}
 	err = copyOut(ctx, w, s, max(1<<20, i.FrameSize), o.progress(what))
 	return s.Size(), named(ctx, what, err)
 }

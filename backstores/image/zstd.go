@@ -7,11 +7,13 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"runtime/debug"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/entry"
 	"github.com/lunserve/lunserve/backstores/raw"
 	"github.com/lunserve/lunserve/backstores/seekable"
 	"github.com/lunserve/lunserve/hint"
@@ -50,6 +52,11 @@ func openZstd(ctx context.Context, path string, o Options) (backstores.Backstore
 	if err != nil {
 		return nil, err
 	}
+	return f.open(ctx, o)
+}
+
+// open returns the disk in f, and takes f over.
+func (f *zstdFile) open(ctx context.Context, o Options) (_ backstores.Backstore, err error) {
 	if f.large == nil && !f.scan.Sized {
 		err = f.findSizes(ctx, o)
 	}
@@ -95,19 +102,23 @@ func scanZstd(ctx context.Context, path string, o Options) (_ *zstdFile, err err
 	if err := unix.Fstat(int(f.Fd()), &f.stat); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if !isZstd(f, f.stat.Size) {
+	if !isZstd(readSectors(f, f.stat.Size)) {
 		return nil, hint.Try(fmt.Errorf("%s: is not a zstd file", path), "--format", "raw")
 	}
 	what := path + ": reading frame headers"
 	f.scan, err = seekable.Scan(ctx, f, f.stat.Size, f.limit, o.progress(what))
 	if errors.Is(err, seekable.ErrFrames) {
 		f.large = err
+		if f.scan.All > seekable.MaxFrameCount {
+			debug.FreeOSMemory() // of an index that became too large
+		}
 	} else if err != nil {
 		return nil, f.bad(ctx, what, err)
 	}
 	f.info = Info{Format: Zstd, Stored: f.stat.Size, Frames: f.scan.Frames(), FrameSize: f.scan.MaxFrame(),
 		Size: f.scan.Size(), Checksums: f.scan.Sums, Index: string(f.scan.Source), Random: f.large == nil && f.scan.Sized}
 	if !f.info.Random {
+		f.info.endToEnd = f.large != nil
 		f.info.Frames, f.info.FrameSize, f.info.Size, f.info.Index = f.scan.All, 0, 0, ""
 		if f.scan.Sized {
 			f.info.Size = f.scan.Known
@@ -123,7 +134,7 @@ func (f *zstdFile) bad(ctx context.Context, what string, err error) error {
 	}
 	try := hint.Command{Words: []string{"zstd", "-t", hint.Path(f.Name())}}
 	if errors.Is(err, seekable.ErrDictionary) {
-		try.Words = []string{"zstd", "-d", "-D", "DICTIONARY", hint.Path(f.Name()), "-o", hint.Path(unused(rawName(f.Name())))}
+		try.Words = []string{"zstd", "-d", "-D", "DICTIONARY", hint.Path(f.Name()), "-o", hint.Path(hint.Free(rawName(f.Name())))}
 	}
 	return hint.With(fmt.Errorf("%s: %w", f.Name(), err), try)
 }
@@ -145,6 +156,9 @@ func (z *zstdImage) Size() int64 { return z.reader.Size() }
 
 // Info implements [Describer].
 func (z *zstdImage) Info() Info { return z.file.info }
+
+// ID returns the identity of the file.
+func (z *zstdImage) ID() (entry.ID, error) { return entry.IDOf(&z.file.stat), nil }
 
 // Hits returns how often a read found its frame decoded, see [backstores.Hits].
 func (z *zstdImage) Hits() (hits, misses uint64) { return z.reader.Hits() }

@@ -4,11 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"runtime/debug"
 
 	"github.com/dustin/go-humanize"
@@ -16,17 +13,12 @@ import (
 	"github.com/lunserve/lunserve/backstores/seekable"
 )
 
-// findSizes finds the sizes of frames whose headers lack them, in the index that
-// was saved before or by decoding them.
+// findSizes finds the sizes of frames whose headers lack them: as they were saved
+// before, or by decoding.
 func (f *zstdFile) findSizes(ctx context.Context, o Options) error {
-	key, saved := f.savedIndex()
-	if b, err := os.ReadFile(saved); err == nil {
-		// An index that is damaged, or of another file, is not used.
-		if x, err := seekable.Load(b, key, f.stat.Size, f.limit); err == nil {
-			f.scan.Index, f.scan.Sized = x, true
-		}
-	}
-	if !f.scan.Sized {
+	key := f.indexKey()
+	// What is damaged, or of another file, is not used.
+	if b, err := readCache(key); err != nil || f.scan.Load(b, key) != nil {
 		o.notice(fmt.Errorf("%s: its frames do not give their sizes; decompressing %s once to find them", f.Name(), humanize.IBytes(uint64(f.stat.Size))),
 			packCommand(f.Name(), "to make a file that does not need this"))
 		what := f.Name() + ": finding frames"
@@ -39,57 +31,25 @@ func (f *zstdFile) findSizes(ctx context.Context, o Options) error {
 		if err != nil {
 			return f.bad(ctx, what, err)
 		}
-		// Without the saved index the next open decodes again.
-		_ = writeWhole(saved, f.scan.Save(key))
+		if err := f.changed(); err != nil {
+			return fmt.Errorf("%s: %w", f.Name(), err)
+		}
+		// Without it the next open decodes again.
+		_ = writeCache(key, f.scan.Save(key))
 	}
 	f.info.Size, f.info.Frames, f.info.FrameSize = f.scan.Size(), f.scan.Frames(), f.scan.MaxFrame()
 	f.info.Index, f.info.Random = string(f.scan.Source), true
 	return nil
 }
 
-// savedIndex returns where the index of the file is saved, in the user's cache
-// directory, and its key: a digest of the file's size, modification time, and
-// 64 KiB at either end.
-func (f *zstdFile) savedIndex() (key [sha256.Size]byte, path string) {
-	const ends = 64 << 10
-	p := binary.LittleEndian.AppendUint64(nil, uint64(f.stat.Size))
-	p = binary.LittleEndian.AppendUint64(p, uint64(f.stat.Mtim.Nano()))
-	end := make([]byte, min(ends, f.stat.Size))
-	for _, off := range []int64{0, f.stat.Size - int64(len(end))} {
-		if _, err := f.ReadAt(end, off); err != nil {
-			return key, ""
-		}
-		p = append(p, end...)
+// indexKey identifies the file and its contents: a digest of its inode, size, times
+// of the last modification and change, and of the headers and checksums of the
+// frames concerned. Whoever may write the file may set the modification time to
+// what it was, as rsync does, but not the change time.
+func (f *zstdFile) indexKey() [sha256.Size]byte {
+	p := f.scan.Digest[:]
+	for _, v := range []uint64{f.stat.Ino, uint64(f.stat.Size), uint64(f.stat.Mtim.Nano()), uint64(f.stat.Ctim.Nano())} {
+		p = binary.LittleEndian.AppendUint64(p, v)
 	}
-	key = sha256.Sum256(p)
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		return key, ""
-	}
-	return key, filepath.Join(dir, "lunserve", hex.EncodeToString(key[:16])+".index")
-}
-
-// writeWhole writes a file that appears when it is complete.
-func writeWhole(path string, b []byte) error {
-	if path == "" {
-		return nil
-	}
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	t, err := os.CreateTemp(dir, ".new-*")
-	if err != nil {
-		return err
-	}
-	_, err = t.Write(b)
-	err = errors.Join(err, t.Close())
-	if err == nil {
-		err = os.Rename(t.Name(), path)
-	}
-	if err != nil {
-		os.Remove(t.Name())
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	return nil
+	return sha256.Sum256(p)
 }

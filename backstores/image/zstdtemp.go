@@ -1,6 +1,7 @@
 package image
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +12,9 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sys/unix"
 
+	"github.com/lunserve/lunserve/backstores/entry"
 	"github.com/lunserve/lunserve/backstores/raw"
+	"github.com/lunserve/lunserve/backstores/seekable"
 	"github.com/lunserve/lunserve/hint"
 )
 
@@ -20,10 +23,14 @@ import (
 type tempImage struct {
 	*raw.File
 	info Info
+	of   entry.ID
 }
 
 // Info implements [Describer].
 func (t *tempImage) Info() Info { return t.info }
+
+// ID returns the identity of the file that was unpacked.
+func (t *tempImage) ID() (entry.ID, error) { return t.of, nil }
 
 // Resize implements [backstores.Resizer]. The length of the temporary file never
 // changes.
@@ -32,8 +39,11 @@ func (t *tempImage) Resize(int64) error { return fmt.Errorf("resize: %w", errors
 // unpackTemp unpacks a file that can only be read from end to end.
 func unpackTemp(ctx context.Context, f *zstdFile, o Options) (_ *tempImage, err error) {
 	what := "has frames of more than " + humanize.IBytes(uint64(f.limit)) + ", a quarter of --cache-size"
-	if f.info.Frames == 1 {
+	switch {
+	case f.info.Frames == 1:
 		what = "is a single frame"
+	case f.info.Frames > seekable.MaxFrameCount:
+		what = fmt.Sprintf("has more than %s frames", humanize.Comma(seekable.MaxFrameCount))
 	}
 	size := "all of it"
 	if f.info.Size > 0 {
@@ -59,6 +69,9 @@ func unpackTemp(ctx context.Context, f *zstdFile, o Options) (_ *tempImage, err 
 	if err == nil {
 		file, err = to.Image(f.Name(), n)
 	}
+	if full, ok := errors.AsType[*raw.RoomError](err); ok {
+		return nil, hint.With(fmt.Errorf("%s: unpack to %s: %w", f.Name(), o.TempDir, full), elsewhere)
+	}
 	for _, full := range []error{unix.ENOSPC, unix.EDQUOT, unix.EFBIG} {
 		if errors.Is(err, full) {
 			return nil, hint.With(fmt.Errorf("%s: unpack to %s: %w", f.Name(), o.TempDir, full), elsewhere)
@@ -67,7 +80,7 @@ func unpackTemp(ctx context.Context, f *zstdFile, o Options) (_ *tempImage, err 
 	if err != nil {
 		return nil, err
 	}
-	t := &tempImage{&file.File, f.info}
+	t := &tempImage{&file.File, f.info, entry.IDOf(&f.stat)}
 	t.info.Size, t.info.unpackedTo = n, o.TempDir
 	return t, nil
 }
@@ -79,8 +92,16 @@ func (f *zstdFile) unpack(ctx context.Context, w io.WriterAt, o Options) (int64,
 		return 0, hint.Try(fmt.Errorf("%s: needs a window of %s of memory to decompress", f.Name(), humanize.IBytes(f.scan.Window)),
 			"--zstd-window", fmt.Sprint(f.scan.Window))
 	}
+	if err := reserve(w, f.info.Size); err != nil {
+		return 0, fmt.Errorf("%s: unpacking: %w", f.Name(), err)
+	}
 	in := &countingReader{r: io.NewSectionReader(f, 0, f.stat.Size)}
-	dec, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxWindow(uint64(o.MaxWindow)))
+	// A decoder with goroutines takes at least 7 µs for each frame.
+	cores := 0
+	if f.stat.Size/int64(f.scan.All+1) < 64<<10 {
+		cores = 1
+	}
+	dec, err := zstd.NewReader(bufio.NewReaderSize(in, 128<<10), zstd.WithDecoderConcurrency(cores), zstd.WithDecoderMaxWindow(uint64(o.MaxWindow)))
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", f.Name(), err)
 	}

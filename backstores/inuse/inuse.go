@@ -41,26 +41,25 @@ type User struct {
 }
 
 // String describes u as the rest of a sentence about the disk, such as "mounted
-// on /mnt", and contains nothing that would garble a terminal.
+// on /mnt". Names stay as they are: who prints them escapes them.
 func (u User) String() string {
 	process := Process{u.PID, u.Command}
-	where := printable(u.Where)
 	switch u.Kind {
 	case Mount:
 		if u.PID != 0 {
-			return fmt.Sprintf("mounted on %s for %v", where, process)
+			return fmt.Sprintf("mounted on %s for %v", u.Where, process)
 		}
-		return "mounted on " + where
+		return "mounted on " + u.Where
 	case Swap:
 		return "swap space"
 	case Holder:
-		return "part of " + strings.TrimPrefix(where, "/dev/")
+		return "part of " + strings.TrimPrefix(u.Where, "/dev/")
 	case OpenedBy:
 		return "opened by " + process.String()
 	case VM:
 		return "used by " + process.String()
 	}
-	return "used by " + where
+	return "used by " + u.Where
 }
 
 // Transient reports whether the use may be about to end, which nothing
@@ -75,13 +74,3 @@ type View struct{ Proc, Sys, Dev string }
 
 // Host returns the view of the running machine.
 func Host() View { return View{Proc: "/proc", Sys: "/sys", Dev: "/dev"} }
-
-// printable returns s without characters that would garble a terminal.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == '\uFFFD' {
-			return '?'
-		}
-		return r
-	}, s)
-}

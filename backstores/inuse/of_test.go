@@ -141,12 +141,12 @@ func TestUsersReadAsSentences(t *testing.T) {
 		want string
 		json string
 	}{
-		{User{Kind: Mount, Where: "/mnt/my\x1bdisk"}, "mounted on /mnt/my?disk", `{"kind":"mount","where":"/mnt/my\u001bdisk"}`},
+		{User{Kind: Mount, Where: "/mnt/my\x1bdisk"}, "mounted on /mnt/my\x1bdisk", `{"kind":"mount","where":"/mnt/my\u001bdisk"}`},
 		{User{Kind: Mount, Where: "/srv", PID: 7, Command: "nginx"}, "mounted on /srv for nginx (pid 7)", `{"kind":"mount","where":"/srv","pid":7,"command":"nginx"}`},
 		{User{Kind: Swap, Where: "/dev/sdb1"}, "swap space", `{"kind":"swap","where":"/dev/sdb1"}`},
 		{User{Kind: Holder, Where: "/dev/md0"}, "part of md0", `{"kind":"holder","where":"/dev/md0"}`},
 		{User{Kind: Holder, Where: "/dev/mapper/vg-root"}, "part of mapper/vg-root", `{"kind":"holder","where":"/dev/mapper/vg-root"}`},
-		{User{Kind: OpenedBy, PID: 812, Command: "fsck\x1b.ext4"}, "opened by fsck?.ext4 (pid 812)", `{"kind":"process","pid":812,"command":"fsck\u001b.ext4"}`},
+		{User{Kind: OpenedBy, PID: 812, Command: "fsck\x1b.ext4"}, "opened by fsck\x1b.ext4 (pid 812)", `{"kind":"process","pid":812,"command":"fsck\u001b.ext4"}`},
 		{User{Kind: Initiator, Where: "iqn.2001-04.com.example:me"}, "used by iqn.2001-04.com.example:me", `{"kind":"initiator","where":"iqn.2001-04.com.example:me"}`},
 		{User{Kind: VM, PID: 812, Command: "qemu"}, "used by qemu (pid 812)", `{"kind":"vm","pid":812,"command":"qemu"}`},
 	} {

@@ -16,7 +16,7 @@ type Process struct {
 }
 
 // String returns the process as people read it: "fsck.ext4 (pid 812)".
-func (p Process) String() string { return fmt.Sprintf("%s (pid %d)", printable(p.Command), p.PID) }
+func (p Process) String() string { return fmt.Sprintf("%s (pid %d)", p.Command, p.PID) }
 
 // Self returns this process's id as proc shows it, and so as other processes
 // find it. In a container that is not always what getpid(2) returns.

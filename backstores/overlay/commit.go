@@ -1,11 +1,22 @@
 package overlay
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"fmt"
 
 	"github.com/lunserve/lunserve/backstores"
 )
+
+// While a commit changes a base, neither its time nor the samples in its
+// identity stay the same. So before the first change the overlay saves those
+// samples, after the marks at its end. From then on a base is recognized if each
+// sector of a sample holds what it held before or, where the overlay has
+// changes, what it will hold. What is saved has the digest of the identity, so
+// a base passes only if all samples do.
+
+// sectorBytes is the unit in which a write may be incomplete after a power cut.
+const sectorBytes = 512
 
 // BeginCommit records that the base is going to be changed. From then on the
 // overlay can only be committed, or exported to a new image.
@@ -18,14 +29,75 @@ func (o *Overlay) BeginCommit() (err error) {
 	if r.committing {
 		return nil
 	}
-	if r.unchanged, err = o.sampleUnchanged(o.base); err != nil {
+	saved, err := readSamples(o.base, o.size)
+	if err != nil {
 		return err
 	}
-	r.committing = true
+	if r.unchanged = sha256.Sum256(saved); r.unchanged != r.id.digest {
+		return fmt.Errorf("%s: its base is being changed by another program", o.path)
+	}
+	at := o.header.fileBytes()
+	if end := at + int64(len(saved)); o.file.Size() < end {
+		if err := backstores.Resize(o.file, end); err != nil {
+			return err
+		}
+	}
+	if _, err := o.file.WriteAt(saved, at); err != nil {
+		return err
+	}
+	if err := o.file.Flush(); err != nil {
+		return err
+	}
 	if _, err := o.file.WriteAt(r.commitBytes(), o.header.recordAt+commitAt); err != nil {
 		return err
 	}
-	return o.file.Flush()
+	if err := o.file.Flush(); err != nil {
+		return err
+	}
+	r.committing = true
+	return nil
+}
+
+// checkCommitting returns an error unless base is the image that the overlay is
+// being merged into.
+func (o *Overlay) checkCommitting(base backstores.Backstore, name string) error {
+	other := fmt.Errorf("%s: is not the image that %s is being merged into, or has changed since", name, o.path)
+	id := &o.header.record.id
+	if id.size != o.size {
+		return other // it was not a raw image
+	}
+	now, err := readSamples(base, o.size)
+	if err != nil {
+		return err
+	}
+	saved := make([]byte, len(now))
+	if o.file.Size() < o.header.fileBytes()+int64(len(saved)) {
+		return other
+	}
+	if err := backstores.ReadVec(o.file, [][]byte{saved}, o.header.fileBytes(), 0); err != nil {
+		return err
+	}
+	if sha256.Sum256(saved) != id.digest {
+		return other
+	}
+	for _, s := range samples(o.size) {
+		for off := s.off; off < s.off+s.n; {
+			n := min(roundUp(off+1, sectorBytes), s.off+s.n) - off
+			ok := bytes.Equal(now[:n], saved[:n])
+			if !ok && o.has(off) {
+				p := make([]byte, n)
+				if err := backstores.ReadVec(o.file, [][]byte{p}, o.start+off, 0); err != nil {
+					return err
+				}
+				ok = bytes.Equal(now[:n], p)
+			}
+			if !ok {
+				return other
+			}
+			now, saved, off = now[n:], saved[n:], off+n
+		}
+	}
+	return nil
 }
 
 // EndCommit records that all changes are in the base. They must be durable there.
@@ -41,29 +113,3 @@ func (o *Overlay) Committing() bool { return o.header.record.committing && !o.he
 
 // Committed reports whether all changes are in the base.
 func (o *Overlay) Committed() bool { return o.header.record.done }
-
-// sampleUnchanged returns the SHA-256 of up to 64 blocks that are not present,
-// the first of 64 candidates in each of 64 parts of the disk.
-func (o *Overlay) sampleUnchanged(base backstores.Backstore) (sum [32]byte, err error) {
-	h := sha256.New()
-	p := make([]byte, BlockBytes)
-	const parts = 64
-	for i := range int64(parts) {
-		start := o.size / parts * i / BlockBytes * BlockBytes
-		for k := range int64(parts) {
-			off := start + o.size/parts/parts*k/BlockBytes*BlockBytes
-			if o.has(off) {
-				continue
-			}
-			q := p[:min(BlockBytes, o.size-off)]
-			if err := backstores.ReadVec(base, [][]byte{q}, off, 0); err != nil {
-				return sum, err
-			}
-			fmt.Fprintf(h, "%d ", off)
-			h.Write(q)
-			break
-		}
-	}
-	h.Sum(sum[:0])
-	return sum, nil
-}

@@ -43,7 +43,7 @@ type cow struct {
 
 const stripeBytes = 1 << 20
 
-// A File holds the changes of one overlay or snapshot, which closes it. [Load]
+// A File holds the changes of one overlay or snapshot, which closes it. Attach
 // also needs a [backstores.Resizer] if the file is shorter than its layout.
 type File interface {
 	backstores.Backstore

@@ -7,78 +7,88 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/lunserve/lunserve/hint"
 )
 
 // An identity distinguishes a base from other images, and from itself after a
-// change. The digest covers the first and last 64 KiB of the file and 62 blocks
-// in between, since a file that is copied over another can have its time and
-// size. It covers the file, not what is decompressed from it, which would take
-// long and say no more.
+// change. The digest is that of samples of the file, since a file that is copied
+// over another can have its time and size. It covers the file, not what is
+// decompressed from it, which would take long and say no more.
+//
+// An identity finds mistakes. It proves neither that a base is unchanged, since
+// a change may miss all samples, nor who has made an overlay.
 type identity struct {
 	size    int64
 	changed int64 // in ns since 1970; 0 for a device, which has no such time
 	digest  [sha256.Size]byte
 }
 
-const (
-	identityEnds    = 64 << 10
-	identitySamples = 62
-)
+// A sample is a range of a file.
+type sample struct{ off, n int64 }
 
-func identify(path string) (identity, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return identity{}, fmt.Errorf("%s: %w", path, cause(err))
+// samples returns the first and last 64 KiB of a file and 62 blocks in between.
+func samples(size int64) []sample {
+	const ends, between = 64 << 10, 62
+	all := []sample{{0, ends}}
+	for i := range int64(between) {
+		all = append(all, sample{size / between * i, BlockBytes})
 	}
-	defer f.Close()
+	all = append(all, sample{max(size-ends, 0), ends})
+	for i := range all {
+		all[i].n = min(all[i].n, size-all[i].off)
+	}
+	return all
+}
+
+// readSamples returns the samples of a file, one after another.
+func readSamples(r io.ReaderAt, size int64) ([]byte, error) {
+	var all []byte
+	for _, s := range samples(size) {
+		p := make([]byte, s.n)
+		if n, err := r.ReadAt(p, s.off); n < len(p) {
+			return nil, err
+		}
+		all = append(all, p...)
+	}
+	return all, nil
+}
+
+// identify returns the identity of the base in an open file.
+func identify(f *os.File) (id identity, err error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		return identity{}, fmt.Errorf("%s: %w", path, err)
+		return id, fmt.Errorf("%s: %w", f.Name(), err)
 	}
-	id := identity{changed: st.Mtim.Nano()}
-	if st.Mode&unix.S_IFMT == unix.S_IFBLK {
-		id.changed = 0
+	if st.Mode&unix.S_IFMT != unix.S_IFBLK {
+		id.changed = st.Mtim.Nano()
 	}
 	if id.size, err = f.Seek(0, io.SeekEnd); err != nil {
-		return identity{}, fmt.Errorf("%s: size: %w", path, err)
+		return id, fmt.Errorf("%s: size: %w", f.Name(), err)
 	}
-	sum := sha256.New()
-	add := func(off, n int64) {
-		if err == nil {
-			_, err = io.Copy(sum, io.NewSectionReader(f, off, n))
-		}
-	}
-	add(0, identityEnds)
-	for i := range int64(identitySamples) {
-		add(id.size/identitySamples*i, BlockBytes)
-	}
-	add(max(id.size-identityEnds, 0), identityEnds)
+	p, err := readSamples(f, id.size)
 	if err != nil {
-		return identity{}, fmt.Errorf("%s: %w", path, cause(err))
+		return id, fmt.Errorf("%s: %w", f.Name(), cause(err))
 	}
-	sum.Sum(id.digest[:0])
+	id.digest = sha256.Sum256(p)
 	return id, nil
 }
 
-// check returns an error unless the base at path has this identity.
-func (id identity) check(path, overlay string) error {
-	now, err := identify(path)
+// check returns an error unless the base in an open file has this identity. A
+// base with another time is refused without a way to have it taken nevertheless:
+// the samples may be the same although other blocks differ, as after the commit
+// of another overlay.
+func (id identity) check(f *os.File, overlay string) error {
+	now, err := identify(f)
 	switch {
 	case err != nil:
 		return err
 	case now.size != id.size:
-		return fmt.Errorf("%s: has %d bytes, and %s was made over one of %d; give the image it was made over", path, now.size, overlay, id.size)
+		return fmt.Errorf("%s: has %d bytes, and %s was made over one of %d; give the image it was made over", f.Name(), now.size, overlay, id.size)
 	case now.digest != id.digest:
-		return fmt.Errorf("%s: is not the image that %s was made over, or has changed since", path, overlay)
+		return fmt.Errorf("%s: is not the image that %s was made over, or has changed since", f.Name(), overlay)
 	case now.changed != id.changed:
-		then := time.Unix(0, id.changed).UTC().Format("2006-01-02T15:04:05.999999999Z")
-		return hint.With(fmt.Errorf("%s: was changed since %s was made over it", path, overlay),
-			hint.Command{Words: []string{"touch", "-d", then, hint.Path(path)}, Purpose: "if it is a faithful copy"})
+		return fmt.Errorf("%s: was changed after %s was made over it, by another program or by lunserve commit of another overlay, and no longer fits; or it is a copy without its time, which cp -p keeps", f.Name(), overlay)
 	}
 	return nil
 }

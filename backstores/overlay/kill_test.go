@@ -5,10 +5,13 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/lunserve/lunserve/backstores"
@@ -17,14 +20,28 @@ import (
 
 const killSpan = 64 << 20
 
-// TestWriterToBeKilled is the process that TestOverlayAfterSIGKILL kills.
-// Otherwise it does nothing.
+// TestWriterToBeKilled is the process that other tests kill. Otherwise it does
+// nothing. It writes to the offsets that it is given, or else at random.
 func TestWriterToBeKilled(t *testing.T) {
 	dir := os.Getenv("LUNSERVE_TEST_WRITER")
 	if dir == "" {
 		return
 	}
 	s := openOverlay(t, filepath.Join(dir, "overlay.qcow2"), filepath.Join(dir, "base.img"))
+	if at := strings.Fields(os.Getenv("LUNSERVE_TEST_OFFSETS")); len(at) > 0 {
+		for _, word := range at {
+			off, err := strconv.ParseInt(word, 10, 64)
+			if err == nil {
+				err = backstores.WriteVec(s, [][]byte{bytes.Repeat([]byte{0x77}, 4096)}, off, 0)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		fmt.Println("\nwritten")
+		io.Copy(io.Discard, os.Stdin)
+		return
+	}
 	r := rand.New(rand.NewPCG(rand.Uint64(), 1))
 	p := make([]byte, 1536) // less than a block
 	fmt.Println("\nopen")
@@ -41,6 +58,21 @@ func TestWriterToBeKilled(t *testing.T) {
 		}
 		fmt.Println(place, stamp)
 	}
+}
+
+// killWriter makes an overlay in dir over its base.img, writes 4 KiB of 0x77 to
+// each offset, does not flush, and is killed.
+func killWriter(t *testing.T, dir, offsets string) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self, "-test.run=^TestWriterToBeKilled$")
+	cmd.Env = append(os.Environ(), "LUNSERVE_TEST_WRITER="+dir, "LUNSERVE_TEST_OFFSETS="+offsets)
+	_, release := storetest.Start(t, cmd, "", "written")
+	cmd.Process.Kill()
+	release()
 }
 
 // Acknowledged writes survive the death of the process, flushed or not.

@@ -79,15 +79,20 @@ func ones(n int64) []byte {
 // frame returns the initial contents of a new file between the header and the
 // L2 tables, by offset. The rest is zeros.
 func (l *layout) frame() map[int64][]byte {
-	refTable := make([]byte, l.refBlockCount*8)
-	for i := range l.refBlockCount {
-		binary.BigEndian.PutUint64(refTable[i*8:], uint64(l.refBlocks+i*clusterBytes))
-	}
 	return map[int64][]byte{
 		l.l1:        make([]byte, l.regions*8), // written, to allocate the space
-		l.refTable:  refTable,
+		l.refTable:  l.refPointers(),
 		l.refBlocks: ones(l.l2 / clusterBytes),
 	}
+}
+
+// refPointers returns the contents of the clusters of the refcount table.
+func (l *layout) refPointers() []byte {
+	p := make([]byte, l.refBlocks-l.refTable)
+	for i := range l.refBlockCount {
+		binary.BigEndian.PutUint64(p[i*8:], uint64(l.refBlocks+i*clusterBytes))
+	}
+	return p
 }
 
 // encode fills a page of a table from p.
@@ -108,7 +113,7 @@ func (l *layout) decode(table []byte, i int64, r *region) error {
 		entry := table[c*l2EntryBytes:]
 		at, present := l.address(i, int64(c)), binary.BigEndian.Uint64(entry[8:])
 		if binary.BigEndian.Uint64(entry) != at || present>>32 != 0 || at == 0 && present != 0 {
-			return errChanged
+			return errMap
 		}
 		r[c].Store(uint32(present))
 	}

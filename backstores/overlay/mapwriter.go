@@ -168,6 +168,18 @@ func (m *mapWriter) flush() error {
 	}
 }
 
+// complete reports whether the map in the file is all that is present.
+func (m *mapWriter) complete() bool {
+	m.flushMu.Lock()
+	defer m.flushMu.Unlock()
+	for i := range m.dirty {
+		if m.dirty[i].Load() != 0 {
+			return false
+		}
+	}
+	return m.flushErr == nil
+}
+
 // copyDirty copies the dirty parts of the map to the batch, as many as it holds.
 func (m *mapWriter) copyDirty() {
 	m.batch = m.batch[:0]

@@ -1,13 +1,15 @@
 // Package overlay keeps writes separate from the image that they are made to,
 // for the life of the process ([Snapshot]) or in a QCOW2 file ([Overlay]).
 //
-// Package image imports it and opens its files. The package never opens or locks
-// a file for writing, and never writes to a base.
+// Package image imports it and opens its files. The package opens and locks no
+// file, and never writes to a base.
 package overlay
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
+	"os"
 
 	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/hint"
@@ -37,20 +39,26 @@ import (
 // The marks follow the end of the QCOW2 image: a byte for each block that has
 // become present, written with it and never synced. After the process was
 // killed they name the blocks that were acknowledged and not flushed. After a
-// power cut the data may be lost and they mean nothing, so they are valid only
-// in the [Session] in which they were made.
+// power cut the data may be lost and they mean nothing. After another program
+// has written to the file they would undo that. So they count only in the
+// [Session] in which they were made, and while no other program has opened the
+// file for writing.
 //
 // An Overlay finds what another program has written to blocks in place. If a
-// program discards, or makes a snapshot, the addresses or the header do not match
-// the layout any more: Load refuses such a file; qemu-img convert can read it.
+// program has changed anything but data and presence bits, Load refuses the
+// file with [ErrChanged]; qemu-img convert can read it.
 type Overlay struct {
 	cow
-	header *header
-	path   string
+	header  *header
+	path    string
+	session Session
+	writes  bool // opened for writing
+	begun   bool // see begin
 }
 
 // Base describes the image that a new overlay is made for.
 type Base struct {
+	File   *os.File
 	Path   string // absolute
 	Size   int64  // of the disk in it
 	Format string // by QEMU's name, "lunserve" if it has none
@@ -66,7 +74,7 @@ func New(base Base) (bytes int64, write func(File) error, err error) {
 		return 0, nil, fmt.Errorf("%s: the path is too long for an overlay", base.Path)
 	}
 	h := &header{layout: layOut(base.Size), base: base.Path, format: base.Format}
-	if h.record.id, err = identify(base.Path); err != nil {
+	if h.record.id, err = identify(base.File); err != nil {
 		return 0, nil, err
 	}
 	return h.fileBytes(), h.writeTo, nil
@@ -85,18 +93,13 @@ func (h *header) writeTo(file File) error {
 }
 
 // Load reads an overlay, except for its data, from an open and locked file at
-// path. It has no base yet, see Attach. If Load fails the file stays open.
+// path, and changes nothing. It has no base yet, see Attach. If Load fails the
+// file stays open.
 func Load(file File, path string, s Session, readOnly bool) (*Overlay, error) {
-	o := &Overlay{path: path}
+	o := &Overlay{path: path, session: s, writes: !readOnly}
 	var err error
 	if o.header, err = readHeader(file); err == nil {
-		// A copy of the file may lack the marks at its end.
-		if file.Size() < o.header.fileBytes() && !readOnly {
-			err = backstores.Resize(file, o.header.fileBytes())
-		}
-		if err == nil {
-			err = o.load(file, s, readOnly)
-		}
+		err = o.load(file)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -104,40 +107,61 @@ func Load(file File, path string, s Session, readOnly bool) (*Overlay, error) {
 	return o, nil
 }
 
-// readHeader reads the header, and checks that the file is long enough for the
-// rest.
+// readHeader reads the header, and checks that the file has the parts before
+// the tables.
 func readHeader(file backstores.Backstore) (*header, error) {
-	p := make([]byte, min(file.Size(), 16<<10))
+	p := make([]byte, min(file.Size(), HeaderBytes))
 	if err := backstores.ReadVec(file, [][]byte{p}, 0, 0); err != nil {
 		return nil, err
 	}
 	h, err := parseHeader(p)
-	if err == nil && file.Size() < h.end {
-		return nil, fmt.Errorf("is cut short: it has %d bytes of %d", file.Size(), h.end)
+	if err != nil {
+		return nil, err
 	}
-	return h, err
+	return h, checkLength(file, h.l2)
+}
+
+// checkLength returns an error if a file ends before a part that it needs. Past
+// the last cluster that a table names it may end: a copy may lack the marks, and
+// QEMU cuts off what it does not know.
+func checkLength(file backstores.Backstore, n int64) error {
+	if file.Size() < n {
+		return fmt.Errorf("is cut short: it has %d bytes of %d", file.Size(), n)
+	}
+	return nil
 }
 
 // load reads the map.
-func (o *Overlay) load(file File, s Session, readOnly bool) error {
+func (o *Overlay) load(file File) error {
 	h := o.header
 	o.file, o.start, o.size = file, h.data, h.size
 	o.present = newBlockmap(h.size)
 	o.mapper = newMapWriter(file, h.layout, o.present)
+	refPointers := make([]byte, h.refBlocks-h.refTable)
+	if err := backstores.ReadVec(file, [][]byte{refPointers}, h.refTable, 0); err != nil {
+		return err
+	}
+	if !bytes.Equal(refPointers, h.refPointers()) {
+		return errMap
+	}
 	l1 := make([]byte, 8*h.regions)
 	if err := backstores.ReadVec(file, [][]byte{l1}, h.l1, 0); err != nil {
 		return err
 	}
 	table := make([]byte, clusterBytes)
 	marks := make([]byte, marksBytes)
-	marked := h.record.session == s
+	h.marksCount = h.marksCount && file.Size() >= h.fileBytes()
+	replay := h.marksCountIn(o.session)
 	for i := range h.regions {
 		switch binary.BigEndian.Uint64(l1[i*8:]) {
 		case 0:
 			continue
 		case uint64(h.table(i)) | oneUser:
 		default:
-			return errChanged
+			return errMap
+		}
+		if err := checkLength(file, h.table(i)+clusterBytes); err != nil {
+			return err
 		}
 		if err := backstores.ReadVec(file, [][]byte{table}, h.table(i), 0); err != nil {
 			return err
@@ -146,52 +170,50 @@ func (o *Overlay) load(file File, s Session, readOnly bool) error {
 		if err := h.decode(table, i, r); err != nil {
 			return err
 		}
+		if err := checkLength(file, min(h.data+(i+1)*regionBytes, h.end)); err != nil {
+			return err
+		}
 		o.present[i].Store(r)
-		switch {
-		case marked && file.Size() >= h.fileBytes():
+		if replay {
 			if err := backstores.ReadVec(file, [][]byte{marks}, h.marksOf(i), 0); err != nil {
 				return err
 			}
 			o.mapper.replayMarks(i, marks)
-		case !marked && !readOnly:
-			if err := file.Zero(h.marksOf(i), marksBytes); err != nil {
-				return err
-			}
 		}
 	}
-	if marked || readOnly {
-		return nil
-	}
-	h.record.session = s
-	_, err := file.WriteAt(s[:], h.recordAt+sessionAt)
-	return err
+	return nil
 }
 
 // Attach puts the overlay over its base, which must be the image that it was
-// made over. If a commit has begun, Attach compares the part of the base that
-// the commit does not change. From then on Close also closes the base.
-func (o *Overlay) Attach(base backstores.Backstore, path string) error {
+// made over, and whose file is also open as file. If a commit has begun, Attach
+// takes only the image that it has begun to change. From then on the overlay can
+// be written, unless it was opened read-only, and Close also closes the base.
+func (o *Overlay) Attach(base backstores.Backstore, file *os.File) error {
 	if o.Committed() {
 		return hint.Try(fmt.Errorf("%s: is already merged into its base", o.path), "rm", hint.Path(o.path))
 	}
 	if base.Size() != o.size {
-		return fmt.Errorf("%s: is a disk of %d bytes, and %s was made over one of %d", path, base.Size(), o.path, o.size)
+		return fmt.Errorf("%s: is a disk of %d bytes, and %s was made over one of %d", file.Name(), base.Size(), o.path, o.size)
 	}
-	if !o.Committing() {
-		if err := o.header.record.id.check(path, o.path); err != nil {
+	check := func() error { return o.header.record.id.check(file, o.path) }
+	if o.Committing() {
+		check = func() error { return o.checkCommitting(base, file.Name()) }
+	}
+	if err := check(); err != nil {
+		return err
+	}
+	if o.writes {
+		if err := o.begin(); err != nil {
 			return err
 		}
-	} else if sum, err := o.sampleUnchanged(base); err != nil {
-		return err
-	} else if sum != o.header.record.unchanged {
-		return fmt.Errorf("%s: is not the image that %s is being merged into, or has changed since", path, o.path)
 	}
 	o.base = base
 	return nil
 }
 
 // Base returns the path and the format of the base, as it was when the overlay
-// was made.
+// was made. Both come from a file that others may have written: the path is to be
+// shown, and not to be opened without the consent of the user.
 func (o *Overlay) Base() (path, format string) { return o.header.base, o.header.format }
 
 // Kept returns the number of bytes that the overlay holds.

@@ -56,6 +56,15 @@ func (d *disk) change(p []byte, off, n int64) {
 	}
 }
 
+// now returns a copy of the disk.
+func (d *disk) now() *disk {
+	c := newDisk(d.size)
+	for at, states := range d.sectors {
+		c.sectors[at] = states[:len(states):len(states)]
+	}
+	return c
+}
+
 // cut returns the disk after a power cut.
 func (d *disk) cut(r *rand.Rand) *disk {
 	after := newDisk(d.size)
@@ -113,8 +122,13 @@ type pattern int64
 func (b pattern) Size() int64  { return int64(b) }
 func (b pattern) Close() error { return nil }
 func (b pattern) ReadAt(p []byte, off int64) (int, error) {
-	for i := range p {
-		p[i] = byte((off+int64(i))/sector) | 0x80
+	for i := 0; i < len(p); {
+		number := (off + int64(i)) / sector
+		n := min(int64(len(p)-i), (number+1)*sector-off-int64(i))
+		for k := range p[i:][:n] {
+			p[i+k] = byte(number) | 0x80
+		}
+		i += int(n)
 	}
 	return len(p), nil
 }
@@ -124,12 +138,12 @@ func newOverlay(d *disk, size int64, boot byte) (*Overlay, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &Overlay{header: h, path: "overlay"}
-	if err := o.load(d, Session{boot}, false); err != nil {
+	o := &Overlay{header: h, path: "overlay", session: Session{boot}}
+	if err := o.load(d); err != nil {
 		return nil, err
 	}
 	o.base = pattern(size)
-	return o, nil
+	return o, o.begin()
 }
 
 // After a power cut a sector holds what it held at the last flush or anything

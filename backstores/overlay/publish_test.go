@@ -24,14 +24,8 @@ func (s *shared) do(f func(d *disk) error) error {
 }
 
 // now returns a copy of the disk.
-func (s *shared) now() *disk {
-	d := newDisk(s.disk.size)
-	s.do(func(of *disk) error {
-		for at, states := range of.sectors {
-			d.sectors[at] = states[:len(states):len(states)]
-		}
-		return nil
-	})
+func (s *shared) now() (d *disk) {
+	s.do(func(of *disk) error { d = of.now(); return nil })
 	return d
 }
 

@@ -3,10 +3,15 @@ package overlay
 import (
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/backstores"
 )
 
 // A Session identifies a boot of the host and a mount. Within one session a
@@ -28,3 +33,113 @@ func SessionOf(fd int) (s Session) {
 	sum := sha256.Sum256(fmt.Appendf(boot, "%d %d:%d %d", st.Mnt_id, st.Dev_major, st.Dev_minor, st.Ino))
 	return Session(sum[:])
 }
+
+// The marks count only in the session that the record names, and only while two
+// bits of the QCOW2 header are set: marksBit and dirtyBit.
+//
+// A program that does not know the marks leaves them as they are when it writes
+// to the file. From then on they would put data that was never flushed over
+// what that program has read and written since. QCOW2 has the means against
+// that: a program clears autoclear bits that it does not know before it writes.
+// QEMU does so when it opens a file for writing. It does not if it opens a file
+// for reading and turns to writing later, as "qemu-img commit" does to a backing
+// file, but then it clears the dirty bit when it is done (qcow2_do_open,
+// qcow2_reopen_prepare and qcow2_mark_clean in QEMU 7.2). So whoever wrote
+// in between, at least one of the bits is clear. If it was killed while it
+// committed, both may be set: that is the limit of this protection.
+//
+// begin sets both bits with one write, after it has cleared the marks of others.
+// Close clears them, unless the map in the file is incomplete. So a set bit also
+// says that an overlay was not closed, which "qemu-img info" prints, and a
+// closed overlay can be opened by a lunserve that does not know these bits. If
+// that one is killed the marks do not count, as after a power cut.
+//
+// The order of these writes is that of the process, and none needs a sync: a
+// power cut ends the session, and with it the marks.
+//
+// The dirty bit also says that refcounts may be wrong. Whoever set it, Load need
+// not repair them: it accepts only tables that name nothing but clusters of our
+// layout, and makeRegion has counted those before a table named them. Counts
+// that are too high are harmless.
+const (
+	dirtyBit    = 1 << 0 // of the incompatible features
+	corruptBit  = 1 << 1
+	dataFileBit = 1 << 2
+	extendedL2  = 1 << 4
+	marksBit    = 1 << marksBitNumber // of the autoclear features
+
+	marksBitNumber = 55 // QCOW2 defines 0 and 1
+
+	featuresAt = 72
+)
+
+// featureNames is a feature name table, for programs that lack these features.
+var featureNames = slices.Concat(
+	featureName(0, 4, "extended L2 entries"),
+	featureName(2, marksBitNumber, "lunserve session marks"),
+)
+
+func featureName(field, bit byte, name string) []byte {
+	p := append([]byte{field, bit}, name...)
+	return append(p, make([]byte, 48-len(p))...)
+}
+
+// features returns the three feature fields of the header.
+func features(marksCount bool) []byte {
+	incompatible, autoclear := uint64(extendedL2), uint64(0)
+	if marksCount {
+		incompatible |= dirtyBit
+		autoclear |= marksBit
+	}
+	p := binary.BigEndian.AppendUint64(nil, incompatible)
+	p = binary.BigEndian.AppendUint64(p, 0)
+	return binary.BigEndian.AppendUint64(p, autoclear)
+}
+
+// marksCount reports whether the header that starts with p has both bits.
+func marksCount(p []byte) bool {
+	b := binary.BigEndian
+	return b.Uint64(p[featuresAt:])&dirtyBit != 0 && b.Uint64(p[featuresAt+16:])&marksBit != 0
+}
+
+// begin makes the marks of this session count. Those of others are cleared first.
+func (o *Overlay) begin() error {
+	h := o.header
+	if !h.marksCountIn(o.session) {
+		if o.file.Size() < h.fileBytes() {
+			if err := backstores.Resize(o.file, h.fileBytes()); err != nil {
+				return err
+			}
+		}
+		for i := range h.regions {
+			if o.present[i].Load() == nil {
+				continue
+			}
+			if err := o.file.Zero(h.marksOf(i), marksBytes); err != nil {
+				return err
+			}
+		}
+		if _, err := o.file.WriteAt(o.session[:], h.recordAt+sessionAt); err != nil {
+			return err
+		}
+		if _, err := o.file.WriteAt(features(true), featuresAt); err != nil {
+			return err
+		}
+		h.record.session, h.marksCount = o.session, true
+	}
+	o.begun = true
+	return nil
+}
+
+// Close closes the file and the base. Without a Flush before, the marks still
+// count, so that the next Load finds what was written.
+func (o *Overlay) Close() error {
+	var err error
+	if o.begun && o.mapper.complete() {
+		_, err = o.file.WriteAt(features(false), featuresAt)
+	}
+	return errors.Join(err, o.cow.Close())
+}
+
+// marksCountIn reports whether the marks count in session s.
+func (h *header) marksCountIn(s Session) bool { return h.marksCount && h.record.session == s }

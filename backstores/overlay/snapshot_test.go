@@ -202,7 +202,7 @@ func TestSnapshotSuggestsAnotherDirectory(t *testing.T) {
 	defer b.Close()
 	missing := filepath.Join(t.TempDir(), "missing")
 	_, err := image.Snapshot(ctx, b, missing)
-	storetest.WantError(t, err, missing, "PATH: make a file: no such file or directory; try --tmpdir DIR to keep temporary writes elsewhere")
+	storetest.WantError(t, err, missing, "PATH: no such file or directory; try --tmpdir DIR to keep temporary writes elsewhere")
 	if !errors.Is(err, unix.ENOENT) {
 		t.Error(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/entry"
 )
 
 // A File is a raw image that is open for reading. The type has no method that
@@ -39,11 +40,14 @@ func (f *File) open(path string, fd int, size, block int64) {
 // Size implements [backstores.Backstore].
 func (f *File) Size() int64 { return f.size.Load() }
 
+// IsDevice reports whether the image is a block device.
+func (f *File) IsDevice() bool { return f.block > 1 }
+
 // Fd returns the file descriptor, which stays the image's.
 func (f *File) Fd() int { return f.fd }
 
-// IsDevice reports whether the image is a block device.
-func (f *File) IsDevice() bool { return f.block > 1 }
+// ID returns the identity of the file or device.
+func (f *File) ID() (entry.ID, error) { return entry.Of(f.fd) }
 
 // Close closes the image, which also releases its locks.
 func (f *File) Close() error {

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/entry"
 	"github.com/lunserve/lunserve/hint"
 )
 
@@ -41,35 +42,24 @@ func Look(path string) (device bool, err error) {
 //
 // If Open fails it removes the file that it created. It also fails if ctx is
 // done by the time that storage has answered; it leaves no lock behind then.
-func Open(ctx context.Context, path string, o Options) (_ backstores.Backstore, err error) {
+func Open(ctx context.Context, path string, o Options) (backstores.Backstore, error) {
 	device, err := Look(path)
 	missing := errors.Is(err, unix.ENOENT)
-	create := missing && o.Create > 0 && !o.ReadOnly
 	switch {
-	case create:
+	case missing && o.Create > 0 && !o.ReadOnly:
+		return create(ctx, path, o)
 	case missing:
 		return nil, hint.With(err, hint.Command{Words: []string{"lunserve", "--size", "10G", hint.Path(path)}, Purpose: "to make one"})
 	case err != nil:
 		return nil, err
 	}
-	fd, err := openImage(path, device, create, o.ReadOnly)
+	fd, err := openImage(path, device, o.ReadOnly)
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err == nil {
-			return
-		}
-		unix.Close(fd)
-		if create {
-			unix.Unlink(path)
-		}
-	}()
-	size, block, err := claim(path, fd, create, o)
-	if err == nil {
-		err = ctx.Err()
-	}
+	size, block, err := claim(ctx, path, fd, o)
 	if err != nil {
+		unix.Close(fd)
 		return nil, err
 	}
 	if o.ReadOnly {
@@ -82,9 +72,54 @@ func Open(ctx context.Context, path string, o Options) (_ backstores.Backstore, 
 	return w, nil
 }
 
-// claim locks an open image, gives it its length if it was just created, and
-// returns the size of the image and of its blocks.
-func claim(path string, fd int, created bool, o Options) (size, block int64, err error) {
+// create makes a sparse file and opens it.
+func create(ctx context.Context, path string, o Options) (backstores.Backstore, error) {
+	e, err := entry.At(path)
+	if errors.Is(err, unix.ENOENT) {
+		return nil, hint.Try(fmt.Errorf("%s: %w", path, unix.ENOENT), "mkdir", "-p", hint.Path(filepath.Dir(path)))
+	}
+	if err != nil {
+		return nil, err
+	}
+	f, err := e.New(0o666) // less the umask, like a file that a shell makes
+	if err != nil {
+		e.Close()
+		return nil, err
+	}
+	w := &Writable{created: e}
+	w.open(path, f.Fd, o.Create, 1)
+	if err = w.setUp(f, o); err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		f.Unname()
+		if left := w.Discard(); left != nil && !errors.Is(left, entry.ErrReplaced) {
+			err = errors.Join(err, left)
+		}
+		w.Close()
+		return nil, err
+	}
+	return w, nil
+}
+
+// setUp locks a new file, gives it its length, and then its name.
+func (w *Writable) setUp(f *entry.File, o Options) error {
+	st, err := stat(w.path, w.fd)
+	if err != nil {
+		return err
+	}
+	if err := lock(w.path, w.fd, st, true); err != nil {
+		return err
+	}
+	if err := unix.Ftruncate(w.fd, o.Create); err != nil {
+		return fmt.Errorf("%s: make a file of %d bytes: %w", w.path, o.Create, err)
+	}
+	return f.Publish(-1)
+}
+
+// claim locks an open image, and returns the size of the image and of its
+// blocks.
+func claim(ctx context.Context, path string, fd int, o Options) (size, block int64, err error) {
 	// The path may have changed since Look.
 	st, err := stat(path, fd)
 	if err != nil {
@@ -96,28 +131,22 @@ func claim(path string, fd int, created bool, o Options) (size, block int64, err
 	if err := lock(path, fd, st, !o.ReadOnly); err != nil {
 		return 0, 0, err
 	}
-	if created { // after the lock: no other process opens an empty image
-		if err := unix.Ftruncate(fd, o.Create); err != nil {
-			return 0, 0, fmt.Errorf("%s: make a file of %d bytes: %w", path, o.Create, err)
-		}
-		if err := SyncDir(filepath.Dir(path)); err != nil {
-			return 0, 0, err
-		}
-		st.Size = o.Create
-	}
 	size, block = st.Size, 1
 	if isBlock(st.Mode) {
 		if size, block, err = measureDevice(path, fd, o.ReadOnly); err != nil {
 			return 0, 0, err
 		}
 	}
-	return size, block, checkSize(path, size, st.Mode, o.Create)
+	if err := checkSize(path, size, st.Mode, o.Create); err != nil {
+		return 0, 0, err
+	}
+	return size, block, ctx.Err()
 }
 
 // OpenReader opens path for reading and locks it against writers. The caller
 // may read it in any format.
 func OpenReader(path string) (*os.File, error) {
-	fd, err := openImage(path, false, false, true)
+	fd, err := openImage(path, false, true)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +168,7 @@ func OpenRegular(path string, readOnly bool) (_ *Writable, err error) {
 	if readOnly {
 		flags = unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK
 	}
-	fd, err := openMode(path, flags, 0)
+	fd, err := openRetry(path, flags)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -171,41 +200,47 @@ func stat(path string, fd int) (*unix.Stat_t, error) {
 	return st, nil
 }
 
-// openImage opens path, or creates it.
-func openImage(path string, device, create, readOnly bool) (int, error) {
+// openImage opens path.
+func openImage(path string, device, readOnly bool) (int, error) {
 	flags := unix.O_RDWR | unix.O_CLOEXEC
 	switch {
 	case readOnly:
 		flags = unix.O_RDONLY | unix.O_CLOEXEC
-	case create:
-		flags |= unix.O_CREAT | unix.O_EXCL
 	case device:
 		flags |= unix.O_EXCL // fails if the kernel or another process uses the device
 	}
-	fd, err := openMode(path, flags, 0o666) // less the umask, like a file that a shell makes
+	fd, err := openRetry(path, flags)
+	if err != nil {
+		return -1, openError(path, err, readOnly)
+	}
+	return fd, nil
+}
+
+// openError returns the error of an image that cannot be opened.
+func openError(path string, err error, readOnly bool) error {
 	switch err {
-	case nil:
-		return fd, nil
-	case unix.ENOENT:
-		err := fmt.Errorf("%s: %w", path, err)
-		if create {
-			return -1, hint.Try(err, "mkdir", "-p", hint.Path(filepath.Dir(path)))
-		}
-		return -1, err
 	case unix.EBUSY:
-		return -1, busy(path, err)
+		return busy(path, err)
 	case unix.EACCES, unix.EPERM, unix.EROFS, unix.ETXTBSY:
 		if readOnly {
-			return -1, fmt.Errorf("%s: cannot be opened: %w", path, err)
+			return fmt.Errorf("%s: cannot be opened: %w", path, err)
 		}
-		readable := !create && unix.Access(path, unix.R_OK) == nil
 		err := fmt.Errorf("%s: cannot be opened for writing: %w", path, err)
-		if readable {
-			return -1, tryReadOnly(err, path)
+		if unix.Access(path, unix.R_OK) == nil {
+			return tryReadOnly(err, path)
 		}
-		return -1, err
+		return err
 	}
-	return -1, fmt.Errorf("%s: %w", path, err)
+	return fmt.Errorf("%s: %w", path, err)
+}
+
+// openRetry opens a file, however often a signal interrupts that.
+func openRetry(path string, flags int) (int, error) {
+	for {
+		if fd, err := unix.Open(path, flags, 0); err != unix.EINTR {
+			return fd, err
+		}
+	}
 }
 
 // tryReadOnly adds the command that serves the image read-only.
@@ -223,7 +258,7 @@ func checkType(path string, mode uint32) error {
 			hint.Command{Words: []string{"ls", hint.Path(path)}, Purpose: "to find one"})
 	case unix.S_IFIFO:
 		return hint.With(fmt.Errorf("%s: is a pipe, which has no random access", path),
-			hint.Command{Words: []string{"cat", hint.Path(path)}, Output: "NEW.img"})
+			hint.Command{Words: []string{"cat", hint.Path(path)}, Output: hint.Free("NEW.img")})
 	case unix.S_IFCHR:
 		return hint.With(fmt.Errorf("%s: is a character device, not an image", path),
 			hint.Command{Words: []string{"lsblk"}, Purpose: "to find a block device"})

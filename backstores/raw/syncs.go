@@ -44,13 +44,10 @@ func (s *syncs) end(err error) error {
 	}
 }
 
-func fdatasync(fd int) error { return retry(unix.Fdatasync, fd) }
-func fsync(fd int) error     { return retry(unix.Fsync, fd) }
-
-// retry repeats a call until no signal interrupts it.
-func retry(call func(fd int) error, fd int) error {
+// fdatasync syncs a file, however often a signal interrupts that.
+func fdatasync(fd int) error {
 	for {
-		if err := call(fd); err != unix.EINTR {
+		if err := unix.Fdatasync(fd); err != unix.EINTR {
 			return err
 		}
 	}

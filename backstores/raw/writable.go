@@ -1,16 +1,21 @@
 package raw
 
 import (
+	"errors"
+	"io/fs"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/entry"
 )
 
 // A Writable is a raw image that can be read and changed.
 type Writable struct {
 	File
-	writes vectorIO
-	syncs  syncs
+	writes  vectorIO
+	syncs   syncs
+	created *entry.Entry // its name, if Open has created it
 }
 
 // open sets up w, which must not be copied afterwards.
@@ -18,6 +23,24 @@ func (w *Writable) open(path string, fd int, size, block int64) {
 	w.File.open(path, fd, size, block)
 	w.writes.fd, w.writes.one, w.writes.many, w.writes.now = fd, unix.Pwrite, pwritev2.wait, pwritev2.now
 	w.writes.pace.expect(copyTime(fd))
+}
+
+// Discard removes the file if Open has created it, and the name is still its
+// own. The image stays open.
+func (w *Writable) Discard() error {
+	if w.created == nil {
+		return nil
+	}
+	return w.created.Remove(w.fd)
+}
+
+// Close closes the image, which also releases its locks.
+func (w *Writable) Close() error {
+	err := w.File.Close()
+	if w.created != nil && !errors.Is(err, fs.ErrClosed) {
+		w.created.Close()
+	}
+	return err
 }
 
 // WriteAt implements [io.WriterAt]. It never makes the image longer.

@@ -37,7 +37,7 @@ func (a *ahead) want(i, last, run int) {
 	if run > 1 {
 		last = max(last, i+min(1<<min(run-1, 10), a.most))
 	}
-	last = min(last, len(a.r.index.frames)-1, i+maxQueue)
+	last = min(last, a.r.index.frames.n-1, i+maxQueue)
 	if last <= i {
 		return
 	}

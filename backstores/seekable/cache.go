@@ -62,7 +62,7 @@ type queue struct {
 
 // newCache returns a cache of n slots. buf(i) is the buffer of slot i.
 func newCache(x *Index, n int, buf func(i int) []byte) *cache {
-	c := &cache{index: x, where: make([]int32, len(x.frames)), slots: make([]slot, n)}
+	c := &cache{index: x, where: make([]int32, x.frames.n), slots: make([]slot, n)}
 	c.freed.L = &c.mu
 	for i := range c.where {
 		if x.isZero(i) {

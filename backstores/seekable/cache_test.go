@@ -73,7 +73,7 @@ func TestFrameIsDecodedOnce(t *testing.T) {
 		synctest.Wait() // all of them wait
 		close(src.gate)
 		synctest.Wait()
-		if n := src.reads[r.index.frames[1].off]; n != 1 || len(src.reads) != 1 {
+		if n := src.reads[r.index.frames.at(1).off]; n != 1 || len(src.reads) != 1 {
 			t.Errorf("the frame was read %d times; reads by offset: %v", n, src.reads)
 		}
 	})

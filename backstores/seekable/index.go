@@ -11,6 +11,25 @@
 // from decoding everything once. A [Reader] decodes frames into a cache of fixed
 // size. [Pack] writes a file with a table.
 //
+// The frames decide what the file holds, as they do for zstd -d. A seek table only
+// says where they are, and is believed only if it cannot hide anything:
+//
+//   - Its entries cover the file from the first byte to the table.
+//   - An entry without contents is a skippable frame or an empty one, or stands for
+//     no bytes at all.
+//   - Wherever the decoded size changes from one entry to the next, and at the last,
+//     the frame is as the entry says.
+//
+// This is checked when the file is opened. A table that fails is ignored, and the
+// file is read as one without a table. Every other entry is compared with its
+// frame when that is read: it must be exactly one frame, of both sizes. If it is
+// not, the read is an error. So whoever reads the whole file gets what zstd -d
+// writes, or an error, and so does every read from a file in which the table or a
+// frame is damaged. One gap remains, since to look at each frame would take as long
+// as to have no table: the author of a file can make the entries of frames that
+// decode to more or less look like their neighbours. Then what follows them is at
+// other offsets than in the output of zstd -d, until one of them is read.
+//
 // No input is trusted: sizes are checked against the file, the caller bounds the
 // memory, and a frame that does not match the index is an error, never other data.
 //
@@ -20,8 +39,6 @@ package seekable
 
 import (
 	"errors"
-	"fmt"
-	"io"
 	"sort"
 )
 
@@ -35,39 +52,30 @@ const (
 	FromCache    Source = "an earlier decoding"
 )
 
-// ErrFrames is the error of a file whose frames are too large for random access.
-// It can only be decoded from end to end.
-var ErrFrames = errors.New("frames too large for random access")
+// ErrFrames is the error of a file that can only be decoded from end to end: a
+// frame is too large, or there are more than [MaxFrameCount].
+var ErrFrames = errors.New("frames too large or too many for random access")
+
+// MaxFrameCount is the largest number of frames of an Index, which takes at most 28
+// bytes of memory for each.
+const MaxFrameCount = 16 << 20
+
+const maxSize = 1 << 60
 
 // An Index holds the offsets of the frames of a file. It is immutable.
 type Index struct {
 	Source Source
 	Sums   bool // the table has a checksum of each frame
 
-	frames []frame
+	frames frames
 	zeros  []uint64 // a bit for each frame that is known to decode to zeros
 	size   int64    // decoded
 	maxC   int64    // the largest frame, encoded
 	maxD   int64    // and decoded
 }
 
-// A frame is an entry of an Index, which has none for empty frames.
-type frame struct {
-	off   int64  // in the file
-	start int64  // in the decoded file
-	csize uint32 // encoded size
-	sum   uint32 // low half of the XXH64 of the decoded frame, if Index.Sums
-}
-
-// An index takes at most 28 bytes of memory for each frame.
-const (
-	maxFrames = 16 << 20
-	maxSize   = 1 << 60
-	smallest  = 4 + 2 + 3 // a frame's magic, the rest of its header, one block's header
-)
-
 // Frames returns the number of frames that are not empty.
-func (x *Index) Frames() int { return len(x.frames) }
+func (x *Index) Frames() int { return x.frames.n }
 
 // Size returns the size of the decoded file.
 func (x *Index) Size() int64 { return x.size }
@@ -75,75 +83,72 @@ func (x *Index) Size() int64 { return x.size }
 // MaxFrame returns the decoded size of the largest frame.
 func (x *Index) MaxFrame() int64 { return x.maxD }
 
-// add appends a frame, which must follow the one before. It checks the sizes.
-func (x *Index) add(off, csize, dsize, limit int64, sum uint32) error {
-	switch {
-	case csize < smallest || dsize < 0:
-		return fmt.Errorf("frame at %d: %d bytes that decode to %d", off, csize, dsize)
-	case csize > maxEncoded(limit) || dsize > limit:
+// add appends a frame, which must follow the one before, and of which most is the
+// largest possible decoded size. The index must be settled afterwards.
+func (x *Index) add(f frame, most, limit int64) error {
+	if int64(f.csize) > maxEncoded(limit) || most > limit || x.frames.n == MaxFrameCount {
 		return ErrFrames
-	case dsize == 0:
-		return nil
-	case len(x.frames) == maxFrames:
-		return fmt.Errorf("more than %d frames", maxFrames)
-	case dsize > maxSize-x.size:
-		return fmt.Errorf("frame at %d: decodes to more than %d bytes in all", off, int64(maxSize))
 	}
-	x.frames = append(x.frames, frame{off, x.size, uint32(csize), sum})
-	x.size += dsize
-	x.maxC, x.maxD = max(x.maxC, csize), max(x.maxD, dsize)
+	x.frames.append(f)
 	return nil
+}
+
+// settle completes the index, all of whose frames have sizes. It drops empty ones.
+func (x *Index) settle() {
+	n := 0
+	x.size = 0
+	for i := range x.frames.n {
+		f, zero := *x.frames.at(i), x.isZero(i)
+		size := f.start
+		if size == 0 {
+			continue
+		}
+		f.start = x.size
+		x.size += size // below MaxFrameCount times the limit of a frame
+		x.maxC, x.maxD = max(x.maxC, int64(f.csize)), max(x.maxD, size)
+		*x.frames.at(n) = f
+		x.setZero(n, zero)
+		n++
+	}
+	x.frames.cut(n)
 }
 
 // maxEncoded returns the largest size of a frame of n bytes that cannot be
 // compressed (ZSTD_COMPRESSBOUND in zstd.h).
 func maxEncoded(n int64) int64 { return n + n>>8 + 64 }
 
-// markZero records that frame i decodes to zeros.
-func (x *Index) markZero(i int) {
-	for len(x.zeros) <= i/64 {
+// setZero records whether frame i is known to decode to zeros.
+func (x *Index) setZero(i int, zero bool) {
+	for zero && len(x.zeros) <= i/64 {
 		x.zeros = append(x.zeros, 0)
 	}
-	x.zeros[i/64] |= 1 << (i % 64)
+	if i/64 < len(x.zeros) {
+		x.zeros[i/64] &^= 1 << (i % 64)
+		if zero {
+			x.zeros[i/64] |= 1 << (i % 64)
+		}
+	}
 }
 
 func (x *Index) isZero(i int) bool {
 	return i/64 < len(x.zeros) && x.zeros[i/64]>>(i%64)&1 != 0
 }
 
-// findZeros marks the frames of zeros that can be recognized by their headers. The
-// frames of a hole are small and adjacent, so thousands take a few reads.
-func (x *Index) findZeros(r io.ReaderAt, size int64) {
-	w := walker{r: r, size: size}
-	for i := range x.frames {
-		f := &x.frames[i]
-		// A header, a checksum, and RLE blocks of four bytes.
-		if int64(f.csize) > 18+4+4*(x.dsize(i)/maxBlock+1) {
-			continue
-		}
-		// An error is reported when the frame is read.
-		w.off = f.off
-		if g, err := w.next(); err == nil && g.zero && g.csize == int64(f.csize) && g.dsize == x.dsize(i) {
-			x.markZero(i)
-		}
-	}
-}
-
 // find returns the frame of the byte at off, which must exist.
 func (x *Index) find(off int64) int {
 	// In most files all frames have the same size, except the last.
-	if i := int(off / x.maxD); i < len(x.frames) && x.frames[i].start <= off && off < x.end(i) {
+	if i := int(off / x.maxD); i < x.frames.n && x.frames.at(i).start <= off && off < x.end(i) {
 		return i
 	}
-	return sort.Search(len(x.frames), func(i int) bool { return x.frames[i].start > off }) - 1
+	return sort.Search(x.frames.n, func(i int) bool { return x.frames.at(i).start > off }) - 1
 }
 
 // end returns the offset in the decoded file where frame i ends.
 func (x *Index) end(i int) int64 {
-	if i+1 < len(x.frames) {
-		return x.frames[i+1].start
+	if i+1 < x.frames.n {
+		return x.frames.at(i + 1).start
 	}
 	return x.size
 }
 
-func (x *Index) dsize(i int) int64 { return x.end(i) - x.frames[i].start }
+func (x *Index) dsize(i int) int64 { return x.end(i) - x.frames.at(i).start }

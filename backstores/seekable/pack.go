@@ -46,7 +46,7 @@ type FrameCountError struct {
 
 // Error implements error.
 func (e *FrameCountError) Error() string {
-	return fmt.Sprintf("frames of %d bytes: %d bytes would be more than %d of them", e.FrameSize, e.Size, maxFrames)
+	return fmt.Sprintf("frames of %d bytes: %d bytes would be more than %d of them", e.FrameSize, e.Size, MaxFrameCount)
 }
 
 // Pack compresses the size bytes of r to w, in frames and with a seek table, on
@@ -58,9 +58,9 @@ func Pack(ctx context.Context, w io.Writer, r io.ReaderAt, size int64, o PackOpt
 	if o.FrameSize < MinFrame || o.FrameSize > MaxFrame {
 		return Packed{}, fmt.Errorf("frames of %d bytes: must be of %d to %d", o.FrameSize, MinFrame, MaxFrame)
 	}
-	if (size+o.FrameSize-1)/o.FrameSize > maxFrames {
+	if (size+o.FrameSize-1)/o.FrameSize > MaxFrameCount {
 		const unit = 4 << 10 // frames of whole blocks
-		least := (size + maxFrames*unit - 1) / (maxFrames * unit) * unit
+		least := (size + MaxFrameCount*unit - 1) / (MaxFrameCount * unit) * unit
 		return Packed{}, &FrameCountError{size, o.FrameSize, least}
 	}
 	p := packer{ctx: ctx, w: w, r: r, size: size, PackOptions: o}

@@ -50,8 +50,8 @@ func NewReader(src io.ReaderAt, x *Index, c Config) (*Reader, error) {
 	// all slots are as large as the largest frame.
 	stride := (x.maxD + slack + 63) &^ 63
 	inputs := max(1, min(2*int64(runtime.GOMAXPROCS(0))+2, c.Memory/8/max(x.maxC, 1)))
-	slots := min((c.Memory-inputs*x.maxC)/stride, int64(len(x.frames)))
-	if slots < min(2, int64(len(x.frames))) {
+	slots := min((c.Memory-inputs*x.maxC)/stride, int64(x.frames.n))
+	if slots < min(2, int64(x.frames.n)) {
 		return nil, fmt.Errorf("frames of %d bytes do not fit in %d bytes of memory", x.maxD, c.Memory)
 	}
 	dec, err := newDecoder()
@@ -180,7 +180,7 @@ func (r *Reader) readFrame(v *vector, off, n int64, i, first, last int) error {
 
 // part returns n bytes at off in frame i, which is in slot t.
 func (r *Reader) part(t *slot, i int, off, n int64) []byte {
-	start := off - r.index.frames[i].start
+	start := off - r.index.frames.at(i).start
 	return t.buf[start : start+n : cap(t.buf)]
 }
 
@@ -215,7 +215,7 @@ func (r *Reader) fill(s int32, i int) {
 
 // decode decodes frame i into buf and reports whether it is zeros.
 func (r *Reader) decode(i int, buf []byte) (zeros bool, err error) {
-	f, want := &r.index.frames[i], r.index.dsize(i)
+	f, want := r.index.frames.at(i), r.index.dsize(i)
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("frame %d at %d of the file: %w", i, f.off, err)
@@ -233,15 +233,25 @@ func (r *Reader) decode(i int, buf []byte) (zeros bool, err error) {
 	if err := r.changed(); err != nil {
 		return false, err
 	}
-	out, err := r.dec.DecodeAll(src, buf[:0:want+slack])
+	// The decoder would also take several frames, and ignore 3 bytes after them.
+	g, err := one(src)
+	if err != nil {
+		return false, err
+	}
+	size := g.dsize
+	var out []byte
+	if size < 0 || size == want {
+		out, err = r.dec.DecodeAll(src, buf[:0:want+slack])
+		size = int64(len(out))
+	}
 	if errors.Is(err, zstd.ErrDecoderSizeExceeded) {
 		err = fmt.Errorf("decodes to more than %d bytes, the size in the index", want)
 	}
 	if err != nil {
 		return false, err
 	}
-	if int64(len(out)) != want {
-		return false, fmt.Errorf("decodes to %d bytes, the index says %d", len(out), want)
+	if size != want {
+		return false, fmt.Errorf("decodes to %d bytes, the index says %d", size, want)
 	}
 	// The decoder allocates another buffer if it might need more space.
 	if want > 0 && &out[0] != &buf[:1][0] {

@@ -5,80 +5,66 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
-	"fmt"
 )
 
-// An index that took decoding is worth saving. The format:
+// Sizes that took decoding are worth saving. The format:
 //
-//	"lunserve index 1\n", the key
-//	number of frames
-//	for each: bytes since the end of the one before, encoded size,
-//	          decoded size ×2, +1 if it decodes to zeros
+//	"lunserve index 2\n", the key
+//	the decoded size of each frame whose header lacks it, in the order of the file
 //	SHA-256 of everything before
 //
-// Numbers are varints, as in package encoding/binary.
-const savedMagic = "lunserve index 1\n"
+// Sizes are varints, as in package encoding/binary. Nothing else is saved: offsets,
+// and which frames are zeros, come from the file.
+const savedMagic = "lunserve index 2\n"
 
 var errSaved = errors.New("is not a saved index, or is damaged")
 
-// Save encodes the index. The key identifies the file.
-func (x *Index) Save(key [32]byte) []byte {
+// Save returns what [Scanned.Decode] found. The key identifies the file.
+func (s *Scanned) Save(key [32]byte) []byte {
 	b := append([]byte(savedMagic), key[:]...)
-	b = binary.AppendUvarint(b, uint64(len(x.frames)))
-	var end int64
-	for i, f := range x.frames {
-		size := uint64(x.dsize(i)) << 1
-		if x.isZero(i) {
-			size++
-		}
-		b = binary.AppendUvarint(b, uint64(f.off-end))
-		b = binary.AppendUvarint(b, uint64(f.csize))
-		b = binary.AppendUvarint(b, size)
-		end = f.off + int64(f.csize)
-	}
+	b = append(b, s.sizes...)
 	sum := sha256.Sum256(b)
 	return append(b, sum[:]...)
 }
 
-// Load decodes an index that was saved for a file of size bytes. No frame may be
-// larger than limit.
-func Load(b []byte, key [32]byte, size, limit int64) (*Index, error) {
+// Load completes an index from what was saved for a file with this key. If it
+// fails the index is as before.
+func (s *Scanned) Load(b []byte, key [32]byte) error {
 	rest, ok := bytes.CutPrefix(b, append([]byte(savedMagic), key[:]...))
 	if !ok || len(rest) < sha256.Size {
-		return nil, errSaved
+		return errSaved
 	}
 	body := len(b) - sha256.Size
 	if sum := sha256.Sum256(b[:body]); !bytes.Equal(sum[:], b[body:]) {
-		return nil, errSaved
+		return errSaved
 	}
-	rest = rest[:len(rest)-sha256.Size]
-	number := func() int64 {
-		v, n := binary.Uvarint(rest)
-		if n <= 0 || v > maxSize {
-			rest = nil
-			return -1
-		}
-		rest = rest[n:]
-		return int64(v)
+	sizes := rest[:len(rest)-sha256.Size]
+	check := func(f *frame, size int64) bool { return size <= -f.start }
+	if !s.eachSize(sizes, check) {
+		return errSaved
 	}
-	x := &Index{Source: FromCache}
-	var off int64
-	for n := number(); n > 0; n-- {
-		gap, csize, dsize := number(), number(), number()
-		if gap < 0 || csize < 0 || dsize < 2 || gap > size-off || csize > size-off-gap {
-			return nil, errSaved
+	s.eachSize(sizes, func(f *frame, size int64) bool {
+		f.start = size
+		return true
+	})
+	s.Source, s.Sized = FromCache, true
+	s.settle()
+	return nil
+}
+
+// eachSize calls do with each frame whose size is unknown and its size in b. It
+// reports whether do has returned true for all, and these are all sizes in b.
+func (s *Scanned) eachSize(b []byte, do func(f *frame, size int64) bool) bool {
+	for i := range s.frames.n {
+		f := s.frames.at(i)
+		if f.sum != unsized {
+			continue
 		}
-		off += gap
-		if err := x.add(off, csize, dsize>>1, min(limit, 1<<31-1), 0); err != nil {
-			return nil, fmt.Errorf("saved index: %w", err)
+		size, n := binary.Uvarint(b)
+		if n <= 0 || size > maxSize || !do(f, int64(size)) {
+			return false
 		}
-		if dsize&1 != 0 {
-			x.markZero(len(x.frames) - 1)
-		}
-		off += csize
+		b = b[n:]
 	}
-	if len(rest) > 0 {
-		return nil, errSaved
-	}
-	return x, nil
+	return len(b) == 0
 }

@@ -2,7 +2,8 @@ package seekable
 
 import (
 	"context"
-	"errors"
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"runtime"
@@ -24,25 +25,25 @@ func (p Progress) report(done, total int64) {
 }
 
 // Scan finds the frames of the size bytes in r, none of which may decode to more
-// than limit bytes. It uses the seek table if there is one that matches the
-// file. Otherwise it reads the headers of all frames, until ctx is done.
+// than limit bytes. It uses the seek table if there is one that may be believed.
+// Otherwise it reads the headers of all frames, until ctx is done.
 //
 // If a header lacks the size the index is incomplete: Sized is false, and
-// [Scanned.Decode] finds the other sizes. If a frame is larger than limit the
-// error is [ErrFrames]; the index that comes with it has at most a total size.
+// [Scanned.Load] or [Scanned.Decode] completes it. If a frame is larger than limit,
+// or there are too many, the error is [ErrFrames], and Known, All and Window count
+// the frames without an index of them.
 func Scan(ctx context.Context, r io.ReaderAt, size, limit int64, progress Progress) (*Scanned, error) {
 	limit = min(limit, 1<<31-1)
-	x, err := readTable(r, size, limit)
+	x, err := readTable(ctx, r, size, limit, progress)
 	if err == nil {
-		x.findZeros(r, size)
 		return &Scanned{Index: x, Sized: true}, nil
 	}
-	if !errors.Is(err, errNoTable) && !errors.Is(err, ErrFrames) {
+	if err == ctx.Err() {
 		return nil, err
 	}
 	s := &Scanned{Index: &Index{Source: FromHeaders}, Sized: true}
-	w := walker{r: r, size: size}
-	var large bool
+	w := newWalker(r, size)
+	w.digest = sha256.New()
 	for n := 0; ; n++ {
 		if n&0xfff == 0 {
 			if err := ctx.Err(); err != nil {
@@ -60,14 +61,16 @@ func Scan(ctx context.Context, r io.ReaderAt, size, limit int64, progress Progre
 		if f.skip {
 			continue
 		}
-		if err := s.add(f, limit); err == ErrFrames {
-			large = true
-		} else if err != nil {
+		if err := s.add(f, limit); err != nil {
 			return nil, err
 		}
 	}
-	if large {
+	w.digest.Sum(s.Digest[:0])
+	if s.large {
 		return s, ErrFrames
+	}
+	if s.Sized {
+		s.settle()
 	}
 	return s, nil
 }
@@ -75,22 +78,19 @@ func Scan(ctx context.Context, r io.ReaderAt, size, limit int64, progress Progre
 // A Scanned is the result of a scan.
 type Scanned struct {
 	*Index
-	Sized  bool   // the index is complete
-	All    int    // number of frames, including empty ones, if there is no table
-	Window uint64 // the largest
-	Known  int64  // total size of the frames whose header has it
+	Sized  bool     // the index is complete
+	All    int      // number of frames, including empty ones, if there is no table
+	Window uint64   // the largest
+	Known  int64    // total size of the frames whose header has it
+	Digest [32]byte // of the headers and checksums of frames whose size is unknown
 
-	spans []span // from the first frame of unknown size on
-	large bool   // a frame is larger than the limit
+	large bool   // frames are too large or too many
+	sizes []byte // what Save saves, after Decode
 }
 
-// A span is a frame that follows a frame of unknown size, or is one.
-type span struct {
-	off   int64
-	csize uint32
-	dsize int32 // decoded size or, if it is unknown, minus the largest possible
-	zero  bool
-}
+// unsized is the sum of a frame whose header lacks its size. Sums in an index
+// without a table are not used otherwise.
+const unsized = 1
 
 func (s *Scanned) add(f found, limit int64) error {
 	s.All++
@@ -104,27 +104,18 @@ func (s *Scanned) add(f found, limit int64) error {
 	if f.dsize < 0 {
 		s.Sized = false
 	}
-	if s.large || f.most > limit || f.csize > maxEncoded(limit) {
-		s.large, s.spans, s.Index = true, nil, &Index{}
-		return ErrFrames
+	if s.large || f.dsize == 0 {
+		return nil
 	}
-	if s.Sized {
-		n := len(s.frames)
-		err := s.Index.add(f.off, f.csize, f.dsize, limit, 0)
-		if err == nil && f.zero && len(s.frames) > n {
-			s.markZero(n)
-		}
-		return err
-	}
-	if len(s.frames)+len(s.spans) == maxFrames {
-		return fmt.Errorf("more than %d frames", maxFrames)
-	}
+	g := frame{off: f.off, start: f.dsize, csize: uint32(min(f.csize, 1<<32-1))}
 	if f.dsize < 0 {
-		f.dsize = -f.most
+		g.start, g.sum = -f.most, unsized
 	}
-	if f.dsize != 0 {
-		s.spans = append(s.spans, span{f.off, uint32(f.csize), int32(f.dsize), f.zero})
+	if err := s.Index.add(g, f.most, limit); err != nil {
+		s.large, s.Index = true, &Index{}
+		return nil
 	}
+	s.setZero(s.frames.n-1, f.zero)
 	return nil
 }
 
@@ -132,8 +123,10 @@ func (s *Scanned) add(f found, limit int64) error {
 // cores, until ctx is done.
 func (s *Scanned) Decode(ctx context.Context, r io.ReaderAt, limit int64, progress Progress) error {
 	var done, total int64
-	for _, f := range s.spans {
-		total += int64(f.csize)
+	for i := range s.frames.n {
+		if f := s.frames.at(i); f.start < 0 {
+			total += int64(f.csize)
+		}
 	}
 	dec, err := newDecoder()
 	if err != nil {
@@ -147,26 +140,37 @@ func (s *Scanned) Decode(ctx context.Context, r io.ReaderAt, limit int64, progre
 		first error
 		wg    sync.WaitGroup
 	)
-	for range min(runtime.GOMAXPROCS(0), len(s.spans)) {
+	// take returns the next frame of unknown size, or nil.
+	take := func() (int, *frame) {
+		mu.Lock()
+		defer mu.Unlock()
+		for first == nil && next < s.frames.n {
+			i := next
+			next++
+			if f := s.frames.at(i); f.start < 0 {
+				return i, f
+			}
+		}
+		return 0, nil
+	}
+	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
-			var src, dst []byte
+			var m measurer
 			for {
-				mu.Lock()
-				i := next
-				next++
-				stop := first != nil
-				mu.Unlock()
-				if stop || i >= len(s.spans) {
+				i, f := take()
+				if f == nil {
 					return
 				}
-				f := &s.spans[i]
-				var err error
-				if f.dsize < 0 {
-					src, dst, err = f.measure(r, dec, src, dst, limit)
+				p, err := m.decode(r, dec, f.off, int64(f.csize), -f.start)
+				if err == nil && int64(len(p)) > limit {
+					err = ErrFrames
 				}
+				zero := backstores.IsZero(p)
 				mu.Lock()
 				done += int64(f.csize)
 				if err == nil {
+					f.start = int64(len(p))
+					s.setZero(i, zero)
 					progress.report(done, total)
 					err = ctx.Err()
 				}
@@ -181,41 +185,37 @@ func (s *Scanned) Decode(ctx context.Context, r io.ReaderAt, limit int64, progre
 	if first != nil {
 		return first
 	}
-	s.Source = FromDecoding
-	for _, f := range s.spans {
-		n := len(s.frames)
-		if err := s.Index.add(f.off, int64(f.csize), int64(f.dsize), limit, 0); err != nil {
-			return err
-		}
-		if f.zero && len(s.frames) > n {
-			s.markZero(n)
+	for i := range s.frames.n {
+		if f := s.frames.at(i); f.sum == unsized {
+			s.sizes = binary.AppendUvarint(s.sizes, uint64(f.start))
 		}
 	}
-	s.spans, s.Sized = nil, true
+	s.Source, s.Sized = FromDecoding, true
+	s.settle()
 	return nil
 }
 
-// measure decodes a frame to find its size. It returns the buffers for reuse.
-func (f *span) measure(r io.ReaderAt, dec *zstd.Decoder, src, dst []byte, limit int64) ([]byte, []byte, error) {
-	if cap(src) < int(f.csize) {
-		src = make([]byte, f.csize)
+// A measurer decodes frames to find their sizes. It reuses its buffers.
+type measurer struct{ src, dst []byte }
+
+// decode returns the decoded frame of csize bytes at off, which decodes to most
+// bytes at most.
+func (m *measurer) decode(r io.ReaderAt, dec *zstd.Decoder, off, csize, most int64) ([]byte, error) {
+	if int64(cap(m.src)) < csize {
+		m.src = make([]byte, csize)
 	}
-	src = src[:f.csize]
-	if err := readFull(r, src, f.off); err != nil {
-		return src, dst, err
+	m.src = m.src[:csize]
+	if err := readFull(r, m.src, off); err != nil {
+		return nil, err
 	}
-	if most := int(-f.dsize); cap(dst) < most+slack {
-		dst = make([]byte, 0, most+slack)
+	if int64(cap(m.dst)) < most+slack {
+		m.dst = make([]byte, 0, most+slack)
 	}
-	got, err := dec.DecodeAll(src, dst[:0])
+	p, err := dec.DecodeAll(m.src, m.dst[:0])
 	if err != nil {
-		return src, dst, fmt.Errorf("frame at %d: %w", f.off, err)
+		return nil, fmt.Errorf("frame at %d: %w", off, err)
 	}
-	if int64(len(got)) > limit {
-		return src, dst, ErrFrames
-	}
-	f.dsize, f.zero = int32(len(got)), backstores.IsZero(got)
-	return src, dst, nil
+	return p, nil
 }
 
 // slack is room after a frame. With it the decoder writes the last block without

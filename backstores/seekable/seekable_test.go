@@ -156,3 +156,36 @@ func TestPackRefusesTooManyFrames(t *testing.T) {
 type unreadable struct{}
 
 func (unreadable) ReadAt([]byte, int64) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+// Whatever changes in the headers and checksums of frames whose size is unknown
+// changes the digest of a scan, or fails it.
+func TestDigestTellsFramesOfUnknownSizeApart(t *testing.T) {
+	file := unsizedFrames(t, noise(5000), 2500)
+	digest := func(p []byte) (d [32]byte) {
+		if s, err := Scan(ctx, bytes.NewReader(p), int64(len(p)), fuzzLimit, nil); err == nil {
+			d = s.Digest
+		}
+		return d
+	}
+	was := digest(file)
+	w := newWalker(bytes.NewReader(file), int64(len(file)))
+	for {
+		f, err := w.next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.skip {
+			continue
+		}
+		for _, at := range []int64{f.off + 5, f.off + 6, f.off + 7, f.off + f.csize - 1} { // window, first block, checksum
+			bad := bytes.Clone(file)
+			bad[at] ^= 8
+			if digest(bad) == was {
+				t.Errorf("byte %d of the frame at %d does not count", at-f.off, f.off)
+			}
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package seekable
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -24,13 +25,13 @@ const (
 	reserved = 0x7c // must be 0; the two lowest bits are ignored
 )
 
-// errNoTable is the error of a file without a table, or with one that does not
-// match the file, such as the concatenation of two files with tables.
+// errNoTable is the error of a file without a table, or with one that may not be
+// believed, such as that of the second of two concatenated files.
 var errNoTable = errors.New("no seek table")
 
-// readTable reads the seek table of the size bytes in r. Its frames must cover all
-// of them.
-func readTable(r io.ReaderAt, size, limit int64) (*Index, error) {
+// readTable reads the seek table of the size bytes in r, until ctx is done. The
+// package comment says which tables are believed.
+func readTable(ctx context.Context, r io.ReaderAt, size, limit int64, progress Progress) (*Index, error) {
 	var foot [tableFooter]byte
 	if size < tableHeader+tableFooter {
 		return nil, errNoTable
@@ -62,9 +63,15 @@ func readTable(r io.ReaderAt, size, limit int64) (*Index, error) {
 
 	// Memory grows with the entries that were checked. The footer is not trusted.
 	x := &Index{Source: FromTable, Sums: descriptor&hasSums != 0}
+	c := checker{index: x, r: r, walker: newWalker(r, start)}
+	defer c.close()
 	buf := make([]byte, min(n, 4096)*entry)
 	var off int64
 	for at := start + tableHeader; n > 0; {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		progress.report(off, start)
 		p := buf[:min(n*entry, int64(len(buf)))]
 		if err := readFull(r, p, at); err != nil {
 			return nil, err
@@ -72,23 +79,23 @@ func readTable(r io.ReaderAt, size, limit int64) (*Index, error) {
 		at += int64(len(p))
 		n -= int64(len(p)) / entry
 		for ; len(p) > 0; p = p[entry:] {
-			csize, dsize := int64(binary.LittleEndian.Uint32(p)), int64(binary.LittleEndian.Uint32(p[4:]))
-			if csize > start-off {
+			f := frame{off: off, start: int64(binary.LittleEndian.Uint32(p[4:])), csize: binary.LittleEndian.Uint32(p)}
+			if int64(f.csize) > start-off {
 				return nil, errNoTable
 			}
-			var sum uint32
 			if x.Sums {
-				sum = binary.LittleEndian.Uint32(p[8:])
+				f.sum = binary.LittleEndian.Uint32(p[8:])
 			}
-			if err := x.add(off, csize, dsize, limit, sum); err != nil {
+			if err := c.add(f, limit); err != nil {
 				return nil, err
 			}
-			off += csize
+			off += int64(f.csize)
 		}
 	}
-	if off != start {
+	if off != start || !c.last() {
 		return nil, errNoTable
 	}
+	x.settle()
 	return x, nil
 }
 

@@ -1,8 +1,10 @@
 package seekable
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 
 	"github.com/klauspost/compress/zstd"
@@ -41,9 +43,30 @@ type walker struct {
 
 	// A page is read at a time: headers are small and may be close together, and
 	// what follows a header is often a large block that is not needed.
-	page [4096]byte
+	page []byte
 	at   int64
 	have int
+
+	// digest, if not nil, gets the headers and checksums of frames whose headers
+	// lack the size.
+	digest  hash.Hash
+	unsized bool // the present frame is one
+
+	zeroSums map[int64]uint32 // the checksums of so many zeros
+}
+
+func newWalker(r io.ReaderAt, size int64) *walker {
+	return &walker{r: r, size: size, page: make([]byte, 4096)}
+}
+
+// one returns the frame that p is, and nothing else.
+func one(p []byte) (found, error) {
+	w := walker{size: int64(len(p)), page: p, have: len(p)}
+	f, err := w.next()
+	if err == nil && f.csize != int64(len(p)) {
+		err = fmt.Errorf("takes %d bytes of the file, the index says %d", f.csize, len(p))
+	}
+	return f, err
 }
 
 // next returns the next frame, or io.EOF after the last.
@@ -73,6 +96,8 @@ func (w *walker) next() (f found, err error) {
 		w.off += f.csize
 		return f, nil
 	}
+	w.unsized = !h.HasFCS && !h.SingleSegment
+	w.hash(p[:h.HeaderSize])
 	if h.DictionaryID != 0 {
 		return f, fmt.Errorf("%w %d, which is not in the file", ErrDictionary, h.DictionaryID)
 	}
@@ -90,13 +115,45 @@ func (w *walker) next() (f found, err error) {
 		return f, err
 	}
 	if h.HasCheckSum {
+		if p, err = w.peek(w.off+f.csize, 4); err != nil {
+			return f, err
+		}
+		if len(p) < 4 {
+			return f, fmt.Errorf("ends past the end of the file: %w", io.ErrUnexpectedEOF)
+		}
+		w.hash(p)
 		f.csize += 4
+		// A wrong checksum is reported when the frame is decoded.
+		f.zero = f.zero && w.sumsZeros(f.dsize, binary.LittleEndian.Uint32(p))
 	}
-	if f.csize > w.size-w.off {
-		return f, fmt.Errorf("ends past the end of the file: %w", io.ErrUnexpectedEOF)
+	if f.dsize == 0 && !f.zero {
+		return f, errors.New("is empty by its header, but not by its block or its checksum")
 	}
 	w.off += f.csize
 	return f, nil
+}
+
+// sumsZeros reports whether n zeros are known to have the checksum sum. It works
+// out the sums of a few sizes, so that frames of many sizes take no longer.
+func (w *walker) sumsZeros(n int64, sum uint32) bool {
+	got, ok := w.zeroSums[n]
+	if !ok {
+		if n > MaxFrame || len(w.zeroSums) == 16 {
+			return false
+		}
+		if w.zeroSums == nil {
+			w.zeroSums = make(map[int64]uint32)
+		}
+		got = uint32(xxh64(make([]byte, n)))
+		w.zeroSums[n] = got
+	}
+	return got == sum
+}
+
+func (w *walker) hash(p []byte) {
+	if w.digest != nil && w.unsized {
+		w.digest.Write(p)
+	}
 }
 
 // blocks reads the headers of all blocks of f, the first of which follows the
@@ -114,6 +171,7 @@ func (w *walker) blocks(f *found, header int64) error {
 		if len(p) < 3 {
 			return fmt.Errorf("ends past the end of the file: %w", io.ErrUnexpectedEOF)
 		}
+		w.hash(p[:3])
 		v := uint32(p[0]) | uint32(p[1])<<8 | uint32(p[2])<<16
 		size := int64(v >> 3)
 		stored := size

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+
+	"github.com/lunserve/lunserve/hint"
 )
 
 // A Bar shows on a terminal how much of a long job is done, in the console's
@@ -55,7 +57,7 @@ func (b *Bar) line(done, total int64, d time.Duration, width int) string {
 	if width < 60 {
 		tail, least = fmt.Sprintf(" %3.0f%%, %s left", percent, left), 6
 	}
-	what := []rune(b.what)
+	what := []rune(hint.Visible(b.what)) // its width counts
 	switch room := width - len(tail) - least; {
 	case room < 2:
 		what = nil

@@ -14,8 +14,9 @@ import (
 
 // A Console prints lines for a person: to standard error, or to the system's log
 // once the process is in the background. On a terminal a status line can stand
-// below them. A line that cannot be written is lost. Its methods are safe for
-// concurrent use and wait at most a second.
+// below them. Lines and status are made visible, as by a [Printer]. A line that
+// cannot be written is lost. Its methods are safe for concurrent use and wait at
+// most a second.
 type Console struct {
 	mu        sync.Mutex
 	out       *Writer
@@ -85,12 +86,13 @@ func (c *Console) Warn(err error) {
 // empty line removes it. Nothing is drawn unless the console is a terminal, nor
 // while that terminal is stopped.
 func (c *Console) SetStatus(line string) {
+	line = hint.Visible(line)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.terminal == nil || line == c.status || line != "" && c.out.Stalled() {
 		return
 	}
-	_, _ = io.WriteString(c.out, draw(line))
+	_, _ = c.out.write([]byte(draw(line)))
 	c.status = line
 }
 
@@ -140,14 +142,12 @@ func (c *Console) UseSyslog(program string) {
 	_ = old.Close()
 }
 
-// Write prints whole lines that are not messages, such as those of a trace.
-func (c *Console) Write(p []byte) (int, error) {
+// Lines prints texts that are not messages, such as those of a trace, each as a
+// line.
+func (c *Console) Lines(texts ...string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.write(string(p)); err != nil {
-		return 0, err
-	}
-	return len(p), nil
+	return c.write(lines(texts...))
 }
 
 // Close prints what is still queued, as far as it is read within a second.
@@ -158,12 +158,13 @@ func (c *Console) Close() error {
 	return c.out.Close()
 }
 
-func (c *Console) line(text string) { _ = c.write(c.prefix + text + "\n") }
+func (c *Console) line(text string) { _ = c.write(lines(c.prefix + text)) }
 
-func (c *Console) write(text string) error {
+// write writes lines above the status line.
+func (c *Console) write(lines string) error {
 	if c.status != "" {
-		text = draw("") + text + draw(c.status)
+		lines = draw("") + lines + draw(c.status)
 	}
-	_, err := io.WriteString(c.out, text)
+	_, err := c.out.write([]byte(lines))
 	return err
 }

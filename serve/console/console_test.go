@@ -15,7 +15,7 @@ func TestLinesStandAboveTheStatusLine(t *testing.T) {
 	c.SetStatus("12 reads")
 	c.SetStatus("13 reads")
 	c.Print("hello")
-	c.Write([]byte("trace\n"))
+	c.Lines("trace")
 	c.SetStatus("")
 	c.Print("bye")
 	c.Close()

@@ -10,11 +10,12 @@ import (
 	"time"
 )
 
-// A Writer writes to a reader that may have stopped reading: a terminal at ^S,
-// a full pipe. Neither may stall a disk or keep it from being removed. So a Write
-// waits at most a second. Once one has timed out, later ones are queued without
-// waiting until the queue is empty again, and dropped when it is full.
+// A Writer is a [Printer] for a reader that may have stopped reading: a terminal
+// at ^S, a full pipe. Neither may stall a disk or keep it from being removed. So
+// a write waits at most a second. Once one has timed out, later ones are queued
+// without waiting until the queue is empty again, and dropped when it is full.
 type Writer struct {
+	*Printer
 	queue   chan *write
 	stalled atomic.Bool // a write has timed out and is still queued
 
@@ -35,6 +36,7 @@ var errNotRead = errors.New("write: timed out; the reader has stopped")
 // NewWriter returns a Writer to w. Close it.
 func NewWriter(w io.Writer) *Writer {
 	o := &Writer{queue: make(chan *write, 4096)}
+	o.Printer = NewPrinter(writerFunc(o.write))
 	go o.run(w)
 	return o
 }
@@ -53,9 +55,15 @@ func (o *Writer) run(to io.Writer) {
 	}
 }
 
-// Write is safe for concurrent use. It returns the error of the write unless
-// that times out.
-func (o *Writer) Write(p []byte) (int, error) {
+// A writerFunc writes as an io.Writer does.
+type writerFunc func([]byte) (int, error)
+
+// Write implements [io.Writer].
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// write is safe for concurrent use. It returns the error of the write unless
+// that times out. The text is not escaped.
+func (o *Writer) write(p []byte) (int, error) {
 	w, err := o.put(bytes.Clone(p))
 	if err == nil && !o.stalled.Load() {
 		if err = w.wait(); err == errNotRead {

@@ -17,7 +17,7 @@ func TestWriteReturnsWhenTheTextIsWritten(t *testing.T) {
 	o := NewWriter(&to)
 	defer o.Close()
 	for _, text := range []string{"a\n", "", "b\n"} {
-		if n, err := io.WriteString(o, text); n != len(text) || err != nil {
+		if n, err := o.write([]byte(text)); n != len(text) || err != nil {
 			t.Errorf("Write(%q) = %d, %v", text, n, err)
 		}
 	}
@@ -35,7 +35,7 @@ func TestWriteReturnsTheErrorOfTheWrite(t *testing.T) {
 	r.Close()
 	o := NewWriter(w)
 	defer o.Close()
-	if _, err := io.WriteString(o, "a\n"); !errors.Is(err, syscall.EPIPE) {
+	if _, err := o.write([]byte("a\n")); !errors.Is(err, syscall.EPIPE) {
 		t.Errorf("Write = %v, want EPIPE", err)
 	}
 }
@@ -49,7 +49,7 @@ func TestWriterWaitsOnceForAStoppedReader(t *testing.T) {
 		began := time.Now()
 		kept := 0
 		for range 2 * cap(o.queue) {
-			if _, err := io.WriteString(o, "x"); err == nil {
+			if _, err := o.write([]byte("x")); err == nil {
 				kept++
 			} else if err != errNotRead {
 				t.Fatal(err)
@@ -95,7 +95,7 @@ func TestWritesDuringAndAfterCloseDoNotPanic(t *testing.T) {
 	for range 4 {
 		writing.Go(func() {
 			for range 1000 {
-				if _, err := io.WriteString(o, "x"); err != nil && !errors.Is(err, os.ErrClosed) {
+				if _, err := o.write([]byte("x")); err != nil && !errors.Is(err, os.ErrClosed) {
 					t.Error(err)
 				}
 			}
@@ -105,7 +105,7 @@ func TestWritesDuringAndAfterCloseDoNotPanic(t *testing.T) {
 		t.Error(err)
 	}
 	writing.Wait()
-	if _, err := io.WriteString(o, "x"); !errors.Is(err, os.ErrClosed) {
+	if _, err := o.write([]byte("x")); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("Write after Close = %v, want ErrClosed", err)
 	}
 	if err := o.Close(); err != nil {

@@ -54,6 +54,11 @@ func (c *Client) Disks() ([]Disk, error) {
 // starts the measurement.
 func (c *Client) Measure() ([]Disk, error) {
 	answer, err := c.ask(request{Do: measure}, answerTime)
+	for _, d := range answer.Disks {
+		if d.Rates == nil && err == nil {
+			err = fmt.Errorf("no answer: no rates of %s", d.Name)
+		}
+	}
 	return answer.Disks, err
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"reflect"
 
 	"github.com/lunserve/lunserve/hint"
 )
@@ -53,8 +54,8 @@ const socketDir = "/run/lunserve"
 
 func socket(pid int) string { return filepath.Join(socketDir, fmt.Sprintf("%d.sock", pid)) }
 
-// A codec reads and writes objects, one per line. A line longer than limit is
-// an error and ends the connection.
+// A codec reads and writes objects, one per line, whose strings may be any
+// bytes. A line longer than limit is an error and ends the connection.
 type codec struct {
 	in  *bufio.Scanner
 	out *json.Encoder
@@ -73,10 +74,17 @@ func (c *codec) read(v any) error {
 		}
 		return io.EOF
 	}
-	return json.Unmarshal(c.in.Bytes(), v)
+	if err := json.Unmarshal(c.in.Bytes(), v); err != nil {
+		return err
+	}
+	to := reflect.ValueOf(v).Elem()
+	to.Set(mapStrings(to, decodeString))
+	return nil
 }
 
-func (c *codec) write(v any) error { return c.out.Encode(v) }
+func (c *codec) write(v any) error {
+	return c.out.Encode(mapStrings(reflect.ValueOf(v), encodeString).Interface())
+}
 
 // failure returns r with an error.
 func (r reply) failure(err error) reply {

@@ -40,6 +40,12 @@ func storeError(s Sense, err error) error {
 	if errors.Is(err, backstores.ErrWouldBlock) {
 		return backstores.ErrWouldBlock
 	}
+	if err == backstores.ErrProtected {
+		return writeProtected
+	}
+	if errors.Is(err, backstores.ErrProtected) {
+		return writeProtected.withCause(err)
+	}
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
 		return spaceAllocation.withCause(err)
 	}

@@ -40,6 +40,7 @@ func TestStoreErrorsBecomeSenseData(t *testing.T) {
 		{"WRITE(10), no space", "2a 00 00000005 00 0001 00", block, "write", unix.ENOSPC, "7/27/07"},
 		{"WRITE(10) FUA, no space", "2a 08 00000005 00 0001 00", block, "write", unix.ENOSPC, "7/27/07"},
 		{"WRITE(10), no quota", "2a 00 00000005 00 0001 00", block, "write", unix.EDQUOT, "7/27/07"},
+		{"WRITE(10), refused", "2a 00 00000005 00 0001 00", block, "write", fmt.Errorf("%w: %w", backstores.ErrProtected, unix.ENOSPC), "7/27/00"},
 		{"SYNCHRONIZE CACHE(10)", "35 00 00000000 00 0000 00", "", "flush", unix.EIO, "3/0c/00…"},
 		{"SYNCHRONIZE CACHE(16)", "91 00 0000000000000000 00000000 00 00", "", "flush", unix.EIO, "3/0c/00…"},
 		{"SYNCHRONIZE CACHE(10), no space", "35 00 00000000 00 0000 00", "", "flush", unix.ENOSPC, "7/27/07"},
@@ -69,6 +70,16 @@ func TestStoreErrorsBecomeSenseData(t *testing.T) {
 				t.Error("stopped, though the flush failed")
 			}
 		})
+	}
+}
+
+// A store that refuses one write after the other reports the first.
+func TestRefusalWithoutCauseIsNotReported(t *testing.T) {
+	u := newUnit("thin", 512)
+	u.fails["write"] = backstores.ErrProtected
+	_, why := execute(t, u.Disk, unhex("2a 00 00000005 00 0001 00"), make([]byte, 512))
+	if why != "7/27/00" || len(u.reports) > 0 {
+		t.Errorf("sense data %q, reported %q", why, u.reports)
 	}
 }
 

@@ -1,0 +1,264 @@
+package image_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/image"
+	"github.com/lunserve/lunserve/backstores/storetest"
+	"github.com/lunserve/lunserve/hint"
+)
+
+// makeOverlay makes an overlay over base, with changes everywhere if full is set,
+// and returns what the two hold together.
+func makeOverlay(t *testing.T, path, base string, full bool) []byte {
+	t.Helper()
+	want := storetest.ReadFile(t, base)
+	s := openOverlay(t, path, base)
+	storetest.Change(t, s, want, rand.New(rand.NewPCG(26, 26)), 30)
+	if full {
+		rand.NewChaCha8([32]byte{1}).Read(want)
+		if err := backstores.WriteVec(s, [][]byte{want}, 0, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(backstores.Flush(s), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return want
+}
+
+// commitHalf begins a commit and interrupts it after the first changes of the
+// base.
+func commitHalf(t *testing.T, path string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(ctx)
+	var m image.Merge
+	m.Options.Progress = func(int64, int64, string) { cancel() }
+	if err := m.Commit(ctx, path); err == nil || !strings.Contains(err.Error(), "only partly merged") {
+		t.Fatalf("Commit = %v", err)
+	}
+}
+
+// name puts another base into the header of an overlay. Both paths are as long.
+func name(t *testing.T, path, old, base string) {
+	t.Helper()
+	p := storetest.ReadFile(t, path)
+	if len(old) != len(base) || !bytes.Contains(p[:4096], []byte(old)) {
+		t.Fatalf("%s cannot take the place of %s", base, old)
+	}
+	copy(p[bytes.Index(p, []byte(old)):], base)
+	if err := os.WriteFile(path, p, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A base is taken from the header of an overlay only if whoever may write the
+// overlay may write the base. The user may name any.
+func TestBaseInAHeaderNeedsConsent(t *testing.T) {
+	storetest.NeedRoot(t)
+	const alice, mallory = 1234, 4321
+	for _, tt := range []struct {
+		name             string
+		owner, baseOwner int
+		mode, baseMode   os.FileMode
+		taken            bool
+	}{
+		{"all of root", 0, 0, 0o644, 0o600, true},
+		{"root's overlay over a user's image", 0, alice, 0o600, 0o600, true},
+		{"all of one user", alice, alice, 0o644, 0o600, true},
+		{"a user's overlay over root's image", mallory, 0, 0o644, 0o600, false},
+		{"a user's overlay over a public image of root", mallory, 0, 0o644, 0o666, false},
+		{"a user's overlay over another's image", mallory, alice, 0o600, 0o600, false},
+		{"a public overlay", 0, 0, 0o646, 0o600, false},
+		{"a group's overlay", 0, 0, 0o664, 0o600, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Setenv("SUDO_UID", "4321") // he may be the one who was given the overlay
+			dir := storetest.MemDir(t)
+			base, path, out := storetest.NewImage(t, dir, storetest.OddSize), filepath.Join(dir, "changes"), filepath.Join(dir, "out")
+			want := makeOverlay(t, path, base, false)
+			before := storetest.ReadFile(t, base)
+			err := errors.Join(os.Chown(path, tt.owner, alice), os.Chmod(path, tt.mode))
+			if err := errors.Join(err, os.Chown(base, tt.baseOwner, alice), os.Chmod(base, tt.baseMode)); err != nil {
+				t.Fatal(err)
+			}
+			var m image.Merge
+			if !tt.taken {
+				refused := "PATH: names " + base + " as its base, but may have been written by somebody who may not write that; try --base IMAGE to name the base yourself"
+				storetest.WantError(t, m.Export(ctx, path, out, false), path, refused)
+				storetest.WantError(t, m.Commit(ctx, path), path, refused)
+				if _, err := os.Lstat(out); err == nil || !bytes.Equal(storetest.ReadFile(t, base), before) {
+					t.Error("the base was read or written")
+				}
+				m.Base = base
+			}
+			if err := m.Export(ctx, path, out, false); err != nil || !bytes.Equal(storetest.ReadFile(t, out), want) {
+				t.Errorf("Export: %v, or it holds something else", err)
+			}
+			if err := m.Commit(ctx, path); err != nil || !bytes.Equal(storetest.ReadFile(t, base), want) {
+				t.Errorf("Commit: %v, or the base holds something else", err)
+			}
+		})
+	}
+}
+
+// An overlay whose author has marked every block as changed, and its commit as
+// begun, writes to no file that he does not know, even if its owner is trusted.
+func TestForgedOverlayChangesNoOtherFile(t *testing.T) {
+	for _, begun := range []bool{false, true} {
+		for _, full := range []bool{false, true} {
+			dir := storetest.MemDir(t)
+			base, path, victim := storetest.NewImage(t, dir, 2<<20), filepath.Join(dir, "evil"), filepath.Join(dir, "priv.img")
+			makeOverlay(t, path, base, full)
+			if begun {
+				commitHalf(t, path)
+			}
+			st, err := os.Stat(base)
+			if err != nil {
+				t.Fatal(err)
+			}
+			private := make([]byte, 2<<20)
+			rand.NewChaCha8([32]byte{2}).Read(private)
+			if err := errors.Join(os.WriteFile(victim, private, 0o600), os.Chtimes(victim, st.ModTime(), st.ModTime())); err != nil {
+				t.Fatal(err)
+			}
+			name(t, path, base, victim)
+			var m image.Merge
+			what := " was made over, or has changed since"
+			if begun {
+				what = " is being merged into, or has changed since"
+			}
+			for range 2 {
+				storetest.WantError(t, m.Commit(ctx, path), victim, "PATH: is not the image that "+path+what)
+				storetest.WantError(t, m.Export(ctx, path, filepath.Join(dir, "out"), false), victim, "PATH: is not the image that "+path+what)
+				m.Base = victim
+			}
+			if !bytes.Equal(storetest.ReadFile(t, victim), private) {
+				t.Errorf("begun %v, full %v: the file was changed", begun, full)
+			}
+			if _, err := os.Lstat(filepath.Join(dir, "out")); err == nil {
+				t.Errorf("begun %v, full %v: the file was copied", begun, full)
+			}
+		}
+	}
+}
+
+// A commit that was interrupted at any point continues, also if it was by a power
+// cut that left parts of blocks, and also if it changes every block. It does not
+// continue over somebody else's changes.
+func TestHalfCommittedBaseIsRecognized(t *testing.T) {
+	for _, full := range []bool{false, true} {
+		dir := storetest.MemDir(t)
+		base, path := storetest.NewImage(t, dir, 3<<20+1000), filepath.Join(dir, "changes")
+		want := makeOverlay(t, path, base, full)
+		commitHalf(t, path)
+
+		half := storetest.ReadFile(t, base)
+		put := func(p []byte) {
+			t.Helper()
+			if err := os.WriteFile(base, p, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, at := range []int{100, 32 << 10, len(half) - 1} { // in samples
+			foreign := bytes.Clone(half)
+			foreign[at] = ^(foreign[at] | want[at])
+			if foreign[at] == half[at] || foreign[at] == want[at] {
+				t.Fatal("it is not foreign")
+			}
+			put(foreign)
+			storetest.WantError(t, new(image.Merge).Commit(ctx, path), base, "PATH: is not the image that "+path+" is being merged into, or has changed since")
+		}
+		for off := 0; off+512 <= len(half); off += 1536 { // more of the commit, sector by sector
+			copy(half[off:off+512], want[off:])
+		}
+		put(half)
+		if err := new(image.Merge).Commit(ctx, path); err != nil || !bytes.Equal(storetest.ReadFile(t, base), want) {
+			t.Errorf("full %v: Commit: %v, or the base holds something else", full, err)
+		}
+	}
+}
+
+// The base is shown before it is opened, and what is in its name does nothing to
+// a terminal.
+func TestBaseIsShownFirst(t *testing.T) {
+	dir := storetest.MemDir(t)
+	base, path := storetest.NewImage(t, dir, storetest.OddSize), filepath.Join(dir, "changes")
+	makeOverlay(t, path, base, false)
+	evil := filepath.Join(dir, "d\x1b[2K.im")
+	name(t, path, base, evil)
+	var said []string
+	m := image.Merge{Options: image.Options{Notice: func(note error) { said = append(said, hint.Text(note)) }}}
+	shown := filepath.Join(dir, `d\x1b[2K.im`)
+	err := m.Commit(ctx, path)
+	storetest.WantError(t, err, shown, "PATH: no such file or directory; try --base IMAGE if it was moved")
+	if !errors.Is(err, unix.ENOENT) {
+		t.Errorf("%v is not ENOENT", err)
+	}
+	if len(said) != 1 || said[0] != "base: "+shown {
+		t.Errorf("said %q", said)
+	}
+	if err := os.WriteFile(evil, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	storetest.WantError(t, m.Commit(ctx, path), shown, "PATH: is empty") // and nothing to type
+}
+
+// The file that is compared is the one that is open, whatever its path leads to.
+func TestBaseThatIsReplacedIsRefused(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	dir := storetest.MemDir(t)
+	storetest.NewImage(t, dir, 4<<20)
+	base, path := filepath.Join(dir, "base.zst"), filepath.Join(dir, "changes")
+	shell(t, dir, "zstd -q --no-content-size base.img; cat base.img.zst base.img.zst >base.zst; cp base.zst secret")
+	openOverlay(t, path, base).Close()
+	os.RemoveAll(os.Getenv("XDG_CACHE_HOME"))
+	swap := func() error {
+		return errors.Join(os.Rename(base, filepath.Join(dir, "aside")), os.Symlink("secret", base))
+	}
+	var m image.Merge
+	m.Options.Notice = func(note error) {
+		if strings.Contains(note.Error(), "decompressing") { // the base is open
+			if err := swap(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	storetest.WantError(t, m.Export(ctx, path, filepath.Join(dir, "out"), false), base, "PATH: was replaced by another file while it was opened")
+}
+
+// After the commit of one overlay, the others over the same base are refused with
+// the reason, and without a command that has them taken.
+func TestCommitOfOneOverlayMakesOthersUseless(t *testing.T) {
+	dir := storetest.MemDir(t)
+	base, one, two := storetest.NewFile(t, dir, 64<<20), filepath.Join(dir, "one"), filepath.Join(dir, "two")
+	for i, path := range []string{one, two} { // between two samples
+		s := openOverlay(t, path, base)
+		if err := backstores.WriteVec(s, [][]byte{bytes.Repeat([]byte{1}, 100_000)}, int64(30_000_000+i*40_000), 0); err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
+	}
+	var m image.Merge
+	if err := m.Commit(ctx, one); err != nil {
+		t.Fatal(err)
+	}
+	const changed = "PATH: was changed after TWO was made over it, by another program or by lunserve commit of another overlay, and no longer fits; or it is a copy without its time, which cp -p keeps"
+	want := strings.ReplaceAll(changed, "TWO", two)
+	b := open(t, base, reading)
+	_, _, err := image.OpenOverlay(ctx, two, b, base, false)
+	storetest.WantError(t, err, base, want)
+	b.Close()
+	storetest.WantError(t, m.Commit(ctx, two), base, want)
+	storetest.WantError(t, m.Export(ctx, two, filepath.Join(dir, "out"), false), base, want)
+}

@@ -1,0 +1,99 @@
+package image
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// The user's cache directory has a directory of ours, with a file for each key.
+// It decides what a disk contains, so it is used only if nobody else can have
+// written it: the directory and the file belong to this user, and to write them
+// takes being that user. A symbolic link leads to what others may write.
+
+// errCache is the error of a cache that others may write.
+var errCache = errors.New("belongs to another user, or others may write it")
+
+// openCache opens our directory, which it makes if necessary.
+func openCache() (*os.Root, error) {
+	user, err := os.UserCacheDir()
+	if err != nil {
+		return nil, err
+	}
+	const name = "lunserve"
+	dir := filepath.Join(user, name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	link, err := os.Lstat(dir)
+	if err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	st, err := root.Stat(".")
+	if err == nil && (!os.SameFile(link, st) || !ours(st)) {
+		err = fmt.Errorf("%s: %w", dir, errCache)
+	}
+	if err != nil {
+		root.Close()
+		return nil, err
+	}
+	return root, nil
+}
+
+// ours reports whether only this user can have written the file.
+func ours(st fs.FileInfo) bool {
+	sys, ok := st.Sys().(*syscall.Stat_t)
+	return ok && int(sys.Uid) == os.Geteuid() && st.Mode()&0o022 == 0
+}
+
+// cacheName is the name of the file of a key.
+func cacheName(key [32]byte) string { return hex.EncodeToString(key[:16]) + ".index" }
+
+// readCache returns what was written for a key.
+func readCache(key [32]byte) ([]byte, error) {
+	root, err := openCache()
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	name := cacheName(key)
+	if st, err := root.Lstat(name); err != nil {
+		return nil, err
+	} else if !st.Mode().IsRegular() || !ours(st) {
+		return nil, fmt.Errorf("%s: %w", name, errCache)
+	}
+	// Nobody else can replace the file in this directory.
+	return root.ReadFile(name)
+}
+
+// writeCache saves b for a key. The file appears when it is complete.
+func writeCache(key [32]byte, b []byte) error {
+	root, err := openCache()
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	temp := ".new-" + rand.Text()
+	f, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = root.Rename(temp, cacheName(key))
+	}
+	if err != nil {
+		root.Remove(temp)
+	}
+	return err
+}

@@ -1,0 +1,59 @@
+package image
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/contents"
+	"github.com/lunserve/lunserve/backstores/raw"
+	"github.com/lunserve/lunserve/hint"
+)
+
+// checkNested returns an error if the disk in an image looks like a file of
+// another format, as in disk.qcow2.zst, unless the format of the image was
+// given.
+func checkNested(path string, disk io.ReaderAt, size int64, o Options) error {
+	if o.nested || o.Format != Auto && o.Format != "" {
+		return nil
+	}
+	like := look(readSectors(disk, size))
+	if like == nil || !like.last && contents.IsDisk(disk, size) {
+		return nil
+	}
+	return hint.With(fmt.Errorf("%s: unpacked, it is %s", path, like.name),
+		hint.Command{Words: []string{"lunserve", "unpack", hint.Path(path), hint.Path(hint.Free(innerName(path)))}})
+}
+
+// peekBytes is how far contents.IsDisk reads: to the superblock of btrfs.
+const peekBytes = 68 << 10
+
+// peekNested is checkNested for a zstd file, and decompresses only its
+// beginning. It finds no signature at the end.
+func peekNested(path string, o Options) error {
+	f, err := raw.OpenReader(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	dec, err := zstd.NewReader(f, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(uint64(o.withDefaults().MaxWindow)))
+	if err != nil {
+		return nil // opening it returns a better error
+	}
+	defer dec.Close()
+	p := make([]byte, peekBytes)
+	n, _ := io.ReadFull(dec, p)
+	return checkNested(path, bytes.NewReader(p[:n]), int64(n), o)
+}
+
+// unnested returns s, or closes it if its disk is a file of another format.
+func unnested(path string, s backstores.Backstore, o Options) (backstores.Backstore, error) {
+	if err := checkNested(path, s, s.Size(), o); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}

@@ -1,0 +1,149 @@
+package serve
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/backstores/entry"
+)
+
+// An ownFile is a file that the service makes for its user, the pid file or the
+// trace, or a stream that takes its place. A file replaces only an older one of
+// its kind: a slip of the finger costs no disk image.
+type ownFile struct {
+	*os.File
+	name *entry.Entry // nil for a stream
+	text []byte       // what it held at first
+}
+
+// A fileKind is a kind of ownFile.
+type fileKind struct {
+	name string
+	mode uint32         // less the umask
+	old  *regexp.Regexp // matches the start of such a file
+}
+
+var (
+	// A process ID is no secret, and supervisors that are not root read it.
+	pidFiles = fileKind{"pid file", 0o644, regexp.MustCompile(`^\d*\n?$`)}
+	// A trace says what is on the disk, and where.
+	traceFiles = fileKind{"trace", 0o600, regexp.MustCompile(`^($| *\d+\.\d{6} +\d+ µs )`)}
+)
+
+// create makes a file that holds text, or writes text to the stream at path.
+func (k fileKind) create(path string, text []byte) (_ *ownFile, err error) {
+	stream, err := entry.Stream(path)
+	if err != nil {
+		return nil, err
+	}
+	if stream != nil {
+		if _, err := stream.Write(text); err != nil {
+			stream.Close()
+			return nil, err
+		}
+		return &ownFile{File: stream}, nil
+	}
+	name, err := entry.At(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			name.Close()
+		}
+	}()
+	old, err := k.older(name, path)
+	if err != nil {
+		return nil, err
+	}
+	if old >= 0 {
+		defer unix.Close(old)
+	}
+	file, err := name.New(k.mode)
+	if err != nil {
+		return nil, err
+	}
+	f := &ownFile{os.NewFile(uintptr(file.Fd), path), name, text}
+	if _, err = f.Write(text); err == nil {
+		err = file.Publish(old)
+	}
+	if err != nil {
+		file.Unname()
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// adopt returns the file at path if another process made it and it holds text.
+func (k fileKind) adopt(path string, text []byte) *ownFile {
+	name, err := entry.At(path)
+	if err != nil {
+		return nil
+	}
+	fd, err := k.older(name, path)
+	if err != nil || fd < 0 {
+		name.Close()
+		return nil
+	}
+	f := &ownFile{os.NewFile(uintptr(fd), path), name, text}
+	if now, err := io.ReadAll(io.NewSectionReader(f, 0, int64(len(text))+1)); err != nil || !bytes.Equal(now, text) {
+		f.close()
+		return nil
+	}
+	return f
+}
+
+// older opens the file that has the name, or returns -1 if there is none. It
+// must be one of this kind.
+func (k fileKind) older(name *entry.Entry, path string) (int, error) {
+	fd, err := name.Open(unix.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err == unix.ENOENT {
+		return -1, nil
+	}
+	if err != nil {
+		return -1, fmt.Errorf("%s: %w", path, err)
+	}
+	head := make([]byte, 64)
+	n, err := unix.Pread(fd, head, 0)
+	if err == nil && !k.old.Match(head[:n]) {
+		err = fmt.Errorf("exists, and is not a %s; name another file", k.name)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, fmt.Errorf("%s: %w", path, err)
+	}
+	return fd, nil
+}
+
+// remove removes the file and closes it. It keeps a file that has taken its name
+// since, and its own if that holds something else now.
+func (f *ownFile) remove() error {
+	defer f.close()
+	if f.name == nil {
+		return nil
+	}
+	now, err := io.ReadAll(io.NewSectionReader(f, 0, int64(len(f.text))+1))
+	if err != nil || !bytes.Equal(now, f.text) {
+		return err
+	}
+	err = f.name.Remove(int(f.Fd()))
+	if errors.Is(err, entry.ErrReplaced) {
+		return nil
+	}
+	return err
+}
+
+// close closes the file, which stays.
+func (f *ownFile) close() error {
+	if f.name != nil {
+		f.name.Close()
+	}
+	return f.Close()
+}
