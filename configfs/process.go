@@ -56,7 +56,7 @@ func (m machine) runs(p process) bool {
 
 // Killed reports whether the process with this id was killed and still exists, if
 // only inside the kernel.
-func Killed(pid int) bool { return host.runs(process{pid: pid}) && host.isDying(process{pid: pid}) }
+func Killed(pid int) bool { return host.isDying(process{pid: pid}) }
 
 // hasEnded reports whether the process has closed its files. It may still wait for
 // its parent to ask for its exit status.

@@ -15,8 +15,9 @@ import (
 )
 
 const (
-	checkTime = time.Second // between looks at a server that may be dying
-	exitTime  = time.Second // from the end of the socket to that of the process
+	checkTime = 2 * time.Second        // between looks at a server that may be stuck
+	stuckTime = 300 * time.Millisecond // from a kill to the end of a process that is not
+	exitTime  = time.Second            // from the end of the socket to that of the process
 )
 
 // StandsBy reports whether this process is a guard. If so it names the process
@@ -62,19 +63,19 @@ func Await() (d Death, is bool) {
 // await returns the server, after its end or when it is stuck.
 func await(socket *os.File) (pid int, stuck bool) {
 	var said []byte
-	for checks := 0; ; {
+	for next, killed := checkTime, false; ; {
 		fds := []unix.PollFd{{Fd: socketFD, Events: unix.POLLIN}}
-		n, err := unix.Poll(fds, int(checkTime/time.Millisecond))
+		n, err := unix.Poll(fds, int(next/time.Millisecond))
 		switch {
 		case err == unix.EINTR:
 		case err != nil:
 			return pid, false
 		case n == 0:
-			// Twice, as a process that is killed may take a moment to end.
-			if pid != 0 && configfs.Killed(pid) {
-				if checks++; checks == 2 {
-					return pid, true
-				}
+			if killed {
+				return pid, true
+			}
+			if killed = configfs.Killed(pid); killed {
+				next = stuckTime
 			}
 		default:
 			buf := make([]byte, 32)
