@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/lunserve/lunserve/configfs"
@@ -33,7 +34,7 @@ func succeed(ctx context.Context, o Options, c *console.Console, death guard.Dea
 		guard.SetName("lunserve")
 		err := newService(o, c, succeeding).serve(ctx)
 		if err != nil {
-			err = errors.Join(err, removeByForce(o, death))
+			err = errors.Join(err, removeByForce(o, death, false))
 		}
 		return err
 	case o.Restart:
@@ -54,17 +55,28 @@ func succeed(ctx context.Context, o Options, c *console.Console, death guard.Dea
 		case <-time.After(softTime):
 			c.Warn(fmt.Errorf("the disks are not removed after %v; removing them by force", softTime))
 			s.fence()
+			return removeByForce(o, death, true)
 		}
 	}
-	return removeByForce(o, death)
+	return removeByForce(o, death, false)
 }
 
 // removeByForce removes what is left of the disks of a dead server, and of this
-// process if it has adopted them. What was not flushed is lost.
-func removeByForce(o Options, death guard.Death) error {
-	var errs []error
-	for _, e := range death.Left {
-		errs = append(errs, e.RemoveByForce())
+// process if it has adopted them. What was not flushed is lost. Disks that
+// another process has adopted meanwhile stay: unless this process has the rings
+// open, Remove opens them, which fails then.
+func removeByForce(o Options, death guard.Death, open bool) error {
+	all, err := configfs.Exports()
+	errs := []error{err}
+	for _, e := range all {
+		left := slices.ContainsFunc(death.Left, func(l configfs.Export) bool { return l.Name == e.Name })
+		switch {
+		case !left:
+		case e.PID == configfs.Self() || open && !e.Alive:
+			errs = append(errs, e.RemoveByForce())
+		case !e.Alive:
+			errs = append(errs, e.Remove())
+		}
 	}
 	_ = control.RemoveStale(death.PID)
 	if file := pidFileOf(o, death.PID); file != nil {
