@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-var torture = goflag.Int("torture", 4, "how many times to kill lunserve, its guard or both")
+var torture = goflag.Int("torture", 3, "how many times to kill lunserve, its guard or both")
 
 // Server, guard or both are killed at random moments, of a start and of an
 // adoption too. fio verifies a file system and a raw disk meanwhile, and must see
