@@ -115,7 +115,7 @@ func (c *packCmd) out() (string, error) {
 		return c.Out, nil
 	case strings.HasSuffix(c.In, ".zst"):
 		return "", hint.With(misuse("%s: ends in .zst already; name the file to make", c.In),
-			hint.Command{Words: []string{"lunserve", "pack", c.In, "NEW.img.zst"}},
+			hint.Command{Words: []string{"lunserve", "pack", c.In, hint.Free("NEW.img.zst")}},
 			hint.Command{Words: []string{"lunserve", "pack", "-f", c.In, c.In}, Purpose: "to replace it"})
 	case strings.HasPrefix(c.In, "/dev/"):
 		return filepath.Base(c.In) + ".img.zst", nil

@@ -158,13 +158,13 @@ func readStart(path string, n int64) []byte {
 
 // convert is the command that makes a raw image from a format that QEMU reads.
 func convert(path string) hint.Command {
-	return hint.Command{Words: []string{"qemu-img", "convert", "-O", "raw", hint.Path(path), hint.Path(unused(rawName(path)))}}
+	return hint.Command{Words: []string{"qemu-img", "convert", "-O", "raw", hint.Path(path), hint.Path(hint.Free(rawName(path)))}}
 }
 
 // pipe returns a function for the command that decompresses an image.
 func pipe(cat string) func(string) hint.Command {
 	return func(path string) hint.Command {
-		return hint.Command{Words: []string{cat, hint.Path(path)}, Output: hint.Path(unused(rawName(path)))}
+		return hint.Command{Words: []string{cat, hint.Path(path)}, Output: hint.Path(hint.Free(rawName(path)))}
 	}
 }
 
@@ -178,16 +178,6 @@ func rawName(path string) string {
 		return name + ".raw"
 	}
 	return name + ".img"
-}
-
-// unused returns name or, if a file has it, a similar name that no file has.
-func unused(name string) string {
-	for {
-		if _, err := os.Lstat(name); err != nil {
-			return name
-		}
-		name = filepath.Join(filepath.Dir(name), "NEW-"+filepath.Base(name))
-	}
 }
 
 // existsAs is the error of an image that was to be created.

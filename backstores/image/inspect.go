@@ -33,7 +33,7 @@ func Inspect(ctx context.Context, path string, o Options) (Info, backstores.Back
 // packCommand makes a file with random access from one without.
 func packCommand(path, purpose string) hint.Command {
 	if out := rawName(path) + ".zst"; out != path {
-		return hint.Command{Words: []string{"lunserve", "pack", hint.Path(path), hint.Path(unused(out))}, Purpose: purpose}
+		return hint.Command{Words: []string{"lunserve", "pack", hint.Path(path), hint.Path(hint.Free(out))}, Purpose: purpose}
 	}
 	return hint.Command{Words: []string{"lunserve", "pack", "-f", hint.Path(path), hint.Path(path)}, Purpose: purpose}
 }

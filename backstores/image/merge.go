@@ -60,7 +60,7 @@ func (m Merge) commit(ctx context.Context, path string) (err error) {
 	again := hint.Command{Words: []string{"lunserve", "commit", hint.Path(path)}}
 	if format != Raw {
 		export := again
-		export.Words = append(export.Words, "-o", hint.Path(unused("disk.img")))
+		export.Words = append(export.Words, "-o", hint.Path(hint.Free("disk.img")))
 		return hint.With(fmt.Errorf("%s: is not a raw image, and cannot be written", name), export)
 	}
 	base, err := m.openBase(ctx, o, false)

@@ -123,7 +123,7 @@ func (f *zstdFile) bad(ctx context.Context, what string, err error) error {
 	}
 	try := hint.Command{Words: []string{"zstd", "-t", hint.Path(f.Name())}}
 	if errors.Is(err, seekable.ErrDictionary) {
-		try.Words = []string{"zstd", "-d", "-D", "DICTIONARY", hint.Path(f.Name()), "-o", hint.Path(unused(rawName(f.Name())))}
+		try.Words = []string{"zstd", "-d", "-D", "DICTIONARY", hint.Path(f.Name()), "-o", hint.Path(hint.Free(rawName(f.Name())))}
 	}
 	return hint.With(fmt.Errorf("%s: %w", f.Name(), err), try)
 }

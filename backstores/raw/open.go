@@ -223,7 +223,7 @@ func checkType(path string, mode uint32) error {
 			hint.Command{Words: []string{"ls", hint.Path(path)}, Purpose: "to find one"})
 	case unix.S_IFIFO:
 		return hint.With(fmt.Errorf("%s: is a pipe, which has no random access", path),
-			hint.Command{Words: []string{"cat", hint.Path(path)}, Output: "NEW.img"})
+			hint.Command{Words: []string{"cat", hint.Path(path)}, Output: hint.Free("NEW.img")})
 	case unix.S_IFCHR:
 		return hint.With(fmt.Errorf("%s: is a character device, not an image", path),
 			hint.Command{Words: []string{"lsblk"}, Purpose: "to find a block device"})
