@@ -24,7 +24,7 @@ func (p *portal) UnmarshalText(text []byte) error {
 		ip, err := netip.ParseAddr(host)
 		if err != nil || ip.Is6() != bracketed {
 			return hint.With(fmt.Errorf("%q is not an address with a port", s),
-				hint.Command{Words: []string{"192.0.2.1:3260"}}, hint.Command{Words: []string{"[2001:db8::1]:3260"}})
+				hint.Command{Words: []string{"127.0.0.1:3260"}}, hint.Command{Words: []string{"[::1]:3260"}})
 		}
 		addr = netip.AddrPortFrom(ip, 3260)
 	}
