@@ -111,9 +111,8 @@ func (c *packCmd) out() (string, error) {
 	case c.Out != "":
 		return c.Out, nil
 	case strings.HasSuffix(c.In, ".zst"):
-		return "", hint.With(misuse("%s: ends in .zst already; name the file to make", c.In),
-			hint.Command{Words: []string{"lunserve", "pack", c.In, hint.Free("NEW.img.zst")}},
-			hint.Command{Words: []string{"lunserve", "pack", "-f", c.In, c.In}, Purpose: "to replace it"})
+		return "", hint.Try(misuse("%s: ends in .zst already; name the file to make", c.In),
+			"lunserve", "pack", hint.Path(c.In), hint.Path(hint.Free(c.In)))
 	case strings.HasPrefix(c.In, "/dev/"):
 		return filepath.Base(c.In) + ".img.zst", nil
 	}

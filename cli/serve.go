@@ -76,7 +76,7 @@ func (c *serveCmd) check() error {
 	case c.Fork && c.JSON:
 		return misuse("--fork closes standard output; leave out --json")
 	case c.Fork && c.Trace.On && c.Trace.File == "":
-		return hint.Try(misuse("--fork closes standard error"), "--trace=FILE")
+		return hint.Try(misuse("--fork closes standard error"), "--trace="+hint.Free("lunserve.trace"))
 	case c.Interval != 0 && !c.JSON:
 		return hint.Try(misuse("--stats-interval needs --json"), "--json")
 	}

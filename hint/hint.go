@@ -49,15 +49,23 @@ func Text(err error) string {
 		return strings.Join(texts, also)
 	}
 	text, try := Split(err)
-	for i, c := range try {
-		if i == 0 {
-			text += "; try "
-		} else {
-			text += ", or "
-		}
-		text += c.String()
+	if len(try) > 0 {
+		text += "; " + Advice(try)
 	}
 	return text
+}
+
+// Advice is the commands as a person reads them, such as "try A, or B".
+func Advice(try []Command) string {
+	all := make([]string, len(try))
+	for i, c := range try {
+		all[i] = c.String()
+	}
+	if text := strings.Join(all, ", or "); try[0].Instead == "" {
+		return "try " + text
+	} else {
+		return "did you mean " + text + "?"
+	}
 }
 
 // Split returns err on one line without its commands, and the commands.

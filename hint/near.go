@@ -3,6 +3,7 @@ package hint
 import (
 	"cmp"
 	"slices"
+	"strings"
 )
 
 // Near returns the candidates of which word is likely to be a misspelling, the
@@ -10,13 +11,16 @@ import (
 func Near(word string, candidates []string) (near []string) {
 	far := min(2, len(word)/3) // a wrong letter in three, and two at most
 	for _, c := range candidates {
-		if d := distance(word, c); d > 0 && d <= far {
+		if c != word && apart(word, c) <= far {
 			near = append(near, c)
 		}
 	}
-	slices.SortStableFunc(near, func(a, b string) int { return cmp.Compare(distance(word, a), distance(word, b)) })
+	slices.SortStableFunc(near, func(a, b string) int { return cmp.Compare(apart(word, a), apart(word, b)) })
 	return near
 }
+
+// apart is the distance of two words, whatever the case of their letters.
+func apart(a, b string) int { return distance(strings.ToLower(a), strings.ToLower(b)) }
 
 // distance returns the Damerau-Levenshtein distance: how many letters must be
 // added, dropped, changed, or swapped with the next to turn a into b.

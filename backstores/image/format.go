@@ -182,6 +182,5 @@ func rawName(path string) string {
 
 // existsAs is the error of an image that was to be created.
 func existsAs(path, format string) error {
-	return hint.With(fmt.Errorf("%s: exists and is a %s file", path, format),
-		hint.Command{Words: []string{"lunserve", hint.Path(path)}, Purpose: "to serve it as it is"})
+	return fmt.Errorf("%s: exists and is a %s file; leave out --size to serve it as it is", path, format)
 }

@@ -21,7 +21,10 @@ type inspected struct {
 // Inspect describes the image at path. It does no work that takes long: if
 // opening the image would, the store is nil.
 func Inspect(ctx context.Context, path string, o Options) (Info, backstores.Backstore, error) {
-	i, err := await(ctx, path, func() (inspected, error) { return inspect(ctx, path, o) },
+	i, err := await(ctx, path, func() (inspected, error) {
+		i, err := inspect(ctx, path, o)
+		return i, missing(path, err, false)
+	},
 		func(i inspected) { closeStore(i.store) })
 	i.Serve = hint.Quote("lunserve", hint.Path(path))
 	if !i.Random {
@@ -30,12 +33,10 @@ func Inspect(ctx context.Context, path string, o Options) (Info, backstores.Back
 	return i.Info, i.store, err
 }
 
-// packCommand makes a file with random access from one without.
+// packCommand makes a file with random access from one without, beside it.
 func packCommand(path, purpose string) hint.Command {
-	if out := rawName(path) + ".zst"; out != path {
-		return hint.Command{Words: []string{"lunserve", "pack", hint.Path(path), hint.Path(hint.Free(out))}, Purpose: purpose}
-	}
-	return hint.Command{Words: []string{"lunserve", "pack", "-f", hint.Path(path), hint.Path(path)}, Purpose: purpose}
+	out := hint.Free(rawName(path) + ".zst")
+	return hint.Command{Words: []string{"lunserve", "pack", hint.Path(path), hint.Path(out)}, Purpose: purpose}
 }
 
 func inspect(ctx context.Context, path string, o Options) (i inspected, err error) {
