@@ -72,7 +72,11 @@ func TestErrorsOfACommandLineProposeTheWholeLine(t *testing.T) {
 		"--sector-size 1K disk.img":    `--sector-size: "1K" is not 512 or 4096`,
 		"--read-only=maybe disk.img":   "--read-only takes no value; try lunserve --read-only disk.img",
 		"-r=1 disk.img":                "-r takes no value",
-		"completion tcsh":              `"tcsh" is not one of bash, zsh, fish; try lunserve completion --help`,
+		"--iscsi --iqn foo disk.img":   "--iqn: foo: not an iSCSI name, such as iqn.2001-04.com.example:disk",
+		"--iscsi --iqn=iqn.2001-04.com.example:A disk.img": "--iqn: iqn.2001-04.com.example:A: has upper-case letters, which initiators may change to lower case; try lunserve --iscsi --iqn=iqn.2001-04.com.example:a disk.img",
+		"--iscsi --allow ../x disk.img":                    "--allow: ../x: not an iSCSI name, such as iqn.2001-04.com.example:disk",
+		"--iscsi --portal 127.0.0.1:0 disk.img":            `--portal: "127.0.0.1:0" has no port; try lunserve --iscsi --portal=127.0.0.1:3260 disk.img`,
+		"completion tcsh":                                  `"tcsh" is not one of bash, zsh, fish; try lunserve completion --help`,
 
 		// An empty value comes from an empty variable: --overlay= would write
 		// to the image.
@@ -127,13 +131,12 @@ func TestErrorsAreOurs(t *testing.T) {
 // File names are any bytes, and every word reaches its place as it was typed.
 func TestWordsAreVerbatim(t *testing.T) {
 	const odd = "a\xe9\xff\n\"\\,=b"
-	g, _, err := parsed(t, "--overlay", odd, "--tmpdir="+odd, "--pid-file", odd, "--trace="+odd, "--iscsi", "--chap-file", odd, "--allow", odd, "--allow="+odd,
-		"--iqn", odd, "--run", odd, odd, "-r", odd+odd, "--", odd, "--run", "")
+	g, _, err := parsed(t, "--overlay", odd, "--tmpdir="+odd, "--pid-file", odd, "--trace="+odd, "--iscsi", "--chap-file", odd, "--run", odd, odd, "-r", odd+odd, "--", odd, "--run", "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &g.Serve
-	for i, got := range []string{s.Overlay, s.TmpDir, s.PIDFile, s.Trace.File, s.CHAPFile, s.Allow[0], s.Allow[1], s.IQN, s.Line, s.Images[0], s.Command[0]} {
+	for i, got := range []string{s.Overlay, s.TmpDir, s.PIDFile, s.Trace.File, s.CHAPFile, s.Line, s.Images[0], s.Command[0]} {
 		if got != odd {
 			t.Errorf("%d: %q, want %q", i, got, odd)
 		}

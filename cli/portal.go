@@ -16,6 +16,9 @@ type portal netip.AddrPort
 func (p *portal) UnmarshalText(text []byte) error {
 	s := string(text)
 	addr, err := netip.ParseAddrPort(s)
+	if err == nil && addr.Port() == 0 {
+		return hint.Try(fmt.Errorf("%q has no port", s), netip.AddrPortFrom(addr.Addr(), 3260).String())
+	}
 	if err != nil {
 		host, bracketed := strings.CutPrefix(s, "[")
 		if bracketed {

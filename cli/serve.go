@@ -26,11 +26,11 @@ type serveCmd struct {
 
 // Run serves the images.
 func (c *serveCmd) Run(ctx context.Context, con *console.Console) error {
-	if err := c.check(); err != nil {
-		return err
-	}
 	iscsi, err := c.iscsi(c.ReadOnly)
 	if err != nil {
+		return err
+	}
+	if err := c.check(); err != nil {
 		return err
 	}
 	return serve.Run(ctx, serve.Options{
@@ -79,15 +79,14 @@ func (c *serveCmd) check() error {
 		return hint.Try(misuse("--fork closes standard error"), "--trace="+hint.Free("lunserve.trace"))
 	case c.Interval != 0 && !c.JSON:
 		return hint.Try(misuse("--stats-interval needs --json"), "--json")
+	case c.Line != "" && len(c.Command) > 0:
+		return misuse("--run and a command after -- exclude each other; give one of them")
 	}
 	if err := c.layerFlags.check(c.Images, c.ReadOnly); err != nil {
 		return err
 	}
 	if err := needRoot("make a disk"); err != nil {
 		return err
-	}
-	if c.Line != "" && len(c.Command) > 0 {
-		return misuse("--run and a command after -- exclude each other; give one of them")
 	}
 	if len(c.Command) > 0 { // find a typing error before a disk is made
 		if _, err := exec.LookPath(c.Command[0]); err != nil {
