@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -58,9 +59,19 @@ func run(args []string) int {
 	k, err := parse(&g, args, options(ctx, c)...)
 	if err == nil {
 		err = k.Run()
+		if isUnread(err) && k.Selected() != k.Model.DefaultCmd {
+			err = serve.ExitStatus(128 + syscall.SIGPIPE)
+		}
 	}
 	stop() // a signal kills the process now, even if nobody reads the last message
 	return status(err, c)
+}
+
+// isUnread reports whether a write failed because the reader of standard output
+// has ended, as head does. Other programs are then killed by SIGPIPE, silently.
+func isUnread(err error) bool {
+	e, ok := errors.AsType[*fs.PathError](err)
+	return ok && e.Path == os.Stdout.Name() && errors.Is(e, syscall.EPIPE)
 }
 
 // status returns the exit status for an error, and prints the error unless a

@@ -169,6 +169,9 @@ func (l *commandLine) give(f *kong.Flag, value string, i int) error {
 			return hint.With(misuse("--%s %s %s: a size is one word", f.Name, value, l.typed[l.at]), l.instead(i, n+1, "--"+f.Name, whole))
 		}
 	}
+	if value == "-" && f.Tag.Has("complete") {
+		return misuse("--%s -: %s", f.Name, notStandard)
+	}
 	if err := check(f.Value, value); err != nil {
 		text, better := hint.Split(err)
 		err = misuse("--%s: %s", f.Name, text)
@@ -262,6 +265,9 @@ func (l *commandLine) checkWords() error {
 		if err := l.sizeAsImage(word); err != nil {
 			return err
 		}
+		if word == "-" && arg.Name != "disk" {
+			return l.standard(i)
+		}
 	}
 	return nil
 }
@@ -272,6 +278,19 @@ func (l *commandLine) needs(arg *kong.Value) error {
 		return hint.Try(misuse("no %s given", arg.Name), "lunserve", l.node.Name, "--help")
 	}
 	return hint.Try(misuse("no %s given", arg.Name), "lunserve", "--help")
+}
+
+// notStandard is why - is no name. An image is read at random, and an output
+// appears when it is complete. A pipe can do neither.
+const notStandard = "lunserve reads and writes files, not standard input and output; ./- is a file"
+
+// standard returns the error of the argument i, which is -.
+func (l *commandLine) standard(i int) error {
+	err := misuse("-: %s", notStandard)
+	if i == 0 {
+		return hint.With(err, hint.Command{Words: []string{"cat"}, Output: hint.Free("NEW.img"), Purpose: "to make a file of standard input"})
+	}
+	return err
 }
 
 // sizeAsImage returns an error if an image has the form of a size and does not

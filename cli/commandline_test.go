@@ -84,6 +84,10 @@ func TestErrorsOfACommandLineProposeTheWholeLine(t *testing.T) {
 		"--run= disk.img":            "--run is empty; it is --run=LINE",
 		"--trace= disk.img":          "--trace is empty; it is --trace=FILE",
 		"--allow --iscsi disk.img":   "--allow needs a value; it is --allow=IQN",
+		"pack - a.zst":               "-: lunserve reads and writes files, not standard input and output; ./- is a file; try cat >NEW.img to make a file of standard input",
+		"unpack a.zst -":             "-: lunserve reads and writes files, not standard input and output; ./- is a file",
+		"commit -o - a":              "--output -: lunserve reads and writes files, not standard input and output; ./- is a file",
+		"-":                          "-: lunserve reads and writes files, not standard input and output; ./- is a file; try cat >NEW.img to make a file of standard input",
 		"disk.img --":                "no command after --",
 		"--portal= --iscsi disk.img": "--portal is empty; it is --portal=ADDR[:PORT]",
 
