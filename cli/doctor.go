@@ -30,6 +30,7 @@ type symptom struct {
 	About  string `json:"about"`
 	Text   string `json:"text"`
 	Try    string `json:"try,omitempty"` // the commands to type
+	advice string // Try as people read it
 }
 
 // Run checks everything that serving needs, and changes nothing.
@@ -61,9 +62,10 @@ func (c *doctorCmd) Run(ctx context.Context, con *console.Console) error {
 		if s.Status == "fail" {
 			failed++
 		}
-		if all = append(all, s); !c.JSON {
-			s.print()
+		if !c.JSON {
+			s.fold(all).print()
 		}
+		all = append(all, s)
 	}
 	if c.JSON {
 		if err := printJSON(all); err != nil {
@@ -116,11 +118,28 @@ func newSymptom(f configfs.Finding) symptom {
 	}
 	text, try := hint.Split(f.Err)
 	s.Text = strings.TrimPrefix(strings.TrimPrefix(text, f.About+": "), f.About+" is ")
-	var commands []string
-	for _, c := range try {
-		commands = append(commands, c.String())
+	switch {
+	case len(try) == 0:
+	case try[0].Instead != "": // no command
+		s.Text += "; " + hint.Advice(try)
+	default:
+		s.advice = hint.Advice(try)
+		var commands []string
+		for _, c := range try {
+			commands = append(commands, c.String())
+		}
+		s.Try = strings.Join(commands, ", or ")
 	}
-	s.Try = strings.Join(commands, ", or ")
+	return s
+}
+
+// fold returns s or, if one before has the same text, a reference to that.
+func (s symptom) fold(before []symptom) symptom {
+	for _, b := range before {
+		if s.Status != "ok" && s.Text == b.Text && s.Try == b.Try {
+			return symptom{Status: s.Status, About: s.About, Text: "as " + b.About}
+		}
+	}
 	return s
 }
 
@@ -130,12 +149,12 @@ func (s symptom) print() {
 	head := fmt.Sprintf("%-4s  %-18s ", s.Status, s.About)
 	columns, indent := console.Columns(os.Stdout), 4+2+18+1
 	text := s.Text
-	if s.Try != "" && columns == 0 {
-		text += "; try " + s.Try
+	if s.advice != "" && columns == 0 {
+		text += "; " + s.advice
 	}
 	fmt.Println(head + wrap(text, columns, utf8.RuneCountInString(head), indent))
-	if s.Try != "" && columns > 0 {
-		fmt.Printf("%*stry %s\n", indent, "", s.Try)
+	if s.advice != "" && columns > 0 {
+		fmt.Printf("%*s%s\n", indent, "", s.advice)
 	}
 }
 
