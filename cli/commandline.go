@@ -303,8 +303,8 @@ func (l *commandLine) sizeAsImage(word string) error {
 		return nil
 	}
 	err := misuse("%s: no such file; a size needs --size", word)
-	if len(l.words) == 1 {
-		return err
+	if others := keep(l.words, func(w string) bool { return w != word }); len(others) == 0 || !allMissing(others) {
+		return err // --size makes an image, and keeps one
 	}
 	i, n := slices.Index(l.typed, word), 1
 	if i > 0 && l.typed[i-1] == "-s" {

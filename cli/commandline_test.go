@@ -41,7 +41,7 @@ func TestErrorsOfACommandLineProposeTheWholeLine(t *testing.T) {
 		"convert a.zst b.img":         "convert: no such file or subcommand; try lunserve unpack a.zst b.img",
 		"start":                       "start: no such file or subcommand; try lunserve --help",
 		"help pack":                   "help: no such file or subcommand; try lunserve pack --help",
-		"-fP --show disk.img":         "-f: not a flag of lunserve: the kernel chooses a node, and lunserve prints it; try lunserve -P --show disk.img",
+		"-fP --show disk.img":         "-f: not a flag of lunserve: the kernel chooses a node, and lunserve prints it; try lunserve disk.img",
 		"-rP disk.img":                "-P: not a flag of lunserve: partitions always get nodes; try lunserve -r disk.img",
 		"-f raw disk.img":             "-f: not a flag of lunserve: the kernel chooses a node, and lunserve prints it; try lunserve disk.img",
 		"-c /dev/nbd0 -r disk.img":    "-c: not a flag of lunserve: the kernel chooses a node, and lunserve prints it; try lunserve -r disk.img",
@@ -51,12 +51,13 @@ func TestErrorsOfACommandLineProposeTheWholeLine(t *testing.T) {
 		"-d /dev/loop0":               "-d: not a flag of lunserve: lunserve detach does that; try lunserve detach /dev/loop0",
 		"serve -d disk.img":           "-d: not a flag of lunserve: lunserve detach does that; try lunserve detach disk.img",
 		"-J":                          "-J: not a flag of lunserve: lunserve list --json does that; try lunserve list --json",
-		"pack -f -o out.zst disk.img": "-o: not a flag of lunserve: the output is the last argument; try lunserve pack -f disk.img out.zst",
+		"pack -f -o out.zst disk.img": "-o: not a flag of lunserve: the output is the last argument; try lunserve pack disk.img out.zst",
 		"pack -T0 disk.img":           "-T: not a flag of lunserve: all CPUs are used; try lunserve pack disk.img",
 
 		// Sizes, times and other values.
 		"--size 10 GB disk.img":        "--size 10 GB: a size is one word; try lunserve --size 10GB disk.img",
-		"-s 10G disk.img":              "10G: no such file; a size needs --size; try lunserve --size 10G disk.img",
+		"-s 10G new.img":               "10G: no such file; a size needs --size; try lunserve --size 10G new.img",
+		"-s 10G disk.img":              "10G: no such file; a size needs --size", // for a new image
 		"10G":                          "10G: no such file; a size needs --size",
 		"pack --cache-size 256 a.img":  `--cache-size: "256" is 256 bytes, less than 1M; try lunserve pack --cache-size=256M a.img`,
 		"pack --cache-size 1 GB a.img": "--cache-size 1 GB: a size is one word; try lunserve pack --cache-size 1GB a.img",

@@ -31,7 +31,6 @@ func TestEqualFindingsAreFolded(t *testing.T) {
 	}
 }
 
-
 func TestTextIsWrappedAtBlanks(t *testing.T) {
 	const text = "is not loaded, and cannot be; try modprobe tcm_loop"
 	for columns, want := range map[int]string{

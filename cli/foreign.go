@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -66,11 +67,25 @@ var foreigners = map[string]map[string]foreign{
 	"unpack": {"-o": output, "-k": keeps, "-d": {say: "unpack decompresses"}},
 }
 
+// A foreignError is the error of a foreign flag, and the line without it.
+type foreignError struct {
+	error
+	try hint.Command
+}
+
+func (e foreignError) Unwrap() error { return e.error }
+
 // unknown returns the error of a flag that the subcommand does not have: a long
 // one, or a letter in the word.
 func (l *commandLine) unknown(flag string) error {
 	if f, ok := foreigners[l.node.Name][flag]; ok {
-		return hint.With(misuse("%s: not a flag of lunserve: %s", flag, f.say), l.domestic(f, flag))
+		err := foreignError{misuse("%s: not a flag of lunserve: %s", flag, f.say), l.domestic(f, flag)}
+		// There may be more of them.
+		next := commandLine{typed: err.try.Words[1:], app: l.app}
+		if more, ok := errors.AsType[foreignError](next.read()); ok {
+			err.try = more.try
+		}
+		return hint.With(err, err.try)
 	}
 	err := misuse("unknown flag %s", flag)
 	var all []string
@@ -108,12 +123,14 @@ func (l *commandLine) domestic(f foreign, flag string) hint.Command {
 	if f.value != none && !has && end < len(l.typed) {
 		value, has, end = l.typed[end], true, end+1
 	}
-	before, after := l.typed[:l.at], l.typed[end:]
+	before, after := l.typed[:l.at:l.at], l.typed[end:]
 	switch {
 	case has && f.value == kept:
 		words = append(words, value)
 	case has && f.value == last:
-		after = append(slices.Clone(after), value)
+		// With the words in another order, -f could replace another file.
+		notForce := func(word string) bool { return word != "-f" && word != "--force" }
+		before, after = keep(before, notForce), append(keep(after, notForce), value)
 	case flag == "-f" && len(after) > 0 && slices.Contains(formats, after[0]):
 		after = after[1:] // qemu-nbd's; lunserve detects the format
 	}

@@ -44,20 +44,25 @@ func (l *commandLine) notSubcommand(word string) error {
 	case name == "serve" && len(rest) == 0:
 		words = []string{"--help"}
 	case name == "serve":
-		words = nil                                            // the default
-		rest = slices.DeleteFunc(slices.Clone(rest), isFolder) // as of mount(8)
+		words = nil                                                          // the default
+		rest = keep(rest, func(word string) bool { return !isFolder(word) }) // as of mount(8)
 		if (word == "create" || word == "new") && !slices.ContainsFunc(rest, isSizeFlag) && allMissing(rest) {
 			words = []string{"--size", "10G"}
 		}
 	case name == "detach":
 		// To rm(1) -f means less than to us: disks in use would be removed.
-		rest = slices.DeleteFunc(slices.Clone(rest), func(word string) bool { return word == "-f" || word == "--force" })
+		rest = keep(rest, func(word string) bool { return word != "-f" && word != "--force" })
 	case word == "convert" && len(rest) > 0 && strings.HasSuffix(rest[len(rest)-1], ".zst"):
 		words = []string{"pack"}
 	case name == "--help" && len(rest) > 0:
 		words, rest = []string{rest[0], "--help"}, nil
 	}
 	return hint.With(misuse("%s: no such file or subcommand", word), l.instead(l.at, len(l.typed)-l.at, append(words, rest...)...))
+}
+
+// keep returns the words for which f is true.
+func keep(words []string, f func(string) bool) []string {
+	return slices.DeleteFunc(slices.Clone(words), func(word string) bool { return !f(word) })
 }
 
 func isSizeFlag(word string) bool { return word == "--size" || strings.HasPrefix(word, "--size=") }

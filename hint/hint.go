@@ -55,8 +55,15 @@ func Text(err error) string {
 	return text
 }
 
+// OnAdvice, if not nil, gets the commands of each Advice. Tests set it, to type
+// what people would.
+var OnAdvice func(try []Command)
+
 // Advice is the commands as a person reads them, such as "try A, or B".
 func Advice(try []Command) string {
+	if OnAdvice != nil {
+		OnAdvice(try)
+	}
 	all := make([]string, len(try))
 	for i, c := range try {
 		all[i] = c.String()
