@@ -1,9 +1,10 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/json"
+	"encoding/gob"
 	"fmt"
 	"io/fs"
 	"os"
@@ -48,12 +49,12 @@ func record(dir string, args []string, try []hint.Command) {
 		if err == nil {
 			err = exec.Command("cp", "-a", "--sparse=always", ".", filepath.Join(to, "copy")).Run()
 		}
-		var b []byte
+		var b bytes.Buffer // not JSON, which changes names that are not UTF-8
 		if err == nil {
-			b, err = json.Marshal(proposal{args, c})
+			err = gob.NewEncoder(&b).Encode(proposal{args, c})
 		}
 		if err == nil {
-			err = os.WriteFile(filepath.Join(to, "proposal"), b, 0o600)
+			err = os.WriteFile(filepath.Join(to, "proposal"), b.Bytes(), 0o600)
 		}
 		if err != nil {
 			panic(err)
@@ -72,7 +73,7 @@ func typeAll(t *testing.T, dir string) {
 		var p proposal
 		b, err := os.ReadFile(name)
 		if err == nil {
-			err = json.Unmarshal(b, &p)
+			err = gob.NewDecoder(bytes.NewReader(b)).Decode(&p)
 		}
 		if err != nil {
 			t.Fatal(err)
