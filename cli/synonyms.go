@@ -23,8 +23,8 @@ var synonyms = map[string]string{
 // notSubcommand returns an error if word, the first argument, is likely to mean
 // a subcommand. An image may have any name, so the file must not exist.
 func (l *commandLine) notSubcommand(word string) error {
-	if _, err := os.Lstat(word); err == nil || l.has("size") {
-		return nil
+	if l.has("size") {
+		return nil // it is to be made
 	}
 	rest := l.typed[l.at+1:]
 	name, ok := synonyms[word]
@@ -38,6 +38,10 @@ func (l *commandLine) notSubcommand(word string) error {
 			return nil
 		}
 		name = near[0]
+	}
+	// Checked only now, because the storage of an image may not answer.
+	if _, err := os.Lstat(word); err == nil {
+		return nil
 	}
 	words := []string{name}
 	switch {
