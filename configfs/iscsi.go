@@ -26,14 +26,14 @@ type ISCSISpec struct {
 func (s ISCSISpec) Check() error { return host.checkISCSI(s) }
 
 func (m machine) checkISCSI(s ISCSISpec) error {
-	if err := checkName(s.IQN); err != nil {
+	if err := CheckISCSIName(s.IQN); err != nil {
 		return err
 	}
 	if lower := strings.ToLower(s.IQN); lower != s.IQN {
 		return hint.Try(fmt.Errorf("%s: has upper-case letters, which initiators may change to lower case", s.IQN), "--iqn="+lower)
 	}
 	for _, name := range s.Allow {
-		if err := checkName(name); err != nil {
+		if err := CheckISCSIName(name); err != nil {
 			return err
 		}
 	}
@@ -70,7 +70,7 @@ type ISCSI struct {
 func NewISCSI(s ISCSISpec) (*ISCSI, error) { return host.newISCSI(s) }
 
 func (m machine) newISCSI(s ISCSISpec) (*ISCSI, error) {
-	if err := checkName(s.IQN); err != nil { // it becomes a path
+	if err := CheckISCSIName(s.IQN); err != nil { // it becomes a path
 		return nil, err
 	}
 	t := &tree{machine: m}
@@ -88,7 +88,7 @@ func (m machine) newISCSI(s ISCSISpec) (*ISCSI, error) {
 		t.setCHAP(i.tpg+"/auth", s.CHAP)
 	}
 	for _, name := range i.allowed() {
-		if err := checkName(name); t.err == nil {
+		if err := CheckISCSIName(name); t.err == nil {
 			t.err = err
 		}
 		t.mkdir(i.acl(name))
