@@ -78,8 +78,8 @@ func typeAll(t *testing.T, dir string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if line, ok := p.line(); ok && !done[line] {
-			done[line] = true
+		if line, ok := p.line(); ok && !done[line+hint.Quote(p.Args...)] {
+			done[line+hint.Quote(p.Args...)] = true
 			t.Logf("lunserve %s: %s\n\ttyped: %s", hint.Quote(p.Args...), hint.Advice([]hint.Command{p.Try}), line)
 			typeHint(t, p, line, filepath.Join(filepath.Dir(name), "copy"))
 		} else if !ok {
