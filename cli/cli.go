@@ -62,6 +62,9 @@ func run(args []string) int {
 	k, err := parse(&g, args, options(ctx, c)...)
 	if err == nil {
 		err = k.Run()
+		if console.IsUnread(err) && k.Selected() != k.Model.DefaultCmd {
+			err = serve.ExitStatus(128 + syscall.SIGPIPE)
+		}
 	}
 	stop() // a signal kills the process now, even if nobody reads the last message
 	return status(err, c)

@@ -75,7 +75,7 @@ func (c *detachCmd) end(ctx context.Context, con *console.Console, d servedDisk)
 	case errors.Is(err, control.ErrNotAnswering):
 		return fmt.Errorf("%s: %w", d.Name, err)
 	case err != nil:
-		return hint.Try(err, "kill", strconv.Itoa(d.PID))
+		return hint.With(err, hint.Command{Words: []string{"kill", strconv.Itoa(d.PID)}, Purpose: "to end it even if its disks are in use"})
 	}
 	defer client.Close()
 	err = client.Detach(ctx, c.Force, func(command string) {

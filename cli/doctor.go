@@ -30,6 +30,7 @@ type symptom struct {
 	About  string `json:"about"`
 	Text   string `json:"text"`
 	Try    string `json:"try,omitempty"` // the commands to type
+	advice string // Try as people read it
 }
 
 // Run checks everything that serving needs, and changes nothing.
@@ -68,12 +69,12 @@ func (c *doctorCmd) Run(ctx context.Context, out *console.Printer) error {
 		if s.Status == "fail" {
 			failed++
 		}
-		if all = append(all, s); c.JSON {
-			continue
+		if !c.JSON {
+			if err := out.Lines(s.fold(all).lines(console.Columns(os.Stdout))...); err != nil {
+				return err
+			}
 		}
-		if err := out.Lines(s.lines(console.Columns(os.Stdout))...); err != nil {
-			return err
-		}
+		all = append(all, s)
 	}
 	if c.JSON {
 		if err := out.JSON(all, "  "); err != nil {
@@ -126,11 +127,28 @@ func newSymptom(f configfs.Finding) symptom {
 	}
 	text, try := hint.Split(f.Err)
 	s.Text = strings.TrimPrefix(strings.TrimPrefix(text, f.About+": "), f.About+" is ")
-	var commands []string
-	for _, c := range try {
-		commands = append(commands, c.String())
+	switch {
+	case len(try) == 0:
+	case try[0].Instead != "": // no command
+		s.Text += "; " + hint.Advice(try)
+	default:
+		s.advice = hint.Advice(try)
+		var commands []string
+		for _, c := range try {
+			commands = append(commands, c.String())
+		}
+		s.Try = strings.Join(commands, ", or ")
 	}
-	s.Try = strings.Join(commands, ", or ")
+	return s
+}
+
+// fold returns s or, if one before has the same text, a reference to that.
+func (s symptom) fold(before []symptom) symptom {
+	for _, b := range before {
+		if s.Status != "ok" && s.Text == b.Text && s.Try == b.Try {
+			return symptom{Status: s.Status, About: s.About, Text: "as " + b.About}
+		}
+	}
 	return s
 }
 
@@ -138,13 +156,13 @@ func newSymptom(f configfs.Finding) symptom {
 // many columns. The command to try is never wrapped, so that it can be copied.
 func (s symptom) lines(columns int) []string {
 	head, indent := fmt.Sprintf("%-4s  %-18s ", s.Status, hint.Visible(s.About)), 4+2+18+1
-	text := hint.Visible(s.Text) // its width counts
-	if s.Try != "" && columns == 0 {
-		text += "; try " + s.Try
+	text, advice := hint.Visible(s.Text), hint.Visible(s.advice) // their widths count
+	if advice != "" && columns == 0 {
+		text += "; " + advice
 	}
 	lines := strings.Split(head+wrap(text, columns, utf8.RuneCountInString(head), indent), "\n")
-	if s.Try != "" && columns > 0 {
-		lines = append(lines, strings.Repeat(" ", indent)+"try "+s.Try)
+	if advice != "" && columns > 0 {
+		lines = append(lines, strings.Repeat(" ", indent)+advice)
 	}
 	return lines
 }

@@ -9,10 +9,10 @@ import (
 // imageFlags select how an image is read. Their defaults are those of
 // [image.Options].
 type imageFlags struct {
-	Format     string `enum:"auto,raw,sparse,zstd,simg" default:"auto" help:"Image format: ${enum}. auto detects it by the contents."`
-	CacheSize  size   `default:"256M" placeholder:"SIZE" help:"Memory for decompressed data."`
-	ZstdWindow size   `default:"128M" placeholder:"SIZE" help:"Largest window to accept in a zstd file without random access."`
-	TmpDir     string `name:"tmpdir" default:"/var/tmp" placeholder:"DIR" complete:"dir" help:"Directory for temporary files, which may grow as large as the image."`
+	Format     string    `enum:"auto,raw,sparse,zstd,simg" default:"auto" help:"Image format: ${enum}. auto detects it by the contents."`
+	CacheSize  cacheSize `default:"256M" placeholder:"SIZE" help:"Memory for decompressed data."`
+	ZstdWindow size      `default:"128M" placeholder:"SIZE" help:"Largest window to accept in a zstd file without random access."`
+	TmpDir     string    `name:"tmpdir" default:"/var/tmp" placeholder:"DIR" complete:"dir" help:"Directory for temporary files, which may grow as large as the image."`
 }
 
 // options returns how to open an image.

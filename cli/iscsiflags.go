@@ -9,11 +9,11 @@ import (
 
 // iscsiFlags apply only with --iscsi.
 type iscsiFlags struct {
-	IQN      string   `name:"iqn" placeholder:"IQN" help:"Target name. The default is derived from this machine and the path of the first image."`
-	Portal   []portal `placeholder:"ADDR[:PORT]" sep:"none" help:"Address to listen on; may be repeated. IPv6 addresses are in brackets. Default: 127.0.0.1:3260."`
-	CHAPFile string   `name:"chap-file" placeholder:"FILE" complete:"file" help:"Require CHAP. FILE has one value per line: user name, secret and, for mutual CHAP, the target's user name and secret."`
-	Allow    []string `placeholder:"IQN" sep:"none" help:"Allow only the initiator with this name to log in; may be repeated."`
-	Open     bool     `help:"Allow anyone to log in at an address that other machines can reach."`
+	IQN      targetName      `name:"iqn" placeholder:"IQN" help:"Target name. The default is derived from this machine and the path of the first image."`
+	Portal   []portal        `placeholder:"ADDR[:PORT]" sep:"none" help:"Address to listen on; may be repeated. IPv6 addresses are in brackets. Default: 127.0.0.1:3260."`
+	CHAPFile string          `name:"chap-file" placeholder:"FILE" complete:"file" help:"Require CHAP. FILE has one value per line: user name, secret and, for mutual CHAP, the target's user name and secret."`
+	Allow    []initiatorName `placeholder:"IQN" sep:"none" help:"Allow only the initiator with this name to log in; may be repeated."`
+	Open     bool            `help:"Allow anyone to log in at an address that other machines can reach."`
 }
 
 // first returns the first of the flags that is set, or "".
@@ -41,7 +41,10 @@ func (f *targetFlags) iscsi(readOnly bool) (*serve.ISCSI, error) {
 		}
 		return nil, nil
 	}
-	o := &serve.ISCSI{IQN: f.IQN, CHAPFile: f.CHAPFile, Allow: f.Allow}
+	o := &serve.ISCSI{IQN: string(f.IQN), CHAPFile: f.CHAPFile}
+	for _, name := range f.Allow {
+		o.Allow = append(o.Allow, string(name))
+	}
 	for _, p := range f.Portal {
 		o.Portals = append(o.Portals, netip.AddrPort(p))
 	}

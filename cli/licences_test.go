@@ -16,7 +16,7 @@ func TestCopyrightHasTheLicencesOfAllThatIsLinked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ours := words(strings.ReplaceAll(string(b), "\n .\n", "\n\n"))
+	ours := oneLine(strings.ReplaceAll(string(b), "\n .\n", "\n\n"))
 	for file, parts := range linkedLicences(t, string(b)) {
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -28,7 +28,7 @@ func TestCopyrightHasTheLicencesOfAllThatIsLinked(t *testing.T) {
 			}
 			for _, paragraph := range strings.Split(section, "\n\n") {
 				for _, part := range copyrightLines(paragraph) {
-					if part = words(part); !strings.Contains(ours, part) {
+					if part = oneLine(part); !strings.Contains(ours, part) {
 						t.Errorf("deb/copyright lacks this part of %s:\n%s", file, part)
 					}
 				}
@@ -111,5 +111,5 @@ func copyrightLines(paragraph string) (all []string) {
 	return append(all, paragraph)
 }
 
-// words is text with one blank between words.
-func words(text string) string { return strings.Join(strings.Fields(text), " ") }
+// oneLine is text with one blank between words.
+func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }

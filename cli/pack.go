@@ -36,23 +36,20 @@ import (
 // Others chose 128 KiB (crosvm) and 2 MiB (zeekstd). A better level is no
 // substitute: "better" gains 2 % and takes half as long again.
 type packCmd struct {
-	In        string `arg:"" complete:"image" help:"The image to pack: a block device, or a file in any supported format."`
-	Out       string `arg:"" optional:"" complete:"file" help:"The file to create. Default: the name of the image with .zst added."`
-	Force     bool   `short:"f" help:"Replace the file if it exists."`
-	FrameSize size   `default:"2M" help:"Uncompressed size of a frame, the unit of decompression. Larger frames make the file smaller and random reads slower."`
+	In        string    `arg:"" name:"image" complete:"image" help:"The image to pack: a block device, or a file in any supported format."`
+	Out       string    `arg:"" optional:"" name:"output" complete:"file" help:"The file to create. Default: the name of the image with .zst added."`
+	Force     bool      `short:"f" help:"Replace the file if it exists."`
+	FrameSize size      `default:"2M" help:"Uncompressed size of a frame, the unit of decompression. Larger frames make the file smaller and random reads slower."`
+	Level     packLevel `default:"3" placeholder:"N" help:"Compression level, 1 to 19 as for zstd; also written -1 to -19. There are four distinct levels: 1-2, 3-5, 6-9 and 10-19."`
 
-	packLevel  `embed:""`
 	imageFlags `embed:""`
 }
 
 // Run packs. The file appears when it is complete.
 func (c *packCmd) Run(ctx context.Context, con *console.Console) (err error) {
-	level, err := c.level()
-	if err != nil {
-		return err
-	}
+	level := int(c.Level)
 	if c.FrameSize < seekable.MinFrame || c.FrameSize > seekable.MaxFrame {
-		return misuse("--frame-size %d: must be from 4K to 64M", c.FrameSize)
+		return hint.Try(misuse("--frame-size %d: must be from 4K to 64M", c.FrameSize), "--frame-size", "2M")
 	}
 	out, err := c.out()
 	if err != nil {
@@ -114,9 +111,8 @@ func (c *packCmd) out() (string, error) {
 	case c.Out != "":
 		return c.Out, nil
 	case strings.HasSuffix(c.In, ".zst"):
-		return "", hint.With(misuse("%s: ends in .zst already; name the file to make", c.In),
-			hint.Command{Words: []string{"lunserve", "pack", c.In, hint.Free("NEW.img.zst")}},
-			hint.Command{Words: []string{"lunserve", "pack", "-f", c.In, c.In}, Purpose: "to replace it"})
+		return "", hint.Try(misuse("%s: ends in .zst already; name the file to make", c.In),
+			"lunserve", "pack", hint.Path(c.In), hint.Path(hint.Free(c.In)))
 	case strings.HasPrefix(c.In, "/dev/"):
 		return filepath.Base(c.In) + ".img.zst", nil
 	}

@@ -16,6 +16,9 @@ type portal netip.AddrPort
 func (p *portal) UnmarshalText(text []byte) error {
 	s := string(text)
 	addr, err := netip.ParseAddrPort(s)
+	if err == nil && addr.Port() == 0 {
+		return hint.Try(fmt.Errorf("%q has no port", s), netip.AddrPortFrom(addr.Addr(), 3260).String())
+	}
 	if err != nil {
 		host, bracketed := strings.CutPrefix(s, "[")
 		if bracketed {
@@ -24,7 +27,7 @@ func (p *portal) UnmarshalText(text []byte) error {
 		ip, err := netip.ParseAddr(host)
 		if err != nil || ip.Is6() != bracketed {
 			return hint.With(fmt.Errorf("%q is not an address with a port", s),
-				hint.Command{Words: []string{"192.0.2.1:3260"}}, hint.Command{Words: []string{"[2001:db8::1]:3260"}})
+				hint.Command{Words: []string{"127.0.0.1:3260"}}, hint.Command{Words: []string{"[::1]:3260"}})
 		}
 		addr = netip.AddrPortFrom(ip, 3260)
 	}

@@ -7,16 +7,27 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/lunserve/lunserve/hint"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"lunserve": func() { os.Exit(Main(os.Args[1:])) }})
+	testscript.Main(m, map[string]func(){"lunserve": func() {
+		if dir := os.Getenv(proposals); dir != "" {
+			hint.OnAdvice = func(try []hint.Command) { record(dir, os.Args[1:], try) }
+		}
+		os.Exit(Main(os.Args[1:]))
+	}})
 }
 
-// TestScripts runs the sessions in testdata, which need no TCM-USER.
+// TestScripts runs the sessions in testdata, which need no TCM-USER, and types
+// every hint that they provoke.
 func TestScripts(t *testing.T) {
+	dir := t.TempDir()
+	t.Cleanup(func() { typeAll(t, dir) }) // when all sessions have ended
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata",
+		Dir:   "testdata",
+		Setup: func(e *testscript.Env) error { e.Setenv(proposals, dir); return nil },
 		Condition: func(name string) (bool, error) {
 			if name != "root" {
 				return false, fmt.Errorf("unknown condition %s", name)

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"os/exec"
+	"time"
 
 	"github.com/lunserve/lunserve/hint"
 	"github.com/lunserve/lunserve/serve"
@@ -10,11 +11,11 @@ import (
 )
 
 type serveCmd struct {
-	Images     []string `arg:"" name:"image" complete:"image" help:"Disk images: files or block devices. Each becomes one LUN."`
-	ReadOnly   bool     `short:"r" common:"" aliases:"readonly" help:"Refuse writes, and share the image with other readers." group:"image"`
-	Size       size     `common:"" placeholder:"SIZE" help:"Create the image with this size if it does not exist. The file is sparse. K, M, G and T are powers of 1024." group:"image"`
-	Removable  bool     `help:"Present a removable disk: initiators can eject and load the medium." group:"image"`
-	SectorSize int      `enum:"512,4096" default:"512" help:"Logical block size in bytes: ${enum}." group:"image"`
+	Images     []string   `arg:"" name:"image" complete:"image" help:"Disk images: files or block devices. Each becomes one LUN."`
+	ReadOnly   bool       `short:"r" common:"" aliases:"readonly" help:"Refuse writes, and share the image with other readers." group:"image"`
+	Size       size       `common:"" placeholder:"SIZE" help:"Create the image with this size if it does not exist. The file is sparse. K, M, G and T are powers of 1024; KB, MB, GB and TB are powers of 1000." group:"image"`
+	Removable  bool       `help:"Present a removable disk: initiators can eject and load the medium." group:"image"`
+	SectorSize sectorSize `enum:"512,4096" default:"512" help:"Logical block size in bytes: ${enum}." group:"image"`
 
 	layerFlags  `embed:"" group:"image"`
 	imageFlags  `embed:"" group:"format"`
@@ -25,11 +26,11 @@ type serveCmd struct {
 
 // Run serves the images.
 func (c *serveCmd) Run(ctx context.Context, con *console.Console) error {
-	if err := c.check(); err != nil {
-		return err
-	}
 	iscsi, err := c.iscsi(c.ReadOnly)
 	if err != nil {
+		return err
+	}
+	if err := c.check(); err != nil {
 		return err
 	}
 	return serve.Run(ctx, serve.Options{
@@ -37,7 +38,7 @@ func (c *serveCmd) Run(ctx context.Context, con *console.Console) error {
 		Open:       c.imageFlags.options(),
 		ReadOnly:   c.ReadOnly,
 		Size:       int64(c.Size),
-		SectorSize: c.SectorSize,
+		SectorSize: int(c.SectorSize),
 		Removable:  c.Removable,
 
 		Snapshot:      c.Snapshot,
@@ -57,7 +58,7 @@ func (c *serveCmd) Run(ctx context.Context, con *console.Console) error {
 
 		Quiet:         c.Quiet,
 		JSON:          c.JSON,
-		StatsInterval: c.Interval,
+		StatsInterval: time.Duration(c.Interval),
 		Trace:         c.Trace.On,
 		TraceFile:     c.Trace.File,
 	}, con)
@@ -82,18 +83,17 @@ func (c *serveCmd) check() error {
 	case c.Fork && c.JSON:
 		return misuse("--fork closes standard output; leave out --json")
 	case c.Fork && c.Trace.On && c.Trace.File == "":
-		return hint.Try(misuse("--fork closes standard error"), "--trace=FILE")
-	case c.Interval != 0 && (c.Interval < 0 || !c.JSON):
-		return misuse("--stats-interval is a time, such as 10s, and needs --json")
+		return hint.Try(misuse("--fork closes standard error"), "--trace="+hint.Free("lunserve.trace"))
+	case c.Interval != 0 && !c.JSON:
+		return hint.Try(misuse("--stats-interval needs --json"), "--json")
+	case c.Line != "" && len(c.Command) > 0:
+		return misuse("--run and a command after -- exclude each other; give one of them")
 	}
 	if err := c.layerFlags.check(c.Images, c.ReadOnly); err != nil {
 		return err
 	}
 	if err := needRoot("make a disk"); err != nil {
 		return err
-	}
-	if c.Line != "" && len(c.Command) > 0 {
-		return misuse("--run and a command after -- exclude each other; give one of them")
 	}
 	if len(c.Command) > 0 { // find a typing error before a disk is made
 		if _, err := exec.LookPath(c.Command[0]); err != nil {

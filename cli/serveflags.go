@@ -1,9 +1,6 @@
 package cli
 
 import (
-	"errors"
-	"time"
-
 	"github.com/alecthomas/kong"
 
 	"github.com/lunserve/lunserve/hint"
@@ -47,7 +44,7 @@ type targetFlags struct {
 
 // runFlags choose a command to run, and how the process itself runs.
 type runFlags struct {
-	Line           line     `name:"run" common:"" placeholder:"LINE" help:"Serve while a shell command runs, and exit with its status. The command finds the disk in $$dev, as does a command after --."`
+	Line           string   `name:"run" common:"" placeholder:"LINE" help:"Serve while a shell command runs, and exit with its status. The command finds the disk in $$dev, as does a command after --."`
 	Fork           bool     `common:"" help:"Serve in the background; return when the disks are ready."`
 	PIDFile        string   `name:"pid-file" placeholder:"FILE" complete:"file" help:"Write the process ID to FILE when the disks are ready. It is removed at exit."`
 	ExitWithParent bool     `help:"Exit when the parent process exits."`
@@ -58,30 +55,17 @@ type runFlags struct {
 // command returns the command to run, or nil.
 func (f *runFlags) command() []string {
 	if f.Line != "" {
-		return []string{"/bin/sh", "-c", string(f.Line)}
+		return []string{"/bin/sh", "-c", f.Line}
 	}
 	return f.Command
 }
 
-// A line is a shell command line. An empty one is refused: it comes from an
-// empty variable, and without a command lunserve would serve until ^C.
-type line string
-
-// UnmarshalText implements [encoding.TextUnmarshaler].
-func (l *line) UnmarshalText(text []byte) error {
-	if len(text) == 0 {
-		return errors.New("is empty; give a line of shell")
-	}
-	*l = line(text)
-	return nil
-}
-
 // outputFlags choose what is printed.
 type outputFlags struct {
-	Quiet    bool          `short:"q" help:"Print only warnings and errors on standard error."`
-	JSON     bool          `help:"Print events on standard output, one JSON object per line. The events are ready, warning, stats and exit."`
-	Interval time.Duration `name:"stats-interval" placeholder:"TIME" help:"With --json, print a stats event at this interval, such as 10s."`
-	Trace    traceFlag     `common:"" placeholder:"FILE" complete:"file" help:"Print each SCSI command on standard error. --trace=FILE writes to FILE instead."`
+	Quiet    bool      `short:"q" help:"Print only warnings and errors on standard error."`
+	JSON     bool      `help:"Print events on standard output, one JSON object per line. The events are ready, warning, stats and exit."`
+	Interval interval  `name:"stats-interval" placeholder:"TIME" help:"With --json, print a stats event at this interval, such as 10s."`
+	Trace    traceFlag `common:"" placeholder:"FILE" complete:"file" help:"Print each SCSI command on standard error. --trace=FILE writes to FILE instead."`
 }
 
 // A traceFlag is --trace or --trace=FILE.

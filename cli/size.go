@@ -2,29 +2,66 @@ package cli
 
 import (
 	"fmt"
-	"math"
+	"math/big"
 	"strings"
-
-	"github.com/dustin/go-humanize"
 
 	"github.com/lunserve/lunserve/hint"
 )
 
-// A size is a number of bytes on the command line. 10G, 10GB and 10GiB are the
-// same, all in powers of 1024. (To truncate(1), 10GB is a power of 1000.)
+// A size is a number of bytes on the command line. As to truncate(1) and
+// losetup(8), K and KiB are 1024 and KB is 1000, and so on up to E. Upper and
+// lower case are the same, and fractions such as 1.5G are accepted.
 type size int64
 
 // UnmarshalText implements [encoding.TextUnmarshaler].
 func (s *size) UnmarshalText(text []byte) error {
-	number := strings.ToUpper(strings.TrimSpace(string(text)))
-	number = strings.TrimSuffix(strings.TrimSuffix(number, "B"), "I")
-	if strings.ContainsAny(number[max(0, len(number)-1):], "KMGTPE") {
-		number += "iB"
-	}
-	n, err := humanize.ParseBytes(number)
-	if err != nil || n == 0 || n > math.MaxInt64 {
+	n, ok := parseSize(string(text))
+	if !ok {
 		return hint.Try(fmt.Errorf("%q is not a size", text), "10G")
 	}
 	*s = size(n)
 	return nil
+}
+
+// parseSize returns the bytes of a size from 1 to 8 EiB - 1.
+func parseSize(word string) (int64, bool) {
+	suffix := strings.TrimLeft(word, "0123456789.")
+	unit, ok := unitBytes(suffix)
+	r, number := new(big.Rat).SetString(word[:len(word)-len(suffix)])
+	if !ok || !number || unit == 1 && !r.IsInt() {
+		return 0, false
+	}
+	r.Mul(r, new(big.Rat).SetInt64(unit))
+	n := new(big.Int).Quo(r.Num(), r.Denom())
+	if n.Sign() <= 0 || !n.IsInt64() {
+		return 0, false
+	}
+	return n.Int64(), true
+}
+
+// unitBytes returns the bytes in a unit such as "M", "MiB" or "MB".
+func unitBytes(unit string) (n int64, ok bool) {
+	unit = strings.ToUpper(unit)
+	if unit == "" || unit == "B" {
+		return 1, true
+	}
+	base := int64(1024)
+	switch unit[1:] {
+	case "", "IB":
+	case "B":
+		base = 1000
+	default:
+		return 0, false
+	}
+	n = 1
+	for range 1 + strings.IndexByte("KMGTPE", unit[0]) {
+		n *= base
+	}
+	return n, n > 1
+}
+
+// isUnit reports whether a word is a unit, as in --size 10 GB.
+func isUnit(word string) bool {
+	n, _ := unitBytes(word)
+	return n > 1 || strings.EqualFold(word, "B")
 }

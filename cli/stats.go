@@ -16,16 +16,13 @@ import (
 )
 
 type statsCmd struct {
-	Disks    []string      `arg:"" optional:"" name:"disk" complete:"export" help:"Disks, by name (see lunserve list), device or image. Default: all."`
-	Interval time.Duration `short:"i" placeholder:"TIME" help:"Print a table at this interval, such as 5s, until ^C."`
-	JSON     bool          `help:"Print a JSON object for each disk, one per line."`
+	Disks    []string `arg:"" optional:"" name:"disk" complete:"export" help:"Disks, by name (see lunserve list), device or image. Default: all."`
+	Interval interval `short:"i" placeholder:"TIME" help:"Print a table at this interval, such as 5s, until ^C."`
+	JSON     bool     `help:"Print a JSON object for each disk, one per line."`
 }
 
 // Run measures the disks for a second, or periodically.
 func (c *statsCmd) Run(ctx context.Context, con *console.Console, out *console.Printer) error {
-	if c.Interval < 0 {
-		return misuse("--interval is a time, such as 5s, not %v", c.Interval)
-	}
 	all, found, err := find(con, c.Disks)
 	if err != nil {
 		return err
@@ -52,7 +49,7 @@ func (c *statsCmd) Run(ctx context.Context, con *console.Console, out *console.P
 		clients[k.PID] = p
 	}
 	measure(con, clients)
-	tick := time.NewTicker(cmp.Or(c.Interval, time.Second))
+	tick := time.NewTicker(cmp.Or(time.Duration(c.Interval), time.Second))
 	defer tick.Stop()
 	for {
 		select {

@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -34,5 +36,24 @@ func TestErrorsDecideTheExitStatus(t *testing.T) {
 			t.Errorf("status(%v) = %d, and %q is printed; want %d, %q", tt.err, status, printed.String(), tt.status, tt.printed)
 		}
 		c.Close()
+	}
+}
+
+// As of a program that SIGPIPE kills: lunserve list | head -1.
+func TestEndOfTheReaderIsSilent(t *testing.T) {
+	for _, args := range [][]string{{"completion", "bash"}, {"doctor", "--json"}} {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Close()
+		cmd := exec.Command("lunserve", args...)
+		var stderr bytes.Buffer
+		cmd.Stdout, cmd.Stderr = w, &stderr
+		err = cmd.Run()
+		w.Close()
+		if cmd.ProcessState.ExitCode() != 141 || stderr.Len() > 0 {
+			t.Errorf("lunserve %q: %v, and %q is printed", args, err, stderr.String())
+		}
 	}
 }

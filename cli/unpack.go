@@ -11,8 +11,8 @@ import (
 )
 
 type unpackCmd struct {
-	In    string `arg:"" complete:"image" help:"The image to unpack, in any supported format."`
-	Out   string `arg:"" complete:"file" help:"The raw image to create. Zeros take no space in it."`
+	In    string `arg:"" name:"image" complete:"image" help:"The image to unpack, in any supported format."`
+	Out   string `arg:"" name:"output" complete:"file" help:"The raw image to create. Zeros take no space in it."`
 	Force bool   `short:"f" help:"Replace the file if it exists."`
 
 	imageFlags `embed:""`

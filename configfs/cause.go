@@ -27,7 +27,7 @@ type cause struct {
 var causes = []cause{
 	{"mkdir", "core/user_*", unix.EINVAL, "the kernel's target has no user backstore", command("modprobe", "target_core_user")},
 	{"mkdir", "core/user_*/*", unix.EEXIST, "another program made it", nil},
-	{"write", "core/user_*/*/enable", unix.ENOENT, "tcmu-runner refused the device", command("systemctl", "stop", "tcmu-runner")},
+	{"write", "core/user_*/*/enable", unix.ENOENT, "tcmu-runner refused the device", command("systemctl", "status", "tcmu-runner")},
 	{"write", "core/user_*/*/enable", unix.ENOMEM, "no kernel memory for the ring", nil},
 	{"rmdir", "core/user_*/*", unix.EBUSY, "a LUN still uses it", command("targetcli", "ls")},
 

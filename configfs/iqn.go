@@ -38,9 +38,9 @@ func hostPart(host string) string {
 // colon it accepts more than the RFC, because some initiators use it.
 var iscsiName = regexp.MustCompile(`^(?i:iqn\.[0-9]{4}-(0[1-9]|1[0-2])\.[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[^/[:cntrl:][:space:]]+)?|eui\.[0-9a-f]{16}|naa\.([0-9a-f]{16}){1,2})$`)
 
-// checkName returns an error if name is not the name of an initiator or a
+// CheckISCSIName returns an error if name is not the name of an initiator or a
 // target.
-func checkName(name string) error {
+func CheckISCSIName(name string) error {
 	switch {
 	case len(name) > 223:
 		return fmt.Errorf("%.20s…: an iSCSI name has at most 223 bytes, not %d", name, len(name))

@@ -25,14 +25,14 @@ type ISCSISpec struct {
 func (s ISCSISpec) Check() error { return host.checkISCSI(s) }
 
 func (m machine) checkISCSI(s ISCSISpec) error {
-	if err := checkName(s.IQN); err != nil {
+	if err := CheckISCSIName(s.IQN); err != nil {
 		return err
 	}
 	if lower := strings.ToLower(s.IQN); lower != s.IQN {
 		return hint.Try(fmt.Errorf("%s: has upper-case letters, which initiators may change to lower case", s.IQN), "--iqn="+lower)
 	}
 	for _, name := range s.Allow {
-		if err := checkName(name); err != nil {
+		if err := CheckISCSIName(name); err != nil {
 			return err
 		}
 	}
@@ -77,7 +77,7 @@ func AdoptISCSI(s ISCSISpec) (*ISCSI, error) {
 func (m machine) newISCSI(s ISCSISpec) (*ISCSI, error) { return makeISCSI(&tree{machine: m}, s) }
 
 func makeISCSI(t *tree, s ISCSISpec) (*ISCSI, error) {
-	if err := checkName(s.IQN); err != nil { // it becomes a path
+	if err := CheckISCSIName(s.IQN); err != nil { // it becomes a path
 		return nil, err
 	}
 	target := "iscsi/" + s.IQN
@@ -92,7 +92,7 @@ func makeISCSI(t *tree, s ISCSISpec) (*ISCSI, error) {
 		t.setCHAP(i.tpg+"/auth", s.CHAP)
 	}
 	for _, name := range s.allowed() {
-		if err := checkName(name); t.err == nil {
+		if err := CheckISCSIName(name); t.err == nil {
 			t.err = err
 		}
 		t.mkdir(i.acl(name))

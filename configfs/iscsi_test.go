@@ -384,7 +384,7 @@ func TestIQNIsStableAndValid(t *testing.T) {
 		t.Error("the same for another use")
 	}
 	for _, host := range []string{"vm", "VM.example.org", "-", "ünïcode", "a_b", strings.Repeat("x", 100)} {
-		if name := "iqn.2026-11.io.github.lunserve:" + hostPart(host) + "012345678"; checkName(name) != nil || name != strings.ToLower(name) {
+		if name := "iqn.2026-11.io.github.lunserve:" + hostPart(host) + "012345678"; CheckISCSIName(name) != nil || name != strings.ToLower(name) {
 			t.Errorf("%s makes %s", host, name)
 		}
 	}

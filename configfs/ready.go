@@ -106,20 +106,6 @@ func (m machine) ensure(f feature) error {
 	return hint.With(fmt.Errorf("%s is loaded, but %s does not exist", f.module, filepath.Join(m.sys, f.sysfs)), kernelLog)
 }
 
-// checkBuilt returns an error if the kernel was built without the feature,
-// according to its lists of modules.
-func (m machine) checkBuilt(f feature) error {
-	dir := filepath.Join(m.modules, m.release())
-	dep, err := os.ReadFile(filepath.Join(dir, "modules.dep"))
-	if err != nil {
-		return fmt.Errorf("%s is not loaded, and %s has no modules for the running kernel; reboot into an installed kernel", f.module, dir)
-	}
-	if !listsModule(string(dep), f.module) && !m.builtin(f.module) {
-		return fmt.Errorf("%s is not built for kernel %s (%s); boot a kernel that has it, such as Debian's linux-image-amd64", f.module, m.release(), f.option)
-	}
-	return nil
-}
-
 // has reports whether the feature is present. sysfs may not show a feature that
 // is built in.
 func (m machine) has(f feature) bool {

@@ -79,7 +79,18 @@ func TestReadyExplainsFaults(t *testing.T) {
 		{name: "no modules at all", missing: "bus/scsi/drivers/sd", kernel: func(k *kernel) {
 			k.gone("lib/modules/6.1.0")
 			k.modprobe = func(string) error { return cannot }
-		}, want: "sd_mod is not loaded, and ROOT/lib/modules/6.1.0 has no modules for the running kernel; reboot into an installed kernel"},
+		}, want: "sd_mod is not loaded, and ROOT/lib/modules/6.1.0 has no modules for the running kernel; load it on the host of this container, or boot a kernel that has modules here"},
+		{name: "the kernel was upgraded", missing: "bus/scsi/drivers/sd", kernel: func(k *kernel) {
+			k.gone("lib/modules/6.1.0")
+			k.file("lib/modules/6.1.1/modules.dep", "kernel/drivers/scsi/sd_mod.ko:\n")
+			k.file("lib/modules/6.1.2/modules.dep", "")
+			k.modprobe = func(string) error { return cannot }
+		}, want: "sd_mod is not loaded, and ROOT/lib/modules/6.1.0 has no modules for the running kernel; reboot into 6.1.1"},
+		{name: "modules of Ubuntu in a package of their own", missing: "bus/tcm_loop_bus", kernel: func(k *kernel) {
+			k.file("lib/modules/6.1.0/modules.dep", "")
+			k.file("etc/os-release", "NAME=\"Linux Mint\"\nID=linuxmint\nID_LIKE=\"ubuntu debian\"\n")
+			k.modprobe = func(string) error { return cannot }
+		}, want: "tcm_loop is not installed for kernel 6.1.0; try apt-get install linux-modules-extra-6.1.0"},
 		{name: "loaded to no avail", missing: "bus/tcm_loop_bus", kernel: func(k *kernel) { k.modprobe = func(string) error { return nil } },
 			want: "tcm_loop is loaded, but ROOT/sys/bus/tcm_loop_bus does not exist; try dmesg | tail"},
 		{name: "built in, but shows nothing", missing: "bus/tcm_loop_bus", kernel: func(k *kernel) {

@@ -177,7 +177,7 @@ func TestErrorsNameTheCause(t *testing.T) {
 		{"mkdir", "loopback", unix.EINVAL, "x: invalid argument: the kernel has no loopback target; try modprobe tcm_loop"},
 		{"mkdir", "loopback/naa.1", unix.EINVAL, "x: invalid argument: the kernel gives the reason only in its log; try dmesg | tail"},
 		{"rmdir", "core/user_0/a", unix.EBUSY, "x: device or resource busy: a LUN still uses it; try targetcli ls"},
-		{"write", "core/user_0/a/enable", unix.ENOENT, "x: no such file or directory: tcmu-runner refused the device; try systemctl stop tcmu-runner"},
+		{"write", "core/user_0/a/enable", unix.ENOENT, "x: no such file or directory: tcmu-runner refused the device; try systemctl status tcmu-runner"},
 		{"mkdir", "core/user_0", unix.EACCES, "x: permission denied; run it as root, outside of containers"},
 		{"rmdir", "core/user_0", unix.EPERM, "x: operation not permitted"},
 		{"mkdir", "core/user_0", unix.EIO, "x: input/output error"},

@@ -9,8 +9,10 @@ import (
 // A Command is a line for a shell, as data: nothing in it is quoted.
 type Command struct {
 	// Words are a program and its arguments. If the first is a flag, they are
-	// to be added to the command line that failed.
-	Words []string `json:"words"`
+	// to be added to the command line that failed. If Instead is set, they take
+	// the place of that word there.
+	Words   []string `json:"words"`
+	Instead string   `json:"instead,omitempty"`
 
 	Pipe    []string `json:"pipe,omitempty"`    // a program that reads what the first writes
 	Output  string   `json:"output,omitempty"`  // the file that takes what they write

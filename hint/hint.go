@@ -4,6 +4,18 @@
 // error with hints reads like one without: its Error leaves them out, and
 // wrapping keeps them. [Text] adds them, quoted for a shell, when the error is
 // printed; it is the one place that does.
+//
+// A hint is typed as it stands, perhaps beside a disk that must not be lost. So:
+//
+//   - An output has a name from [Free]. Nothing is replaced, shortened or removed
+//     unless the purpose of the command says so.
+//   - No line is proposed that writes to an image which the line that failed
+//     would not have written: --read-only, --snapshot and --overlay stay. Often a
+//     flag to add will do, or a word to put [Command].Instead of another.
+//   - A placeholder is upper-case, and no file is made by its name.
+//   - A path that was found in a file is not proposed, only one that was typed.
+//
+// The tests of package cli type each hint that they provoke.
 package hint
 
 import (
@@ -49,15 +61,30 @@ func Text(err error) string {
 		return strings.Join(texts, also)
 	}
 	text, try := Split(err)
-	for i, c := range try {
-		if i == 0 {
-			text += "; try "
-		} else {
-			text += ", or "
-		}
-		text += c.String()
+	if len(try) > 0 {
+		text += "; " + Advice(try)
 	}
 	return text
+}
+
+// OnAdvice, if not nil, gets the commands of each Advice. Tests set it, to type
+// what people would.
+var OnAdvice func(try []Command)
+
+// Advice is the commands as a person reads them, such as "try A, or B".
+func Advice(try []Command) string {
+	if OnAdvice != nil {
+		OnAdvice(try)
+	}
+	all := make([]string, len(try))
+	for i, c := range try {
+		all[i] = c.String()
+	}
+	if text := strings.Join(all, ", or "); try[0].Instead == "" {
+		return "try " + text
+	} else {
+		return "did you mean " + text + "?"
+	}
 }
 
 // Split returns err on one line without its commands, and the commands.

@@ -17,11 +17,13 @@ func TestTextNamesWhatToType(t *testing.T) {
 	copied := With(errors.New("is a pipe"),
 		Command{Words: []string{"cat", "p"}, Output: "new disk.img"},
 		Command{Words: []string{"--size", "10G"}, Purpose: "to make one"})
+	near := With(fs.ErrNotExist, Command{Words: []string{"./-a b.img"}, Instead: "-a.img"}, Command{Words: []string{"a.img"}, Instead: "-a.img"})
 	for _, tt := range []struct {
 		err  error
 		want string
 	}{
 		{errors.New("plain"), "plain"},
+		{near, "file does not exist; did you mean './-a b.img', or a.img?"},
 		{exists, "a b.img: file already exists; try lunserve 'a b.img'"},
 		{log, "no ring; try dmesg | tail"},
 		{copied, "is a pipe; try cat p >'new disk.img', or --size 10G to make one"},

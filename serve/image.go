@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 
 	"github.com/dustin/go-humanize"
@@ -50,6 +51,9 @@ func (s *service) openImage(ctx context.Context, path string, down *configfs.Und
 	open.Notice = func(note error) { s.console.Say("%s", hint.Text(note)) }
 	open.Progress = bar.Show
 	if img.base, err = image.Open(ctx, path, open); err != nil {
+		if errors.Is(err, fs.ErrNotExist) && open.Create > 0 {
+			err = fmt.Errorf("%w%s", err, o.keepsFromCreating())
+		}
 		return nil, err
 	}
 	img.store, img.format = img.base, image.Describe(img.base)
@@ -66,7 +70,7 @@ func (s *service) openImage(ctx context.Context, path string, down *configfs.Und
 	}
 	whole := wholeBlocks(img.base.Size(), img.blockSize)
 	if whole == 0 {
-		return nil, hint.Try(fmt.Errorf("%s: less than one block of %d bytes", path, img.blockSize), "truncate", "-s", "1M", path)
+		return nil, fmt.Errorf("%s: less than one block of %d bytes", path, img.blockSize)
 	}
 	bar.Clear()
 	s.console.Say("%s: %s, %s, %s", path, img.format, humanize.IBytes(uint64(whole)), words)

@@ -56,5 +56,18 @@ const (
 	UnmapZeros                      // unmapped
 )
 
+// keepsFromCreating says which option keeps Size from creating an image.
+func (o *Options) keepsFromCreating() string {
+	switch {
+	case o.ReadOnly:
+		return ", and --read-only creates none"
+	case o.Snapshot:
+		return ", and --snapshot creates none"
+	case o.Overlay != "":
+		return ", and --overlay creates none"
+	}
+	return ""
+}
+
 // redirectsWrites reports whether the images themselves are not written.
 func (o *Options) redirectsWrites() bool { return o.Snapshot || o.Overlay != "" }

@@ -64,7 +64,16 @@ func (s *service) serve(ctx context.Context) error {
 
 // start makes the disks.
 func (s *service) start(ctx context.Context, down *configfs.Undo) ending {
-	return failure(s.bringUp(ctx, down))
+	return failure(interruption(ctx, s.bringUp(ctx, down)))
+}
+
+// interruption returns err or, if a signal caused it, what people call that: the
+// step that waited was not at fault. An image that was being opened is named.
+func interruption(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil && errors.Is(err, cause) {
+		return errors.New("interrupted before the disks were ready")
+	}
+	return err
 }
 
 func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) {

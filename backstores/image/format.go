@@ -86,6 +86,5 @@ func refuse(c *candidate, like *signature) error {
 
 // existsAs is the error of an image that was to be created.
 func existsAs(path, format string) error {
-	return hint.With(fmt.Errorf("%s: exists and is a %s file", path, format),
-		hint.Command{Words: []string{"lunserve", hint.Path(path)}, Purpose: "to serve it as it is"})
+	return fmt.Errorf("%s: exists and is a %s file; leave out --size to serve it as it is", path, format)
 }

@@ -30,7 +30,10 @@ type inspected struct {
 // Inspect describes the image at path. It does no work that takes long: if
 // opening the image would, the store is nil.
 func Inspect(ctx context.Context, path string, o Options) (Inspection, backstores.Backstore, error) {
-	i, err := await(ctx, path, func() (inspected, error) { return inspectContents(ctx, path, o) },
+	i, err := await(ctx, path, func() (inspected, error) {
+		i, err := inspectContents(ctx, path, o)
+		return i, missing(path, err, false)
+	},
 		func(i inspected) { closeStore(i.store) })
 	i.Serve = i.serveCommand(path, o)
 	if !i.Random {
@@ -76,12 +79,10 @@ func (i inspected) serveCommand(path string, o Options) string {
 	return hint.Quote(append(words, hint.Path(path))...)
 }
 
-// packCommand makes a file with random access from one without.
+// packCommand makes a file with random access from one without, beside it.
 func packCommand(path, purpose string) hint.Command {
-	if out := rawName(path) + ".zst"; out != path {
-		return hint.Command{Words: []string{"lunserve", "pack", hint.Path(path), hint.Path(hint.Free(out))}, Purpose: purpose}
-	}
-	return hint.Command{Words: []string{"lunserve", "pack", "-f", hint.Path(path), hint.Path(path)}, Purpose: purpose}
+	out := hint.Free(rawName(path) + ".zst")
+	return hint.Command{Words: []string{"lunserve", "pack", hint.Path(path), hint.Path(out)}, Purpose: purpose}
 }
 
 func inspect(ctx context.Context, path string, o Options) (i inspected, err error) {

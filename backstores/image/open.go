@@ -23,7 +23,14 @@ import (
 // removed if Open fails. If ctx is done and storage does not answer, Open
 // returns an error, and closes the image when storage answers at last.
 func Open(ctx context.Context, path string, o Options) (backstores.Backstore, error) {
-	return await(ctx, path, func() (backstores.Backstore, error) { return open(ctx, path, o) }, closeStore)
+	return await(ctx, path, func() (backstores.Backstore, error) {
+		s, err := open(ctx, path, o)
+		if o.Create > 0 && !o.ReadOnly {
+			return s, err // of its folder
+		}
+		makes := !o.ReadOnly && (o.Format == Auto || o.Format == "" || o.Format == Raw || o.Format == Sparse)
+		return s, missing(path, err, makes)
+	}, closeStore)
 }
 
 func closeStore(s backstores.Backstore) {
@@ -35,7 +42,7 @@ func closeStore(s backstores.Backstore) {
 // open is Open without the wait.
 func open(ctx context.Context, path string, o Options) (backstores.Backstore, error) {
 	if path == "" {
-		return nil, hint.Try(errors.New("no image given"), "lunserve", "disk.img")
+		return nil, hint.Try(errors.New("no image given"), "lunserve", "--help")
 	}
 	// An error of Look is returned by raw.Open.
 	d := detected{format: Raw}

@@ -42,13 +42,23 @@ func TestOpenSuggestsACommand(t *testing.T) {
 		o    image.Options
 		want string
 	}{
-		{"", image.Options{}, "no image given; try lunserve disk.img"},
+		{"", image.Options{}, "no image given; try lunserve --help"},
 		{"missing.img", image.Options{},
 			"missing.img: no such file or directory; try lunserve --size 10G missing.img to make one"},
-		{"missing.img", image.Options{ReadOnly: true},
-			"missing.img: no such file or directory; try lunserve --size 10G missing.img to make one"},
-		{"missing.img", image.Options{ReadOnly: true, Create: gib},
-			"missing.img: no such file or directory; try lunserve --size 10G missing.img to make one"},
+		{"missing.img", image.Options{ReadOnly: true}, "missing.img: no such file or directory"},
+		{"missing.img", image.Options{ReadOnly: true, Create: gib}, "missing.img: no such file or directory"},
+		{"missing.zst", image.Options{Format: image.Zstd}, "missing.zst: no such file or directory"},
+		{"fulll.img", image.Options{}, "fulll.img: no such file or directory; did you mean full.img?"},
+		{"Empty.IMG", image.Options{ReadOnly: true}, "Empty.IMG: no such file or directory; did you mean empty.img?"},
+		{"empty", image.Options{}, "empty: no such file or directory; did you mean empty.img?"},
+		{"socke", image.Options{ReadOnly: true}, "socke: no such file or directory"}, // no file
+		{"/dev/nul", image.Options{}, "/dev/nul: no such file or directory; try lsblk to list the block devices"},
+		{"./full?.img", image.Options{}, "./full?.img: no such file or directory; did you mean ./full.img?"},
+		{"no/*.img", image.Options{}, "no/*.img: no file matches; try ls no/ to see what is there"},
+		{"http://example.org/", image.Options{}, "http://example.org/: is a URL, and only files can be opened; try curl -fL -o disk.img http://example.org/"},
+		{"HTTPS://example.org/full.img", image.Options{}, "HTTPS://example.org/full.img: is a URL, and only files can be opened; try curl -fL -o NEW-full.img HTTPS://example.org/full.img"},
+		{"http://example.org/a/..", image.Options{}, "http://example.org/a/..: is a URL, and only files can be opened; try curl -fL -o disk.img http://example.org/a/.."},
+		{"nbd://localhost/a", image.Options{}, "nbd://localhost/a: is a URL, and only files can be opened"},
 		{"Bob's disk.img", image.Options{},
 			`Bob's disk.img: no such file or directory; try lunserve --size 10G 'Bob'\''s disk.img' to make one`},
 		{"-r.img", image.Options{},
@@ -61,11 +71,11 @@ func TestOpenSuggestsACommand(t *testing.T) {
 		{"socket", image.Options{}, "socket: is neither a file nor a block device"},
 		{"/dev/null", image.Options{},
 			"/dev/null: is a character device, not an image; try lsblk to find a block device"},
-		{"empty.img", image.Options{}, "empty.img: is empty; try truncate -s 10G empty.img"},
-		{"empty.img", image.Options{ReadOnly: true}, "empty.img: is empty; try truncate -s 10G empty.img"},
-		{"empty.img", image.Options{Create: gib}, "empty.img: exists and is empty; try truncate -s 1073741824 empty.img"},
+		{"empty.img", image.Options{}, "empty.img: is empty; try truncate -s '>10G' empty.img to fill it with zeros"},
+		{"empty.img", image.Options{ReadOnly: true}, "empty.img: is empty; try truncate -s '>10G' empty.img to fill it with zeros"},
+		{"empty.img", image.Options{Create: gib}, "empty.img: exists and is empty; try truncate -s '>1073741824' empty.img to fill it with zeros"},
 		{"full.img", image.Options{Create: gib},
-			"full.img: exists and has 4096 bytes, not 1073741824; try lunserve full.img to serve it as it is"},
+			"full.img: exists and has 4096 bytes, not 1073741824; leave out --size to serve it as it is"},
 	} {
 		s, err := image.Open(ctx, tt.path, tt.o)
 		storetest.WantError(t, err, tt.path, tt.want)

@@ -15,7 +15,10 @@ import (
 // writes nothing. It decompresses on all cores if the format allows that. If
 // it fails, it does not write to w after it has returned.
 func Unpack(ctx context.Context, path string, w io.WriterAt, o Options) (int64, error) {
-	return await(ctx, path, func() (int64, error) { return unpack(ctx, path, ctxWriter{ctx, w}, o.withDefaults()) }, func(int64) {})
+	return await(ctx, path, func() (int64, error) {
+		n, err := unpack(ctx, path, ctxWriter{ctx, w}, o.withDefaults())
+		return n, missing(path, err, false)
+	}, func(int64) {})
 }
 
 // A ctxWriter writes to w until ctx is done. A job that storage has held up does

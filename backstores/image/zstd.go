@@ -103,7 +103,7 @@ func scanZstd(ctx context.Context, path string, o Options) (_ *zstdFile, err err
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if !isZstd(readSectors(f, f.stat.Size)) {
-		return nil, hint.Try(fmt.Errorf("%s: is not a zstd file", path), "--format", "raw")
+		return nil, hint.Try(fmt.Errorf("%s: is not a zstd file", path), "--format", "auto")
 	}
 	what := path + ": reading frame headers"
 	f.scan, err = seekable.Scan(ctx, f, f.stat.Size, f.limit, o.progress(what))

@@ -126,6 +126,6 @@ func TestDeviceInUseWithoutALock(t *testing.T) {
 func TestDeviceOfAnotherSizeThanAsked(t *testing.T) {
 	dev, _ := storetest.Loop(t, 1<<20)
 	_, err := raw.Open(context.Background(), dev, raw.Options{Create: 2 << 20})
-	storetest.WantError(t, err, dev, "PATH: exists and has 1048576 bytes, not 2097152; try lunserve PATH to serve it as it is")
+	storetest.WantError(t, err, dev, "PATH: exists and has 1048576 bytes, not 2097152; leave out --size to serve it as it is")
 	open(t, dev, raw.Options{Create: 1 << 20})
 }

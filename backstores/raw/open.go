@@ -44,12 +44,9 @@ func Look(path string) (device bool, err error) {
 // done by the time that storage has answered; it leaves no lock behind then.
 func Open(ctx context.Context, path string, o Options) (backstores.Backstore, error) {
 	device, err := Look(path)
-	missing := errors.Is(err, unix.ENOENT)
 	switch {
-	case missing && o.Create > 0 && !o.ReadOnly:
+	case errors.Is(err, unix.ENOENT) && o.Create > 0 && !o.ReadOnly:
 		return create(ctx, path, o)
-	case missing:
-		return nil, hint.With(err, hint.Command{Words: []string{"lunserve", "--size", "10G", hint.Path(path)}, Purpose: "to make one"})
 	case err != nil:
 		return nil, err
 	}
@@ -273,14 +270,19 @@ func checkSize(path string, size int64, mode uint32, want int64) error {
 	case size == 0 && isBlock(mode):
 		return fmt.Errorf("%s: is empty, a device without a medium", path)
 	case size == 0 && want > 0:
-		return hint.Try(fmt.Errorf("%s: exists and is empty", path), "truncate", "-s", strconv.FormatInt(want, 10), hint.Path(path))
+		return hint.With(fmt.Errorf("%s: exists and is empty", path), fill(path, strconv.FormatInt(want, 10)))
 	case size == 0:
-		return hint.Try(fmt.Errorf("%s: is empty", path), "truncate", "-s", "10G", hint.Path(path))
+		return hint.With(fmt.Errorf("%s: is empty", path), fill(path, "10G"))
 	case want > 0 && size != want:
-		return hint.With(fmt.Errorf("%s: exists and has %d bytes, not %d", path, size, want),
-			hint.Command{Words: []string{"lunserve", hint.Path(path)}, Purpose: "to serve it as it is"})
+		return fmt.Errorf("%s: exists and has %d bytes, not %d; leave out --size to serve it as it is", path, size, want)
 	}
 	return nil
+}
+
+// fill is the command that fills an empty file with zeros. It never shortens a
+// file that has been written in the meantime.
+func fill(path, size string) hint.Command {
+	return hint.Command{Words: []string{"truncate", "-s", ">" + size, hint.Path(path)}, Purpose: "to fill it with zeros"}
 }
 
 func isBlock(mode uint32) bool { return mode&unix.S_IFMT == unix.S_IFBLK }

@@ -3,10 +3,14 @@ package console
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"unicode/utf16"
 
@@ -23,6 +27,13 @@ type Printer struct {
 
 // NewPrinter returns a Printer to w.
 func NewPrinter(w io.Writer) *Printer { return &Printer{w} }
+
+// IsUnread reports whether a write failed because the reader of standard output
+// has ended, as head does. Other programs are then killed by SIGPIPE, silently.
+func IsUnread(err error) bool {
+	e, ok := errors.AsType[*fs.PathError](err)
+	return ok && e.Path == os.Stdout.Name() && errors.Is(e, syscall.EPIPE)
+}
 
 // Line prints a line.
 func (p *Printer) Line(format string, a ...any) error { return p.Lines(fmt.Sprintf(format, a...)) }

@@ -1,0 +1,95 @@
+package image
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/lunserve/lunserve/hint"
+)
+
+// missing returns err with what a person may have meant who typed the path of an
+// image that does not exist: a file with a similar name or, if make is set and
+// there is none, an image to make. Only paths that were typed get hints: one
+// that a file contains names whatever the author of the file likes.
+func missing(path string, err error, make bool) error {
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if _, exists := os.Lstat(path); exists == nil {
+		if to, linked := os.Readlink(path); linked == nil {
+			return fmt.Errorf("%s: is a symbolic link to %s, which does not exist", path, to)
+		}
+		return err // the error is not about path
+	}
+	if near := nearFiles(path); len(near) > 0 {
+		return hint.With(err, near...)
+	}
+	dir, name := filepath.Split(path)
+	switch {
+	case url.MatchString(path):
+		return download(path)
+	case strings.HasPrefix(path, "/dev/"):
+		return hint.With(err, hint.Command{Words: []string{"lsblk"}, Purpose: "to list the block devices"})
+	case strings.ContainsAny(path, "*?["):
+		try := hint.Command{Words: []string{"ls"}, Purpose: "to see what is there"}
+		if dir != "" {
+			try.Words = append(try.Words, hint.Path(dir))
+		}
+		return hint.With(fmt.Errorf("%s: no file matches", path), try)
+	case make && name != "":
+		return hint.With(err, hint.Command{Words: []string{"lunserve", "--size", "10G", hint.Path(path)}, Purpose: "to make one"})
+	}
+	return err
+}
+
+var url = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*://`)
+
+// download returns the error of a URL in the place of an image.
+func download(location string) error {
+	err := fmt.Errorf("%s: is a URL, and only files can be opened", location)
+	scheme, rest, _ := strings.Cut(location, "://")
+	if !slices.Contains([]string{"http", "https", "ftp"}, strings.ToLower(scheme)) {
+		return err
+	}
+	rest, _, _ = strings.Cut(rest, "?")
+	_, rest, _ = strings.Cut(rest, "/")
+	name := filepath.Base(rest)
+	if rest == "" || name == "." || name == ".." || name == "/" {
+		name = "disk.img"
+	}
+	return hint.Try(err, "curl", "-fL", "-o", hint.Path(hint.Free(name)), location)
+}
+
+// nearFiles returns the names of up to three files of which path is likely to be
+// a misspelling. A device is never one of them: it may hold this system.
+func nearFiles(path string) (near []hint.Command) {
+	dir, base := filepath.Split(path)
+	if base == "" || strings.HasPrefix(path, "/dev/") {
+		return nil
+	}
+	f, err := os.Open(filepath.Clean(dir))
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	names, _ := f.Readdirnames(10000)
+	slices.Sort(names)
+	likely := hint.Near(base, names)
+	for _, name := range names {
+		if strings.HasPrefix(name, base+".") && !slices.Contains(likely, name) {
+			likely = append(likely, name)
+		}
+	}
+	for _, name := range likely {
+		if fi, err := os.Stat(dir + name); err == nil && fi.Mode().IsRegular() && len(near) < 3 {
+			near = append(near, hint.Command{Words: []string{hint.Path(dir + name)}, Instead: path})
+		}
+	}
+	return near
+}

@@ -1,0 +1,79 @@
+package cli
+
+import (
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/lunserve/lunserve/hint"
+)
+
+// checkWords checks the number and the spelling of the arguments.
+func (l *commandLine) checkWords() error {
+	all := l.node.Positional
+	for i, arg := range all {
+		if arg.Required && len(l.words) <= i {
+			return l.needs(arg)
+		}
+	}
+	for i, word := range l.words {
+		if i >= len(all) && (len(all) == 0 || !all[len(all)-1].IsSlice()) {
+			return hint.Try(misuse("%s: one argument too many", word), "lunserve", l.node.Name, "--help")
+		}
+		arg := all[min(i, len(all)-1)]
+		if err := check(arg, word); err != nil {
+			text, _ := hint.Split(err)
+			return hint.Try(misuse("%s", text), "lunserve", l.node.Name, "--help")
+		}
+		if err := l.sizeAsImage(word); err != nil {
+			return err
+		}
+		if word == "-" && arg.Name != "disk" {
+			return l.standard(i)
+		}
+	}
+	return nil
+}
+
+// needs returns the error of an argument that is missing.
+func (l *commandLine) needs(arg *kong.Value) error {
+	if l.named {
+		return hint.Try(misuse("no %s given", arg.Name), "lunserve", l.node.Name, "--help")
+	}
+	return hint.Try(misuse("no %s given", arg.Name), "lunserve", "--help")
+}
+
+// notStandard is why - is no name. An image is read at random, and an output
+// appears when it is complete. A pipe can do neither.
+const notStandard = "lunserve reads and writes files, not standard input and output; ./- is a file"
+
+// standard returns the error of the argument i, which is -.
+func (l *commandLine) standard(i int) error {
+	err := misuse("-: %s", notStandard)
+	if i == 0 {
+		return hint.With(err, hint.Command{Words: []string{"cat"}, Output: hint.Free("NEW.img"), Purpose: "to make a file of standard input"})
+	}
+	return err
+}
+
+// sizeAsImage returns an error if an image has the form of a size and does not
+// exist, as in lunserve -s 10G disk.img.
+func (l *commandLine) sizeAsImage(word string) error {
+	if _, ok := parseSize(word); !ok || strings.Trim(word, "0123456789") == "" || l.node != l.app.DefaultCmd || l.has("size") {
+		return nil
+	}
+	if _, err := os.Lstat(word); err == nil {
+		return nil
+	}
+	err := misuse("%s: no such file; a size needs --size", word)
+	if others := keep(l.words, func(w string) bool { return w != word }); len(others) == 0 || !allMissing(others) {
+		return err // --size makes an image, and keeps one
+	}
+	i, n := slices.Index(l.typed, word), 1
+	if i > 0 && l.typed[i-1] == "-s" {
+		i, n = i-1, 2
+	}
+	return hint.With(err, l.instead(i, n, "--size", word))
+}

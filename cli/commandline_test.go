@@ -1,0 +1,165 @@
+package cli
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/lunserve/lunserve/hint"
+)
+
+// words splits a command line at blanks.
+func words(line string) []string { return strings.Fields(line) }
+
+// parsed parses a command line, and fails if it does anything but return.
+func parsed(t *testing.T, args ...string) (*grammar, *kong.Context, error) {
+	t.Helper()
+	g := new(grammar)
+	k, err := parse(g, args, kong.Vars{"version": ""}, kong.Name("lunserve"), kong.ExplicitGroups(groups), kong.Exit(func(int) { t.Errorf("%q: exits", args) }))
+	return g, k, err
+}
+
+func TestErrorsOfACommandLineProposeTheWholeLine(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("disk.img", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for line, want := range map[string]string{
+		// Words of other tools.
+		"ls":                          "ls: no such file or subcommand; try lunserve list",
+		"attach disk.img -r":          "attach: no such file or subcommand; try lunserve disk.img -r",
+		"-r mount disk.img /":         "mount: no such file or subcommand; try lunserve -r disk.img",
+		"create new.img":              "create: no such file or subcommand; try lunserve --size 10G new.img",
+		"create disk.img":             "create: no such file or subcommand; try lunserve disk.img",
+		"create --size 1M new.img":    "create: no such file or subcommand; try lunserve --size 1M new.img",
+		"rm -f disk.img":              "rm: no such file or subcommand; try lunserve detach disk.img",
+		"convert -f a.img b.zst":      "convert: no such file or subcommand; try lunserve pack -f a.img b.zst",
+		"convert a.zst b.img":         "convert: no such file or subcommand; try lunserve unpack a.zst b.img",
+		"start":                       "start: no such file or subcommand; try lunserve --help",
+		"help pack":                   "help: no such file or subcommand; try lunserve pack --help",
+		"-fP --show disk.img":         "-f: not a flag of lunserve: the kernel chooses a node, and lunserve prints it; try lunserve disk.img",
+		"-rP disk.img":                "-P: not a flag of lunserve: partitions always get nodes; try lunserve -r disk.img",
+		"-f raw disk.img":             "-f: not a flag of lunserve: the kernel chooses a node, and lunserve prints it; try lunserve disk.img",
+		"-c /dev/nbd0 -r disk.img":    "-c: not a flag of lunserve: the kernel chooses a node, and lunserve prints it; try lunserve -r disk.img",
+		"-c/dev/nbd0 disk.img":        "-c: not a flag of lunserve: the kernel chooses a node, and lunserve prints it; try lunserve disk.img",
+		"serve -b 4096 disk.img":      "-b: not a flag of lunserve: that is --sector-size; try lunserve serve --sector-size 4096 disk.img",
+		"--pidfile=p disk.img":        "--pidfile: not a flag of lunserve: that is --pid-file; try lunserve --pid-file p disk.img",
+		"-d /dev/loop0":               "-d: not a flag of lunserve: lunserve detach does that; try lunserve detach /dev/loop0",
+		"serve -d disk.img":           "-d: not a flag of lunserve: lunserve detach does that; try lunserve detach disk.img",
+		"-J":                          "-J: not a flag of lunserve: lunserve list --json does that; try lunserve list --json",
+		"pack -f -o out.zst disk.img": "-o: not a flag of lunserve: the output is the last argument; try lunserve pack disk.img out.zst",
+		"pack -T0 disk.img":           "-T: not a flag of lunserve: all CPUs are used; try lunserve pack disk.img",
+
+		// Sizes, times and other values.
+		"--size 10 GB disk.img":        "--size 10 GB: a size is one word; try lunserve --size 10GB disk.img",
+		"-s 10G new.img":               "10G: no such file; a size needs --size; try lunserve --size 10G new.img",
+		"-s 10G disk.img":              "10G: no such file; a size needs --size", // for a new image
+		"10G":                          "10G: no such file; a size needs --size",
+		"pack --cache-size 256 a.img":  `--cache-size: "256" is 256 bytes, less than 1M; try lunserve pack --cache-size=256M a.img`,
+		"pack --cache-size 1 GB a.img": "--cache-size 1 GB: a size is one word; try lunserve pack --cache-size 1GB a.img",
+		"--size disk.img":              `--size: "disk.img" is not a size; try lunserve --size=10G`,
+		"--size":                       "--size needs a value; try lunserve --size=10G",
+		"pack --cache-size 0 disk.img": `--cache-size: "0" is not a size; try lunserve pack --cache-size=256M disk.img`,
+		"stats --interval 5":           `--interval: "5" is not a time with a unit; try lunserve stats --interval=5s`,
+		"stats -i -5s":                 "--interval needs a value; try lunserve stats --interval=10s -5s",
+		"resize disk.img lots":         `"lots" is not a size; try lunserve resize --help`, // growing needs consent
+		"pack -20 disk.img":            `--level: "20" is not a level from 1 to 19; try lunserve pack --level=3 disk.img`,
+		"pack --level x disk.img":      `--level: "x" is not a level from 1 to 19; try lunserve pack --level=3 disk.img`,
+		"--format zsdt disk.img":       `--format: "zsdt" is not one of auto, raw, sparse, zstd, simg; try lunserve --format=zstd disk.img`,
+		"--sector-size 1K disk.img":    `--sector-size: "1K" is not 512 or 4096`,
+		"--read-only=maybe disk.img":   "--read-only takes no value; try lunserve --read-only disk.img",
+		"-r=1 disk.img":                "-r takes no value",
+		"--iscsi --iqn foo disk.img":   "--iqn: foo: not an iSCSI name, such as iqn.2001-04.com.example:disk",
+		"--iscsi --iqn=iqn.2001-04.com.example:A disk.img": "--iqn: iqn.2001-04.com.example:A: has upper-case letters, which initiators may change to lower case; try lunserve --iscsi --iqn=iqn.2001-04.com.example:a disk.img",
+		"--iscsi --allow ../x disk.img":                    "--allow: ../x: not an iSCSI name, such as iqn.2001-04.com.example:disk",
+		"--iscsi --portal 127.0.0.1:0 disk.img":            `--portal: "127.0.0.1:0" has no port; try lunserve --iscsi --portal=127.0.0.1:3260 disk.img`,
+		"completion tcsh":                                  `"tcsh" is not one of bash, zsh, fish; try lunserve completion --help`,
+
+		// An empty value comes from an empty variable: --overlay= would write
+		// to the image.
+		"--overlay= disk.img":        "--overlay is empty; it is --overlay=FILE",
+		"--run= disk.img":            "--run is empty; it is --run=LINE",
+		"--trace= disk.img":          "--trace is empty; it is --trace=FILE",
+		"--allow --iscsi disk.img":   "--allow needs a value; it is --allow=IQN",
+		"pack - a.zst":               "-: lunserve reads and writes files, not standard input and output; ./- is a file; try cat >NEW.img to make a file of standard input",
+		"unpack a.zst -":             "-: lunserve reads and writes files, not standard input and output; ./- is a file",
+		"commit -o - a":              "--output -: lunserve reads and writes files, not standard input and output; ./- is a file",
+		"-":                          "-: lunserve reads and writes files, not standard input and output; ./- is a file; try cat >NEW.img to make a file of standard input",
+		"disk.img --":                "no command after --",
+		"--portal= --iscsi disk.img": "--portal is empty; it is --portal=ADDR[:PORT]",
+
+		// Misspelt words.
+		"--read-onyl disk.img": "unknown flag --read-onyl; try lunserve --read-only disk.img",
+		"--frok disk.img":      "unknown flag --frok; try lunserve --fork disk.img",
+		"--sise=1M disk.img":   "unknown flag --sise; try lunserve --size=1M disk.img",
+		"--nope disk.img":      "unknown flag --nope; try lunserve --help",
+		"-z disk.img":          "unknown flag -z; try lunserve --help",
+		"pack -z disk.img":     "unknown flag -z; try lunserve pack --help",
+		"pakc -f disk.img":     "pakc: no such file or subcommand; try lunserve pack -f disk.img",
+		"-r pack disk.img":     "--read-only: not a flag of pack; try lunserve pack --help",
+		"":                     "no image given; try lunserve --help",
+		"pack":                 "no image given; try lunserve pack --help",
+		"unpack a":             "no output given; try lunserve unpack --help",
+		"pack a b c":           "c: one argument too many; try lunserve pack --help",
+		"list disk.img":        "disk.img: one argument too many; try lunserve list --help",
+	} {
+		if _, _, err := parsed(t, words(line)...); err == nil || hint.Text(err) != want {
+			got := "no error"
+			if err != nil {
+				got = hint.Text(err)
+			}
+			t.Errorf("lunserve %s:\n got %s\nwant %s", line, got, want)
+		}
+	}
+}
+
+// kong finds no fault in any command line: its words would not be ours.
+func TestErrorsAreOurs(t *testing.T) {
+	t.Chdir(t.TempDir())
+	all := append(words("disk.img - -- -rs -i -o -f19 --size --size=1M GB --portal --trace=x --json --level=9 pack list resize --read-only=no \xe9 --x\xe9 -\xe9 = --= -="), "")
+	for _, a := range all {
+		for _, b := range all {
+			for _, c := range []string{"stats", "--run", "-1", ""} {
+				_, _, err := parsed(t, a, b, c)
+				if e, ok := errors.AsType[*kong.ParseError](err); ok {
+					t.Errorf("%q: %v", []string{a, b, c}, e)
+				}
+			}
+		}
+	}
+}
+
+// File names are any bytes, and every word reaches its place as it was typed.
+func TestWordsAreVerbatim(t *testing.T) {
+	const odd = "a\xe9\xff\n\"\\,=b"
+	g, _, err := parsed(t, "--overlay", odd, "--tmpdir="+odd, "--pid-file", odd, "--trace="+odd, "--iscsi", "--chap-file", odd, "--run", odd, odd, "-r", odd+odd, "--", odd, "--run", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &g.Serve
+	for i, got := range []string{s.Overlay, s.TmpDir, s.PIDFile, s.Trace.File, s.CHAPFile, s.Line, s.Images[0], s.Command[0]} {
+		if got != odd {
+			t.Errorf("%d: %q, want %q", i, got, odd)
+		}
+	}
+	if want := []string{odd, odd + odd}; !slices.Equal(s.Images, want) || !s.ReadOnly || !slices.Equal(s.Command, []string{odd, "--run", ""}) {
+		t.Errorf("images %q, read-only %v, command %q", s.Images, s.ReadOnly, s.Command)
+	}
+
+	g, _, err = parsed(t, "pack", "-f19", "--", odd, "-"+odd)
+	if err != nil || g.Pack.In != odd || g.Pack.Out != "-"+odd || g.Pack.Level != 19 || !g.Pack.Force {
+		t.Errorf("pack: %+v, %v", g.Pack, err)
+	}
+	g, _, err = parsed(t, "commit", "-o"+odd, "--base="+odd, odd)
+	if err != nil || g.Commit.Output != odd || g.Commit.Base != odd || g.Commit.Overlay != odd {
+		t.Errorf("commit: %+v, %v", g.Commit, err)
+	}
+	// Without images before --, the words after it are images.
+	if g, _, err = parsed(t, "-r", "--", "-"+odd); err != nil || !slices.Equal(g.Serve.Images, []string{"-" + odd}) || g.Serve.Command != nil {
+		t.Errorf("images %q, command %q, %v", g.Serve.Images, g.Serve.Command, err)
+	}
+}
