@@ -321,7 +321,7 @@ func TestBadSecretsAreRefusedAndNotShown(t *testing.T) {
 		"the CHAP secret has 0 bytes": func(c *CHAP) { c.Secret = "" },
 		"the CHAP secret has 256 bytes, and may have at most 255": func(c *CHAP) { c.Secret = strings.Repeat("s", 256) },
 		"the CHAP secret begins with NULL":                        func(c *CHAP) { c.Secret = "NULL of secrets" },
-		"the CHAP user contains a control character":                     func(c *CHAP) { c.User = "joe\n" },
+		"the CHAP user contains a control character":              func(c *CHAP) { c.User = "joe\n" },
 		"the mutual CHAP secret has 6 bytes":                      func(c *CHAP) { c.MutualSecret = "secret" },
 		"mutual CHAP needs both":                                  func(c *CHAP) { c.MutualSecret = "" },
 		"the two CHAP secrets are equal":                          func(c *CHAP) { c.MutualSecret = c.Secret },
