@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/backstores/image"
 	"github.com/lunserve/lunserve/backstores/storetest"
 	"github.com/lunserve/lunserve/hint"
@@ -299,6 +300,30 @@ func TestDiskWithRemainsOfAContainerIsADisk(t *testing.T) {
 				t.Errorf("%s, %q: format %q", name, remains, got)
 			}
 		}
+	}
+}
+
+// A file that looks like an archive is raw because of the disk in it, or of the
+// format that was given. Its guest may remove that disk, and nobody may give the
+// format next time.
+func TestDiskWithRemainsStaysRaw(t *testing.T) {
+	for name, o := range map[string]image.Options{"disk found": {}, "format given": {Format: image.Raw}} {
+		t.Run(name, func(t *testing.T) {
+			t.Chdir(t.TempDir())
+			storetest.Command(t, "truncate", "-s", "8M", "disk")
+			storetest.Command(t, "mkfs.ext4", "-q", "-F", "disk")
+			put(t, "disk", 0, "PK\x03\x04")
+			s := open(t, "disk", o)
+			if err := backstores.Zero(s, 512, 64<<10); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if got := image.RawFormat(open(t, "disk", image.Options{})); got == "" {
+				t.Error("it is not raw any more")
+			}
+		})
 	}
 }
 

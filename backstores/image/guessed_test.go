@@ -105,7 +105,7 @@ func TestFormatIsRemembered(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if want := path + ": now begins or ends like a qcow2 image; it is served raw from now on, by its attribute user.lunserve.format"; strings.Join(notices, "\n") != want {
+	if want := path + ": begins or ends like a qcow2 image; it is served raw from now on, by its attribute user.lunserve.format"; strings.Join(notices, "\n") != want {
 		t.Errorf("notices %q, want %q", notices, want)
 	}
 	s.Close()
