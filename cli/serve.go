@@ -70,7 +70,7 @@ func (c *serveCmd) check() error {
 	case command && c.Fork:
 		return misuse("--fork and a command exclude each other; put & after the command line instead")
 	case command && c.JSON:
-		return hint.Try(misuse("--json and a command would both write to standard output"), "lunserve", "list", "--json")
+		return misuse("--json and a command would both write to standard output")
 	case c.Fork && c.ExitWithParent:
 		return misuse("--fork ends the parent process immediately; leave out --exit-with-parent")
 	case c.Fork && c.JSON:
