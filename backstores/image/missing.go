@@ -80,7 +80,7 @@ func nearFiles(path string) (near []hint.Command) {
 	defer f.Close()
 	names, _ := f.Readdirnames(10000)
 	slices.Sort(names)
-	likely := hint.Near(base, names)
+	likely := hint.NearFiles(base, names)
 	for _, name := range names {
 		if strings.HasPrefix(name, base+".") && !slices.Contains(likely, name) {
 			likely = append(likely, name)

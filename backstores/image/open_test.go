@@ -48,12 +48,13 @@ func TestOpenSuggestsACommand(t *testing.T) {
 		{"missing.img", image.Options{ReadOnly: true}, "missing.img: no such file or directory"},
 		{"missing.img", image.Options{ReadOnly: true, Create: gib}, "missing.img: no such file or directory"},
 		{"missing.zst", image.Options{Format: image.Zstd}, "missing.zst: no such file or directory"},
-		{"fulll.img", image.Options{}, "fulll.img: no such file or directory; did you mean full.img?"},
+		{"fuull.img", image.Options{}, "fuull.img: no such file or directory; did you mean full.img?"},
+		{"full2.img", image.Options{ReadOnly: true}, "full2.img: no such file or directory"}, // another disk
 		{"Empty.IMG", image.Options{ReadOnly: true}, "Empty.IMG: no such file or directory; did you mean empty.img?"},
 		{"empty", image.Options{}, "empty: no such file or directory; did you mean empty.img?"},
 		{"socke", image.Options{ReadOnly: true}, "socke: no such file or directory"}, // no file
 		{"/dev/nul", image.Options{}, "/dev/nul: no such file or directory; try lsblk to list the block devices"},
-		{"./full?.img", image.Options{}, "./full?.img: no such file or directory; did you mean ./full.img?"},
+		{"./f?ull.img", image.Options{}, "./f?ull.img: no such file or directory; did you mean ./full.img?"},
 		{"no/*.img", image.Options{}, "no/*.img: no file matches; try ls no/ to see what is there"},
 		{"http://example.org/", image.Options{}, "http://example.org/: is a URL, and only files can be opened; try curl -fL -o disk.img http://example.org/"},
 		{"HTTPS://example.org/full.img", image.Options{}, "HTTPS://example.org/full.img: is a URL, and only files can be opened; try curl -fL -o NEW-full.img HTTPS://example.org/full.img"},
