@@ -80,6 +80,7 @@ func TestErrorsOfACommandLineProposeTheWholeLine(t *testing.T) {
 		"-j disk.img":                         "-j: not a flag of lunserve: lunserve list does that; try lunserve list",
 		"ps -a":                               "ps: no such file or subcommand; try lunserve list",
 		"umount -l /mnt":                      "umount: no such file or subcommand; try lunserve detach --help",
+		"nbdkit -r file disk.img":             "nbdkit: no such file or subcommand; try lunserve -r disk.img",
 		"help me":                             "help: no such file or subcommand; try lunserve --help",
 		"losetup -d x":                        "losetup: no such file or subcommand; try lunserve detach x",
 		"losetup -fP --show disk.img":         "losetup: no such file or subcommand; try lunserve disk.img",

@@ -57,8 +57,10 @@ func (l *commandLine) notSubcommand(word string) error {
 	case word == "create" || word == "new":
 		words, rest = created(rest)
 	case name == "serve":
-		words = nil                                                          // the default
-		rest = keep(rest, func(word string) bool { return !isFolder(word) }) // as of mount(8)
+		plugin := word == "nbdkit"
+		words = nil // the default
+		// A folder is mount(8)'s, and file is a plugin of nbdkit(1).
+		rest = keep(rest, func(word string) bool { return !isFolder(word) && !(plugin && word == "file") })
 	case word == "convert":
 		rest = keep(without(rest, "-f", "-O"), func(word string) bool { return word != "-p" })
 		if len(rest) > 0 && strings.HasSuffix(rest[len(rest)-1], ".zst") {
