@@ -134,7 +134,7 @@ func (g *guessed) keep(like *signature) error {
 	if g.told.Swap(true) {
 		return backstores.ErrProtected
 	}
-	return hint.With(fmt.Errorf("%s: %w: the image would look like %s at the next start, and that it is raw cannot be remembered: %w", g.path, backstores.ErrProtected, like.name, err),
+	return hint.With(fmt.Errorf("%s: %w: the image would look like %s at the next start, and its file system cannot store the attribute that keeps it raw: %w", g.path, backstores.ErrProtected, like.name, err),
 		hint.Command{Words: []string{"--format", "raw"}, Purpose: "to serve it raw whatever it looks like"})
 }
 

@@ -15,8 +15,9 @@ import (
 
 // missing returns err with what a person may have meant who typed the path of an
 // image that does not exist: a file with a similar name or, if make is set and
-// there is none, an image to make in a folder that exists. Only paths that were typed get hints: one
-// that a file contains names whatever the author of the file likes.
+// there is none, an image to make in a folder that exists. Only paths that were
+// typed get hints: one that a file contains names whatever the author of the file
+// likes.
 func missing(path string, err error, make bool) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
