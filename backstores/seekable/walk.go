@@ -22,6 +22,10 @@ const (
 // and at most the frame's window.
 const maxBlock = 128 << 10
 
+// maxWindow is the largest window that zstd decompresses with, at --long=31. A
+// whole frame needs no window, but what zstd refuses is no zstd file.
+const maxWindow uint64 = 1 << 31
+
 // ErrDictionary is the error of a file that needs a dictionary.
 var ErrDictionary = errors.New("is compressed with dictionary")
 
@@ -110,6 +114,9 @@ func (w *walker) next() (f found, err error) {
 		if h.SingleSegment {
 			f.window = h.FrameContentSize
 		}
+	}
+	if f.window > maxWindow {
+		return f, fmt.Errorf("needs a window of %d bytes, more than the %d of zstd", f.window, maxWindow)
 	}
 	if err := w.blocks(&f, int64(h.HeaderSize)); err != nil {
 		return f, err
