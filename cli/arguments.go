@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"cmp"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -27,7 +29,7 @@ func (l *commandLine) checkWords() error {
 			text, _ := hint.Split(err)
 			return hint.Try(misuse("%s", text), "lunserve", l.node.Name, "--help")
 		}
-		if err := l.sizeAsImage(word); err != nil {
+		if err := cmp.Or(l.sizeAsImage(word), l.nodeAsImage(i)); err != nil {
 			return err
 		}
 		if word == "-" && arg.Name != "disk" {
@@ -59,13 +61,16 @@ func (l *commandLine) standard(i int) error {
 }
 
 // sizeAsImage returns an error if an image has the form of a size and does not
-// exist, as in lunserve -s 10G disk.img.
+// exist, as in lunserve -s 10G disk.img, or in --size 10G new.img 10G.
 func (l *commandLine) sizeAsImage(word string) error {
-	if _, ok := parseSize(word); !ok || strings.Trim(word, "0123456789") == "" || l.node != l.app.DefaultCmd || l.has("size") {
+	if _, ok := parseSize(word); !ok || strings.Trim(word, "0123456789") == "" || l.node != l.app.DefaultCmd || l.has("size") && len(l.words) == 1 {
 		return nil
 	}
 	if _, err := os.Lstat(word); err == nil {
 		return nil
+	}
+	if l.has("size") {
+		return misuse("%s: no such file, but a size; ./%s makes one", word, word)
 	}
 	err := misuse("%s: no such file; a size needs --size", word)
 	if others := keep(l.words, func(w string) bool { return w != word }); len(others) == 0 || !allMissing(others) {
@@ -76,4 +81,16 @@ func (l *commandLine) sizeAsImage(word string) error {
 		i, n = i-1, 2
 	}
 	return hint.With(err, l.instead(i, n, "--size", word))
+}
+
+// kernelNode is a node that losetup(8) or qemu-nbd(8) is told to use.
+var kernelNode = regexp.MustCompile(`^/dev/(loop|nbd)[0-9]+$`)
+
+// nodeAsImage returns an error if the image i is a node before other images, as
+// in losetup /dev/loop1 disk.img.
+func (l *commandLine) nodeAsImage(i int) error {
+	if i > 0 || l.node != l.app.DefaultCmd || len(l.words) == 1 || !kernelNode.MatchString(l.words[0]) || kernelNode.MatchString(l.words[1]) {
+		return nil
+	}
+	return hint.With(misuse("%s: %s", l.words[0], prints.say), l.instead(slices.Index(l.typed, l.words[0]), 1))
 }

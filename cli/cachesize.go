@@ -15,7 +15,7 @@ func (c *cacheSize) UnmarshalText(text []byte) error {
 	n, ok := parseSize(string(text))
 	switch {
 	case !ok:
-		return hint.Try(fmt.Errorf("%q is not a size", text), "256M")
+		return fmt.Errorf("%q is not a size, such as 256M", text)
 	case n < 1<<20:
 		return hint.Try(fmt.Errorf("%q is %d bytes, less than 1M", text, n), "256M")
 	}

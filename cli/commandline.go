@@ -105,15 +105,22 @@ func (l *commandLine) long(word string) error {
 	return l.take(f)
 }
 
-// short takes a word of letters, such as -rs or -fo OUT. As to zstd, -19 is a
-// level of compression.
+// short takes a word of letters, such as -rs or -fo OUT. As to zstd, digits are a
+// level of compression, as in -19 or -19f.
 func (l *commandLine) short(word string) error {
 	start := l.at
 	for rest := word[1:]; rest != ""; {
 		letter, n := utf8.DecodeRuneInString(rest)
 		f := l.flag(func(f *kong.Flag) bool { return f.Short == letter })
-		if f == nil && strings.Trim(rest, "0123456789") == "" {
-			f, n = l.flag(func(f *kong.Flag) bool { return f.Name == "level" }), 0
+		if digits := len(rest) - len(strings.TrimLeft(rest, "0123456789")); f == nil && digits > 0 {
+			if f = l.flag(func(f *kong.Flag) bool { return f.Name == "level" }); f != nil {
+				l.at++
+				if err := l.give(f, rest[:digits], start); err != nil {
+					return err
+				}
+				l.at, rest = start, rest[digits:]
+				continue
+			}
 		}
 		if f == nil {
 			return l.unknown("-" + rest[:max(n, 1)])

@@ -30,50 +30,97 @@ func TestErrorsOfACommandLineProposeTheWholeLine(t *testing.T) {
 	}
 	for line, want := range map[string]string{
 		// Words of other tools.
-		"ls":                          "ls: no such file or subcommand; try lunserve list",
-		"attach disk.img -r":          "attach: no such file or subcommand; try lunserve disk.img -r",
-		"-r mount disk.img /":         "mount: no such file or subcommand; try lunserve -r disk.img",
-		"create new.img":              "create: no such file or subcommand; try lunserve --size 10G new.img",
-		"create disk.img":             "create: no such file or subcommand; try lunserve disk.img",
-		"create --size 1M new.img":    "create: no such file or subcommand; try lunserve --size 1M new.img",
-		"rm -f disk.img":              "rm: no such file or subcommand; try lunserve detach disk.img",
-		"convert -f a.img b.zst":      "convert: no such file or subcommand; try lunserve pack -f a.img b.zst",
-		"convert a.zst b.img":         "convert: no such file or subcommand; try lunserve unpack a.zst b.img",
-		"start":                       "start: no such file or subcommand; try lunserve --help",
-		"help pack":                   "help: no such file or subcommand; try lunserve pack --help",
-		"-fP --show disk.img":         "-f: not a flag of lunserve: the kernel chooses a node, and lunserve prints it; try lunserve disk.img",
-		"-rP disk.img":                "-P: not a flag of lunserve: partitions always get nodes; try lunserve -r disk.img",
-		"-f raw disk.img":             "-f: not a flag of lunserve: the kernel chooses a node, and lunserve prints it; try lunserve disk.img",
-		"-c /dev/nbd0 -r disk.img":    "-c: not a flag of lunserve: the kernel chooses a node, and lunserve prints it; try lunserve -r disk.img",
-		"-c/dev/nbd0 disk.img":        "-c: not a flag of lunserve: the kernel chooses a node, and lunserve prints it; try lunserve disk.img",
-		"serve -b 4096 disk.img":      "-b: not a flag of lunserve: that is --sector-size; try lunserve serve --sector-size 4096 disk.img",
-		"--pidfile=p disk.img":        "--pidfile: not a flag of lunserve: that is --pid-file; try lunserve --pid-file p disk.img",
-		"-d /dev/loop0":               "-d: not a flag of lunserve: lunserve detach does that; try lunserve detach /dev/loop0",
-		"serve -d disk.img":           "-d: not a flag of lunserve: lunserve detach does that; try lunserve detach disk.img",
-		"-J":                          "-J: not a flag of lunserve: lunserve list --json does that; try lunserve list --json",
-		"pack -f -o out.zst disk.img": "-o: not a flag of lunserve: the output is the last argument; try lunserve pack disk.img out.zst",
-		"pack -T0 disk.img":           "-T: not a flag of lunserve: all CPUs are used; try lunserve pack disk.img",
+		"ls":                                  "ls: no such file or subcommand; try lunserve list",
+		"attach disk.img -r":                  "attach: no such file or subcommand; try lunserve disk.img -r",
+		"-r mount disk.img /":                 "mount: no such file or subcommand; try lunserve -r disk.img",
+		"create new.img":                      "create: no such file or subcommand; try lunserve --size 10G new.img",
+		"create disk.img":                     "create: no such file or subcommand; try lunserve disk.img",
+		"create --size 1M new.img":            "create: no such file or subcommand; try lunserve --size 1M new.img",
+		"rm -f disk.img":                      "rm: no such file or subcommand; try lunserve detach disk.img",
+		"convert -f a.img b.zst":              "convert: no such file or subcommand; try lunserve pack a.img b.zst",
+		"convert a.zst b.img":                 "convert: no such file or subcommand; try lunserve unpack a.zst b.img",
+		"start":                               "start: no such file or subcommand; try lunserve --help",
+		"help pack":                           "help: no such file or subcommand; try lunserve pack --help",
+		"-fP --show disk.img":                 "-f: not a flag of lunserve: the kernel chooses a node, and lunserve prints it; try lunserve disk.img",
+		"-rP disk.img":                        "-P: not a flag of lunserve: partitions always get nodes; try lunserve -r disk.img",
+		"-f raw disk.img":                     "-f: not a flag of lunserve: that is --format; try lunserve --format raw disk.img",
+		"-fraw disk.img":                      "-f: not a flag of lunserve: that is --format; try lunserve --format raw disk.img",
+		"-f qcow2 disk.img":                   "-f: not a flag of lunserve: lunserve detects the format; try lunserve disk.img",
+		"attach -f raw disk.img":              "attach: no such file or subcommand; try lunserve --format raw disk.img",
+		"-c /dev/nbd0 -r disk.img":            "-c: not a flag of lunserve: the kernel chooses a node, and lunserve prints it; try lunserve -r disk.img",
+		"-c/dev/nbd0 disk.img":                "-c: not a flag of lunserve: the kernel chooses a node, and lunserve prints it; try lunserve disk.img",
+		"serve -b 4096 disk.img":              "-b: not a flag of lunserve: that is --sector-size; try lunserve serve --sector-size 4096 disk.img",
+		"--pidfile=p disk.img":                "--pidfile: not a flag of lunserve: that is --pid-file; try lunserve --pid-file p disk.img",
+		"-d /dev/loop0":                       "-d: not a flag of lunserve: lunserve detach does that; try lunserve detach /dev/loop0",
+		"serve -d disk.img":                   "-d: not a flag of lunserve: lunserve detach does that; try lunserve detach disk.img",
+		"mount -o ro disk.img /":              "mount: no such file or subcommand; try lunserve -r disk.img",
+		"mount -o loop,ro disk.img /":         "mount: no such file or subcommand; try lunserve -r disk.img",
+		"-o rw disk.img":                      "-o: not a flag of lunserve: options of mount are for mount; try lunserve disk.img",
+		"-oro disk.img":                       "-o: not a flag of lunserve: that is -r; try lunserve -r disk.img",
+		"-o 1M disk.img":                      "-o: not a flag of lunserve: an image is served from its start to its end, and partitions get nodes; try lunserve disk.img",
+		"create new.img 10G":                  "create: no such file or subcommand; try lunserve --size 10G new.img",
+		"create -f raw new.img 2G":            "create: no such file or subcommand; try lunserve --size 2G new.img",
+		"create -s 3G new.img":                "create: no such file or subcommand; try lunserve --size 3G new.img",
+		"create disk.img 10G":                 "create: no such file or subcommand; try lunserve disk.img",
+		"convert -f raw disk.img":             "convert: no such file or subcommand; try lunserve unpack --help",
+		"convert -p -f qcow2 -O raw a b":      "convert: no such file or subcommand; try lunserve unpack a b",
+		"compress -f disk.img":                "compress: no such file or subcommand; try lunserve pack disk.img",
+		"rm -rf disk.img":                     "rm: no such file or subcommand; try lunserve detach --help",
+		"rm -ff disk.img":                     "rm: no such file or subcommand; try lunserve detach --help",
+		"-df disk.img":                        "-d: not a flag of lunserve: lunserve detach does that; try lunserve detach disk.img",
+		"-d --force disk.img":                 "-d: not a flag of lunserve: lunserve detach does that; try lunserve detach disk.img",
+		"-dff disk.img":                       "-d: not a flag of lunserve: lunserve detach does that; try lunserve detach --help",
+		"pack -fd a.zst b":                    "-d: not a flag of lunserve: lunserve unpack does that; try lunserve unpack a.zst b",
+		"-b 192.0.2.1 disk.img":               "-b: not a flag of lunserve: that is --portal; try lunserve --iscsi --portal 192.0.2.1 disk.img",
+		"-b ::1 disk.img":                     "-b: not a flag of lunserve: that is --portal; try lunserve --iscsi --portal '[::1]' disk.img",
+		"-P pidfile disk.img":                 "-P: not a flag of lunserve: that is --pid-file; try lunserve --pid-file pidfile disk.img",
+		"-P disk.img disk.img":                "-P: not a flag of lunserve: partitions always get nodes; try lunserve disk.img disk.img",
+		"-c disk.img":                         "-c: not a flag of lunserve: the kernel chooses a node, and lunserve prints it; try lunserve disk.img",
+		"-v":                                  "-v: not a flag of lunserve: that is --version; try lunserve --version",
+		"-j disk.img":                         "-j: not a flag of lunserve: lunserve list does that; try lunserve list",
+		"ps -a":                               "ps: no such file or subcommand; try lunserve list",
+		"umount -l /mnt":                      "umount: no such file or subcommand; try lunserve detach --help",
+		"nbdkit -r file disk.img":             "nbdkit: no such file or subcommand; try lunserve -r disk.img",
+		"help me":                             "help: no such file or subcommand; try lunserve --help",
+		"losetup -d x":                        "losetup: no such file or subcommand; try lunserve detach x",
+		"losetup -fP --show disk.img":         "losetup: no such file or subcommand; try lunserve disk.img",
+		"qemu-nbd -r -c /dev/nbd0 disk.img":   "qemu-nbd: no such file or subcommand; try lunserve -r disk.img",
+		"losetup":                             "losetup: no such file or subcommand; try lunserve --help",
+		"targetcli /backstores/fileio create": "targetcli: no such file or subcommand; try lunserve --help",
+		"-J":                                  "-J: not a flag of lunserve: lunserve list --json does that; try lunserve list --json",
+		"pack -f -o out.zst disk.img":         "-o: not a flag of lunserve: the output is the last argument; try lunserve pack disk.img out.zst",
+		"pack -T0 disk.img":                   "-T: not a flag of lunserve: all CPUs are used; try lunserve pack disk.img",
 
 		// Sizes, times and other values.
-		"--size 10 GB disk.img":        "--size 10 GB: a size is one word; try lunserve --size 10GB disk.img",
-		"-s 10G new.img":               "10G: no such file; a size needs --size; try lunserve --size 10G new.img",
-		"-s 10G disk.img":              "10G: no such file; a size needs --size", // for a new image
-		"10G":                          "10G: no such file; a size needs --size",
-		"pack --cache-size 256 a.img":  `--cache-size: "256" is 256 bytes, less than 1M; try lunserve pack --cache-size=256M a.img`,
-		"pack --cache-size 1 GB a.img": "--cache-size 1 GB: a size is one word; try lunserve pack --cache-size 1GB a.img",
-		"--size disk.img":              `--size: "disk.img" is not a size; try lunserve --size=10G`,
-		"--size":                       "--size needs a value; try lunserve --size=10G",
-		"pack --cache-size 0 disk.img": `--cache-size: "0" is not a size; try lunserve pack --cache-size=256M disk.img`,
-		"stats --interval 5":           `--interval: "5" is not a time with a unit; try lunserve stats --interval=5s`,
-		"stats -i -5s":                 "--interval needs a value; try lunserve stats --interval=10s -5s",
-		"resize disk.img lots":         `"lots" is not a size; try lunserve resize --help`, // growing needs consent
-		"pack -20 disk.img":            `--level: "20" is not a level from 1 to 19; try lunserve pack --level=3 disk.img`,
-		"pack --level x disk.img":      `--level: "x" is not a level from 1 to 19; try lunserve pack --level=3 disk.img`,
-		"--format zsdt disk.img":       `--format: "zsdt" is not one of auto, raw, sparse, zstd, simg; try lunserve --format=zstd disk.img`,
-		"--sector-size 1K disk.img":    `--sector-size: "1K" is not 512 or 4096`,
-		"--read-only=maybe disk.img":   "--read-only takes no value; try lunserve --read-only disk.img",
-		"-r=1 disk.img":                "-r takes no value",
-		"--iscsi --iqn foo disk.img":   "--iqn: foo: not an iSCSI name, such as iqn.2001-04.com.example:disk",
+		"--size 10 GB disk.img":                            "--size 10 GB: a size is one word; try lunserve --size 10GB disk.img",
+		"-s 10G new.img":                                   "10G: no such file; a size needs --size; try lunserve --size 10G new.img",
+		"-s 10G disk.img":                                  "10G: no such file; a size needs --size", // for a new image
+		"10G":                                              "10G: no such file; a size needs --size",
+		"pack --cache-size 256 a.img":                      `--cache-size: "256" is 256 bytes, less than 1M; try lunserve pack --cache-size=256M a.img`,
+		"pack --cache-size 1 GB a.img":                     "--cache-size 1 GB: a size is one word; try lunserve pack --cache-size 1GB a.img",
+		"--size disk.img":                                  `--size: "disk.img" is not a size, such as 10G`,
+		"--size":                                           "--size needs a value; try lunserve --size=10G",
+		"pack --cache-size 0 disk.img":                     `--cache-size: "0" is not a size, such as 256M`,
+		"stats --interval 5":                               `--interval: "5" is not a time with a unit; try lunserve stats --interval=5s`,
+		"stats --interval 0s":                              `--interval: "0s" is not above 0`,
+		"--size 20GB20 new.img":                            `--size: "20GB20" is not a size, such as 10G`,
+		"--size 10 Gi disk.img":                            "--size 10 Gi: a size is one word; try lunserve --size 10Gi disk.img",
+		"--size 1M new.img 10G":                            "10G: no such file, but a size; ./10G makes one",
+		"/dev/loop1 disk.img":                              "/dev/loop1: the kernel chooses a node, and lunserve prints it; try lunserve disk.img",
+		"connect -r /dev/nbd0 disk.img":                    "connect: no such file or subcommand; try lunserve -r disk.img",
+		"losetup /dev/loop1 disk.img":                      "losetup: no such file or subcommand; try lunserve disk.img",
+		"pack -20f disk.img":                               `--level: "20" is not a level from 1 to 19; try lunserve pack --level=3 disk.img`,
+		"pack -19k disk.img":                               "-k: not a flag of lunserve: the image is always kept; try lunserve pack -19 disk.img",
+		"-19 disk.img":                                     "unknown flag -1; try lunserve --help",
+		"stats -i -5s":                                     "--interval needs a value; try lunserve stats --interval=10s -5s",
+		"resize disk.img lots":                             `"lots" is not a size, such as 10G; try lunserve resize --help`, // growing needs consent
+		"pack -20 disk.img":                                `--level: "20" is not a level from 1 to 19; try lunserve pack --level=3 disk.img`,
+		"pack --level x disk.img":                          `--level: "x" is not a level from 1 to 19; try lunserve pack --level=3 disk.img`,
+		"--format zsdt disk.img":                           `--format: "zsdt" is not one of auto, raw, sparse, zstd, simg; try lunserve --format=zstd disk.img`,
+		"--sector-size 1K disk.img":                        `--sector-size: "1K" is not 512 or 4096`,
+		"--read-only=maybe disk.img":                       "--read-only is true or false",
+		"-r=1 disk.img":                                    "-r takes no value",
+		"--iscsi --iqn foo disk.img":                       "--iqn: foo: not an iSCSI name, such as iqn.2001-04.com.example:disk",
 		"--iscsi --iqn=iqn.2001-04.com.example:A disk.img": "--iqn: iqn.2001-04.com.example:A: has upper-case letters, which initiators may change to lower case; try lunserve --iscsi --iqn=iqn.2001-04.com.example:a disk.img",
 		"--iscsi --allow ../x disk.img":                    "--allow: ../x: not an iSCSI name, such as iqn.2001-04.com.example:disk",
 		"--iscsi --portal 127.0.0.1:0 disk.img":            `--portal: "127.0.0.1:0" has no port; try lunserve --iscsi --portal=127.0.0.1:3260 disk.img`,
@@ -161,5 +208,23 @@ func TestWordsAreVerbatim(t *testing.T) {
 	// Without images before --, the words after it are images.
 	if g, _, err = parsed(t, "-r", "--", "-"+odd); err != nil || !slices.Equal(g.Serve.Images, []string{"-" + odd}) || g.Serve.Command != nil {
 		t.Errorf("images %q, command %q, %v", g.Serve.Images, g.Serve.Command, err)
+	}
+}
+
+// Digits among letters are a level, and a flag may have a value of kong's.
+func TestValuesInOneWord(t *testing.T) {
+	for _, word := range words("-19f -f19 -f19f") {
+		g, _, err := parsed(t, "pack", word, "a", "b")
+		if err != nil || g.Pack.Level != 19 || !g.Pack.Force {
+			t.Errorf("%s: %+v, %v", word, g.Pack, err)
+		}
+	}
+	for word, want := range map[string]bool{"1": true, "yes": true, "true": true, "TRUE": true, "0": false, "no": false, "false": false} {
+		if g, _, err := parsed(t, "--read-only="+word, "a"); err != nil || g.Serve.ReadOnly != want {
+			t.Errorf("--read-only=%s: %v, %v", word, g.Serve.ReadOnly, err)
+		}
+	}
+	if g, _, err := parsed(t, "--size", "10 GB", "a"); err != nil || g.Serve.Size != 10e9 {
+		t.Errorf("10 GB: %v, %v", g.Serve.Size, err)
 	}
 }

@@ -39,7 +39,8 @@ func (c *detachCmd) Run(ctx context.Context, con *console.Console) error {
 			}
 		}
 		if i := slices.IndexFunc(together[2:], func(name string) bool { return !named(name) }); i >= 0 && !d.Dead {
-			return hint.Try(fmt.Errorf("%s: is served by the same lunserve as %s", d.Name, together[2+i]), together...)
+			return hint.With(fmt.Errorf("%s: is served by the same lunserve as %s", d.Name, together[2+i]),
+				hint.Command{Words: together, Purpose: "to remove all of them"})
 		}
 	}
 	for _, d := range found {

@@ -1,7 +1,7 @@
 package cli
 
 import (
-	"errors"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -13,6 +13,7 @@ type foreign struct {
 	say   string   // what lunserve does instead
 	words []string // in place of the flag; a subcommand comes first on the line
 	value fate
+	by    func(l *commandLine, value string) foreign // if set, says the above for a value, or word behind the flag
 }
 
 // A fate is what becomes of the value of a foreign flag.
@@ -38,6 +39,8 @@ var (
 	whole    = foreign{say: "an image is served from its start to its end, and partitions get nodes", value: dropped}
 	sectors  = foreign{say: "that is --sector-size", words: []string{"--sector-size"}, value: kept}
 	output   = foreign{say: "the output is the last argument", value: last}
+	versions = foreign{say: "that is --version", words: []string{"--version"}}
+	pidFile  = foreign{say: "that is --pid-file", words: []string{"--pid-file"}, value: kept}
 	keeps    = foreign{say: "the image is always kept"}
 )
 
@@ -45,19 +48,18 @@ var (
 // subcommand. If these tools differ, the meaning is losetup's.
 var foreigners = map[string]map[string]foreign{
 	"serve": {
-		"-P": always, "--partscan": always,
-		"-f": prints, "--find": prints, "--show": prints, "-c": chosen, "--connect": chosen,
+		"-P": {by: parts}, "--partscan": always,
+		"-f": {by: found}, "--find": prints, "--show": prints, "-c": {by: node}, "--connect": {by: node},
 		"-t": stays, "--persistent": stays, "--foreground": stays,
 		"-l": lists, "--list": lists, "-a": lists, "--all": lists, "-j": lists, "--associated": lists,
 		"-J": {say: "lunserve list --json does that", words: []string{"list", "--json"}},
 		"-d": detaches, "--detach": detaches, "--disconnect": detaches,
-		"-v": traces, "--verbose": traces,
-		"-o": whole, "--offset": whole, "--sizelimit": whole, "--partition": whole,
+		"-v": {by: verbose}, "--verbose": traces,
+		"-o": {by: option}, "--offset": whole, "--sizelimit": whole, "--partition": whole,
 		"-n": flushes, "--nocache": flushes,
 		"-L": locks, "--nooverlap": locks,
-		"-b": sectors, "--logical-sector-size": sectors,
-		"-V":        {say: "that is --version", words: []string{"--version"}},
-		"--pidfile": {say: "that is --pid-file", words: []string{"--pid-file"}, value: kept},
+		"-b": {by: block}, "--logical-sector-size": sectors,
+		"-V": versions, "--pidfile": pidFile,
 	},
 	"pack": {
 		"-o": output, "-k": keeps, "--keep": keeps,
@@ -67,25 +69,15 @@ var foreigners = map[string]map[string]foreign{
 	"unpack": {"-o": output, "-k": keeps, "-d": {say: "unpack decompresses"}},
 }
 
-// A foreignError is the error of a foreign flag, and the line without it.
-type foreignError struct {
-	error
-	try hint.Command
-}
-
-func (e foreignError) Unwrap() error { return e.error }
-
 // unknown returns the error of a flag that the subcommand does not have: a long
 // one, or a letter in the word.
 func (l *commandLine) unknown(flag string) error {
 	if f, ok := foreigners[l.node.Name][flag]; ok {
-		err := foreignError{misuse("%s: not a flag of lunserve: %s", flag, f.say), l.domestic(f, flag)}
-		// There may be more of them.
-		next := commandLine{typed: err.try.Words[1:], app: l.app}
-		if more, ok := errors.AsType[foreignError](next.read()); ok {
-			err.try = more.try
+		if f.by != nil {
+			value, _, _ := l.foreignValue(flag)
+			f = f.by(l, value)
 		}
-		return hint.With(err, err.try)
+		return hint.With(misuse("%s: not a flag of lunserve: %s", flag, f.say), l.domestic(f, flag))
 	}
 	err := misuse("unknown flag %s", flag)
 	var all []string
@@ -109,19 +101,12 @@ func (l *commandLine) unknown(flag string) error {
 func (l *commandLine) domestic(f foreign, flag string) hint.Command {
 	words, word, end := slices.Clone(f.words), l.typed[l.at], l.at+1
 	value, has := "", false
-	switch {
-	case strings.HasPrefix(flag, "--"):
-		_, value, has = strings.Cut(word, "=")
-	case f.value == none: // a letter among others
+	if f.value != none {
+		value, has, end = l.foreignValue(flag)
+	} else if !strings.HasPrefix(flag, "--") { // a letter among others
 		if word = strings.Replace(word, flag[1:], "", 1); word != "-" {
 			words = append(words, word)
 		}
-	default: // -c/dev/nbd0
-		_, value, _ = strings.Cut(word, flag[1:])
-		has = value != ""
-	}
-	if f.value != none && !has && end < len(l.typed) {
-		value, has, end = l.typed[end], true, end+1
 	}
 	before, after := l.typed[:l.at:l.at], l.typed[end:]
 	switch {
@@ -129,22 +114,95 @@ func (l *commandLine) domestic(f foreign, flag string) hint.Command {
 		words = append(words, value)
 	case has && f.value == last:
 		// With the words in another order, -f could replace another file.
-		notForce := func(word string) bool { return word != "-f" && word != "--force" }
 		before, after = keep(before, notForce), append(keep(after, notForce), value)
-	case flag == "-f" && len(after) > 0 && slices.Contains(formats, after[0]):
-		after = after[1:] // qemu-nbd's; lunserve detects the format
 	}
 	line := slices.Concat([]string{"lunserve"}, before, words, after)
+	force := true
 	if len(words) > 0 && words[0][0] != '-' { // another subcommand
 		if i := slices.Index(before, l.node.Name); l.named && i >= 0 {
 			before = slices.Delete(slices.Clone(before), i, i+1)
 		}
-		line = slices.Concat([]string{"lunserve"}, words, before, after)
+		line = slices.Concat([]string{"lunserve"}, words[:1], keep(slices.Concat(words[1:], before, after), notForce))
+		force = false
 	}
 	if len(line) == 1 {
 		line = append(line, "--help")
 	}
-	return hint.Command{Words: line}
+	return l.proven(hint.Command{Words: line}, force)
+}
+
+// foreignValue returns the value of a flag, be it in the same word or the next,
+// and the end of both.
+func (l *commandLine) foreignValue(flag string) (value string, has bool, end int) {
+	word, end := l.typed[l.at], l.at+1
+	if strings.HasPrefix(flag, "--") {
+		_, value, has = strings.Cut(word, "=")
+	} else {
+		_, value, _ = strings.Cut(word, flag[1:]) // -c/dev/nbd0
+		has = value != ""
+	}
+	if !has && end < len(l.typed) {
+		return l.typed[end], true, end + 1
+	}
+	return value, has, end
+}
+
+// option is -o, an offset to losetup(8) and a list of words to mount(8).
+func option(_ *commandLine, value string) foreign {
+	if _, ok := parseSize(value); ok || value == "0" {
+		return whole
+	}
+	if slices.Contains(strings.Split(value, ","), "ro") {
+		return foreign{say: "that is -r", words: []string{"-r"}, value: dropped}
+	}
+	return foreign{say: "options of mount are for mount", value: dropped}
+}
+
+// found is -f, which finds a node to losetup(8) and has a format to qemu-nbd(8).
+func found(_ *commandLine, value string) foreign {
+	switch {
+	case value == "raw":
+		return foreign{say: "that is --format", words: []string{"--format"}, value: kept}
+	case slices.Contains(formats, value):
+		return foreign{say: "lunserve detects the format", value: dropped}
+	}
+	return prints
+}
+
+// node is -c, the value of which may be missing.
+func node(_ *commandLine, value string) foreign {
+	if strings.HasPrefix(value, "/dev/") {
+		return chosen
+	}
+	return prints
+}
+
+// block is -b, the size of a block to losetup(8) and an address to qemu-nbd(8).
+func block(_ *commandLine, value string) foreign {
+	addr, err := netip.ParseAddr(value)
+	if err != nil {
+		return sectors
+	}
+	if addr.Is6() {
+		value = "[" + value + "]"
+	}
+	return foreign{say: "that is --portal", words: []string{"--iscsi", "--portal", value}, value: dropped}
+}
+
+// parts is -P, which has the name of a file to nbdkit(1).
+func parts(l *commandLine, value string) foreign {
+	if l.typed[l.at] == "-P" && !strings.HasPrefix(value, "-") && l.at+2 < len(l.typed) && allMissing([]string{value}) && !allMissing(l.typed[l.at+2:l.at+3]) {
+		return pidFile
+	}
+	return always
+}
+
+// verbose is -v, which alone asks for the version.
+func verbose(l *commandLine, _ string) foreign {
+	if len(l.typed) == 1 {
+		return versions
+	}
+	return traces
 }
 
 // formats are names of formats to QEMU.

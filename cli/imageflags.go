@@ -2,7 +2,6 @@ package cli
 
 import (
 	"github.com/lunserve/lunserve/backstores/image"
-	"github.com/lunserve/lunserve/hint"
 	"github.com/lunserve/lunserve/serve/console"
 )
 
@@ -28,7 +27,8 @@ func (f *imageFlags) options() image.Options {
 // shown returns the options with messages on the console and progress in a bar.
 func (f *imageFlags) shown(con *console.Console, bar *console.Bar) image.Options {
 	o := f.options()
-	o.Notice = func(note error) { con.Say("%s", hint.Text(note)) }
+	// The hint of a notice, to pack the image, is for those who serve it.
+	o.Notice = func(note error) { con.Say("%s", note) }
 	o.Progress = bar.Show
 	return o
 }

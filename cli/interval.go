@@ -13,9 +13,12 @@ type interval time.Duration
 // UnmarshalText implements [encoding.TextUnmarshaler].
 func (i *interval) UnmarshalText(text []byte) error {
 	d, err := time.ParseDuration(string(text))
-	if err == nil && d > 0 {
+	switch {
+	case err == nil && d > 0:
 		*i = interval(d)
 		return nil
+	case err == nil:
+		return fmt.Errorf("%q is not above 0", text)
 	}
 	better := string(text) + "s" // 5
 	if d, err := time.ParseDuration(better); err != nil || d <= 0 {

@@ -99,8 +99,8 @@ func isLinked(section string, packages []string) bool {
 	})
 }
 
-// copyrightLines returns who has the copyright, without the year, or the whole
-// paragraph of another kind.
+// copyrightLines returns the copyright holders that a paragraph names, without
+// the years. If it names none, it returns the paragraph.
 func copyrightLines(paragraph string) (all []string) {
 	line := regexp.MustCompile(`(?m)^Copyright (?:\([cC]\) +)?[0-9-]+ +(.*?)(?:\. All rights reserved)?\.?$`)
 	for _, m := range line.FindAllStringSubmatch(paragraph, -1) {

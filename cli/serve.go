@@ -71,7 +71,7 @@ func (c *serveCmd) check() error {
 	case command && c.Fork:
 		return misuse("--fork and a command exclude each other; put & after the command line instead")
 	case command && c.JSON:
-		return hint.Try(misuse("--json and a command would both write to standard output"), "lunserve", "list", "--json")
+		return misuse("--json and a command would both write to standard output")
 	case c.Restart && command:
 		return misuse("--restart cannot take over a command; leave out one of them")
 	case c.Restart && c.Snapshot:

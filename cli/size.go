@@ -4,20 +4,19 @@ import (
 	"fmt"
 	"math/big"
 	"strings"
-
-	"github.com/lunserve/lunserve/hint"
 )
 
 // A size is a number of bytes on the command line. As to truncate(1) and
-// losetup(8), K and KiB are 1024 and KB is 1000, and so on up to E. Upper and
-// lower case are the same, and fractions such as 1.5G are accepted.
+// losetup(8), K, Ki and KiB are 1024 and KB is 1000, and so on up to E. Upper and
+// lower case are the same; fractions such as 1.5G and a blank before the unit are
+// accepted.
 type size int64
 
 // UnmarshalText implements [encoding.TextUnmarshaler].
 func (s *size) UnmarshalText(text []byte) error {
 	n, ok := parseSize(string(text))
 	if !ok {
-		return hint.Try(fmt.Errorf("%q is not a size", text), "10G")
+		return fmt.Errorf("%q is not a size, such as 10G", text)
 	}
 	*s = size(n)
 	return nil
@@ -26,7 +25,7 @@ func (s *size) UnmarshalText(text []byte) error {
 // parseSize returns the bytes of a size from 1 to 8 EiB - 1.
 func parseSize(word string) (int64, bool) {
 	suffix := strings.TrimLeft(word, "0123456789.")
-	unit, ok := unitBytes(suffix)
+	unit, ok := unitBytes(strings.TrimSpace(suffix))
 	r, number := new(big.Rat).SetString(word[:len(word)-len(suffix)])
 	if !ok || !number || unit == 1 && !r.IsInt() {
 		return 0, false
@@ -47,7 +46,7 @@ func unitBytes(unit string) (n int64, ok bool) {
 	}
 	base := int64(1024)
 	switch unit[1:] {
-	case "", "IB":
+	case "", "I", "IB":
 	case "B":
 		base = 1000
 	default:

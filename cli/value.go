@@ -26,6 +26,9 @@ func (l *commandLine) take(f *kong.Flag) error {
 	return l.give(f, l.typed[l.at-1], l.at-2)
 }
 
+// booleans are the values that kong takes for a flag.
+var booleans = []string{"true", "false", "1", "0", "yes", "no"}
+
 // give gives f a value; both begin at the word i.
 func (l *commandLine) give(f *kong.Flag, value string, i int) error {
 	n := l.at - i
@@ -33,8 +36,8 @@ func (l *commandLine) give(f *kong.Flag, value string, i int) error {
 	case value == "":
 		// It comes from an empty variable. --overlay "" would write to the image.
 		return l.noValue(f, "is empty", i, n)
-	case f.Target.Kind() == reflect.Bool && !slices.Contains([]string{"true", "false"}, value):
-		return hint.With(misuse("--%s takes no value", f.Name), l.instead(i, n, "--"+f.Name))
+	case f.Target.Kind() == reflect.Bool && !slices.Contains(booleans, strings.ToLower(value)):
+		return misuse("--%s is true or false", f.Name)
 	}
 	_, isSize := reflect.New(f.Target.Type()).Interface().(*size)
 	if l.at < len(l.typed) && (isSize || f.PlaceHolder == "SIZE") && isUnit(l.typed[l.at]) {
@@ -49,11 +52,7 @@ func (l *commandLine) give(f *kong.Flag, value string, i int) error {
 		text, better := hint.Split(err)
 		err = misuse("--%s: %s", f.Name, text)
 		for j, c := range better {
-			example := c.Words[0]
-			if isSize && f.HasDefault {
-				example = f.Default
-			}
-			better[j] = l.instead(i, n, "--"+f.Name+"="+example)
+			better[j] = l.instead(i, n, "--"+f.Name+"="+c.Words[0])
 		}
 		return hint.With(err, better...)
 	}

@@ -136,8 +136,9 @@ func (m machine) uio(name string) (string, error) {
 func (m machine) node(name string) (string, error) {
 	path := filepath.Join(m.dev, name)
 	if _, err := os.Stat(path); err != nil {
-		return "", hint.Try(fmt.Errorf("%s: the kernel has the device, but its node is missing: %w", path, withoutPath(err)),
-			"mount", "-t", "devtmpfs", "devtmpfs", m.dev)
+		// A devtmpfs mounted here and now would hide what is mounted below it.
+		return "", fmt.Errorf("%s: the kernel has the device, but its node is missing: %w; run lunserve where %s is a devtmpfs",
+			path, withoutPath(err), m.dev)
 	}
 	return path, nil
 }

@@ -126,7 +126,7 @@ func (m machine) diagnoseDevtmpfs() Finding {
 			return f
 		}
 	}
-	f.Err = hint.Try(errors.New("the kernel does not make device nodes here, such as uio0"), "mount", "-t", "devtmpfs", "devtmpfs", m.dev)
+	f.Err = fmt.Errorf("the kernel does not make device nodes here, such as uio0; run lunserve where %s is a devtmpfs", m.dev)
 	return f
 }
 

@@ -92,7 +92,7 @@ func TestDiagnoseExplainsFaults(t *testing.T) {
 			k.file("proc/self/status", "CapEff:\t0000000000010000\n")
 		}, "configfs: root lacks CAP_SYS_ADMIN to mount it on ROOT/sys/kernel/config; run it outside of the container (minor: false)\n"},
 		{"static /dev", func(k *kernel) { k.file("proc/self/mounts", "tmpfs "+k.dev+" tmpfs rw 0 0\n") },
-			"ROOT/dev: the kernel does not make device nodes here, such as uio0; try mount -t devtmpfs devtmpfs ROOT/dev (minor: false)\n"},
+			"ROOT/dev: the kernel does not make device nodes here, such as uio0; run lunserve where ROOT/dev is a devtmpfs (minor: false)\n"},
 		{"no udev", func(k *kernel) { k.gone("run/udev") },
 			"udev: not running, so there are no links in /dev/disk; try systemctl start systemd-udevd (minor: true)\n"},
 	} {

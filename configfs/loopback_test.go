@@ -142,7 +142,7 @@ func TestMissingNodeIsAnError(t *testing.T) {
 		t.Fatal(err)
 	}
 	k.noNode = true
-	if _, err := l.AddLUN(t.Context(), 0, d); err == nil || !strings.Contains(err.Error(), "/dev/sdb: ") || !strings.Contains(hint.Text(err), "mount -t devtmpfs devtmpfs ") {
+	if _, err := l.AddLUN(t.Context(), 0, d); err == nil || !strings.Contains(err.Error(), "/dev/sdb: ") || !strings.HasSuffix(hint.Text(err), "; run lunserve where "+k.dev+" is a devtmpfs") {
 		t.Errorf("AddLUN() = %v", err)
 	}
 }

@@ -35,7 +35,8 @@ func (m machine) remove(e Export) error {
 			defer ring.Close() // and nobody else can open it now
 		}
 	case !m.isDying(e.server):
-		return hint.Try(fmt.Errorf("%s: served by lunserve (pid %d)", e.Name, e.PID), "kill", strconv.Itoa(e.PID))
+		return hint.With(fmt.Errorf("%s: served by lunserve (pid %d)", e.Name, e.PID),
+			hint.Command{Words: []string{"kill", strconv.Itoa(e.PID)}, Purpose: "to end it even if its disks are in use"})
 	}
 	return m.removeByForce(e)
 }

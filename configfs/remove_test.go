@@ -157,7 +157,8 @@ func TestRemoveRefusesServedExports(t *testing.T) {
 	k := iscsiKernel(t)
 	serveEverywhere(t, k)
 	before, ops := k.snapshot(t), len(k.ops)
-	if err := k.remove(onlyExport(t, k)); err == nil || !strings.Contains(err.Error(), "my_disk_1.img-0000000a: served by lunserve (pid ") {
+	if err := k.remove(onlyExport(t, k)); err == nil || !strings.Contains(err.Error(), "my_disk_1.img-0000000a: served by lunserve (pid ") ||
+		!strings.HasSuffix(hint.Text(err), " to end it even if its disks are in use") {
 		t.Errorf("remove() = %v", err)
 	}
 	if k.snapshot(t) != before || len(k.ops) != ops {

@@ -32,12 +32,12 @@ func TestBlockDeviceInUse(t *testing.T) {
 	run(t, "mkfs.ext4", "-q", file)
 	storage, dir := loop(t, file), t.TempDir()
 	mount(t, storage, dir)
-	refused(t, "lunserve: "+storage+": mounted on "+dir+": device or resource busy; try umount "+dir, storage)
+	refused(t, "lunserve: "+storage+": mounted on "+dir+": device or resource busy; try umount "+dir+" if nothing needs it", storage)
 	run(t, "umount", dir)
 
 	run(t, "blockdev", "--setro", storage)
 	t.Cleanup(func() { run(t, "blockdev", "--setrw", storage) }) // it outlives the device
-	refused(t, "lunserve: "+storage+": is a read-only device; try lunserve -r "+storage, storage)
+	refused(t, "lunserve: "+storage+": is a read-only device; try --read-only", storage)
 	s := start(t, "-r", storage)
 	run(t, "e2fsck", "-fn", s.disks[0])
 	s.ends()

@@ -35,6 +35,10 @@ func TestFailedStartLeavesNothing(t *testing.T) {
 	}
 }
 
+// runtimeWakeup is the last message of Go's runtime if a fault hits the write by
+// which it wakes itself up. No kernel fails that write.
+const runtimeWakeup = "runtime: netpollBreak write failed"
+
 // strace counts calls by thread, so these faults hit any call, even those that
 // report another fault. lunserve either continues without the failed step or
 // exits.
@@ -47,7 +51,7 @@ func TestFaultsLeaveNothing(t *testing.T) {
 				s := launch(t, straced(t, fmt.Sprintf("%s:error=ENOMEM:when=%d", call, n), nil, image))
 				if _, err := s.stdout.ReadString('\n'); err == nil {
 					s.stop(syscall.SIGTERM)
-				} else if status := s.wait(); status != 1 {
+				} else if status := s.wait(); status != 1 && !strings.Contains(fmt.Sprint(s.stderr), runtimeWakeup) {
 					t.Errorf("exit status %d\n%s", status, s.stderr)
 				}
 			})

@@ -63,7 +63,7 @@ func TestGuestDoesNotChooseTheFormat(t *testing.T) {
 		}
 		copy(want[off:], d.data)
 		write(t, s.disks[0], off, d.data)
-		s.stderr.await(t, `(?m)^lunserve: `+image+`: now begins or ends like `+name+`; it is served raw from now on, by its attribute user\.lunserve\.format$`)
+		s.stderr.await(t, `(?m)^lunserve: `+image+`: begins or ends like `+name+`; it is served raw from now on, by its attribute user\.lunserve\.format$`)
 		s.ends()
 		holds(t, image, 0, want)
 

@@ -90,7 +90,7 @@ func TestImageIsReadByMany(t *testing.T) {
 	holds(t, b.disks[0], 0, noise(1<<20, 1))
 	a.ends()
 	holds(t, b.disks[0], 0, noise(1<<20, 1))
-	refused(t, fmt.Sprintf("lunserve: %s: locked by %s (pid %d); try lunserve -r %[1]s",
+	refused(t, fmt.Sprintf("lunserve: %s: locked by %s (pid %d); try --read-only",
 		image, name(), b.cmd.Process.Pid), image)
 	b.ends()
 }

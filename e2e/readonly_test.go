@@ -69,7 +69,7 @@ func TestImageThatCannotBeWrittenIsServedReadOnly(t *testing.T) {
 	image := newImage(t, dir, 1<<20)
 	write(t, image, 0, noise(4096, 1))
 	run(t, "mount", "-o", "remount,ro", dir)
-	refused(t, "lunserve: "+image+": cannot be opened for writing: read-only file system; try lunserve -r "+image, image)
+	refused(t, "lunserve: "+image+": cannot be opened for writing: read-only file system; try --read-only", image)
 	s := start(t, "-r", image)
 	holds(t, s.disks[0], 0, noise(4096, 1))
 	s.ends()

@@ -114,7 +114,7 @@ func TestDiskOfThreeTebibytes(t *testing.T) {
 	s := start(t, "--size=3T", image)
 	disk := s.disks[0]
 	says(t, "sg_readcap", disk).has(`READ CAPACITY \(10\) indicates device capacity too large`)
-	says(t, "sg_readcap", "--16", disk).has(`Last LBA=%d `, size/512-1)
+	says(t, "sg_readcap", "--16", disk).has(`Last LBA=%d `, int64(size/512-1))
 	for _, off := range []int64{0, 2<<40 - 4096, 2 << 40, size - 8192} {
 		write(t, disk, off, noise(8192, byte(off>>40)))
 	}

@@ -14,6 +14,7 @@
 //     flag to add will do, or a word to put [Command].Instead of another.
 //   - A placeholder is upper-case, and no file is made by its name.
 //   - A path that was found in a file is not proposed, only one that was typed.
+//   - Nor is the name of another disk: see [NearFiles].
 //
 // The tests of package cli type each hint that they provoke.
 package hint

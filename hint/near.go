@@ -2,21 +2,65 @@ package hint
 
 import (
 	"cmp"
+	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Near returns the candidates of which word is likely to be a misspelling, the
 // nearest first.
 func Near(word string, candidates []string) (near []string) {
-	far := min(2, len(word)/3) // a wrong letter in three, and two at most
+	return within(len(word)/3, word, candidates)
+}
+
+// NearFiles is Near for the names of files. disk3.img is no misspelling of
+// disk2.img, nor vda.img of vdb.img: the digits must be the same, and a single
+// change may not be at the end of the name without its extension, whose letters
+// do not count for how far is near.
+func NearFiles(name string, files []string) []string {
+	stem := strings.TrimSuffix(name, filepath.Ext(name))
+	return slices.DeleteFunc(within(len(stem)/3, name, files), func(file string) bool {
+		return digits(file) != digits(name) || differAtEnd(strings.ToLower(name), strings.ToLower(file))
+	})
+}
+
+// within returns the candidates that are at most far from word, and at most two.
+func within(far int, word string, candidates []string) (near []string) {
 	for _, c := range candidates {
-		if c != word && apart(word, c) <= far {
+		if c != word && apart(word, c) <= min(2, far) {
 			near = append(near, c)
 		}
 	}
 	slices.SortStableFunc(near, func(a, b string) int { return cmp.Compare(apart(word, a), apart(word, b)) })
 	return near
+}
+
+// digits returns the digits in name.
+func digits(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r < '0' || r > '9' {
+			return -1
+		}
+		return r
+	}, name)
+}
+
+// differAtEnd reports whether a and b differ in one character only, which is
+// followed by an extension or, if they have none, by nothing.
+func differAtEnd(a, b string) bool {
+	extended := strings.Contains(a, ".") && strings.Contains(b, ".")
+	for a != "" && b != "" && a[0] == b[0] {
+		a, b = a[1:], b[1:]
+	}
+	n := 0 // bytes that are the same at the end
+	for n < min(len(a), len(b)) && a[len(a)-1-n] == b[len(b)-1-n] {
+		n++
+	}
+	after := a[len(a)-n:]
+	a, b = a[:len(a)-n], b[:len(b)-n]
+	one := a != b && utf8.RuneCountInString(a) <= 1 && utf8.RuneCountInString(b) <= 1
+	return one && (after == "" && !extended || strings.HasPrefix(after, "."))
 }
 
 // apart is the distance of two words, whatever the case of their letters.

@@ -73,7 +73,7 @@ func (o *openOverlay) consent(b *mergeBase, base *unix.Stat_t) error {
 	if trusted && st.Mode&others == 0 && filepath.IsAbs(b.path) {
 		return nil
 	}
-	return hint.With(fmt.Errorf("%s: names %s as its base, but may have been written by somebody who may not write that", o.path, hint.Visible(b.path)),
+	return hint.With(fmt.Errorf("%s: names %s as its base, but other users can write the overlay and may not write the base", o.path, hint.Visible(b.path)),
 		hint.Command{Words: []string{"--base", "IMAGE"}, Purpose: "to name the base yourself"})
 }
 

@@ -94,7 +94,7 @@ func TestBaseInAHeaderNeedsConsent(t *testing.T) {
 			}
 			var m image.Merge
 			if !tt.taken {
-				refused := "PATH: names " + base + " as its base, but may have been written by somebody who may not write that; try --base IMAGE to name the base yourself"
+				refused := "PATH: names " + base + " as its base, but other users can write the overlay and may not write the base; try --base IMAGE to name the base yourself"
 				storetest.WantError(t, m.Export(ctx, path, out, false), path, refused)
 				storetest.WantError(t, m.Commit(ctx, path), path, refused)
 				if _, err := os.Lstat(out); err == nil || !bytes.Equal(storetest.ReadFile(t, base), before) {

@@ -124,12 +124,10 @@ func unzip(c *candidate) []hint.Command {
 }
 
 // extract returns a function for the command that extracts the members of an
-// archive to a new folder. The last word is the option that names the folder.
-func extract(words ...string) func(*candidate) []hint.Command {
+// archive to a new folder, given a function for the words before the archive.
+func extract(to func(dir string) []string) func(*candidate) []hint.Command {
 	return func(c *candidate) []hint.Command {
-		n := len(words) - 1
-		dir := strings.Fields(words[n] + hint.Free(folderName(c.path)))
-		return one(append(append(words[:n:n], dir...), plain(c.path))...)
+		return one(append(to(hint.Free(folderName(c.path))), plain(c.path))...)
 	}
 }
 

@@ -17,6 +17,11 @@ import (
 type detected struct {
 	format    string
 	looksLike string // such as "a qcow2 image", or empty
+
+	// remains is set if the file is raw although it has this signature, because
+	// of a disk that was found or of the format that was given: both may be
+	// missing next time.
+	remains *signature
 }
 
 // detect returns the format of the file or block device at path. The contents
@@ -32,9 +37,12 @@ type detected struct {
 // disk with the remains of something else. A file that cannot be read counts as
 // raw, since opening it returns a better error.
 func detect(path string, device bool, want string) (detected, error) {
+	given := false
 	switch want {
 	case Auto, "":
-	case Raw, Sparse, Simg:
+	case Raw, Sparse:
+		given = true
+	case Simg:
 		return detected{format: want}, nil
 	case Zstd:
 		if device {
@@ -45,24 +53,34 @@ func detect(path string, device bool, want string) (detected, error) {
 	default:
 		return detected{}, hint.Try(fmt.Errorf("%s: unknown format %q", path, want), "--format", "auto")
 	}
+	is := detected{format: Raw}
+	if given {
+		is.format = want
+	}
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return detected{format: Raw}, nil
+		return is, nil
 	}
 	defer f.Close()
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
-		return detected{format: Raw}, nil
+		return is, nil
 	}
 	s := readSectors(f, size)
 	like := look(s)
 	switch {
-	case like == nil || !like.last && contents.IsDisk(f, size):
-		return detected{format: Raw}, nil
+	case like == nil:
+		return is, nil
+	case given || !like.last && contents.IsDisk(f, size):
+		if !device && !isKeptRaw(f) {
+			is.remains = like
+		}
+		return is, nil
 	// What is remembered is read after the contents: it is stored before they
 	// are written.
 	case device || isKeptRaw(f):
-		return detected{Raw, like.name}, nil
+		is.looksLike = like.name
+		return is, nil
 	case like.format != "":
 		return detected{format: like.format}, nil
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/backstores/image"
 	"github.com/lunserve/lunserve/backstores/storetest"
 	"github.com/lunserve/lunserve/hint"
@@ -59,6 +60,8 @@ var containers = []struct{ name, make, want string }{
 	{"disk.zip", "zip -q disk.zip in.raw", "PATH: is a zip archive; try unzip -p PATH >NEW-disk.img"},
 	{"two.zip", "touch readme && zip -q two.zip readme in.raw && rm readme", "PATH: is a zip archive; try unzip -q PATH -d two"},
 	{"disk.7z", "7z a -bd disk.7z in.raw >log && rm log", "PATH: is a 7z archive; try 7z x -odisk PATH"},
+	{"a b.7z", "7z a -bd 'a b.7z' in.raw >log && rm log", "PATH: is a 7z archive; try 7z x '-oa b' 'PATH'"},
+	{"a$b.7z", "7z a -bd 'a$b.7z' in.raw >log && rm log", "PATH: is a 7z archive; try 7z x '-oa$b' 'PATH'"},
 
 	{"disk.qcow2.zst", "qemu-img convert -f raw -O qcow2 in.raw t && zstd -q <t >disk.qcow2.zst && rm t", "PATH: unpacked, it is a qcow2 image; try lunserve unpack PATH disk.qcow2"},
 	{"disk.vmdk.zst", "qemu-img convert -f raw -O vmdk in.raw t && zstd -q <t >disk.vmdk.zst && rm t", "PATH: unpacked, it is a VMDK image; try lunserve unpack PATH disk.vmdk"},
@@ -157,11 +160,17 @@ func files(t *testing.T) map[string][32]byte {
 func TestHintOfRARMakesTheDisk(t *testing.T) {
 	t.Chdir(t.TempDir())
 	disk := noise(256 << 10)
-	write(t, "disk.rar", rar("in.raw", disk))
 	write(t, "disk.img", []byte("precious"))
-	_, err := image.Open(ctx, "disk.rar", image.Options{})
-	storetest.WantError(t, err, "disk.rar", "PATH: is a RAR archive; try unar -o disk PATH")
-	storetest.Holds(t, open(t, typed(t, err), reading), disk)
+	for name, want := range map[string]string{
+		"disk.rar": "PATH: is a RAR archive; try unar -o disk PATH",
+		"a b.rar":  "PATH: is a RAR archive; try unar -o 'a b' 'PATH'",
+		"a$b.rar":  "PATH: is a RAR archive; try unar -o 'a$b' 'PATH'",
+	} {
+		write(t, name, rar("in.raw", disk))
+		_, err := image.Open(ctx, name, image.Options{})
+		storetest.WantError(t, err, name, want)
+		storetest.Holds(t, open(t, typed(t, err), reading), disk)
+	}
 }
 
 // rar returns an archive of version 1.5 to 4 with one member, stored.
@@ -299,6 +308,30 @@ func TestDiskWithRemainsOfAContainerIsADisk(t *testing.T) {
 				t.Errorf("%s, %q: format %q", name, remains, got)
 			}
 		}
+	}
+}
+
+// A file that looks like an archive is raw because of the disk in it, or of the
+// format that was given. Its guest may remove that disk, and nobody may give the
+// format next time.
+func TestDiskWithRemainsStaysRaw(t *testing.T) {
+	for name, o := range map[string]image.Options{"disk found": {}, "format given": {Format: image.Raw}} {
+		t.Run(name, func(t *testing.T) {
+			t.Chdir(t.TempDir())
+			storetest.Command(t, "truncate", "-s", "8M", "disk")
+			storetest.Command(t, "mkfs.ext4", "-q", "-F", "disk")
+			put(t, "disk", 0, "PK\x03\x04")
+			s := open(t, "disk", o)
+			if err := backstores.Zero(s, 512, 64<<10); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if got := image.RawFormat(open(t, "disk", image.Options{})); got == "" {
+				t.Error("it is not raw any more")
+			}
+		})
 	}
 }
 

@@ -24,6 +24,10 @@ import (
 // whose format QEMU has guessed. Remembering comes first because it is
 // legitimate to write an archive to a disk.
 //
+// An image that looks like something else already, but is raw since a disk was
+// found in it or since its format was given, is remembered at the first write:
+// that disk may be gone afterwards.
+//
 // Writes to these sectors wait for each other: two may be harmless each alone
 // and not together. Other writes do not wait.
 type guessed struct {
@@ -32,6 +36,8 @@ type guessed struct {
 	notice func(error)
 	given  bool   // the format was given: no write fails
 	like   string // what it looks like although it is raw, or empty
+
+	remains *signature // every write is checked: the image looks like this
 
 	kept atomic.Bool // nothing is checked any more
 	told atomic.Bool // a write has failed
@@ -60,7 +66,7 @@ func guess(s backstores.Backstore, path string, d detected, o Options) backstore
 			return &lookalike{s, d.looksLike}
 		}
 	case *raw.Writable:
-		g := &guessed{Writable: s, path: path, notice: o.Notice, given: o.Format != Auto && o.Format != "", like: d.looksLike}
+		g := &guessed{Writable: s, path: path, notice: o.Notice, given: o.Format != Auto && o.Format != "", like: d.looksLike, remains: d.remains}
 		g.kept.Store(s.IsDevice() || d.looksLike != "")
 		return g
 	}
@@ -71,11 +77,14 @@ func guess(s backstores.Backstore, path string, d detected, o Options) backstore
 // is outside the image is left to the store.
 func (g *guessed) decides(off, n int64) bool {
 	size := g.Size()
-	return !g.kept.Load() && n > 0 && off >= 0 && n <= size-off && (off < sectorBytes || off+n > tailAt(size))
+	return !g.kept.Load() && n > 0 && off >= 0 && n <= size-off && (off < sectorBytes || off+n > tailAt(size) || g.remains != nil)
 }
 
 // after returns what the image looks like when the change is done.
 func (g *guessed) after(c change) (*signature, error) {
+	if g.remains != nil {
+		return g.remains, nil
+	}
 	size := cmp.Or(c.size, g.Size())
 	s := readSectors(zeroExtended{g.Writable}, size)
 	if int64(len(s.head)+len(s.tail)) != 2*min(sectorBytes, size) {
@@ -118,14 +127,14 @@ func (g *guessed) keep(like *signature) error {
 	err := g.SetAttr(keptRaw, Raw)
 	if err == nil || g.given {
 		if !g.kept.Swap(true) && err == nil && g.notice != nil {
-			g.notice(fmt.Errorf("%s: now begins or ends like %s; it is served raw from now on, by its attribute %s", g.path, like.name, keptRaw))
+			g.notice(fmt.Errorf("%s: begins or ends like %s; it is served raw from now on, by its attribute %s", g.path, like.name, keptRaw))
 		}
 		return nil
 	}
 	if g.told.Swap(true) {
 		return backstores.ErrProtected
 	}
-	return hint.With(fmt.Errorf("%s: %w: the image would look like %s at the next start, and that it is raw cannot be remembered: %w", g.path, backstores.ErrProtected, like.name, err),
+	return hint.With(fmt.Errorf("%s: %w: the image would look like %s at the next start, and its file system cannot store the attribute that keeps it raw: %w", g.path, backstores.ErrProtected, like.name, err),
 		hint.Command{Words: []string{"--format", "raw"}, Purpose: "to serve it raw whatever it looks like"})
 }
 

@@ -74,7 +74,7 @@ func TestWriteIsRefusedIfTheFormatCannotBeRemembered(t *testing.T) {
 		t.Errorf("NoWait: %v", err)
 	}
 	err := s.WriteVec([][]byte{block}, 0, 0)
-	storetest.WantError(t, err, path, "PATH: write refused: the image would look like a qcow2 image at the next start, and that it is raw cannot be remembered: "+
+	storetest.WantError(t, err, path, "PATH: write refused: the image would look like a qcow2 image at the next start, and its file system cannot store the attribute that keeps it raw: "+
 		"set attribute user.lunserve.format: operation not supported; try --format raw to serve it raw whatever it looks like")
 	if _, err := s.WriteAt(block, 0); err != backstores.ErrProtected {
 		t.Errorf("the second error: %v", err)
@@ -105,7 +105,7 @@ func TestFormatIsRemembered(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if want := path + ": now begins or ends like a qcow2 image; it is served raw from now on, by its attribute user.lunserve.format"; strings.Join(notices, "\n") != want {
+	if want := path + ": begins or ends like a qcow2 image; it is served raw from now on, by its attribute user.lunserve.format"; strings.Join(notices, "\n") != want {
 		t.Errorf("notices %q, want %q", notices, want)
 	}
 	s.Close()

@@ -29,6 +29,7 @@ type Info struct {
 
 	unpackedTo string // directory; empty if the image was not unpacked
 	endToEnd   bool   // it can only be decompressed from end to end
+	window     uint64 // bytes of memory that this takes
 }
 
 // EndToEnd reports whether the image is decompressed to a temporary file before it

@@ -37,7 +37,7 @@ func Inspect(ctx context.Context, path string, o Options) (Inspection, backstore
 		func(i inspected) { closeStore(i.store) })
 	i.Serve = i.serveCommand(path, o)
 	if !i.Random {
-		i.Pack = packCommand(path, "").Line()
+		i.Pack = packCommand(path, i.Info, "").Line()
 	}
 	return i.Inspection, i.store, err
 }
@@ -66,9 +66,7 @@ func (i inspected) serveCommand(path string, o Options) string {
 	if o.Format != Auto && o.Format != "" {
 		words = append(words, "--format", o.Format)
 	}
-	if i.Format == Zstd && o.MaxWindow > defaultMaxWindow && !i.Random {
-		words = append(words, "--zstd-window", fmt.Sprint(o.MaxWindow))
-	}
+	words = append(words, i.windowFlag()...)
 	if i.SectorSize > sectorBytes {
 		words = append(words, "--sector-size", fmt.Sprint(i.SectorSize))
 	}
@@ -80,9 +78,19 @@ func (i inspected) serveCommand(path string, o Options) string {
 }
 
 // packCommand makes a file with random access from one without, beside it.
-func packCommand(path, purpose string) hint.Command {
+func packCommand(path string, i Info, purpose string) hint.Command {
 	out := hint.Free(rawName(path) + ".zst")
-	return hint.Command{Words: []string{"lunserve", "pack", hint.Path(path), hint.Path(out)}, Purpose: purpose}
+	words := append([]string{"lunserve", "pack"}, i.windowFlag()...)
+	return hint.Command{Words: append(words, hint.Path(path), hint.Path(out)), Purpose: purpose}
+}
+
+// windowFlag is the flag without which an image with a large window cannot be
+// read, or nil.
+func (i Info) windowFlag() []string {
+	if i.window <= defaultMaxWindow {
+		return nil
+	}
+	return []string{"--zstd-window", fmt.Sprint(i.window)}
 }
 
 func inspect(ctx context.Context, path string, o Options) (i inspected, err error) {

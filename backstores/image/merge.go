@@ -27,7 +27,8 @@ type Merge struct {
 //
 // Commit may be interrupted at any point and must then be repeated: the overlay
 // records that its base is being changed, and can only be committed until all
-// changes are in the base and durable. Afterwards the base may change. An overlay that is still there, by another name or because it could not be
+// changes are in the base and durable. Afterwards the base may change. An
+// overlay that is still there, by another name or because it could not be
 // removed, records that it is committed, and cannot be opened any more.
 func (m Merge) Commit(ctx context.Context, path string) error {
 	return awaitError(ctx, path, func() error { return m.commit(ctx, path) })

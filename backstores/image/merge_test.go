@@ -105,7 +105,7 @@ func TestCommitIsDoneOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	const done = "PATH: is already merged into its base; try rm PATH"
+	const done = "PATH: is already merged into its base; try rm PATH to remove it"
 	b := open(t, base, reading)
 	_, _, err := image.OpenOverlay(ctx, left, b, base, false)
 	storetest.WantError(t, err, left, done)

@@ -15,8 +15,9 @@ import (
 
 // missing returns err with what a person may have meant who typed the path of an
 // image that does not exist: a file with a similar name or, if make is set and
-// there is none, an image to make. Only paths that were typed get hints: one
-// that a file contains names whatever the author of the file likes.
+// there is none, an image to make in a folder that exists. Only paths that were
+// typed get hints: one that a file contains names whatever the author of the file
+// likes.
 func missing(path string, err error, make bool) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -42,10 +43,16 @@ func missing(path string, err error, make bool) error {
 			try.Words = append(try.Words, hint.Path(dir))
 		}
 		return hint.With(fmt.Errorf("%s: no file matches", path), try)
-	case make && name != "":
+	case make && name != "" && isFolder(dir):
 		return hint.With(err, hint.Command{Words: []string{"lunserve", "--size", "10G", hint.Path(path)}, Purpose: "to make one"})
 	}
 	return err
+}
+
+// isFolder reports whether dir is one; empty, it is the working directory.
+func isFolder(dir string) bool {
+	fi, err := os.Stat(filepath.Clean(dir))
+	return err == nil && fi.IsDir()
 }
 
 var url = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*://`)
@@ -80,7 +87,7 @@ func nearFiles(path string) (near []hint.Command) {
 	defer f.Close()
 	names, _ := f.Readdirnames(10000)
 	slices.Sort(names)
-	likely := hint.Near(base, names)
+	likely := hint.NearFiles(base, names)
 	for _, name := range names {
 		if strings.HasPrefix(name, base+".") && !slices.Contains(likely, name) {
 			likely = append(likely, name)

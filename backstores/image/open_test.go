@@ -48,12 +48,13 @@ func TestOpenSuggestsACommand(t *testing.T) {
 		{"missing.img", image.Options{ReadOnly: true}, "missing.img: no such file or directory"},
 		{"missing.img", image.Options{ReadOnly: true, Create: gib}, "missing.img: no such file or directory"},
 		{"missing.zst", image.Options{Format: image.Zstd}, "missing.zst: no such file or directory"},
-		{"fulll.img", image.Options{}, "fulll.img: no such file or directory; did you mean full.img?"},
+		{"fuull.img", image.Options{}, "fuull.img: no such file or directory; did you mean full.img?"},
+		{"full2.img", image.Options{ReadOnly: true}, "full2.img: no such file or directory"}, // another disk
 		{"Empty.IMG", image.Options{ReadOnly: true}, "Empty.IMG: no such file or directory; did you mean empty.img?"},
 		{"empty", image.Options{}, "empty: no such file or directory; did you mean empty.img?"},
 		{"socke", image.Options{ReadOnly: true}, "socke: no such file or directory"}, // no file
 		{"/dev/nul", image.Options{}, "/dev/nul: no such file or directory; try lsblk to list the block devices"},
-		{"./full?.img", image.Options{}, "./full?.img: no such file or directory; did you mean ./full.img?"},
+		{"./f?ull.img", image.Options{}, "./f?ull.img: no such file or directory; did you mean ./full.img?"},
 		{"no/*.img", image.Options{}, "no/*.img: no file matches; try ls no/ to see what is there"},
 		{"http://example.org/", image.Options{}, "http://example.org/: is a URL, and only files can be opened; try curl -fL -o disk.img http://example.org/"},
 		{"HTTPS://example.org/full.img", image.Options{}, "HTTPS://example.org/full.img: is a URL, and only files can be opened; try curl -fL -o NEW-full.img HTTPS://example.org/full.img"},
@@ -63,7 +64,10 @@ func TestOpenSuggestsACommand(t *testing.T) {
 			`Bob's disk.img: no such file or directory; try lunserve --size 10G 'Bob'\''s disk.img' to make one`},
 		{"-r.img", image.Options{},
 			"-r.img: no such file or directory; try lunserve --size 10G ./-r.img to make one"},
-		{"no/disk.img", image.Options{Create: gib}, "no/disk.img: no such file or directory; try mkdir -p no"},
+		{"no/disk.img", image.Options{}, "no/disk.img: no such file or directory"},
+		{"images/disk.img", image.Options{},
+			"images/disk.img: no such file or directory; try lunserve --size 10G images/disk.img to make one"},
+		{"no/disk.img", image.Options{Create: gib}, "no/disk.img: no such file or directory; try mkdir -p no to make the folder"},
 		{"full.img/disk.img", image.Options{}, "full.img/disk.img: not a directory"},
 		{"images", image.Options{}, "images: is a directory, not an image; try ls images to find one"},
 		{"images", image.Options{ReadOnly: true}, "images: is a directory, not an image; try ls images to find one"},
@@ -72,7 +76,8 @@ func TestOpenSuggestsACommand(t *testing.T) {
 		{"/dev/null", image.Options{},
 			"/dev/null: is a character device, not an image; try lsblk to find a block device"},
 		{"empty.img", image.Options{}, "empty.img: is empty; try truncate -s '>10G' empty.img to fill it with zeros"},
-		{"empty.img", image.Options{ReadOnly: true}, "empty.img: is empty; try truncate -s '>10G' empty.img to fill it with zeros"},
+		{"empty.img", image.Options{ReadOnly: true}, "empty.img: is empty"},
+		{"empty.img", image.Options{ReadOnly: true, Create: gib}, "empty.img: is empty"},
 		{"empty.img", image.Options{Create: gib}, "empty.img: exists and is empty; try truncate -s '>1073741824' empty.img to fill it with zeros"},
 		{"full.img", image.Options{Create: gib},
 			"full.img: exists and has 4096 bytes, not 1073741824; leave out --size to serve it as it is"},
@@ -136,7 +141,7 @@ func TestOpenOnReadOnlyFileSystem(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := image.Open(ctx, path, image.Options{})
-	storetest.WantError(t, err, path, "PATH: cannot be opened for writing: read-only file system; try lunserve -r PATH")
+	storetest.WantError(t, err, path, "PATH: cannot be opened for writing: read-only file system; try --read-only")
 	path = filepath.Join(dir, "new.img")
 	_, err = image.Open(ctx, path, image.Options{Create: 4096})
 	storetest.WantError(t, err, dir, "PATH: make a file: read-only file system")
@@ -148,7 +153,7 @@ func TestOpenImmutableFile(t *testing.T) {
 	storetest.Command(t, "chattr", "+i", path)
 	t.Cleanup(func() { storetest.Command(t, "chattr", "-i", path) })
 	_, err := image.Open(ctx, path, image.Options{})
-	storetest.WantError(t, err, path, "PATH: cannot be opened for writing: operation not permitted; try lunserve -r PATH")
+	storetest.WantError(t, err, path, "PATH: cannot be opened for writing: operation not permitted; try --read-only")
 }
 
 func TestOpenDoesNotLeakDescriptors(t *testing.T) {

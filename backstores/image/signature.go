@@ -70,8 +70,8 @@ var signatures = []signature{
 	// Archives, which may hold a disk.
 	{name: "a tar archive", is: isTar, try: untar},
 	{name: "a zip archive", is: isZip, try: unzip},
-	{name: "a 7z archive", is: begins("7z\xbc\xaf\x27\x1c"), try: extract("7z", "x", "-o")},
-	{name: "a RAR archive", is: begins("Rar!\x1a\x07"), try: extract("unar", "-o ")},
+	{name: "a 7z archive", is: begins("7z\xbc\xaf\x27\x1c"), try: extract(func(dir string) []string { return []string{"7z", "x", "-o" + dir} })},
+	{name: "a RAR archive", is: begins("Rar!\x1a\x07"), try: extract(func(dir string) []string { return []string{"unar", "-o", plain(dir)} })},
 	{name: "a cabinet", is: begins("MSCF\x00\x00\x00\x00")},
 	{name: "a xar archive", is: begins("xar!")},
 	{name: "a WIM archive", is: begins("MSWIM\x00\x00\x00")},

@@ -20,6 +20,7 @@ import (
 type simg struct {
 	file   backstores.Backstore
 	size   int64
+	block  int64
 	chunks []simgChunk // sorted by end
 	sums   []simgSum   // sorted by end
 }
@@ -82,7 +83,7 @@ func (s *simg) index() error {
 	case chunks > simgMaxChunks:
 		return fmt.Errorf("%d chunks are more than %d", chunks, simgMaxChunks)
 	}
-	s.size = block * blocks
+	s.size, s.block = block*blocks, block
 	whole := bytes.Clone(p[24:28])
 	at, end := headerBytes, int64(0)
 	for i := range chunks {

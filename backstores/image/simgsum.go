@@ -1,6 +1,7 @@
 package image
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -11,7 +12,9 @@ import (
 )
 
 // A simgSum is a checksum in an Android sparse image: the CRC-32 (IEEE 802.3) of
-// the disk up to an offset. What is unspecified counts as zeros, as in libsparse.
+// the disk up to an offset. What is unspecified counts as zeros when libsparse
+// reads an image. When it writes one it leaves that out, and counts one block of
+// each fill (write_sparse_fill_chunk in AOSP's output_file.cpp). Either is right.
 type simgSum struct {
 	end int64
 	sum uint32
@@ -22,7 +25,14 @@ type simgSum struct {
 func (s *simg) unpack(ctx context.Context, path string, w io.WriterAt, progress func(done, total int64)) error {
 	buf := make([]byte, 1<<20)
 	sums, crc, off := s.sums, uint32(0), int64(0)
+	written := uint32(0) // the checksum as libsparse writes it
 	for _, c := range s.chunks {
+		if c.kind == simgFill && c.word == 0 {
+			written = crcOfZerosAfter(written, s.block)
+		} else if c.kind == simgFill {
+			word := binary.LittleEndian.AppendUint32(nil, c.word)
+			written = crc32.Update(written, crc32.IEEETable, bytes.Repeat(word, int(s.block/4)))
+		}
 		for off < c.end {
 			stop := c.end // of what is read next
 			if len(sums) > 0 {
@@ -38,12 +48,15 @@ func (s *simg) unpack(ctx context.Context, path string, w io.WriterAt, progress 
 					return err
 				}
 				crc = crc32.Update(crc, crc32.IEEETable, buf[:n])
+				if c.kind == simgRaw {
+					written = crc32.Update(written, crc32.IEEETable, buf[:n])
+				}
 			} else {
 				crc = crcOfZerosAfter(crc, n)
 			}
 			off += n
 			for len(sums) > 0 && sums[0].end == off {
-				if sums[0].sum != crc {
+				if sums[0].sum != crc && sums[0].sum != written {
 					return hint.With(fmt.Errorf("%s: the checksum of the first %d bytes is %08x, the image says %08x", path, off, crc, sums[0].sum),
 						hint.Command{Words: []string{"simg2img", hint.Path(path), hint.Path(hint.Free(rawName(path)))}, Purpose: "to unpack it regardless"})
 				}

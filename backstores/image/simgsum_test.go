@@ -94,6 +94,15 @@ func TestSimgChecksumsAreCompared(t *testing.T) {
 			t.Errorf("%s: %d bytes, want %d, or they differ: %v", name, len(got), len(disk), err)
 		}
 	}
+	// As libsparse writes it: one block of a fill, and nothing for a hole.
+	fill := []byte{1, 2, 3, 4}
+	data := bytes.Repeat([]byte("data"), simgBlock/4)
+	sum := crc32.ChecksumIEEE(append(bytes.Clone(data), bytes.Repeat(fill, simgBlock/4)...))
+	theirs := encodeSimg(9, simgChunkSpec{simgRaw, 1, data}, simgChunkSpec{simgFill, 3, fill}, simgChunkSpec{simgDontCare, 5, nil},
+		simgChunkSpec{simgCRC32, 0, binary.LittleEndian.AppendUint32(nil, sum)})
+	if got, err := unpacked(theirs); err != nil || len(got) != 9*simgBlock {
+		t.Errorf("as libsparse writes it: %d bytes, %v", len(got), err)
+	}
 	for name, p := range bad {
 		_, err := unpacked(p)
 		if err == nil || !strings.HasPrefix(err.Error(), path+": the checksum of the first ") ||

@@ -118,7 +118,7 @@ func scanZstd(ctx context.Context, path string, o Options) (_ *zstdFile, err err
 	f.info = Info{Format: Zstd, Stored: f.stat.Size, Frames: f.scan.Frames(), FrameSize: f.scan.MaxFrame(),
 		Size: f.scan.Size(), Checksums: f.scan.Sums, Index: string(f.scan.Source), Random: f.large == nil && f.scan.Sized}
 	if !f.info.Random {
-		f.info.endToEnd = f.large != nil
+		f.info.endToEnd, f.info.window = f.large != nil, f.scan.Window
 		f.info.Frames, f.info.FrameSize, f.info.Size, f.info.Index = f.scan.All, 0, 0, ""
 		if f.scan.Sized {
 			f.info.Size = f.scan.Known

@@ -206,10 +206,26 @@ func TestUnpackingToAFullDirectoryFails(t *testing.T) {
 func TestLargeWindowMustBeAllowed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "disk.zst")
 	shell(t, filepath.Dir(path), "head -c 3M /dev/urandom | zstd -q --ultra --long=28 >disk.zst")
-	o := image.Options{CacheSize: 1 << 20}
+	o := image.Options{CacheSize: 1 << 20, Notice: func(note error) { t.Errorf("notice of what fails: %v", note) }}
 	_, err := image.Open(ctx, path, o)
 	storetest.WantError(t, err, path, "PATH: needs a window of 256 MiB of memory to decompress; try --zstd-window 268435456")
-	o.MaxWindow = 256 << 20
+	i, s, err := image.Inspect(ctx, path, o)
+	if err != nil || s != nil {
+		t.Fatal(s, err)
+	}
+	if want := "lunserve --zstd-window 268435456 " + path; i.Serve != want {
+		t.Errorf("served with %q, want %q", i.Serve, want)
+	}
+	if want := "lunserve pack --zstd-window 268435456 " + path + " "; !strings.HasPrefix(i.Pack, want) {
+		t.Errorf("packed with %q, want %q", i.Pack, want)
+	}
+	var notice string
+	o.MaxWindow, o.Notice = 256<<20, func(note error) { notice = hint.Text(note) }
+	defer func() {
+		if !strings.Contains(notice, "; try lunserve pack --zstd-window 268435456 ") {
+			t.Errorf("notice %q", notice)
+		}
+	}()
 	if s := open(t, path, o); s.Size() != 3<<20 {
 		t.Errorf("size %d", s.Size())
 	}

@@ -128,6 +128,36 @@ func TestNoZstdFileReadsOtherThanZstdDecompressesIt(t *testing.T) {
 	}
 }
 
+// Whatever the descriptors of frame and window say (RFC 8878 §3.1.1.1.1 and
+// §3.1.1.1.2), they say it to lunserve as they do to zstd.
+func TestEveryFrameDescriptorIsReadAsZstdReadsIt(t *testing.T) {
+	if _, err := exec.LookPath("zstd"); err != nil {
+		storetest.Missing(t, "zstd", err)
+	}
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	file, err := exec.Command("sh", "-c", "seq 9000 | zstd -q").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := differ{path: filepath.Join(t.TempDir(), "disk.zst"), r: rand.New(rand.NewPCG(1, 1))}
+	try := func(at int, v byte) {
+		damaged := slices.Clone(file)
+		damaged[at] = v
+		if _, err := d.read(damaged, false); err != nil {
+			t.Errorf("byte %d is %#x: %v", at, v, err)
+		}
+	}
+	for v := range 256 {
+		try(4, byte(v))
+	}
+	// The limits are at both ends; windows of 4 MiB to 2 GiB only cost memory.
+	for v := range 256 {
+		if log := 10 + v>>3; log < 22 || log > 30 {
+			try(5, byte(v))
+		}
+	}
+}
+
 // A differ is one comparison.
 type differ struct {
 	path string
@@ -156,12 +186,18 @@ func (d *differ) compare(list []zstdParts) (string, error) {
 	for _, f := range then {
 		file = f(file)
 	}
+	return d.read(file, p.crafted)
+}
+
+// read compares what image and zstd read of a file. It returns what became of it,
+// for statistics. Crafted tells that a table may lie on purpose.
+func (d *differ) read(file []byte, crafted bool) (string, error) {
 	if err := os.WriteFile(d.path, file, 0o644); err != nil {
 		return "", err
 	}
 	want, failure := exec.Command("zstd", "-q", "-dc", "--long=31", d.path).Output()
 
-	o := image.Options{Format: image.Zstd, TempDir: filepath.Dir(d.path), CacheSize: []int64{64 << 10, 1 << 20, 4 << 20}[d.r.IntN(3)]}
+	o := image.Options{Format: image.Zstd, TempDir: filepath.Dir(d.path), MaxWindow: 1 << 31, CacheSize: []int64{64 << 10, 1 << 20, 4 << 20}[d.r.IntN(3)]}
 	var out sparseBuffer
 	size, err := image.Unpack(context.Background(), d.path, &out, o)
 	switch {
@@ -204,7 +240,7 @@ func (d *differ) compare(list []zstdParts) (string, error) {
 		if off+int64(len(b)) <= int64(len(want)) && bytes.Equal(b, want[off:off+int64(len(b))]) {
 			continue
 		}
-		if !p.crafted || err == nil {
+		if !crafted || err == nil {
 			return "", fmt.Errorf("read other bytes, %d at %d", len(b), off)
 		}
 		result += ", and moved"

@@ -20,7 +20,7 @@ func (f *zstdFile) findSizes(ctx context.Context, o Options) error {
 	// What is damaged, or of another file, is not used.
 	if b, err := readCache(key); err != nil || f.scan.Load(b, key) != nil {
 		o.notice(fmt.Errorf("%s: its frames do not give their sizes; decompressing %s once to find them", f.Name(), humanize.IBytes(uint64(f.stat.Size))),
-			packCommand(f.Name(), "to make a file that does not need this"))
+			packCommand(f.Name(), f.info, "to make a file that does not need this"))
 		what := f.Name() + ": finding frames"
 		err := f.scan.Decode(ctx, f, f.limit, o.progress(what))
 		debug.FreeOSMemory() // the buffers may have been large

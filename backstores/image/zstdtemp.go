@@ -38,6 +38,9 @@ func (t *tempImage) Resize(int64) error { return fmt.Errorf("resize: %w", errors
 
 // unpackTemp unpacks a file that can only be read from end to end.
 func unpackTemp(ctx context.Context, f *zstdFile, o Options) (_ *tempImage, err error) {
+	if err := f.checkWindow(o); err != nil {
+		return nil, err
+	}
 	what := "has frames of more than " + humanize.IBytes(uint64(f.limit)) + ", a quarter of --cache-size"
 	switch {
 	case f.info.Frames == 1:
@@ -50,7 +53,7 @@ func unpackTemp(ctx context.Context, f *zstdFile, o Options) (_ *tempImage, err 
 		size = humanize.IBytes(uint64(f.info.Size))
 	}
 	o.notice(fmt.Errorf("%s: %s, and so has no random access; unpacking %s to %s first", f.Name(), what, size, o.TempDir),
-		packCommand(f.Name(), "to make a file that can be served directly"))
+		packCommand(f.Name(), f.info, "to make a file that can be served directly"))
 	elsewhere := hint.Command{Words: []string{"--tmpdir", "DIR"}}
 	to, err := raw.NewTemp(o.TempDir)
 	if err != nil {
@@ -88,9 +91,8 @@ func unpackTemp(ctx context.Context, f *zstdFile, o Options) (_ *tempImage, err 
 // unpack decompresses f to w, from end to end, and returns the size. It skips
 // zeros.
 func (f *zstdFile) unpack(ctx context.Context, w io.WriterAt, o Options) (int64, error) {
-	if f.scan.Window > uint64(o.MaxWindow) {
-		return 0, hint.Try(fmt.Errorf("%s: needs a window of %s of memory to decompress", f.Name(), humanize.IBytes(f.scan.Window)),
-			"--zstd-window", fmt.Sprint(f.scan.Window))
+	if err := f.checkWindow(o); err != nil {
+		return 0, err
 	}
 	if err := reserve(w, f.info.Size); err != nil {
 		return 0, fmt.Errorf("%s: unpacking: %w", f.Name(), err)
@@ -133,6 +135,16 @@ func (f *zstdFile) unpack(ctx context.Context, w io.WriterAt, o Options) (int64,
 			return 0, f.bad(ctx, what, fmt.Errorf("after %d bytes: %w", size, err))
 		}
 	}
+}
+
+// checkWindow returns an error if it takes too much memory to decompress f from
+// end to end.
+func (f *zstdFile) checkWindow(o Options) error {
+	if f.scan.Window <= uint64(o.MaxWindow) {
+		return nil
+	}
+	return hint.Try(fmt.Errorf("%s: needs a window of %s of memory to decompress", f.Name(), humanize.IBytes(f.scan.Window)),
+		"--zstd-window", fmt.Sprint(f.scan.Window))
 }
 
 // readChunk reads until buf is full or r returns an error.

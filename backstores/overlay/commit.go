@@ -66,6 +66,9 @@ func (o *Overlay) checkCommitting(base backstores.Backstore, name string) error 
 	if id.size != o.size {
 		return other // it was not a raw image
 	}
+	if o.header.record.unchanged != id.digest {
+		return fmt.Errorf("%s: an older version of lunserve has begun to merge it, and must end that", o.path)
+	}
 	now, err := readSamples(base, o.size)
 	if err != nil {
 		return err

@@ -16,8 +16,8 @@ import (
 // over another can have its time and size. It covers the file, not what is
 // decompressed from it, which would take long and say no more.
 //
-// An identity finds mistakes. It proves neither that a base is unchanged, since
-// a change may miss all samples, nor who has made an overlay.
+// An identity finds mistakes. It does not prove that a base is unchanged, since a
+// change may miss all samples. It does not prove who made an overlay.
 type identity struct {
 	size    int64
 	changed int64 // in ns since 1970; 0 for a device, which has no such time

@@ -190,7 +190,8 @@ func (o *Overlay) load(file File) error {
 // be written, unless it was opened read-only, and Close also closes the base.
 func (o *Overlay) Attach(base backstores.Backstore, file *os.File) error {
 	if o.Committed() {
-		return hint.Try(fmt.Errorf("%s: is already merged into its base", o.path), "rm", hint.Path(o.path))
+		return hint.With(fmt.Errorf("%s: is already merged into its base", o.path),
+			hint.Command{Words: []string{"rm", hint.Path(o.path)}, Purpose: "to remove it"})
 	}
 	if base.Size() != o.size {
 		return fmt.Errorf("%s: is a disk of %d bytes, and %s was made over one of %d", file.Name(), base.Size(), o.path, o.size)

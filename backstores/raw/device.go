@@ -33,7 +33,7 @@ func measureDevice(path string, fd int, readOnly bool) (size, block int64, err e
 		return 0, 0, fmt.Errorf("%s: %w", path, err)
 	}
 	if ro != 0 {
-		return 0, 0, tryReadOnly(fmt.Errorf("%s: is a read-only device", path), path)
+		return 0, 0, tryReadOnly(fmt.Errorf("%s: is a read-only device", path))
 	}
 	return int64(n), int64(b), nil
 }
@@ -44,9 +44,11 @@ func busy(path string, err error) error {
 	for _, u := range inuse.Of(path) {
 		switch {
 		case u.Kind == inuse.Mount && u.PID == 0: // in our mount namespace
-			return hint.Try(fmt.Errorf("%s: mounted on %s: %w", path, u.Where, err), "umount", u.Where)
+			return hint.With(fmt.Errorf("%s: mounted on %s: %w", path, u.Where, err),
+				hint.Command{Words: []string{"umount", u.Where}, Purpose: "if nothing needs it"})
 		case u.Kind == inuse.Swap:
-			return hint.Try(fmt.Errorf("%s: used as swap: %w", path, err), "swapoff", u.Where)
+			return hint.With(fmt.Errorf("%s: used as swap: %w", path, err),
+				hint.Command{Words: []string{"swapoff", u.Where}, Purpose: "if nothing needs it"})
 		case u.Kind == inuse.Holder:
 			return hint.Try(fmt.Errorf("%s: held by %s: %w", path, filepath.Base(u.Where), err), "lsblk", hint.Path(path))
 		}

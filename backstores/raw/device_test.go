@@ -67,14 +67,14 @@ func TestDeviceReadOnly(t *testing.T) {
 	_, err := raw.Open(context.Background(), dev, writing)
 	// Some kernels fail the open, others do not.
 	for _, want := range []string{
-		"PATH: is a read-only device; try lunserve -r PATH",
-		"PATH: cannot be opened for writing: read-only file system; try lunserve -r PATH",
+		"PATH: is a read-only device; try --read-only",
+		"PATH: cannot be opened for writing: read-only file system; try --read-only",
 	} {
 		if err != nil && hint.Text(err) == strings.ReplaceAll(want, "PATH", dev) {
 			return
 		}
 	}
-	storetest.WantError(t, err, dev, "PATH: cannot be opened for writing: permission denied; try lunserve -r PATH")
+	storetest.WantError(t, err, dev, "PATH: cannot be opened for writing: permission denied; try --read-only")
 }
 
 func TestDeviceWithoutMedium(t *testing.T) {
@@ -90,7 +90,7 @@ func TestDeviceInUseNamesTheMount(t *testing.T) {
 	storetest.Command(t, "mkfs.ext4", "-q", dev)
 	dir := storetest.Mount(t, dev, "ext4", unix.MS_RDONLY, "")
 	_, err := raw.Open(context.Background(), dev, writing)
-	storetest.WantError(t, err, dev, "PATH: mounted on "+dir+": device or resource busy; try umount "+dir)
+	storetest.WantError(t, err, dev, "PATH: mounted on "+dir+": device or resource busy; try umount "+dir+" if nothing needs it")
 	open(t, dev, reading) // does not harm the mount
 }
 
@@ -106,7 +106,7 @@ func TestDeviceInUseNamesTheProcess(t *testing.T) {
 
 	pid, release = hold(t, dev, true)
 	_, err = raw.Open(context.Background(), dev, writing)
-	storetest.WantError(t, err, dev, fmt.Sprintf("PATH: locked by %s (pid %d); try lunserve -r PATH", storetest.ProcessName(t), pid))
+	storetest.WantError(t, err, dev, fmt.Sprintf("PATH: locked by %s (pid %d); try --read-only", storetest.ProcessName(t), pid))
 	open(t, dev, reading).Close()
 	release()
 	open(t, dev, writing)

@@ -48,7 +48,7 @@ func lock(path string, fd int, st *unix.Stat_t, writable bool) error {
 	return reader.lock(path, fd, st, false)
 }
 
-// lock takes the locks of s. If orRead is set, the error has a hint to serve
+// lock takes the locks of s. If orRead is set, the error has a hint to open
 // the image read-only if that is possible.
 func (s lockSet) lock(path string, fd int, st *unix.Stat_t, orRead bool) error {
 	at, err := s.take(fd)
@@ -135,7 +135,7 @@ func lockedError(path string, fd int, st *unix.Stat_t, at int64, orRead bool) er
 	}
 	switch {
 	case orRead:
-		return tryReadOnly(err, path)
+		return tryReadOnly(err)
 	case !ok:
 		return hint.Try(err, "lsof", hint.Path(path))
 	}

@@ -68,7 +68,7 @@ func TestReadersShareAndExcludeWriters(t *testing.T) {
 	pid, release := hold(t, path, true)
 	open(t, path, reading).Close()
 	_, err := raw.Open(context.Background(), path, writing)
-	storetest.WantError(t, err, path, fmt.Sprintf("PATH: locked by %s (pid %d); try lunserve -r PATH", storetest.ProcessName(t), pid))
+	storetest.WantError(t, err, path, fmt.Sprintf("PATH: locked by %s (pid %d); try --read-only", storetest.ProcessName(t), pid))
 	release()
 	open(t, path, writing)
 }
@@ -155,4 +155,14 @@ func TestQemuReadersShareWithUs(t *testing.T) {
 	path := storetest.NewFile(t, t.TempDir(), 4096)
 	qemuHolds(t, path, "-r")
 	open(t, path, reading)
+}
+
+// Whoever opens a regular file as it is has no image that could be opened
+// read-only instead.
+func TestRegularFileInUseHasNoReadOnlyHint(t *testing.T) {
+	path := storetest.NewFile(t, t.TempDir(), 4096)
+	pid, release := hold(t, path, true)
+	defer release()
+	_, err := raw.OpenRegular(path, false)
+	storetest.WantError(t, err, path, fmt.Sprintf("PATH: locked by %s (pid %d)", storetest.ProcessName(t), pid))
 }

@@ -73,7 +73,8 @@ func Open(ctx context.Context, path string, o Options) (backstores.Backstore, er
 func create(ctx context.Context, path string, o Options) (backstores.Backstore, error) {
 	e, err := entry.At(path)
 	if errors.Is(err, unix.ENOENT) {
-		return nil, hint.Try(fmt.Errorf("%s: %w", path, unix.ENOENT), "mkdir", "-p", hint.Path(filepath.Dir(path)))
+		return nil, hint.With(fmt.Errorf("%s: %w", path, unix.ENOENT),
+			hint.Command{Words: []string{"mkdir", "-p", hint.Path(filepath.Dir(path))}, Purpose: "to make the folder"})
 	}
 	if err != nil {
 		return nil, err
@@ -134,7 +135,7 @@ func claim(ctx context.Context, path string, fd int, o Options) (size, block int
 			return 0, 0, err
 		}
 	}
-	if err := checkSize(path, size, st.Mode, o.Create); err != nil {
+	if err := checkSize(path, size, st.Mode, o); err != nil {
 		return 0, 0, err
 	}
 	return size, block, ctx.Err()
@@ -181,7 +182,12 @@ func OpenRegular(path string, readOnly bool) (_ *Writable, err error) {
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return nil, fmt.Errorf("%s: is not a regular file", path)
 	}
-	if err := lock(path, fd, st, !readOnly); err != nil {
+	// The file is no image, so opening the image read-only does not help.
+	locks := writer
+	if readOnly {
+		locks = reader
+	}
+	if err := locks.lock(path, fd, st, false); err != nil {
 		return nil, err
 	}
 	w := new(Writable)
@@ -224,7 +230,7 @@ func openError(path string, err error, readOnly bool) error {
 		}
 		err := fmt.Errorf("%s: cannot be opened for writing: %w", path, err)
 		if unix.Access(path, unix.R_OK) == nil {
-			return tryReadOnly(err, path)
+			return tryReadOnly(err)
 		}
 		return err
 	}
@@ -240,10 +246,8 @@ func openRetry(path string, flags int) (int, error) {
 	}
 }
 
-// tryReadOnly adds the command that serves the image read-only.
-func tryReadOnly(err error, path string) error {
-	return hint.Try(err, "lunserve", "-r", hint.Path(path))
-}
+// tryReadOnly adds the flag with which the command opens the image read-only.
+func tryReadOnly(err error) error { return hint.Try(err, "--read-only") }
 
 // checkType returns an error for anything but a regular file or block device.
 func checkType(path string, mode uint32) error {
@@ -263,12 +267,15 @@ func checkType(path string, mode uint32) error {
 	return fmt.Errorf("%s: is neither a file nor a block device", path)
 }
 
-// checkSize returns an error if the image is empty or, if want is above 0, has
-// another size.
-func checkSize(path string, size int64, mode uint32, want int64) error {
+// checkSize returns an error if the image is empty or, if o.Create is above 0,
+// has another size. Only who would write to an empty file may want to fill it.
+func checkSize(path string, size int64, mode uint32, o Options) error {
+	want := o.Create
 	switch {
 	case size == 0 && isBlock(mode):
 		return fmt.Errorf("%s: is empty, a device without a medium", path)
+	case size == 0 && o.ReadOnly:
+		return fmt.Errorf("%s: is empty", path)
 	case size == 0 && want > 0:
 		return hint.With(fmt.Errorf("%s: exists and is empty", path), fill(path, strconv.FormatInt(want, 10)))
 	case size == 0:

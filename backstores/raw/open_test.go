@@ -39,7 +39,7 @@ func TestOpenSuggestsReadOnly(t *testing.T) {
 	}
 	asNobody(t, func() {
 		_, err := raw.Open(context.Background(), path, raw.Options{})
-		storetest.WantError(t, err, path, "PATH: cannot be opened for writing: permission denied; try lunserve -r PATH")
+		storetest.WantError(t, err, path, "PATH: cannot be opened for writing: permission denied; try --read-only")
 		if !errors.Is(err, fs.ErrPermission) {
 			t.Errorf("%v is not ErrPermission", err)
 		}

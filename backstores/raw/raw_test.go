@@ -216,9 +216,21 @@ func TestColdReadWouldBlock(t *testing.T) {
 	if err := unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED); err != nil {
 		t.Fatal(err)
 	}
+	// The kernel may begin to read under RWF_NOWAIT, and a quick disk may have
+	// answered before the kernel looks: such a read succeeds without a wait.
 	bufs := [][]byte{make([]byte, 4096)}
-	if err := backstores.ReadVec(s, bufs, 32<<20, backstores.NoWait); err != backstores.ErrWouldBlock {
-		t.Errorf("cold: %v, want ErrWouldBlock", err)
+	blocked := 0
+	for off := int64(0); off < 64<<20; off += 4 << 20 {
+		switch err := backstores.ReadVec(s, bufs, off, backstores.NoWait); err {
+		case nil:
+		case backstores.ErrWouldBlock:
+			blocked++
+		default:
+			t.Errorf("cold: %v", err)
+		}
+	}
+	if blocked == 0 {
+		t.Error("no cold read would block")
 	}
 	if err := backstores.ReadVec(s, bufs, 32<<20, 0); err != nil {
 		t.Error(err)

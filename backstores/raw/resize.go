@@ -3,11 +3,8 @@ package raw
 import (
 	"errors"
 	"fmt"
-	"strconv"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/lunserve/lunserve/hint"
 )
 
 // Resize implements [backstores.Resizer] for an image that cannot be changed:
@@ -35,8 +32,7 @@ func (w *Writable) Resize(n int64) error {
 	case err != nil:
 		return err
 	case n < size:
-		return hint.With(fmt.Errorf("has %d bytes; making it shorter would lose data at its end", size),
-			hint.Command{Words: []string{"truncate", "-s", strconv.FormatInt(n, 10), hint.Path(w.path)}, Purpose: "to lose them anyway"})
+		return fmt.Errorf("has %d bytes; lunserve does not shrink images", size)
 	case n > size:
 		for err = unix.EINTR; err == unix.EINTR; {
 			err = unix.Ftruncate(w.fd, n)

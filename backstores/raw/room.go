@@ -44,7 +44,7 @@ func free(fd int) int64 {
 
 // Free returns how many bytes a user can write to a file system.
 func Free(st *unix.Statfs_t) int64 {
-	return int64(min(st.Bavail, math.MaxInt64/uint64(st.Bsize))) * st.Bsize
+	return int64(min(st.Bavail, math.MaxInt64/uint64(st.Bsize))) * int64(st.Bsize)
 }
 
 // mayHold returns how many bytes an Output may hold.

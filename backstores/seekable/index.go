@@ -23,7 +23,7 @@
 // This is checked when the file is opened. A table that fails is ignored, and the
 // file is read as one without a table. Every other entry is compared with its
 // frame when that is read: it must be exactly one frame, of both sizes. If it is
-// not, the read is an error. So whoever reads the whole file gets what zstd -d
+// not, the read is an error. So a read of the whole file returns what zstd -d
 // writes, or an error, and so does every read from a file in which the table or a
 // frame is damaged. One gap remains, since to look at each frame would take as long
 // as to have no table: the author of a file can make the entries of frames that

@@ -22,6 +22,10 @@ const (
 // and at most the frame's window.
 const maxBlock = 128 << 10
 
+// maxWindow is the largest window that zstd decompresses with, at --long=31. A
+// whole frame needs no window, but what zstd refuses is no zstd file.
+const maxWindow uint64 = 1 << 31
+
 // ErrDictionary is the error of a file that needs a dictionary.
 var ErrDictionary = errors.New("is compressed with dictionary")
 
@@ -111,6 +115,9 @@ func (w *walker) next() (f found, err error) {
 			f.window = h.FrameContentSize
 		}
 	}
+	if f.window > maxWindow {
+		return f, fmt.Errorf("needs a window of %d bytes, more than the %d of zstd", f.window, maxWindow)
+	}
 	if err := w.blocks(&f, int64(h.HeaderSize)); err != nil {
 		return f, err
 	}
@@ -136,6 +143,9 @@ func (w *walker) next() (f found, err error) {
 // sumsZeros reports whether n zeros are known to have the checksum sum. It works
 // out the sums of a few sizes, so that frames of many sizes take no longer.
 func (w *walker) sumsZeros(n int64, sum uint32) bool {
+	if n == 0 {
+		return sum == 0x51d8e999 // XXH64 of nothing
+	}
 	got, ok := w.zeroSums[n]
 	if !ok {
 		if n > MaxFrame || len(w.zeroSums) == 16 {

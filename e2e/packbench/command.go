@@ -40,7 +40,7 @@ func (c command) run() (cost, error) {
 		return cost{}, fmt.Errorf("%v: %w", c.args, err)
 	}
 	p := cmd.ProcessState
-	return cost{wall, p.UserTime() + p.SystemTime(), p.SysUsage().(*syscall.Rusage).Maxrss << 10}, nil
+	return cost{wall, p.UserTime() + p.SystemTime(), int64(p.SysUsage().(*syscall.Rusage).Maxrss) << 10}, nil
 }
 
 // turns runs the commands in turns, and returns the median of each figure for each
