@@ -94,7 +94,7 @@ func (f *zstdFile) unpack(ctx context.Context, w io.WriterAt, o Options) (int64,
 	if err := f.checkWindow(o); err != nil {
 		return 0, err
 	}
-	if err := reserve(w, f.info.Size); err != nil {
+	if err := reserve(w, f.leastData()); err != nil {
 		return 0, fmt.Errorf("%s: unpacking: %w", f.Name(), err)
 	}
 	in := &countingReader{r: io.NewSectionReader(f, 0, f.stat.Size)}

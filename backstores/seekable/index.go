@@ -83,6 +83,17 @@ func (x *Index) Size() int64 { return x.size }
 // MaxFrame returns the decoded size of the largest frame.
 func (x *Index) MaxFrame() int64 { return x.maxD }
 
+// StoredData returns the encoded size of the frames that are not known to be zeros,
+// each of at most its decoded size.
+func (x *Index) StoredData() (n int64) {
+	for i := range x.frames.n {
+		if !x.isZero(i) {
+			n += min(int64(x.frames.at(i).csize), x.dsize(i))
+		}
+	}
+	return n
+}
+
 // add appends a frame, which must follow the one before, and of which most is the
 // largest possible decoded size. The index must be settled afterwards.
 func (x *Index) add(f frame, most, limit int64) error {
