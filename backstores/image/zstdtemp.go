@@ -43,6 +43,8 @@ func unpackTemp(ctx context.Context, f *zstdFile, o Options) (_ *tempImage, err 
 	}
 	what := "has frames of more than " + humanize.IBytes(uint64(f.limit)) + ", a quarter of --cache-size"
 	switch {
+	case f.scan.Unchecked:
+		what = "has a seek table of too many different sizes to check"
 	case f.info.Frames == 1:
 		what = "is a single frame"
 	case f.info.Frames > seekable.MaxFrameCount:

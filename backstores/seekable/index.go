@@ -20,8 +20,9 @@
 //   - Wherever the decoded size changes from one entry to the next, and at the last,
 //     the frame is as the entry says.
 //
-// This is checked when the file is opened. A table that fails is ignored, and the
-// file is read as one without a table. Every other entry is compared with its
+// This is checked when the file is opened. A table that fails, or that takes too
+// long to check, is ignored, and the file is read as one without a table. Every
+// other entry is compared with its
 // frame when that is read: it must be exactly one frame, of both sizes. If it is
 // not, the read is an error. So a read of the whole file returns what zstd -d
 // writes, or an error, and so does every read from a file in which the table or a
