@@ -108,7 +108,11 @@ func (b *mergeBase) open(ctx context.Context, o *openOverlay, opts Options, read
 			return err
 		}
 	}
-	return o.Attach(b.store, b.file)
+	typed := ""
+	if b.named {
+		typed = b.path
+	}
+	return o.attach(b.store, b.file, typed)
 }
 
 // Close closes the base.
