@@ -18,7 +18,7 @@ import (
 func (f *zstdFile) findSizes(ctx context.Context, o Options) error {
 	key := f.indexKey()
 	// What is damaged, or of another file, is not used.
-	if b, err := readCache(key); err != nil || f.scan.Load(b, key) != nil {
+	if b, err := readCache(f.File); err != nil || f.scan.Load(b, key) != nil {
 		o.notice(fmt.Errorf("%s: %s; decompressing %s once to find them", f.Name(), f.noSizes(), humanize.IBytes(uint64(f.stat.Size))),
 			packCommand(f.Name(), f.info, "to make a file that does not need this"))
 		what := f.Name() + ": finding frames"
@@ -35,7 +35,7 @@ func (f *zstdFile) findSizes(ctx context.Context, o Options) error {
 			return fmt.Errorf("%s: %w", f.Name(), err)
 		}
 		// Without it the next open decodes again.
-		_ = writeCache(key, f.scan.Save(key))
+		_ = writeCache(f.File, f.scan.Save(key))
 	}
 	f.info.Size, f.info.Frames, f.info.FrameSize = f.scan.Size(), f.scan.Frames(), f.scan.MaxFrame()
 	f.info.Index, f.info.Random = string(f.scan.Source), true

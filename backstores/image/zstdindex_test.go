@@ -34,7 +34,7 @@ func TestZstdIndexIsSaved(t *testing.T) {
 	shell(t, filepath.Dir(path), "seq 100000 | zstd -q >>disk.zst")
 	wantIndex(t, path, "decoding once")
 	files, _ := filepath.Glob(filepath.Join(os.Getenv("XDG_CACHE_HOME"), "lunserve", "*"))
-	if len(files) != 2 {
+	if len(files) != 1 {
 		t.Errorf("saved %q", files)
 	}
 	for _, f := range files {
@@ -43,6 +43,28 @@ func TestZstdIndexIsSaved(t *testing.T) {
 		}
 	}
 	wantIndex(t, path, "decoding once") // since what was saved is damaged
+}
+
+// What was saved for a file is replaced when the file is, or its times are changed.
+// Two files do not share an entry.
+func TestSavedIndexesDoNotPileUp(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	dir := t.TempDir()
+	path, other := filepath.Join(dir, "disk.zst"), filepath.Join(dir, "other.zst")
+	shell(t, dir, "seq 100000 | zstd -q >disk.zst; cp disk.zst other.zst")
+	wantIndex(t, other, "decoding once")
+	for range 3 {
+		shell(t, dir, "touch disk.zst")
+		wantIndex(t, path, "decoding once")
+		shell(t, dir, "cp disk.zst new; mv new disk.zst")
+		wantIndex(t, path, "decoding once")
+	}
+	t.Chdir(dir)
+	wantIndex(t, "disk.zst", "an earlier decoding")
+	wantIndex(t, other, "an earlier decoding")
+	if files, _ := filepath.Glob(filepath.Join(os.Getenv("XDG_CACHE_HOME"), "lunserve", "*")); len(files) != 2 {
+		t.Errorf("saved %q", files)
+	}
 }
 
 func wantIndex(t *testing.T, path, want string) {
