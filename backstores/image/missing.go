@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lunserve/lunserve/backstores/entry"
 	"github.com/lunserve/lunserve/hint"
 )
 
@@ -23,8 +24,8 @@ func missing(path string, err error, make bool) error {
 		return err
 	}
 	if _, exists := os.Lstat(path); exists == nil {
-		if to, linked := os.Readlink(path); linked == nil {
-			return fmt.Errorf("%s: is a symbolic link to %s, which does not exist", path, to)
+		if dangling := entry.Dangling(path); dangling != nil {
+			return dangling
 		}
 		return err // the error is not about path
 	}
