@@ -21,7 +21,11 @@ import (
 // written, and must be the image that the overlay was made over. Closing the
 // store closes the base; if OpenOverlay fails the base stays open.
 func OpenOverlay(ctx context.Context, path string, base backstores.Backstore, basePath string, readOnly bool) (s backstores.Backstore, kept int64, err error) {
-	o, err := await(ctx, path, func() (*openOverlay, error) { return layOver(ctx, path, base, basePath, readOnly) },
+	o, err := await(ctx, path, func() (*openOverlay, error) {
+		o, err := layOver(ctx, path, base, basePath, readOnly)
+		err, _ = misspelt(path, err)
+		return o, err
+	},
 		func(o *openOverlay) { o.file.Close() })
 	if err != nil {
 		return nil, 0, err
