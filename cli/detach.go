@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/lunserve/lunserve/hint"
@@ -76,7 +75,7 @@ func (c *detachCmd) end(ctx context.Context, con *console.Console, d servedDisk)
 	case errors.Is(err, control.ErrNotAnswering):
 		return fmt.Errorf("%s: %w", d.Name, err)
 	case err != nil:
-		return hint.With(err, hint.Command{Words: []string{"kill", strconv.Itoa(d.PID)}, Purpose: "to end it even if its disks are in use"})
+		return hint.With(err, d.kernel.Kill()...)
 	}
 	defer client.Close()
 	err = client.Detach(ctx, c.Force, func(command string) {
