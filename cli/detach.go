@@ -56,6 +56,9 @@ func (c *detachCmd) Run(ctx context.Context, con *console.Console) error {
 
 // removeDead removes a disk whose process was killed.
 func (c *detachCmd) removeDead(con *console.Console, d servedDisk) error {
+	if len(d.Users) == 0 && !c.Force {
+		d.Users = serve.KernelUser(d.Device)
+	}
 	if len(d.Users) > 0 && !c.Force {
 		return hint.With(fmt.Errorf("%s: %s, and its lunserve was killed", d.Name, strings.Join(d.Sentences(), ", ")),
 			hint.Command{Words: []string{"--force"}, Purpose: "to remove it anyway"})
