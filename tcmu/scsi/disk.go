@@ -47,12 +47,8 @@ type Disk struct {
 	mode      mode
 	count     counters
 	intent    intent
-
-	// Commands that access blocks hold lock shared; exclusive commands and a
-	// running SANITIZE hold it exclusively. A command that may not wait only
-	// tries. A flush does not take it: a flush can take minutes, and an
-	// exclusive command waiting behind it would stop all later commands.
-	lock sync.RWMutex
+	tasks     taskSet
+	resizing  sync.Mutex
 }
 
 // NewDisk returns a disk with the contents of store, which it does not close.
@@ -60,6 +56,7 @@ type Disk struct {
 func NewDisk(store backstores.Backstore, o Options) *Disk {
 	d := &Disk{Options: o, store: store}
 	d.intent.use(o.Memory)
+	d.tasks.freed.L = &d.tasks.mu
 	d.blocks.Store(uint64(store.Size()) / uint64(o.BlockSize))
 	if _, ok := store.(io.WriterAt); ok {
 		d.has |= writable
