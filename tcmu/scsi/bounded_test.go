@@ -85,70 +85,69 @@ func TestCommandsTakeLimitedMemory(t *testing.T) {
 		ored[i] |= 0x55
 	}
 	fives := bytes.Repeat([]byte{0x55}, size)
-	for _, blockSize := range []int{512, 4096} {
-		s := &flatStore{bytes: make([]byte, size)}
-		d := NewDisk(s, Options{BlockSize: blockSize, Serial: testSerial, NAA: testNAA, Removable: true})
-		for _, row := range d.rows {
-			for _, flags := range []byte{0, bytchk1, bytchk3, fua, unmapBit} {
-				cdb, n := row.largest(blockSize)
-				if flags != 0 && (flags&^row.usage[1] != 0 || n == 0 || len(cdb) == 6) {
-					continue
-				}
-				cdb[1] |= flags
-				name := fmt.Sprintf("%s, %x, blocks of %d", row.name, cdb, blockSize)
-
-				// What is there before, what is sent, and what is there afterwards.
-				before, data, after := pattern, bytes.Clone(pattern[blockSize:][:MaxTransfer]), []byte(nil)
-				switch low := row.op & 0x1f; {
-				case row.op == 0x89:
-					data = append(data[:n:n], fives[:n]...)
-					after = fives
-				case row.op == 0x8b:
-					copy(data, fives)
-					after = ored
-				case row.op == 0x41 || row.op == 0x93:
-					data = bytes.Clone(fives[:blockSize])
-					if after = fives; flags == unmapBit {
-						clear(data)
-						after = zeros
-					}
-				case row.attrs&changes != 0 && (low == 0x0a || low == 0x0e): // WRITE, WRITE AND VERIFY
-					copy(data, fives)
-					after = fives
-				case flags == bytchk3:
-					before = zeros
-					clear(data)
-				}
-				copy(s.bytes, before)
-				bufs := split(data, 1, 4095, 65537, 511, 100_000)
-				s.extents = 0
-				var was, is runtime.MemStats
-				runtime.ReadMemStats(&was)
-				r, err := d.Execute(cdb, bufs, true)
-				runtime.ReadMemStats(&is)
-				if got := is.TotalAlloc - was.TotalAlloc; got > 1<<20 {
-					t.Errorf("%s: allocated %d bytes", name, got)
-				}
-				if s.extents > maxExtents+1 {
-					t.Errorf("%s: looked at %d extents", name, s.extents)
-				}
-				if err != nil || n > 0 && r.Status != good {
-					t.Errorf("%s: %+v, %v", name, r, err)
-				}
-				if row.op != 0x48 { // SANITIZE changes all of the disk
-					off := blockSize
-					if !bytes.Equal(s.bytes[:off], before[:off]) || !bytes.Equal(s.bytes[off+n:], before[off+n:]) {
-						t.Errorf("%s: changed blocks that it does not name", name)
-					}
-					if after == nil {
-						after = before
-					}
-					if !bytes.Equal(s.bytes[off:off+n], after[off:off+n]) {
-						t.Errorf("%s: wrong contents", name)
-					}
-				}
-				execute(t, d, unhex(start))
+	const blockSize = 4096 // 65,535 blocks are more than 32 MiB
+	s := &flatStore{bytes: make([]byte, size)}
+	d := NewDisk(s, Options{BlockSize: blockSize, Serial: testSerial, NAA: testNAA, Removable: true})
+	for _, row := range d.rows {
+		for _, flags := range []byte{0, bytchk1, bytchk3, fua, unmapBit} {
+			cdb, n := row.largest(blockSize)
+			if flags != 0 && (flags&^row.usage[1] != 0 || n == 0 || len(cdb) == 6) {
+				continue
 			}
+			cdb[1] |= flags
+			name := fmt.Sprintf("%s, %x", row.name, cdb)
+
+			// What is there before, what is sent, and what is there afterwards.
+			before, data, after := pattern, bytes.Clone(pattern[blockSize:][:MaxTransfer]), []byte(nil)
+			switch low := row.op & 0x1f; {
+			case row.op == 0x89:
+				data = append(data[:n:n], fives[:n]...)
+				after = fives
+			case row.op == 0x8b:
+				copy(data, fives)
+				after = ored
+			case row.op == 0x41 || row.op == 0x93:
+				data = bytes.Clone(fives[:blockSize])
+				if after = fives; flags == unmapBit {
+					clear(data)
+					after = zeros
+				}
+			case row.attrs&changes != 0 && (low == 0x0a || low == 0x0e): // WRITE, WRITE AND VERIFY
+				copy(data, fives)
+				after = fives
+			case flags == bytchk3:
+				before = zeros
+				clear(data)
+			}
+			copy(s.bytes, before)
+			bufs := split(data, 1, 4095, 65537, 511, 100_000)
+			s.extents = 0
+			var was, is runtime.MemStats
+			runtime.ReadMemStats(&was)
+			r, err := d.Execute(cdb, bufs, true)
+			runtime.ReadMemStats(&is)
+			if got := is.TotalAlloc - was.TotalAlloc; got > 1<<20 {
+				t.Errorf("%s: allocated %d bytes", name, got)
+			}
+			if s.extents > maxExtents+1 {
+				t.Errorf("%s: looked at %d extents", name, s.extents)
+			}
+			if err != nil || n > 0 && r.Status != good {
+				t.Errorf("%s: %+v, %v", name, r, err)
+			}
+			if row.op != 0x48 { // SANITIZE changes all of the disk
+				off := blockSize
+				if !bytes.Equal(s.bytes[:off], before[:off]) || !bytes.Equal(s.bytes[off+n:], before[off+n:]) {
+					t.Errorf("%s: changed blocks that it does not name", name)
+				}
+				if after == nil {
+					after = before
+				}
+				if !bytes.Equal(s.bytes[off:off+n], after[off:off+n]) {
+					t.Errorf("%s: wrong contents", name)
+				}
+			}
+			execute(t, d, unhex(start))
 		}
 	}
 }
