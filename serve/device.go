@@ -131,7 +131,7 @@ func (s *service) unit(d *disk, serial, wwn string, ring *tcmu.Device) *scsi.Dis
 		Removable: s.options.Removable,
 		Nexuses:   nexuses(s.fabrics),
 		Memory:    ring.Spare(),
-		Report:    s.report,
+		Report:    d.errors.report,
 	})
 }
 
