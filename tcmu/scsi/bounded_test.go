@@ -170,6 +170,23 @@ func TestProvisioningLogLooksAtFewExtents(t *testing.T) {
 	}
 }
 
+// A run of many extents of one kind is cut short.
+func TestLBAStatusLooksAtFewExtents(t *testing.T) {
+	s := &dataOnly{flatStore{bytes: make([]byte, 512*maxExtents*4)}}
+	b := dataIn(t, NewDisk(s, Options{BlockSize: 512}), "9e 12 0000000000000000 00001000 00 00")
+	if want := unhex("00000014 00000000 0000000000000000 00010000 00000000"); !bytes.Equal(b, want) || s.extents != maxExtents {
+		t.Errorf("% x, want % x, after %d extents", b, want, s.extents)
+	}
+}
+
+// A dataOnly has an extent for each block, and all are data.
+type dataOnly struct{ flatStore }
+
+func (s *dataOnly) Extent(off int64) (int64, bool, error) {
+	n, _, err := s.flatStore.Extent(off)
+	return n, true, err
+}
+
 // A holeOnly is a hole of any size.
 type holeOnly struct {
 	flatStore

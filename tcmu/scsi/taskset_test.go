@@ -2,6 +2,7 @@ package scsi
 
 import (
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -28,6 +29,7 @@ func TestExclusiveTasksHaveTheirBlocksAlone(t *testing.T) {
 				}
 			}
 		}
+		runtime.Gosched()
 		for b := k.first; b < k.end; b++ {
 			if k.exclusive {
 				alone[b].Add(-1)
