@@ -11,7 +11,7 @@ type commitCmd struct {
 	Overlay string `arg:"" complete:"file" help:"The overlay. It is removed when the merge is complete."`
 	Output  string `short:"o" placeholder:"OUT" complete:"file" help:"Merge base and overlay into a new raw image OUT, and change neither."`
 	Force   bool   `short:"f" help:"Replace OUT if it exists."`
-	Base    string `placeholder:"IMAGE" complete:"image" help:"Path of the base. By default it is taken from the overlay, if whoever may write that may write the base."`
+	Base    string `placeholder:"IMAGE" complete:"image" help:"Path of the base. By default it is taken from the overlay, if everyone who can write that can also write the base."`
 
 	imageFlags `embed:""`
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/lunserve/lunserve/hint"
@@ -57,6 +56,9 @@ func (c *detachCmd) Run(ctx context.Context, con *console.Console) error {
 
 // removeDead removes a disk whose process was killed.
 func (c *detachCmd) removeDead(con *console.Console, d servedDisk) error {
+	if len(d.Users) == 0 && !c.Force {
+		d.Users = serve.KernelUser(d.Device)
+	}
 	if len(d.Users) > 0 && !c.Force {
 		return hint.With(fmt.Errorf("%s: %s, and its lunserve was killed", d.Name, strings.Join(d.Sentences(), ", ")),
 			hint.Command{Words: []string{"--force"}, Purpose: "to remove it anyway"})
@@ -76,7 +78,7 @@ func (c *detachCmd) end(ctx context.Context, con *console.Console, d servedDisk)
 	case errors.Is(err, control.ErrNotAnswering):
 		return fmt.Errorf("%s: %w", d.Name, err)
 	case err != nil:
-		return hint.With(err, hint.Command{Words: []string{"kill", strconv.Itoa(d.PID)}, Purpose: "to end it even if its disks are in use"})
+		return hint.With(err, d.kernel.Kill()...)
 	}
 	defer client.Close()
 	err = client.Detach(ctx, c.Force, func(command string) {

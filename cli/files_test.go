@@ -23,14 +23,16 @@ var byName = map[string][]string{
 // belong to the kernel, or are for root or the user alone. An [os.Root] holds its
 // folder open, as package entry does.
 var mayUse = map[string]string{
-	"backstores/entry/file.go":  "Linkat O_CREAT O_TMPFILE Renameat Renameat2 Unlinkat",
-	"backstores/entry/entry.go": "Unlinkat",
-	"configfs/remove.go":        "Rmdir Unlink",
-	"configfs/tree.go":          "Rmdir Unlink",
-	"configfs/reservations.go":  "O_CREAT O_TRUNC Remove Rmdir", // /var/target/pr
-	"serve/guard/standby.go":    "WriteFile",                    // /proc/self
-	"serve/control/client.go":   "Remove",                       // /run/lunserve
-	"serve/control/server.go":   "Remove",
+	"backstores/entry/file.go":   "Linkat O_TMPFILE Renameat Renameat2 Unlinkat",
+	"backstores/entry/hidden.go": "O_CREAT Unlinkat",
+	"serve/memory.go":            "WriteFile", // /proc/self/oom_score_adj
+	"backstores/entry/entry.go":  "Unlinkat",
+	"configfs/remove.go":         "Rmdir Unlink",
+	"configfs/tree.go":           "Rmdir Unlink",
+	"configfs/reservations.go":   "O_CREAT O_TRUNC Remove Rmdir", // /var/target/pr
+	"serve/guard/standby.go":     "WriteFile",                    // /proc/self
+	"serve/control/client.go":    "Remove",                       // /run/lunserve
+	"serve/control/server.go":    "Remove",
 }
 
 // TestFilesAreMadeAndRemovedByPackageEntry finds a file that is made, replaced or

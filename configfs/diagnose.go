@@ -38,7 +38,7 @@ func (m machine) diagnose() []Finding {
 			all = append(all, found)
 		}
 	}
-	return append(all, m.diagnoseDevtmpfs(), m.diagnoseUdev(), m.diagnoseRunner(), m.diagnosePortal())
+	return append(all, m.diagnoseDevtmpfs(), m.diagnoseUdev(), m.diagnoseMachineID(), m.diagnoseRunner(), m.diagnosePortal())
 }
 
 func (m machine) diagnoseRoot() Finding {

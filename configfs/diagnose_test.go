@@ -17,6 +17,7 @@ func healthy(t *testing.T) *kernel {
 	k.file("proc/self/status", "Name:\tx\nCapEff:\t000001ffffffffff\n")
 	k.file("proc/self/mounts", "udev "+k.dev+" devtmpfs rw 0 0\n")
 	k.file("run/udev/control", "")
+	k.file("etc/machine-id", "00112233445566778899aabbccddeeff\n")
 	return k
 }
 
@@ -93,6 +94,12 @@ func TestDiagnoseExplainsFaults(t *testing.T) {
 		}, "configfs: root lacks CAP_SYS_ADMIN to mount it on ROOT/sys/kernel/config; run it outside of the container (minor: false)\n"},
 		{"static /dev", func(k *kernel) { k.file("proc/self/mounts", "tmpfs "+k.dev+" tmpfs rw 0 0\n") },
 			"ROOT/dev: the kernel does not make device nodes here, such as uio0; run lunserve where ROOT/dev is a devtmpfs (minor: false)\n"},
+		{"no machine-id", func(k *kernel) { k.gone("etc/machine-id") },
+			"machine-id: none, so disks will have another serial number and WWN after the next boot; try systemd-machine-id-setup (minor: true)\n"},
+		{"no machine-id, but firmware", func(k *kernel) {
+			k.file("etc/machine-id", "uninitialized\n")
+			k.file("sys/class/dmi/id/product_uuid", "03000200-0400-0500-0006-000700080009\n")
+		}, "machine-id: none, so disks have another serial number and WWN if the host is renamed; try systemd-machine-id-setup (minor: true)\n"},
 		{"no udev", func(k *kernel) { k.gone("run/udev") },
 			"udev: not running, so there are no links in /dev/disk; try systemctl start systemd-udevd (minor: true)\n"},
 	} {

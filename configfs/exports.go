@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/lunserve/lunserve/hint"
 )
 
 // An Export is an image that a lunserve on this machine serves, or served until
@@ -110,6 +112,18 @@ func (m machine) export(device string) (e Export, err error) {
 		}
 	}
 	return e, nil
+}
+
+// Kill is the command that ends the lunserve that serves the export, whatever its
+// control socket does. It is nil unless the process is known by the time of its
+// start: its id alone may be another's by now.
+func (e Export) Kill() []hint.Command { return host.kill(e) }
+
+func (m machine) kill(e Export) []hint.Command {
+	if e.server.started == 0 || !m.runs(e.server) {
+		return nil
+	}
+	return []hint.Command{{Words: []string{"kill", strconv.Itoa(e.PID)}, Purpose: "to end that lunserve even if its disks are in use"}}
 }
 
 // ringName returns the kernel's name of the ring of a device.

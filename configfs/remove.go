@@ -7,7 +7,6 @@ import (
 	"os"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -36,7 +35,7 @@ func (m machine) remove(e Export) error {
 		}
 	case !m.isDying(e.server):
 		return hint.With(fmt.Errorf("%s: served by lunserve (pid %d)", e.Name, e.PID),
-			hint.Command{Words: []string{"kill", strconv.Itoa(e.PID)}, Purpose: "to end it even if its disks are in use"})
+			hint.Command{Words: []string{"lunserve", "detach", e.Name}, Purpose: "to end that if nobody uses its disks"})
 	}
 	return m.removeByForce(e)
 }

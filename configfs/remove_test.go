@@ -3,6 +3,7 @@ package configfs
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"os"
 	"path"
 	"path/filepath"
@@ -158,11 +159,30 @@ func TestRemoveRefusesServedExports(t *testing.T) {
 	serveEverywhere(t, k)
 	before, ops := k.snapshot(t), len(k.ops)
 	if err := k.remove(onlyExport(t, k)); err == nil || !strings.Contains(err.Error(), "my_disk_1.img-0000000a: served by lunserve (pid ") ||
-		!strings.HasSuffix(hint.Text(err), " to end it even if its disks are in use") {
+		!strings.HasSuffix(hint.Text(err), "; try lunserve detach my_disk_1.img-0000000a to end that if nobody uses its disks") {
 		t.Errorf("remove() = %v", err)
 	}
 	if k.snapshot(t) != before || len(k.ops) != ops {
 		t.Error("the served export was changed")
+	}
+}
+
+// kill is proposed for the lunserve that made the device, and never for a process
+// that has its id now, or may have.
+func TestOnlyTheServerIsKilled(t *testing.T) {
+	k := iscsiKernel(t)
+	serveEverywhere(t, k)
+	e := onlyExport(t, k)
+	if try := k.kill(e); len(try) != 1 || try[0].Line() != fmt.Sprint("kill ", e.PID) {
+		t.Errorf("kill() = %v", try)
+	}
+	later, unknown := e, e
+	later.server.started++
+	unknown.server.started = 0
+	for _, e := range []Export{later, unknown} {
+		if try := k.kill(e); try != nil {
+			t.Errorf("kill() = %v of %+v", try, e.server)
+		}
 	}
 }
 

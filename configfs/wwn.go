@@ -10,7 +10,7 @@ import (
 // WWN returns a world wide name for the image at path and a use such as
 // "target": "naa." and 16 hex digits. The same image has the same name each
 // time on this machine, whatever path names it, and another name on another
-// machine.
+// machine. If the machine has no ID, that lasts until the next boot.
 func WWN(path, use string) (string, error) { return host.wwn(path, use) }
 
 func (m machine) wwn(path, use string) (string, error) {
@@ -26,7 +26,6 @@ func (m machine) digest(path, use string) (string, error) {
 	if err != nil {
 		err = fmt.Errorf("%s: %w", path, withoutPath(err))
 	}
-	id, _ := readAttribute(m.etc, "machine-id") // machines without one share their names
-	sum := sha256.Sum256([]byte(id + "\x00" + real + "\x00" + use))
+	sum := sha256.Sum256([]byte(m.id().text + "\x00" + real + "\x00" + use))
 	return hex.EncodeToString(sum[:]), err
 }

@@ -1,6 +1,7 @@
 package configfs
 
 import (
+	"fmt"
 	"os"
 	"regexp"
 	"testing"
@@ -42,6 +43,42 @@ func TestNamesComeFromMachineAndImage(t *testing.T) {
 	}
 	if _, err := k.digest("none.img", "disk"); err == nil {
 		t.Error("no image has a name")
+	}
+}
+
+func TestMachinesWithoutAMachineIDHaveDifferentNames(t *testing.T) {
+	k := newKernel(t)
+	k.file("images/a.img", "")
+	seen := make(map[string]string)
+	differs := func(what string) {
+		t.Helper()
+		sum, err := k.digest(k.root+"/images/a.img", "disk")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if before, ok := seen[sum]; ok {
+			t.Errorf("%s: the same name as %s", what, before)
+		}
+		seen[sum] = what
+		if f := k.diagnoseMachineID(); f.Err == nil {
+			t.Errorf("%s: doctor says %q", what, f.Is)
+		}
+	}
+	k.file("proc/sys/kernel/random/boot_id", "c1b2c3d4\n")
+	k.file("proc/sys/kernel/hostname", "one\n")
+	differs("a container")
+	k.file("proc/sys/kernel/hostname", "two\n")
+	differs("another container of the machine")
+	k.file("proc/sys/kernel/random/boot_id", "d1b2c3d4\n")
+	differs("a rescue system")
+	for _, none := range []string{"", "uninitialized\n"} {
+		k.file("etc/machine-id", none)
+		k.file("sys/class/dmi/id/product_uuid", "03000200-0400-0500-0006-"+fmt.Sprintf("%012d", len(none)+1)+"\n")
+		differs(fmt.Sprintf("a system before its first boot, whose machine-id is %q", none))
+	}
+	k.file("sys/class/dmi/id/product_uuid", "00000000-0000-0000-0000-000000000000\n")
+	if k.id().lasts {
+		t.Error("firmware without a UUID has one")
 	}
 }
 

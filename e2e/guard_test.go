@@ -109,9 +109,14 @@ func TestRestartKeepsTheDisk(t *testing.T) {
 	mount(t, s.disks[0], mnt)
 	wait := verifying(t, filepath.Join(mnt, "file"), "24", "--fsync=16")
 	pids := []int{s.cmd.Process.Pid}
-	for range 4 {
-		time.Sleep(4 * time.Second) // three deaths in ten seconds would be too many
+	var kills []time.Time
+	for i := range 4 {
+		time.Sleep(time.Second) // under load
+		if i >= 2 {             // three deaths in ten seconds would be too many
+			time.Sleep(time.Until(kills[i-2].Add(12 * time.Second)))
+		}
 		began := time.Now()
+		kills = append(kills, began)
 		if err := syscall.Kill(pids[len(pids)-1], syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}

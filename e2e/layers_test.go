@@ -32,6 +32,6 @@ func TestImpossibleLayersAreRefused(t *testing.T) {
 	if err := os.Chtimes(image, time.Time{}, time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	refusedAs(t, "lunserve: "+image+": was changed after "+overlay+" was made over it, .*", exec.Command(binary, "--overlay="+overlay, image))
+	refusedAs(t, "lunserve: "+image+": has the time .*, and "+overlay+" was made over it as of .*: it was changed since, or copied or restored without its time; try qemu-img convert .*", exec.Command(binary, "--overlay="+overlay, image))
 	start(t, image).ends()
 }

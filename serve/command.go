@@ -35,7 +35,7 @@ func (s *service) run(args []string, down *configfs.Undo) error {
 	cmd.Env = append(slices.DeleteFunc(os.Environ(), isOurs), environment(s.disks)...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 5 * time.Second
-	if err := cmd.Start(); err != nil {
+	if err := s.standing.start(cmd); err != nil {
 		cancel()
 		return NotRunnable(err) // such as a script whose interpreter does not exist
 	}

@@ -17,36 +17,39 @@ import (
 // trace, or a stream that takes its place. A file replaces only an older one of
 // its kind: a slip of the finger costs no disk image.
 type ownFile struct {
-	*os.File
-	name *entry.Entry // nil for a stream
-	text []byte       // what it held at first
+	*os.File              // nil if it was sent
+	name     *entry.Entry // nil for a stream
+	text     []byte       // what it held at first
+	stop     func()       // ends the sending
 }
 
 // A fileKind is a kind of ownFile.
 type fileKind struct {
 	name string
 	mode uint32         // less the umask
+	once bool           // it is written once, and a stream is closed then
 	old  *regexp.Regexp // matches the start of such a file
 }
 
 var (
 	// A process ID is no secret, and supervisors that are not root read it.
-	pidFiles = fileKind{"pid file", 0o644, regexp.MustCompile(`^\d*\n?$`)}
+	pidFiles = fileKind{"pid file", 0o644, true, regexp.MustCompile(`^\d*\n?$`)}
 	// A trace says what is on the disk, and where.
-	traceFiles = fileKind{"trace", 0o600, regexp.MustCompile(`^($| *\d+\.\d{6} +\d+ µs )`)}
+	traceFiles = fileKind{"trace", 0o600, false, regexp.MustCompile(`^($| *\d+\.\d{6} +\d+ µs )`)}
 )
 
-// create makes a file that holds text, or writes text to the stream at path.
+// create makes a file that holds text. If there is a stream at path, create sends
+// it text if the kind is written once, else opens it.
 func (k fileKind) create(path string, text []byte) (_ *ownFile, err error) {
-	stream, err := entry.Stream(path)
-	if err != nil {
-		return nil, err
-	}
-	if stream != nil {
-		if _, err := stream.Write(text); err != nil {
-			stream.Close()
+	if k.once {
+		if stop, err := entry.Send(path, text); err != nil {
 			return nil, err
+		} else if stop != nil {
+			return &ownFile{stop: stop}, nil
 		}
+	} else if stream, err := entry.Stream(path); err != nil {
+		return nil, err
+	} else if stream != nil {
 		return &ownFile{File: stream}, nil
 	}
 	name, err := entry.At(path)
@@ -69,7 +72,7 @@ func (k fileKind) create(path string, text []byte) (_ *ownFile, err error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &ownFile{os.NewFile(uintptr(file.Fd), path), name, text}
+	f := &ownFile{File: os.NewFile(uintptr(file.Fd), path), name: name, text: text}
 	if _, err = f.Write(text); err == nil {
 		err = file.Publish(old)
 	}
@@ -92,7 +95,7 @@ func (k fileKind) adopt(path string, text []byte) *ownFile {
 		name.Close()
 		return nil
 	}
-	f := &ownFile{os.NewFile(uintptr(fd), path), name, text}
+	f := &ownFile{File: os.NewFile(uintptr(fd), path), name: name, text: text}
 	if now, err := io.ReadAll(io.NewSectionReader(f, 0, int64(len(text))+1)); err != nil || !bytes.Equal(now, text) {
 		f.close()
 		return nil
@@ -142,6 +145,10 @@ func (f *ownFile) remove() error {
 
 // close closes the file, which stays.
 func (f *ownFile) close() error {
+	if f.stop != nil {
+		f.stop()
+		return nil
+	}
 	if f.name != nil {
 		f.name.Close()
 	}

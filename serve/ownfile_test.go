@@ -2,6 +2,8 @@ package serve
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -166,7 +168,7 @@ func TestOwnFileMayBeAStream(t *testing.T) {
 	for _, path := range []string{fifo, link, "/dev/null", "/dev/stdout", "/dev/stderr"} {
 		for _, k := range bothKinds {
 			text := ""
-			if strings.HasPrefix(path, dir) {
+			if strings.HasPrefix(path, dir) && k.once {
 				text = "34\n"
 			}
 			f := create(t, k, path, text)
@@ -189,6 +191,66 @@ func TestOwnFileMayBeAStream(t *testing.T) {
 	}
 	_, err = pidFiles.create(link, []byte("34\n"))
 	storetest.WantError(t, err, link, "PATH: is a symbolic link of another user")
+}
+
+// A reader of a FIFO gets the process ID and then the end, be it there before or
+// later. Without a reader nothing waits.
+func TestReaderOfAPIDFIFOComesToItsEnd(t *testing.T) {
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	read := make(chan string)
+	reader := func() {
+		p, err := os.ReadFile(fifo)
+		read <- fmt.Sprint(string(p), err)
+	}
+	wantRead := func() {
+		t.Helper()
+		if got := <-read; got != "34\n<nil>" {
+			t.Errorf("read %q", got)
+		}
+	}
+	go reader() // perhaps before, perhaps after
+	f, err := pidFiles.create(fifo, []byte("34\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantRead()
+	if err := f.remove(); err != nil {
+		t.Error(err)
+	}
+
+	early, err := os.OpenFile(fifo, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	create(t, pidFiles, fifo, "34\n")
+	if p, err := io.ReadAll(early); string(p) != "34\n" || err != nil {
+		t.Errorf("read %q (%v)", p, err)
+	}
+	early.Close()
+
+	create(t, pidFiles, fifo, "34\n")
+	go reader() // after
+	wantRead()
+	if f, err = pidFiles.create(fifo, []byte("34\n")); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.remove(); err != nil {
+		t.Error(err)
+	}
+
+	full, err := unix.Open(fifo, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(full)
+	for err == nil {
+		_, err = unix.Write(full, make([]byte, 4096))
+	}
+	_, err = pidFiles.create(fifo, []byte("34\n"))
+	storetest.WantError(t, err, fifo, "PATH: resource temporarily unavailable")
 }
 
 // Standard error that goes to a file is not truncated by --trace=/dev/stderr.

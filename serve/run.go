@@ -123,6 +123,8 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 			return err
 		}
 	}
+	limitHeap(int64(len(s.disks)) * s.options.Open.CacheSize)
+	s.standing = holdOut()
 	if s.role != removing {
 		if err := s.startGuard(down); err != nil {
 			return err

@@ -26,6 +26,8 @@ type service struct {
 	started time.Time // when the disks became usable
 	role    role
 
+	standing standing // of commands
+
 	fencesMu sync.Mutex
 	fences   []func() // of all rings that are or were served, see [tcmu.Device.Fence]
 

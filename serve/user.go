@@ -22,14 +22,19 @@ func LocalUsers(node string) []inuse.User {
 const leaveTime = 2 * time.Second
 
 // users returns a text that names the users of the disks, or "". It waits up to
-// leaveTime for users that may be about to leave.
+// leaveTime for users that may be about to leave. Only here it matters if a part of
+// the kernel uses a disk that nothing else shows: the disk is about to be removed.
 func (s *service) users() string {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for end := time.Now().Add(leaveTime); ; <-tick.C {
 		disks := s.statesWithUsers()
 		used, stays := false, false
-		for _, d := range disks {
+		for i := range disks {
+			d := &disks[i]
+			if len(d.Users) == 0 {
+				d.Users = KernelUser(d.Device)
+			}
 			used = used || len(d.Users) > 0
 			stays = stays || slices.ContainsFunc(d.Users, func(u inuse.User) bool { return !u.Transient() })
 		}
@@ -37,6 +42,19 @@ func (s *service) users() string {
 			return strings.Join(sentences(disks...), ", ")
 		}
 	}
+}
+
+// KernelUser returns the user of a local disk that only the kernel knows, if there
+// is one. Nobody else can mount the disk meanwhile, so call it when nothing else
+// keeps the disk from being removed.
+func KernelUser(node string) []inuse.User {
+	if node == "" {
+		return nil
+	}
+	if u, ok := inuse.Claim(node); ok {
+		return []inuse.User{u}
+	}
+	return nil
 }
 
 // usersOf returns the users of a disk through all fabrics.

@@ -1,7 +1,9 @@
 package entry
 
 import (
+	"errors"
 	"fmt"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -63,4 +65,18 @@ func (c *Chain) Close() {
 	for _, e := range c.names {
 		e.Close()
 	}
+}
+
+// Dangling returns an error if path is that of a symbolic link which leads to
+// nothing, else nil. To the system, a name like that is missing for one call and
+// exists for the next.
+func Dangling(path string) error {
+	to, err := os.Readlink(path)
+	if err != nil {
+		return nil
+	}
+	if _, err := os.Stat(path); !errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	return fmt.Errorf("%s: is a symbolic link to %s, which does not exist", path, to)
 }

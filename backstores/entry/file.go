@@ -1,7 +1,6 @@
 package entry
 
 import (
-	"crypto/rand"
 	"fmt"
 	"path/filepath"
 
@@ -11,7 +10,7 @@ import (
 // A File is a new file that other processes do not see until it is published. It
 // has no name or, on a file system that cannot create a file without one, a
 // hidden name. A file without a name is gone when the process ends, however it
-// ends.
+// ends. One with a hidden name that a killed process left is removed by the next.
 type File struct {
 	Fd     int // the caller closes it
 	entry  *Entry
@@ -25,8 +24,7 @@ func (e *Entry) New(mode uint32) (*File, error) {
 	hidden := ""
 	switch err {
 	case unix.EOPNOTSUPP, unix.EISDIR, unix.EINVAL:
-		hidden = hiddenName()
-		fd, err = openat(e.folder, hidden, unix.O_CREAT|unix.O_EXCL|unix.O_RDWR, mode)
+		fd, hidden, err = e.hide(mode)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: make a file: %w", filepath.Dir(e.path), err)
@@ -50,8 +48,6 @@ func Temporary(dir string) (fd int, err error) {
 	return f.Fd, nil
 }
 
-func hiddenName() string { return ".lunserve-" + rand.Text() }
-
 // Publish syncs the file and gives it its name. When it returns, a power cut
 // does not remove the name. If old is the descriptor of an open file, Publish
 // replaces that file, and fails if the name has become that of another one. If
@@ -65,6 +61,9 @@ func (f *File) Publish(old int) error {
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.entry.path, err)
+	}
+	if f.hidden != "" {
+		_ = unix.Flock(f.Fd, unix.LOCK_UN)
 	}
 	f.hidden = ""
 	return f.entry.Sync()

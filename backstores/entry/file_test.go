@@ -22,9 +22,9 @@ func find(t *testing.T, path string) *Entry {
 // named returns a file for e, as on a file system where it must have a name.
 func named(t *testing.T, e *Entry, text string) *File {
 	t.Helper()
-	f := &File{entry: e, hidden: hiddenName()}
+	f := &File{entry: e}
 	var err error
-	if f.Fd, err = openat(e.folder, f.hidden, unix.O_CREAT|unix.O_EXCL|unix.O_RDWR, 0o666); err != nil {
+	if f.Fd, f.hidden, err = e.hide(0o666); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { unix.Close(f.Fd) })
@@ -92,5 +92,34 @@ func TestFileIsPublishedWithoutRenameNoreplace(t *testing.T) {
 			os.Remove(path)
 			publish("fifth", old, nil, "fifth")
 		})
+	}
+}
+
+// What a killed process left does not stay for ever. What another one holds stays,
+// as does what only looks like it.
+func TestHiddenFilesOfKilledProcessesAreRemoved(t *testing.T) {
+	dir := t.TempDir()
+	e := find(t, filepath.Join(dir, "disk.img"))
+	held, left := named(t, e, "held"), named(t, e, "left")
+	unix.Close(left.Fd) // as its process's end does
+	left.Fd = -1
+	kept := []string{held.hidden, ".lunserve-note", hiddenName(), hiddenName()}
+	if err := os.WriteFile(filepath.Join(dir, kept[1]), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, kept[2]), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/etc/passwd", filepath.Join(dir, kept[3])); err != nil {
+		t.Fatal(err)
+	}
+	next := named(t, e, "next")
+	for _, name := range append(kept, next.hidden) {
+		if _, err := os.Lstat(filepath.Join(dir, name)); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := os.Lstat(filepath.Join(dir, left.hidden)); err == nil {
+		t.Error("the file of a killed process is left")
 	}
 }

@@ -21,9 +21,7 @@ import (
 //
 //   - The user consents by naming the base himself.
 //   - Else the base is taken from the header only if whoever may write the overlay
-//     may write the base as well: the overlay belongs to root, to the owner of the
-//     base or to the user of this process, who can do no more than he may, and
-//     neither its group nor others may write it.
+//     may write the base as well; see mayWriteBoth.
 //
 // In either case the base must also have the identity that the overlay records.
 // Owner and identity are those of the file that is then read and written, not of
@@ -54,26 +52,33 @@ func (m Merge) chooseBase(o *openOverlay) (*mergeBase, error) {
 	if b.named {
 		return b, nil
 	}
-	var st unix.Stat_t
-	if err := unix.Stat(b.path, &st); err != nil {
+	if !filepath.IsAbs(b.path) {
+		return nil, o.noConsent(b, ", which is not an absolute path")
+	}
+	fd, err := unix.Open(b.path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
 		return nil, b.failed(fmt.Errorf("%s: %w", b.path, err))
 	}
-	return b, o.consent(b, &st)
+	defer unix.Close(fd)
+	return b, o.consent(b, fd)
 }
 
-// consent returns an error unless the base, with this status, may be taken from
-// the header of the overlay.
-func (o *openOverlay) consent(b *mergeBase, base *unix.Stat_t) error {
-	var st unix.Stat_t
-	if err := unix.Fstat(o.file.Fd(), &st); err != nil {
+// consent returns an error unless the open base may be taken from the header of
+// the overlay.
+func (o *openOverlay) consent(b *mergeBase, base int) error {
+	why, err := mayWriteBoth(o.file.Fd(), base)
+	if err != nil {
 		return fmt.Errorf("%s: %w", o.path, err)
 	}
-	const others = 0o022
-	trusted := st.Uid == 0 || st.Uid == base.Uid || int(st.Uid) == os.Geteuid()
-	if trusted && st.Mode&others == 0 && filepath.IsAbs(b.path) {
-		return nil
+	if why != "" {
+		return o.noConsent(b, ", but "+why)
 	}
-	return hint.With(fmt.Errorf("%s: names %s as its base, but other users can write the overlay and may not write the base", o.path, hint.Visible(b.path)),
+	return nil
+}
+
+// noConsent returns the error of a base that is not taken from the header.
+func (o *openOverlay) noConsent(b *mergeBase, why string) error {
+	return hint.With(fmt.Errorf("%s: names %s as its base%s", o.path, hint.Visible(b.path), why),
 		hint.Command{Words: []string{"--base", "IMAGE"}, Purpose: "to name the base yourself"})
 }
 
@@ -100,15 +105,15 @@ func (b *mergeBase) open(ctx context.Context, o *openOverlay, opts Options, read
 		}
 	}()
 	if !b.named {
-		var st unix.Stat_t
-		if err := unix.Fstat(int(b.file.Fd()), &st); err != nil {
-			return b.failed(fmt.Errorf("%s: %w", b.path, err))
-		}
-		if err := o.consent(b, &st); err != nil {
+		if err := o.consent(b, int(b.file.Fd())); err != nil {
 			return err
 		}
 	}
-	return o.Attach(b.store, b.file)
+	typed := ""
+	if b.named {
+		typed = b.path
+	}
+	return o.attach(b.store, b.file, typed)
 }
 
 // Close closes the base.

@@ -2,6 +2,7 @@ package image
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -11,8 +12,11 @@ import (
 	"syscall"
 )
 
-// The user's cache directory has a directory of ours, with a file for each key.
-// It decides what a disk contains, so it is used only if nobody else can have
+// The user's cache directory has a directory of ours, with an entry for each path
+// of a file. So a new version of a file, which has another key, takes the place of
+// the old one, however often a file is replaced or a backup changes its times.
+//
+// An entry decides what a disk contains, so it is used only if nobody else can have
 // written it: the directory and the file belong to this user, and to write them
 // takes being that user. A symbolic link leads to what others may write.
 
@@ -55,17 +59,25 @@ func ours(st fs.FileInfo) bool {
 	return ok && int(sys.Uid) == os.Geteuid() && st.Mode()&0o022 == 0
 }
 
-// cacheName is the name of the file of a key.
-func cacheName(key [32]byte) string { return hex.EncodeToString(key[:16]) + ".index" }
+// cacheName is the name of the entry of an open file.
+func cacheName(f *os.File) (string, error) {
+	// Without symbolic links, and absolute.
+	path, err := os.Readlink(fmt.Sprint("/proc/self/fd/", f.Fd()))
+	sum := sha256.Sum256([]byte(path))
+	return hex.EncodeToString(sum[:16]) + ".index", err
+}
 
-// readCache returns what was written for a key.
-func readCache(key [32]byte) ([]byte, error) {
+// readCache returns what was last written for the path of an open file.
+func readCache(f *os.File) ([]byte, error) {
+	name, err := cacheName(f)
+	if err != nil {
+		return nil, err
+	}
 	root, err := openCache()
 	if err != nil {
 		return nil, err
 	}
 	defer root.Close()
-	name := cacheName(key)
 	if st, err := root.Lstat(name); err != nil {
 		return nil, err
 	} else if !st.Mode().IsRegular() || !ours(st) {
@@ -75,8 +87,13 @@ func readCache(key [32]byte) ([]byte, error) {
 	return root.ReadFile(name)
 }
 
-// writeCache saves b for a key. The file appears when it is complete.
-func writeCache(key [32]byte, b []byte) error {
+// writeCache saves b for the path of an open file. The entry appears when it is
+// complete, and replaces an older one.
+func writeCache(of *os.File, b []byte) error {
+	name, err := cacheName(of)
+	if err != nil {
+		return err
+	}
 	root, err := openCache()
 	if err != nil {
 		return err
@@ -90,7 +107,7 @@ func writeCache(key [32]byte, b []byte) error {
 	_, err = f.Write(b)
 	err = errors.Join(err, f.Close())
 	if err == nil {
-		err = root.Rename(temp, cacheName(key))
+		err = root.Rename(temp, name)
 	}
 	if err != nil {
 		root.Remove(temp)

@@ -40,9 +40,12 @@ func (m Merge) Export(ctx context.Context, path, out string, replace bool) error
 	return awaitError(ctx, path, func() error { return m.export(ctx, path, out, replace) })
 }
 
-// awaitError is await for a job that returns nothing.
+// awaitError is await for a job on an overlay that returns nothing.
 func awaitError(ctx context.Context, path string, job func() error) error {
-	_, err := await(ctx, path, func() (struct{}, error) { return struct{}{}, job() }, func(struct{}) {})
+	_, err := await(ctx, path, func() (struct{}, error) {
+		err, _ := misspelt(path, job())
+		return struct{}{}, err
+	}, func(struct{}) {})
 	return err
 }
 

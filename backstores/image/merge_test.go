@@ -172,3 +172,21 @@ func TestCommitRemovesOnlyTheOverlay(t *testing.T) {
 		t.Error("the file that the name leads to was changed")
 	}
 }
+
+// A misspelt overlay is answered with the name of the one that exists.
+func TestMisspeltOverlayHasNearNames(t *testing.T) {
+	dir := t.TempDir()
+	base, path, wrong := storetest.NewImage(t, dir, storetest.OddSize), filepath.Join(dir, "changes.qcow2"), filepath.Join(dir, "chagnes.qcow2")
+	openOverlay(t, path, base).Close()
+	var m image.Merge
+	const want = "PATH: no such file or directory; did you mean "
+	storetest.WantError(t, m.Commit(ctx, wrong), wrong, want+path+"?")
+	storetest.WantError(t, m.Export(ctx, wrong, filepath.Join(dir, "out"), false), wrong, want+path+"?")
+	_, _, err := image.OpenOverlay(ctx, wrong, open(t, base, reading), base, true)
+	storetest.WantError(t, err, wrong, want+path+"?")
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink("nothing", link); err != nil {
+		t.Fatal(err)
+	}
+	storetest.WantError(t, m.Commit(ctx, link), link, "PATH: is a symbolic link to nothing, which does not exist")
+}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lunserve/lunserve/backstores/entry"
 	"github.com/lunserve/lunserve/hint"
 )
 
@@ -19,17 +20,9 @@ import (
 // typed get hints: one that a file contains names whatever the author of the file
 // likes.
 func missing(path string, err error, make bool) error {
-	if !errors.Is(err, fs.ErrNotExist) {
+	err, done := misspelt(path, err)
+	if done {
 		return err
-	}
-	if _, exists := os.Lstat(path); exists == nil {
-		if to, linked := os.Readlink(path); linked == nil {
-			return fmt.Errorf("%s: is a symbolic link to %s, which does not exist", path, to)
-		}
-		return err // the error is not about path
-	}
-	if near := nearFiles(path); len(near) > 0 {
-		return hint.With(err, near...)
 	}
 	dir, name := filepath.Split(path)
 	switch {
@@ -47,6 +40,22 @@ func missing(path string, err error, make bool) error {
 		return hint.With(err, hint.Command{Words: []string{"lunserve", "--size", "10G", hint.Path(path)}, Purpose: "to make one"})
 	}
 	return err
+}
+
+// misspelt returns err with files of similar names, and whether that is all there
+// is to say. An overlay is no device and not to be downloaded.
+func misspelt(path string, err error) (_ error, done bool) {
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err, true
+	}
+	if _, exists := os.Lstat(path); exists == nil {
+		if dangling := entry.Dangling(path); dangling != nil {
+			return dangling, true
+		}
+		return err, true // the error is not about path
+	}
+	near := nearFiles(path)
+	return hint.With(err, near...), len(near) > 0
 }
 
 // isFolder reports whether dir is one; empty, it is the working directory.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
@@ -20,7 +21,11 @@ import (
 // written, and must be the image that the overlay was made over. Closing the
 // store closes the base; if OpenOverlay fails the base stays open.
 func OpenOverlay(ctx context.Context, path string, base backstores.Backstore, basePath string, readOnly bool) (s backstores.Backstore, kept int64, err error) {
-	o, err := await(ctx, path, func() (*openOverlay, error) { return layOver(ctx, path, base, basePath, readOnly) },
+	o, err := await(ctx, path, func() (*openOverlay, error) {
+		o, err := layOver(ctx, path, base, basePath, readOnly)
+		err, _ = misspelt(path, err)
+		return o, err
+	},
 		func(o *openOverlay) { o.file.Close() })
 	if err != nil {
 		return nil, 0, err
@@ -43,7 +48,7 @@ func layOver(ctx context.Context, path string, base backstores.Backstore, basePa
 	case errors.Is(err, overlay.ErrNoOverlay):
 		err = fmt.Errorf("%w; give the name of a file that does not exist, to make one", err)
 	case errors.Is(err, overlay.ErrChanged):
-		err = hint.With(err, rescue(path, basePath, qemuFormat(base)))
+		err = hint.With(err, rescue(path, basePath, qemuFormat(base), keep))
 	}
 	if err != nil {
 		return nil, err
@@ -51,7 +56,7 @@ func layOver(ctx context.Context, path string, base backstores.Backstore, basePa
 	if o.Committing() {
 		err = hint.With(fmt.Errorf("%s: is only partly merged into its base", path), commitAgain(path, basePath))
 	} else {
-		err = o.attach(base, basePath)
+		err = o.layOver(base, basePath)
 	}
 	if err == nil {
 		err = ctx.Err()
@@ -63,14 +68,24 @@ func layOver(ctx context.Context, path string, base backstores.Backstore, basePa
 	return o, nil
 }
 
-// attach puts an overlay over an open image.
-func (o *openOverlay) attach(base backstores.Backstore, path string) error {
+// layOver puts an overlay over an open image, whose path was typed.
+func (o *openOverlay) layOver(base backstores.Backstore, path string) error {
 	file, err := openAgain(path, base)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	return o.Attach(base, file)
+	return o.attach(base, file, path)
+}
+
+// attach puts an overlay over an open image and its file. typed is the path of the
+// image if the user has typed it.
+func (o *openOverlay) attach(base backstores.Backstore, file *os.File, typed string) error {
+	err := o.Attach(base, file)
+	if errors.Is(err, overlay.ErrTime) {
+		err = hint.With(err, rescue(o.path, typed, qemuFormat(base), "to write what both hold to a new image, if the base has lost no more than its time"))
+	}
+	return err
 }
 
 // createOverlay makes an overlay, which appears when it is complete.
@@ -122,7 +137,7 @@ type openOverlay struct {
 func loadOverlay(path string, readOnly bool) (*openOverlay, error) {
 	o, err := openOverlayFile(path, readOnly)
 	if errors.Is(err, overlay.ErrChanged) {
-		err = hint.With(err, rescue(path, "BASE", Raw))
+		err = hint.With(err, rescue(path, "", Raw, keep))
 	}
 	return o, err
 }

@@ -1,26 +1,31 @@
 package image
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/lunserve/lunserve/hint"
 )
 
+// keep is the purpose of rescue for an overlay that lunserve cannot read any more.
+const keep = "to keep what it holds"
+
 // rescue is the command that has QEMU copy what an overlay and its base hold
-// together to a new raw image, for an overlay that lunserve cannot read any
-// more. It names the base: without that QEMU would open, as root, the path in
-// the overlay's header, and that may come from somebody else.
+// together to a new raw image. It names the base: without that QEMU would open,
+// as root, the path in the overlay's header, and that may come from somebody else.
+// base is its path if the user has typed that, else empty.
 //
 // QEMU cannot read a base of another format, so lunserve serves it meanwhile.
-func rescue(path, base, format string) hint.Command {
+func rescue(path, base, format, purpose string) hint.Command {
+	base = cmp.Or(base, "BASE")
 	// In an option string a comma is written twice.
 	option := func(path string) string { return strings.ReplaceAll(plain(path), ",", ",,") }
 	over := "driver=qcow2,file.filename=" + option(path) + ",backing.driver=raw,backing.file.filename="
 	convert := []string{"qemu-img", "convert", "-O", "raw", "--image-opts"}
 	out := plain(hint.Free(rawName(path)))
 	if format == Raw {
-		return hint.Command{Words: append(convert, over+option(base), out), Purpose: "to keep what it holds"}
+		return hint.Command{Words: append(convert, over+option(base), out), Purpose: purpose}
 	}
 	line := hint.Quote(append(convert, over)...) + "$dev " + hint.Quote(out)
-	return hint.Command{Words: []string{"lunserve", "-r", "--run", line, hint.Path(base)}, Purpose: "to keep what it holds"}
+	return hint.Command{Words: []string{"lunserve", "-r", "--run", line, hint.Path(base)}, Purpose: purpose}
 }

@@ -1,12 +1,14 @@
 package image_test
 
 import (
+	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/backstores/image"
+	"github.com/lunserve/lunserve/backstores/overlay"
 	"github.com/lunserve/lunserve/backstores/storetest"
 	"github.com/lunserve/lunserve/hint"
 )
@@ -76,5 +78,62 @@ func TestChangedOverlayWithColonIsKept(t *testing.T) {
 	storetest.Command(t, try[0].Words[0], try[0].Words[1:]...)
 	if got, want := storetest.ReadFile(t, try[0].Words[len(try[0].Words)-1]), storetest.ReadFile(t, base); string(got) != string(want) {
 		t.Error("the copy holds something else")
+	}
+}
+
+// A base that was restored without its time is refused, and the command copies what
+// it and the overlay hold to a new image. commit proposes it as well, with the path
+// of the base if that was typed.
+func TestOverlayOfABaseWithoutItsTimeIsKept(t *testing.T) {
+	for name, pack := range map[string]bool{"raw": false, "zstd": true} {
+		t.Run(name, func(t *testing.T) {
+			dir := storetest.MemDir(t)
+			disk := storetest.NewImage(t, dir, 2<<20)
+			base, path := disk, filepath.Join(dir, "overlay")
+			if pack {
+				base = filepath.Join(dir, "base.zst")
+				storetest.Command(t, "zstd", "-q", disk, "-o", base)
+			}
+			s := openOverlay(t, path, base)
+			want := storetest.ReadFile(t, disk)
+			copy(want[4096:], strings.Repeat("x", 8192))
+			copy(want[1<<20:], strings.Repeat("y", 4096))
+			if err := backstores.WriteVec(s, [][]byte{want[4096:12288]}, 4096, backstores.Durable); err != nil {
+				t.Fatal(err)
+			}
+			// This is never flushed, as if lunserve was killed.
+			if err := backstores.WriteVec(s, [][]byte{want[1<<20 : 1<<20+4096]}, 1<<20, 0); err != nil {
+				t.Fatal(err)
+			}
+			s.Close()
+			storetest.Command(t, "touch", "-d", "2001-02-03", base)
+
+			b := open(t, base, reading)
+			_, _, err := image.OpenOverlay(ctx, path, b, base, false)
+			b.Close()
+			_, try := hint.Split(err)
+			if !errors.Is(err, overlay.ErrTime) || len(try) != 1 {
+				t.Fatalf("%v: %q", err, try)
+			}
+			line := try[0].Line()
+			if pack { // lunserve would serve it meanwhile
+				if strings.Join(try[0].Words[:3], " ") != "lunserve -r --run" || try[0].Words[4] != base {
+					t.Fatalf("%q", try)
+				}
+				t.Setenv("dev", disk)
+				line = try[0].Words[3]
+			}
+			storetest.Command(t, "sh", "-c", line)
+			if string(storetest.ReadFile(t, filepath.Join(dir, "overlay.img"))) != string(want) {
+				t.Error("the copy holds something else")
+			}
+			for _, m := range []image.Merge{{}, {Base: base}} {
+				err := m.Export(ctx, path, filepath.Join(dir, "out.img"), false)
+				text := hint.Text(err)
+				if named := strings.Contains(text[strings.Index(text, "; try "):], base); named != (m.Base != "") {
+					t.Errorf("%+v: %s", m, text)
+				}
+			}
+		})
 	}
 }

@@ -11,8 +11,8 @@ import (
 )
 
 // Unpack writes the disk in the image at path to w, except for its zeros, and
-// returns its size. If w is a [raw.Output] for which the disk is too large, Unpack
-// writes nothing. It decompresses on all cores if the format allows that. If
+// returns its size. If w is a [raw.Output] and cannot hold what is known to be
+// data, Unpack writes nothing. It decompresses on all cores if the format allows that. If
 // it fails, it does not write to w after it has returned.
 func Unpack(ctx context.Context, path string, w io.WriterAt, o Options) (int64, error) {
 	return await(ctx, path, func() (int64, error) {
@@ -33,35 +33,6 @@ func (c ctxWriter) WriteAt(p []byte, off int64) (int, error) {
 		return 0, err
 	}
 	return c.w.WriteAt(p, off)
-}
-
-// Reserve passes on what [raw.Output.Reserve] returns.
-func (c ctxWriter) Reserve(n int64) error { return reserve(c.w, n) }
-
-// reserve returns an error if w is for a file that cannot hold n bytes.
-func reserve(w io.WriterAt, n int64) error {
-	if r, ok := w.(interface{ Reserve(int64) error }); ok {
-		return r.Reserve(n)
-	}
-	return nil
-}
-
-// dataBytes returns how many bytes of s are not in holes.
-func dataBytes(s backstores.Backstore) (n int64, err error) {
-	for off := int64(0); off < s.Size(); {
-		k, data, err := backstores.Extent(s, off)
-		if err != nil {
-			return 0, err
-		}
-		if k <= 0 {
-			return 0, fmt.Errorf("extent of %d bytes at %d", k, off)
-		}
-		if data {
-			n += k
-		}
-		off += k
-	}
-	return n, nil
 }
 
 func unpack(ctx context.Context, path string, w io.WriterAt, o Options) (int64, error) {
@@ -86,7 +57,7 @@ func unpack(ctx context.Context, path string, w io.WriterAt, o Options) (int64, 
 	}
 	defer s.Close()
 	what := path + ": unpacking"
-	n, err := dataBytes(s)
+	n, err := leastData(s)
 	if err == nil {
 		err = reserve(w, n)
 	}

@@ -197,7 +197,7 @@ func TestUnpackingToAFullDirectoryFails(t *testing.T) {
 	var lines []string
 	_, err := image.Open(ctx, path, image.Options{CacheSize: 1 << 20, TempDir: dir,
 		Notice: func(note error) { lines = append(lines, hint.Text(note)) }})
-	storetest.WantError(t, err, path, "PATH: unpack to "+dir+": needs 3.0 MiB; 1.0 MiB are free, and 5 % of that must stay free; try --tmpdir DIR")
+	storetest.WantError(t, err, path, "PATH: unpack to "+dir+": needs at least 3.0 MiB; 1.0 MiB are free, and 5 % of that must stay free; try --tmpdir DIR")
 	if len(lines) != 1 || !strings.Contains(lines[0], "; try lunserve pack") {
 		t.Errorf("notices %q", lines)
 	}

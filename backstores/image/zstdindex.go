@@ -18,8 +18,8 @@ import (
 func (f *zstdFile) findSizes(ctx context.Context, o Options) error {
 	key := f.indexKey()
 	// What is damaged, or of another file, is not used.
-	if b, err := readCache(key); err != nil || f.scan.Load(b, key) != nil {
-		o.notice(fmt.Errorf("%s: its frames do not give their sizes; decompressing %s once to find them", f.Name(), humanize.IBytes(uint64(f.stat.Size))),
+	if b, err := readCache(f.File); err != nil || f.scan.Load(b, key) != nil {
+		o.notice(fmt.Errorf("%s: %s; decompressing %s once to find them", f.Name(), f.noSizes(), humanize.IBytes(uint64(f.stat.Size))),
 			packCommand(f.Name(), f.info, "to make a file that does not need this"))
 		what := f.Name() + ": finding frames"
 		err := f.scan.Decode(ctx, f, f.limit, o.progress(what))
@@ -35,11 +35,19 @@ func (f *zstdFile) findSizes(ctx context.Context, o Options) error {
 			return fmt.Errorf("%s: %w", f.Name(), err)
 		}
 		// Without it the next open decodes again.
-		_ = writeCache(key, f.scan.Save(key))
+		_ = writeCache(f.File, f.scan.Save(key))
 	}
 	f.info.Size, f.info.Frames, f.info.FrameSize = f.scan.Size(), f.scan.Frames(), f.scan.MaxFrame()
 	f.info.Index, f.info.Random = string(f.scan.Source), true
 	return nil
+}
+
+// noSizes says why the sizes of the frames must be found.
+func (f *zstdFile) noSizes() string {
+	if f.scan.Unchecked {
+		return "its seek table has too many different sizes to check, and its frames do not give theirs"
+	}
+	return "its frames do not give their sizes"
 }
 
 // indexKey identifies the file and its contents: a digest of its inode, size, times

@@ -7,10 +7,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"github.com/klauspost/compress/zstd"
 
 	"github.com/lunserve/lunserve/backstores/image"
 	"github.com/lunserve/lunserve/backstores/storetest"
+	"github.com/lunserve/lunserve/hint"
 )
 
 // indexOf opens path and returns where its index came from.
@@ -30,7 +34,7 @@ func TestZstdIndexIsSaved(t *testing.T) {
 	shell(t, filepath.Dir(path), "seq 100000 | zstd -q >>disk.zst")
 	wantIndex(t, path, "decoding once")
 	files, _ := filepath.Glob(filepath.Join(os.Getenv("XDG_CACHE_HOME"), "lunserve", "*"))
-	if len(files) != 2 {
+	if len(files) != 1 {
 		t.Errorf("saved %q", files)
 	}
 	for _, f := range files {
@@ -41,10 +45,69 @@ func TestZstdIndexIsSaved(t *testing.T) {
 	wantIndex(t, path, "decoding once") // since what was saved is damaged
 }
 
+// What was saved for a file is replaced when the file is, or its times are changed.
+// Two files do not share an entry.
+func TestSavedIndexesDoNotPileUp(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	dir := t.TempDir()
+	path, other := filepath.Join(dir, "disk.zst"), filepath.Join(dir, "other.zst")
+	shell(t, dir, "seq 100000 | zstd -q >disk.zst; cp disk.zst other.zst")
+	wantIndex(t, other, "decoding once")
+	for range 3 {
+		shell(t, dir, "touch disk.zst")
+		wantIndex(t, path, "decoding once")
+		shell(t, dir, "cp disk.zst new; mv new disk.zst")
+		wantIndex(t, path, "decoding once")
+	}
+	t.Chdir(dir)
+	wantIndex(t, "disk.zst", "an earlier decoding")
+	wantIndex(t, other, "an earlier decoding")
+	if files, _ := filepath.Glob(filepath.Join(os.Getenv("XDG_CACHE_HOME"), "lunserve", "*")); len(files) != 2 {
+		t.Errorf("saved %q", files)
+	}
+}
+
 func wantIndex(t *testing.T, path, want string) {
 	t.Helper()
 	if got := indexOf(t, path); got != want {
 		t.Errorf("index from %s, want %s", got, want)
+	}
+}
+
+// A seek table that takes too long to check is not used, and the notice says so.
+func TestUncheckedSeekTableIsSaid(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	path := filepath.Join(t.TempDir(), "disk.zst")
+	enc, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unsized := func(n int) []byte {
+		var out bytes.Buffer
+		enc.Reset(&out)
+		enc.Write(bytes.Repeat([]byte("compress"), n/8))
+		enc.Flush() // before it is known that no more follows
+		enc.Close()
+		return out.Bytes()
+	}
+	frames := [][]byte{unsized(80), unsized(160)}
+	b := binary.LittleEndian
+	var file, table []byte
+	for i := range 20_000 {
+		p := frames[i%2]
+		file = append(file, p...)
+		table = b.AppendUint32(b.AppendUint32(table, uint32(len(p))), uint32(80*(1+i%2)))
+	}
+	file = b.AppendUint32(b.AppendUint32(file, 0x184d2a5e), uint32(len(table)+9))
+	file = b.AppendUint32(b.AppendUint32(append(file, table...), 20_000), 0x8f92eab1<<8&0xffffffff)
+	file = append(file, 0x8f)
+	if err := os.WriteFile(path, file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var notice string
+	open(t, path, image.Options{CacheSize: 4 << 20, Notice: func(note error) { notice += hint.Text(note) }})
+	if !strings.Contains(notice, "disk.zst: its seek table has too many different sizes to check, and its frames do not give theirs; decompressing ") {
+		t.Errorf("notice %q", notice)
 	}
 }
 

@@ -43,6 +43,8 @@ func unpackTemp(ctx context.Context, f *zstdFile, o Options) (_ *tempImage, err 
 	}
 	what := "has frames of more than " + humanize.IBytes(uint64(f.limit)) + ", a quarter of --cache-size"
 	switch {
+	case f.scan.Unchecked:
+		what = "has a seek table of too many different sizes to check"
 	case f.info.Frames == 1:
 		what = "is a single frame"
 	case f.info.Frames > seekable.MaxFrameCount:
@@ -94,7 +96,7 @@ func (f *zstdFile) unpack(ctx context.Context, w io.WriterAt, o Options) (int64,
 	if err := f.checkWindow(o); err != nil {
 		return 0, err
 	}
-	if err := reserve(w, f.info.Size); err != nil {
+	if err := reserve(w, f.leastData()); err != nil {
 		return 0, fmt.Errorf("%s: unpacking: %w", f.Name(), err)
 	}
 	in := &countingReader{r: io.NewSectionReader(f, 0, f.stat.Size)}

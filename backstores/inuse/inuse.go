@@ -22,6 +22,7 @@ const (
 	Mount  Kind = "mount"  // a mounted file system; Where is the mount point
 	Swap   Kind = "swap"   // swap space; Where is its node
 	Holder Kind = "holder" // a device stacked on the disk; Where is its node
+	Kernel Kind = "kernel" // another part of the kernel; Where says which, if that is known
 
 	// A process has the node open.
 	OpenedBy Kind = "process"
@@ -54,6 +55,10 @@ func (u User) String() string {
 		return "swap space"
 	case Holder:
 		return "part of " + strings.TrimPrefix(u.Where, "/dev/")
+	case Kernel:
+		if u.Where == "" {
+			return "in use by the kernel"
+		}
 	case OpenedBy:
 		return "opened by " + process.String()
 	case VM:
@@ -66,7 +71,7 @@ func (u User) String() string {
 // announces. udev opens a disk when its last writer has closed it, and the
 // kernel confirms a logout before it forgets the session.
 func (u User) Transient() bool {
-	return u.Kind == OpenedBy || u.Kind == Initiator || u.Kind == VM
+	return u.Kind == OpenedBy || u.Kind == Initiator || u.Kind == VM || u == User{Kind: Kernel}
 }
 
 // A View is where the kernel shows its state. Tests make their own.

@@ -112,6 +112,42 @@ func TestEveryUserIsFound(t *testing.T) {
 	}
 }
 
+// What the kernel puts on a disk by other ways than holders and mounts of it.
+func TestUsersInTheKernelAreFound(t *testing.T) {
+	f := newFake(t)
+	f.disk("sdb", "8:16")
+	f.disk("sdc", "8:32")
+	f.file("sys/devices/loop3/dev", "7:3\n")
+	f.file("sys/devices/loop3/loop/backing_file", f.Dev+"/sdb\n")
+	f.link("sys/devices/loop3", "sys/class/block/loop3")
+	f.file("sys/devices/loop4/dev", "7:4\n")
+	f.file("sys/devices/loop4/loop/backing_file", "/images/sdb\n") // a file of that name
+	f.link("sys/devices/loop4", "sys/class/block/loop4")
+	f.link("sys/devices/sdb/sdb1", "sys/fs/btrfs/uuid/devices/sdb1")
+	f.link("sys/devices/sdc", "sys/fs/btrfs/uuid/devices/sdc")
+	f.file("proc/self/mountinfo", "21 1 7:3 / /mnt/loop rw - ext4 "+f.Dev+"/loop3 rw\n"+
+		"22 1 0:45 / /mnt/btrfs rw - btrfs "+f.Dev+"/sdc rw\n"+
+		"23 1 8:1 / /mnt/xfs rw - xfs "+f.Dev+"/sda1 rw,attr2,logdev="+f.Dev+"/sdb2,noquota\n"+
+		"24 1 7:4 / /mnt/other rw - ext4 "+f.Dev+"/loop4 rw\n")
+	f.file("proc/fs/jbd2/sdb1/info", "")
+	f.file("proc/fs/jbd2/sda1-8/info", "")
+	f.file("sys/kernel/config/target/core/iblock_0/x/udev_path", f.Dev+"/sdb\n")
+	f.file("sys/kernel/config/target/core/iblock_0/none/udev_path", "\n")
+	f.file("sys/kernel/config/target/core/user_0/lunserve/udev_path", f.Dev+"/sdb\n")
+
+	want := []User{
+		{Kind: Mount, Where: "/mnt/loop"},
+		{Kind: Mount, Where: "/mnt/btrfs"},
+		{Kind: Mount, Where: "/mnt/xfs"},
+		{Kind: Holder, Where: f.Dev + "/loop3"},
+		{Kind: Kernel, Where: "a file system, as its journal"},
+		{Kind: Kernel, Where: "the backstore iblock_0/x"},
+	}
+	if got := f.Of(f.Dev + "/sdb"); !slices.Equal(got, want) {
+		t.Errorf("got\n%v\nwant\n%v", got, want)
+	}
+}
+
 func TestUnusedDiskHasNoUsers(t *testing.T) {
 	f := newFake(t)
 	f.disk("sdb", "8:16")
@@ -142,6 +178,8 @@ func TestUsersReadAsSentences(t *testing.T) {
 		json string
 	}{
 		{User{Kind: Mount, Where: "/mnt/my\x1bdisk"}, "mounted on /mnt/my\x1bdisk", `{"kind":"mount","where":"/mnt/my\u001bdisk"}`},
+		{User{Kind: Kernel}, "in use by the kernel", `{"kind":"kernel"}`},
+		{User{Kind: Kernel, Where: "the backstore iblock_0/x"}, "used by the backstore iblock_0/x", `{"kind":"kernel","where":"the backstore iblock_0/x"}`},
 		{User{Kind: Mount, Where: "/srv", PID: 7, Command: "nginx"}, "mounted on /srv for nginx (pid 7)", `{"kind":"mount","where":"/srv","pid":7,"command":"nginx"}`},
 		{User{Kind: Swap, Where: "/dev/sdb1"}, "swap space", `{"kind":"swap","where":"/dev/sdb1"}`},
 		{User{Kind: Holder, Where: "/dev/md0"}, "part of md0", `{"kind":"holder","where":"/dev/md0"}`},

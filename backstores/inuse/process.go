@@ -77,13 +77,15 @@ func (v View) processes() iter.Seq[Process] {
 
 func (v View) command(pid int) string { return attribute(v.Proc, strconv.Itoa(pid), "comm") }
 
-// open yields the paths of the files that a process has open.
-func (v View) open(p Process) iter.Seq[string] {
-	return func(yield func(string) bool) {
+// open yields the paths of the files that a process has open, and the links that
+// proc has for them, which lead to the files whatever has become of the paths.
+func (v View) open(p Process) iter.Seq2[string, string] {
+	return func(yield func(path, link string) bool) {
 		dir := filepath.Join(v.Proc, strconv.Itoa(p.PID), "fd")
 		entries, _ := os.ReadDir(dir)
 		for _, e := range entries {
-			if path, err := os.Readlink(filepath.Join(dir, e.Name())); err == nil && !yield(path) {
+			link := filepath.Join(dir, e.Name())
+			if path, err := os.Readlink(link); err == nil && !yield(path, link) {
 				return
 			}
 		}

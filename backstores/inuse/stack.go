@@ -44,25 +44,35 @@ func (v View) stack(disk string) (list []block) {
 		}
 		list = append(list, v.block(name))
 	}
-	visit(v.name(disk))
+	if name := v.name(disk); name != "" {
+		visit(name)
+	}
 	return list
 }
 
 // name returns the kernel's name of the block device with this node, which may
-// be a link or have a name of its own.
+// be a link or have a name of its own, or "" if it is none.
 func (v View) name(node string) string {
-	var st unix.Stat_t
-	if unix.Stat(node, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFBLK {
-		if dir, err := os.Readlink(filepath.Join(v.Sys, "dev/block", number(&st))); err == nil {
+	if number := number(node); number != "" {
+		if dir, err := os.Readlink(filepath.Join(v.Sys, "dev/block", number)); err == nil {
 			return filepath.Base(dir)
 		}
 	}
-	return filepath.Base(node)
+	if filepath.Dir(node) == v.Dev {
+		return filepath.Base(node)
+	}
+	return ""
 }
 
-// number returns the device number of a block device as sysfs writes it.
-func number(st *unix.Stat_t) string {
-	return fmt.Sprintf("%d:%d", unix.Major(st.Rdev), unix.Minor(st.Rdev))
+// number returns the number of the block device with this node, as sysfs writes
+// it, or "" if it is none. It does not wait for a file system that hangs.
+func number(node string) string {
+	var st unix.Statx_t
+	err := unix.Statx(unix.AT_FDCWD, node, unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE, &st)
+	if err != nil || st.Mode&unix.S_IFMT != unix.S_IFBLK {
+		return ""
+	}
+	return fmt.Sprintf("%d:%d", st.Rdev_major, st.Rdev_minor)
 }
 
 func (v View) block(name string) block {
@@ -77,10 +87,16 @@ func (v View) block(name string) block {
 // preferred returns the node that people know.
 func (b block) preferred() string { return b.node[len(b.node)-1] }
 
-// holders returns the kernel's names of the devices directly on a block device.
+// holders returns the kernel's names of the devices directly on a block device. A
+// loop device has a path instead of a link.
 func (v View) holders(name string) (names []string) {
 	for _, h := range glob(v.Sys, "class/block", name, "holders/*") {
 		names = append(names, filepath.Base(h))
+	}
+	for _, l := range glob(v.Sys, "class/block/loop*/loop") {
+		if v.name(attribute(l, "backing_file")) == name {
+			names = append(names, filepath.Base(filepath.Dir(l)))
+		}
 	}
 	return names
 }
@@ -90,9 +106,14 @@ func isNode(path string, devices []block) bool {
 	return slices.ContainsFunc(devices, func(b block) bool { return slices.Contains(b.node, path) })
 }
 
+// isAny reports whether path leads to one of the devices.
+func isAny(path string, devices []block) bool {
+	return isNode(path, devices) || isNumber(number(path), devices)
+}
+
 // isNumber reports whether one of the devices has this number.
 func isNumber(dev string, devices []block) bool {
-	return slices.ContainsFunc(devices, func(b block) bool { return b.dev == dev })
+	return dev != "" && slices.ContainsFunc(devices, func(b block) bool { return b.dev == dev })
 }
 
 // attribute returns the text of a file of one value, or "" if there is none.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -74,10 +75,13 @@ func identify(f *os.File) (id identity, err error) {
 	return id, nil
 }
 
-// check returns an error unless the base in an open file has this identity. A
-// base with another time is refused without a way to have it taken nevertheless:
-// the samples may be the same although other blocks differ, as after the commit
-// of another overlay.
+// ErrTime is the cause if a base differs from what an overlay records in its time
+// only. It is refused: the samples may be the same although other blocks differ, as
+// after the commit of another overlay. Only a person can know whether what both
+// hold together is of use, and it must go to a new file.
+var ErrTime = errors.New("was changed since, or copied or restored without its time")
+
+// check returns an error unless the base in an open file has this identity.
 func (id identity) check(f *os.File, overlay string) error {
 	now, err := identify(f)
 	switch {
@@ -88,9 +92,17 @@ func (id identity) check(f *os.File, overlay string) error {
 	case now.digest != id.digest:
 		return fmt.Errorf("%s: is not the image that %s was made over, or has changed since", f.Name(), overlay)
 	case now.changed != id.changed:
-		return fmt.Errorf("%s: was changed after %s was made over it, by another program or by lunserve commit of another overlay, and no longer fits; or it is a copy without its time, which cp -p keeps", f.Name(), overlay)
+		return fmt.Errorf("%s: has the time %s, and %s was made over it as of %s: it %w", f.Name(), timeOf(now.changed), overlay, timeOf(id.changed), ErrTime)
 	}
 	return nil
+}
+
+// timeOf returns a time in ns since 1970 as stat(1) prints it.
+func timeOf(ns int64) string {
+	if ns == 0 {
+		return "a device, which has none"
+	}
+	return time.Unix(0, ns).Format("2006-01-02 15:04:05.000000000 -0700")
 }
 
 // cause returns the error in a path error of package os, which begins with the

@@ -8,6 +8,7 @@ package overlay
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 
@@ -200,7 +201,14 @@ func (o *Overlay) Attach(base backstores.Backstore, file *os.File) error {
 	if o.Committing() {
 		check = func() error { return o.checkCommitting(base, file.Name()) }
 	}
-	if err := check(); err != nil {
+	err := check()
+	if errors.Is(err, ErrTime) && o.writes {
+		// What only the marks name gets into the map, where other programs find it.
+		if flushErr := o.Flush(); flushErr != nil {
+			return errors.Join(err, flushErr)
+		}
+	}
+	if err != nil {
 		return err
 	}
 	if o.writes {

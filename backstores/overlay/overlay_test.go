@@ -2,9 +2,11 @@ package overlay_test
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -148,9 +150,16 @@ func TestOverlayRefusesAnotherBase(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	try("time", other, "PATH: was changed after "+path+" was made over it, by another program or by lunserve commit of another overlay, and no longer fits; or it is a copy without its time, which cp -p keeps")
-	storetest.Command(t, "touch", "-d", st.ModTime().UTC().Format("2006-01-02T15:04:05.999999999Z"), other)
+	storetest.Command(t, "touch", "-d", "2001-02-03T04:05:06.7Z", other)
 	b := open(t, other, true)
+	_, _, err = image.OpenOverlay(ctx, path, b, other, false)
+	b.Close()
+	if want := fmt.Sprintf("%s: has the time %s, and %s was made over it as of %s: it was changed since, or copied or restored without its time",
+		other, statTime(t, other), path, statTime(t, base)); err == nil || err.Error() != want {
+		t.Errorf("error %q,\n     want %q", err, want)
+	}
+	storetest.Command(t, "touch", "-d", st.ModTime().UTC().Format("2006-01-02T15:04:05.999999999Z"), other)
+	b = open(t, other, true)
 	s, _, err := image.OpenOverlay(ctx, path, b, other, false)
 	if err != nil {
 		t.Fatalf("a faithful copy is refused: %v", err)
@@ -161,6 +170,16 @@ func TestOverlayRefusesAnotherBase(t *testing.T) {
 	os.WriteFile(other, p, 0o644)
 	os.Chtimes(other, time.Now(), st.ModTime())
 	try("contents", other, "PATH: is not the image that "+path+" was made over, or has changed since")
+}
+
+// statTime returns the modification time of a file as stat prints it.
+func statTime(t *testing.T, path string) string {
+	t.Helper()
+	out, err := exec.Command("stat", "-c", "%y", path).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(out))
 }
 
 func TestOverlayOpensOnlyOverlays(t *testing.T) {

@@ -51,6 +51,8 @@ func busy(path string, err error) error {
 				hint.Command{Words: []string{"swapoff", u.Where}, Purpose: "if nothing needs it"})
 		case u.Kind == inuse.Holder:
 			return hint.Try(fmt.Errorf("%s: held by %s: %w", path, filepath.Base(u.Where), err), "lsblk", hint.Path(path))
+		case u.Kind == inuse.Kernel:
+			return fmt.Errorf("%s: %s", path, u)
 		}
 	}
 	var st unix.Stat_t

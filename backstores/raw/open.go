@@ -71,6 +71,9 @@ func Open(ctx context.Context, path string, o Options) (backstores.Backstore, er
 
 // create makes a sparse file and opens it.
 func create(ctx context.Context, path string, o Options) (backstores.Backstore, error) {
+	if err := entry.Dangling(path); err != nil {
+		return nil, err
+	}
 	e, err := entry.At(path)
 	if errors.Is(err, unix.ENOENT) {
 		return nil, hint.With(fmt.Errorf("%s: %w", path, unix.ENOENT),

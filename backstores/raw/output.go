@@ -51,6 +51,9 @@ func NewOutput(path string, replace bool, inputs ...string) (_ *Output, err erro
 	case err != nil:
 		return nil, err
 	case st.Mode&unix.S_IFMT != unix.S_IFREG:
+		if err := entry.Dangling(path); err != nil {
+			return nil, err
+		}
 		return nil, fmt.Errorf("%s: exists and is not a regular file", path)
 	case !replace:
 		return nil, hint.With(fmt.Errorf("%s: exists", path), hint.Command{Words: []string{"-f"}, Purpose: "to replace it"})

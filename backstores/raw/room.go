@@ -10,9 +10,10 @@ import (
 
 // An image may claim any size, and a few KiB of compressed data may hold
 // terabytes. So an Output takes at most 95 % of the space that is free when it
-// is made. If it is known how much it will hold, [Output.Reserve] refuses that
-// before anything is written; else the write that goes too far fails. Zeros that
-// are skipped count in neither case.
+// is made. The write that goes too far fails. If some of what it will hold is
+// known to be data, [Output.Reserve] refuses that before anything is written.
+// Zeros that are skipped count in neither case, nor does what may be zeros before
+// it is written.
 //
 // What initiators write to a disk is not bounded by this. A write that finds no
 // space fails with ENOSPC, which they are told.
@@ -50,10 +51,10 @@ func Free(st *unix.Statfs_t) int64 {
 // mayHold returns how many bytes an Output may hold.
 func (o *Output) mayHold() int64 { return o.free - o.free/20 }
 
-// Reserve returns an error if n bytes are more than the file may hold.
+// Reserve returns an error if n bytes of data are more than the file may hold.
 func (o *Output) Reserve(n int64) error {
 	if n > o.mayHold() {
-		return &RoomError{humanize.IBytes(uint64(n)), o.free}
+		return &RoomError{"at least " + humanize.IBytes(uint64(n)), o.free}
 	}
 	return nil
 }

@@ -21,12 +21,22 @@ type checker struct {
 	checked  bool  // and whether it was compared
 	dec      *zstd.Decoder
 	buf      measurer
-	measured int
+	measured int64 // see maxMeasured
+	most     int64 // may be measured
 }
 
-// maxMeasured is the number of frames that are decoded because their headers lack
-// the size. A table of many sizes takes too long to check this way.
-const maxMeasured = 16
+// Frames whose headers lack the size are decoded to compare them. The work is
+// counted in bytes: those of the frame, and a page for the reads that it takes. A
+// table of so many sizes that it takes more is not checked, nor used. A frame at
+// the start and one at the end are checked whatever their size.
+const (
+	maxMeasured  = 64 << 20
+	measuredPage = 4096
+)
+
+func newChecker(x *Index, r io.ReaderAt, size, limit int64) checker {
+	return checker{index: x, r: r, walker: newWalker(r, size), most: max(maxMeasured, 2*(limit+measuredPage))}
+}
 
 // add adds an entry. Its start is the decoded size in the table.
 func (c *checker) add(f frame, limit int64) error {
@@ -41,7 +51,7 @@ func (c *checker) add(f frame, limit int64) error {
 		c.walker.off = f.off
 		g, err := c.walker.next()
 		if err != nil || !c.match(f, g, must) {
-			return errNoTable
+			return c.failed()
 		}
 		zero = g.zero
 	}
@@ -68,6 +78,14 @@ func (c *checker) last() bool {
 	return err == nil && c.match(f, g, true)
 }
 
+// failed returns the error of a table that is not used.
+func (c *checker) failed() error {
+	if c.measured > c.most {
+		return errUnchecked
+	}
+	return errNoTable
+}
+
 // match reports whether the entry f describes the frame g. If the header of g
 // lacks the size, and must is set, it is decoded.
 func (c *checker) match(f frame, g found, must bool) bool {
@@ -82,10 +100,10 @@ func (c *checker) match(f frame, g found, must bool) bool {
 		return false
 	case !must:
 		return true
-	case c.measured == maxMeasured:
+	}
+	if c.measured += f.start + measuredPage; c.measured > c.most {
 		return false
 	}
-	c.measured++
 	if c.dec == nil {
 		var err error
 		if c.dec, err = newDecoder(); err != nil {

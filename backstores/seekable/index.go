@@ -20,8 +20,9 @@
 //   - Wherever the decoded size changes from one entry to the next, and at the last,
 //     the frame is as the entry says.
 //
-// This is checked when the file is opened. A table that fails is ignored, and the
-// file is read as one without a table. Every other entry is compared with its
+// This is checked when the file is opened. A table that fails, or that takes too
+// long to check, is ignored, and the file is read as one without a table. Every
+// other entry is compared with its
 // frame when that is read: it must be exactly one frame, of both sizes. If it is
 // not, the read is an error. So a read of the whole file returns what zstd -d
 // writes, or an error, and so does every read from a file in which the table or a
@@ -82,6 +83,17 @@ func (x *Index) Size() int64 { return x.size }
 
 // MaxFrame returns the decoded size of the largest frame.
 func (x *Index) MaxFrame() int64 { return x.maxD }
+
+// StoredData returns the encoded size of the frames that are not known to be zeros,
+// each of at most its decoded size.
+func (x *Index) StoredData() (n int64) {
+	for i := range x.frames.n {
+		if !x.isZero(i) {
+			n += min(int64(x.frames.at(i).csize), x.dsize(i))
+		}
+	}
+	return n
+}
 
 // add appends a frame, which must follow the one before, and of which most is the
 // largest possible decoded size. The index must be settled afterwards.

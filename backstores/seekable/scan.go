@@ -41,7 +41,7 @@ func Scan(ctx context.Context, r io.ReaderAt, size, limit int64, progress Progre
 	if err == ctx.Err() {
 		return nil, err
 	}
-	s := &Scanned{Index: &Index{Source: FromHeaders}, Sized: true}
+	s := &Scanned{Index: &Index{Source: FromHeaders}, Sized: true, Unchecked: err == errUnchecked}
 	w := newWalker(r, size)
 	w.digest = sha256.New()
 	for n := 0; ; n++ {
@@ -78,11 +78,12 @@ func Scan(ctx context.Context, r io.ReaderAt, size, limit int64, progress Progre
 // A Scanned is the result of a scan.
 type Scanned struct {
 	*Index
-	Sized  bool     // the index is complete
-	All    int      // number of frames, including empty ones, if there is no table
-	Window uint64   // the largest
-	Known  int64    // total size of the frames whose header has it
-	Digest [32]byte // of the headers and checksums of frames whose size is unknown
+	Sized     bool     // the index is complete
+	Unchecked bool     // there is a seek table, which takes too long to check
+	All       int      // number of frames, including empty ones, if there is no table
+	Window    uint64   // the largest
+	Known     int64    // total size of the frames whose header has it
+	Digest    [32]byte // of the headers and checksums of frames whose size is unknown
 
 	large bool   // frames are too large or too many
 	sizes []byte // what Save saves, after Decode

@@ -29,6 +29,9 @@ const (
 // believed, such as that of the second of two concatenated files.
 var errNoTable = errors.New("no seek table")
 
+// errUnchecked is the error of a table that takes too long to check.
+var errUnchecked = errors.New("seek table not checked")
+
 // readTable reads the seek table of the size bytes in r, until ctx is done. The
 // package comment says which tables are believed.
 func readTable(ctx context.Context, r io.ReaderAt, size, limit int64, progress Progress) (*Index, error) {
@@ -63,7 +66,7 @@ func readTable(ctx context.Context, r io.ReaderAt, size, limit int64, progress P
 
 	// Memory grows with the entries that were checked. The footer is not trusted.
 	x := &Index{Source: FromTable, Sums: descriptor&hasSums != 0}
-	c := checker{index: x, r: r, walker: newWalker(r, start)}
+	c := newChecker(x, r, start, limit)
 	defer c.close()
 	buf := make([]byte, min(n, 4096)*entry)
 	var off int64
@@ -93,7 +96,7 @@ func readTable(ctx context.Context, r io.ReaderAt, size, limit int64, progress P
 		}
 	}
 	if off != start || !c.last() {
-		return nil, errNoTable
+		return nil, c.failed()
 	}
 	x.settle()
 	return x, nil

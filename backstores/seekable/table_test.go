@@ -161,6 +161,68 @@ func TestEntryMustBeOneFrame(t *testing.T) {
 	}
 }
 
+// A table of many sizes is checked even if the headers lack them, up to an amount of
+// work. What takes more is said, and not believed.
+func TestCheckOfATableIsBoundedByBytes(t *testing.T) {
+	frame := func(n int) []byte {
+		f := unsizedFrames(t, bytes.Repeat([]byte("compress "), n)[:n], n)
+		return f[:len(f)-10] // without the skippable frame
+	}
+	small, large := frame(100), frame(8192)
+	other := frame(101)
+	for _, tt := range []struct {
+		name      string
+		a, b      []byte
+		n, m      uint32 // their decoded sizes
+		pairs     int
+		unchecked bool
+	}{
+		{"many frames", small, large, 100, 8192, 200, false},
+		{"too many small frames", small, other, 100, 101, 9000, true},
+		{"too many bytes", small, large, 100, 8192, 5000, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var file []byte
+			var entries []entry
+			for range tt.pairs {
+				file = append(append(file, tt.a...), tt.b...)
+				entries = append(entries, entry{uint32(len(tt.a)), tt.n}, entry{uint32(len(tt.b)), tt.m})
+			}
+			file = withTable(file, entries...)
+			s, err := Scan(ctx, bytes.NewReader(file), int64(len(file)), fuzzLimit, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if believed := s.Source == FromTable; believed == tt.unchecked || s.Unchecked != tt.unchecked {
+				t.Errorf("index from %s, unchecked %t", s.Source, s.Unchecked)
+			}
+		})
+	}
+}
+
+// A table whose frames are as large as a reader allows is checked.
+func TestTableOfLargeFramesIsChecked(t *testing.T) {
+	const limit = maxMeasured
+	enc, _ := zstd.NewWriter(nil, zstd.WithSingleSegment(false))
+	defer enc.Close()
+	unsized := func(n int) []byte {
+		var out bytes.Buffer
+		enc.Reset(&out)
+		for p := make([]byte, 1<<20); n > 0; n -= len(p) {
+			p = p[:min(n, len(p))]
+			enc.Write(append(p[:len(p)-1:len(p)-1], 'x'))
+		}
+		enc.Close()
+		return out.Bytes()
+	}
+	first, last := unsized(limit), unsized(limit-1)
+	file := withTable(append(bytes.Clone(first), last...), entry{uint32(len(first)), limit}, entry{uint32(len(last)), limit - 1})
+	s, err := Scan(ctx, bytes.NewReader(file), int64(len(file)), limit, nil)
+	if err != nil || s.Source != FromTable {
+		t.Errorf("index from %v (%v)", s, err)
+	}
+}
+
 // No bit of a table that is changed changes what is read, of one frame or of all.
 func TestFlippedBitOfATableChangesNothing(t *testing.T) {
 	enc, _ := zstd.NewWriter(nil, zstd.WithEncoderCRC(false))
