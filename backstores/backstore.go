@@ -81,8 +81,9 @@ type (
 
 	Flusher interface {
 		// Flush makes every write, Trim and Zero durable that returned before
-		// the call. Once it has failed it always fails, since writes may be
-		// lost.
+		// the call. If that fails, what was written since the last Flush may be
+		// lost. A failure that the store notices otherwise is returned by the
+		// next Flush. The one after that may succeed.
 		Flush() error
 	}
 

@@ -124,15 +124,20 @@ func (s *service) spec(d *disk, serial, wwn string) configfs.Spec {
 }
 
 func (s *service) unit(d *disk, serial, wwn string, ring *tcmu.Device) *scsi.Disk {
-	return scsi.NewDisk(d.image.store, scsi.Options{
+	o := scsi.Options{
 		BlockSize: d.image.blockSize,
 		Serial:    serial,
 		NAA:       strings.TrimPrefix(wwn, "naa."),
 		Removable: s.options.Removable,
 		Nexuses:   nexuses(s.fabrics),
+		Shared:    shared(s.fabrics),
 		Memory:    ring.Spare(),
-		Report:    s.report,
-	})
+		Report:    d.errors.report,
+	}
+	if s.options.Vhost {
+		o.MostBytes = vhostBytes
+	}
+	return scsi.NewDisk(d.image.store, o)
 }
 
 // A handler is a logical unit as the ring sees it: tcmu and scsi do not know each

@@ -18,8 +18,15 @@ type disk struct {
 	device   *device // once it is attached
 	address  address // once the targets are up
 	watch    watch
+	errors   errorLimit
+	stall    stall
 	started  time.Time // when it became usable
 	resizing sync.Mutex
+}
+
+// newDisk returns a disk whose image sends its errors to errs.
+func newDisk(lun int, img *openedImage, errs chan<- error) *disk {
+	return &disk{lun: lun, image: img, errors: errorLimit{image: img.path, to: errs}, stall: stall{image: img.path}}
 }
 
 // title returns the name by which the user knows the disk.

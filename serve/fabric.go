@@ -66,6 +66,17 @@ func firstFreeName(image string, try func(n int) error) error {
 	return fmt.Errorf("%s: too many lunserves serve this image", image)
 }
 
+// shared returns the [scsi.Options.Shared] of disks behind these fabrics.
+func shared(fabrics []fabric) func() bool {
+	if len(fabrics) > 1 {
+		return func() bool { return true }
+	}
+	if f, ok := fabrics[0].(interface{ shared() bool }); ok {
+		return f.shared
+	}
+	return nil
+}
+
 // nexuses returns the [scsi.Options.Nexuses] of disks behind these fabrics. It is
 // nil unless iSCSI is the only one: the nexuses of other fabrics last as long as
 // the target.

@@ -109,6 +109,9 @@ func (f *iscsi) users(address) (all []inuse.User) {
 	return all
 }
 
+// shared reports whether several initiators are logged in.
+func (f *iscsi) shared() bool { return len(f.target.Initiators()) > 1 }
+
 // nexuses records the TCP connections, and returns a function that reports whether
 // any of them remains: a session has one, unless its initiator asks for more. If
 // they cannot be read, it reports true.

@@ -96,7 +96,7 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 		if err := s.options.canRestart(img); err != nil {
 			return err
 		}
-		s.disks = append(s.disks, &disk{lun: lun, image: img})
+		s.disks = append(s.disks, newDisk(lun, img, s.imageErrs))
 	}
 	var kinds []string
 	for _, f := range s.fabrics {

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -37,7 +36,6 @@ type service struct {
 	hangup      hangup
 	ringErrs    chan error
 	imageErrs   chan error
-	droppedErrs atomic.Int64    // errors of images that did not fit
 	parentEnd   <-chan struct{} // nil unless --exit-with-parent
 	detachments chan detachment
 	sample      sample
@@ -65,6 +63,8 @@ func newService(o Options, c *console.Console, r role) *service {
 // wait serves until something ends the service.
 func (s *service) wait() ending {
 	defer s.sample.stop()
+	each := time.NewTicker(time.Second)
+	defer each.Stop()
 	asked := false // whether a ^C was answered with the users of the disks
 	for {
 		var end ending
@@ -73,6 +73,8 @@ func (s *service) wait() ending {
 			return failure(err)
 		case err := <-s.imageErrs:
 			s.console.Warn(err)
+		case now := <-each.C:
+			s.look(now)
 		case <-s.command.end():
 			end = s.stop(commandEnded)
 		case <-s.parentEnd:
@@ -150,24 +152,16 @@ func (s *service) detach(d detachment) ending {
 	return ending{}
 }
 
-// report takes an error of an image from a goroutine that executes commands,
-// and never blocks it: standard error may be a stopped terminal.
-func (s *service) report(err error) {
-	select {
-	case s.imageErrs <- err:
-	default:
-		s.droppedErrs.Add(1)
-	}
-}
-
 // warnOfRest prints the errors that wait has not printed. Commands are no
 // longer executed.
 func (s *service) warnOfRest() {
 	for len(s.imageErrs) > 0 {
 		s.console.Warn(<-s.imageErrs)
 	}
-	if n := s.droppedErrs.Load(); n > 0 {
-		s.console.Warn(fmt.Errorf("%d more errors like these", n))
+	for _, d := range s.disks {
+		if err := d.errors.end(time.Now()); err != nil {
+			s.console.Warn(err)
+		}
 	}
 }
 

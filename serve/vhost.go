@@ -9,6 +9,11 @@ import (
 	"github.com/lunserve/lunserve/serve/console"
 )
 
+// vhostBytes is how much a command of vhost can transfer, wherever the buffers of
+// the guest begin: the kernel has room for 2048 pages (VHOST_SCSI_PREALLOC_SGLS),
+// and aborts commands that need more.
+const vhostBytes = 2047 * 4096
+
 // vhost makes a target for virtual machines. One WWPN stands for all of its LUNs.
 type vhost struct {
 	image   string // the first, which names the target
@@ -56,6 +61,9 @@ func (f *vhost) make() (wwn string, err error) {
 	})
 	return wwn, err
 }
+
+// shared reports whether several machines use the target.
+func (f *vhost) shared() bool { return len(f.target.Machines()) > 1 }
 
 func (f *vhost) users(address) (all []inuse.User) {
 	for _, p := range f.target.Machines() {

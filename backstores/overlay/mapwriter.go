@@ -94,6 +94,7 @@ func (m *mapWriter) makeRegion(i int64) error {
 		}
 	}
 	if err := m.file.Flush(); err != nil {
+		m.fail(err) // the next flush of the file would succeed
 		return err
 	}
 	entry := binary.BigEndian.AppendUint64(nil, uint64(l.table(i))|oneUser)
@@ -145,7 +146,7 @@ func (m *mapWriter) flush() error {
 	m.flushMu.Lock()
 	defer m.flushMu.Unlock()
 	if m.flushErr != nil {
-		return fmt.Errorf("a flush failed, so writes may be lost: %w", m.flushErr)
+		return fmt.Errorf("a flush failed, so no more is kept until the overlay is opened again: %w", m.flushErr)
 	}
 	m.flushing.Store(true)
 	defer m.flushing.Store(false)
@@ -165,6 +166,15 @@ func (m *mapWriter) flush() error {
 		if len(m.batch) < batchParts {
 			return nil
 		}
+	}
+}
+
+// fail makes all later flushes fail.
+func (m *mapWriter) fail(err error) {
+	m.flushMu.Lock()
+	defer m.flushMu.Unlock()
+	if m.flushErr == nil {
+		m.flushErr = err
 	}
 }
 

@@ -23,12 +23,12 @@ func (w *Writable) SetAttr(name, value string) error {
 	if err := unix.Fsetxattr(w.fd, name, []byte(value), 0); err != nil {
 		return fmt.Errorf("set attribute %s: %w", name, err)
 	}
-	w.syncs.begin()
+	failures := w.syncs.begin()
 	var err error = unix.EINTR
 	for err == unix.EINTR {
 		err = unix.Fsync(w.fd) // fdatasync may leave out attributes
 	}
-	if err := w.syncs.end(err); err != nil {
+	if err := w.syncs.end(failures, err, false); err != nil {
 		return fmt.Errorf("flush attribute %s: %w", name, err)
 	}
 	return nil

@@ -180,6 +180,38 @@ func TestShrunkImageIsAnError(t *testing.T) {
 	if _, _, err := backstores.Extent(s, 500_000); err == nil {
 		t.Error("Extent past the end of the file succeeds")
 	}
+
+	// A write would make the file longer, and what is lost would read as zeros.
+	wrong := func(name string, err error) {
+		t.Helper()
+		if err != backstores.ErrWouldBlock && !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if n := fileSize(t, path); n != 10_000 {
+			t.Errorf("%s: the file has %d bytes", name, n)
+		}
+	}
+	block := make([]byte, 4096)
+	for _, f := range []backstores.Flag{0, backstores.NoWait, backstores.Durable} {
+		for _, off := range []int64{8192, 500_000, 1<<20 - 4096} {
+			wrong("WriteVec", backstores.WriteVec(s, [][]byte{block[:100], block[100:]}, off, f))
+		}
+	}
+	_, err = s.(io.WriterAt).WriteAt(block, 500_000)
+	wrong("WriteAt", err)
+	storetest.WantError(t, err, path, "PATH: write 4096 bytes at 500000: the image has shrunk: unexpected EOF")
+	wrong("Zero", backstores.Zero(s, 500_000, 4096))
+	wrong("Trim", backstores.Trim(s, 500_000, 4096))
+	if err := backstores.WriteVec(s, [][]byte{block}, 4096, 0); err != nil {
+		t.Errorf("before the end of the file: %v", err)
+	}
+	// Whoever cut it off can bring it back.
+	if err := os.Truncate(path, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	if err := backstores.WriteVec(s, [][]byte{block}, 500_000, 0); err != nil {
+		t.Errorf("after the file has its length again: %v", err)
+	}
 }
 
 func TestSecondCloseIsAnError(t *testing.T) {

@@ -35,8 +35,8 @@ func (s *syncer) wrote(n int) {
 	s.written.Store(0)
 	s.work.Go(func() {
 		defer s.busy.Store(false)
-		s.begin()
-		_ = s.end(fdatasync(s.fd)) // wait returns it
+		failures := s.begin()
+		_ = s.end(failures, fdatasync(s.fd), false) // wait returns it
 	})
 }
 
@@ -44,6 +44,5 @@ func (s *syncer) wrote(n int) {
 // failed.
 func (s *syncer) wait() error {
 	s.work.Wait()
-	s.begin()
-	return s.end(nil)
+	return s.end(s.begin(), nil, true)
 }

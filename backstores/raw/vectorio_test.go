@@ -207,39 +207,3 @@ func TestLongVectorsAreLeftToWorkers(t *testing.T) {
 		}
 	}
 }
-
-func TestSyncsFailForGood(t *testing.T) {
-	var s syncs
-	s.begin()
-	if err := s.end(nil); err != nil {
-		t.Fatal(err)
-	}
-	s.begin()
-	if err := s.end(unix.EIO); err != unix.EIO {
-		t.Errorf("a sync that failed: %v", err)
-	}
-	s.begin()
-	err := s.end(nil)
-	if !errors.Is(err, unix.EIO) {
-		t.Errorf("a sync after one that failed: %v, want its EIO", err)
-	}
-}
-
-// The kernel reports a lost page to one of two syncs that run side by side. The
-// other must not succeed.
-func TestSyncsSideBySideFailTogether(t *testing.T) {
-	var s syncs
-	s.begin()
-	s.begin()
-	other := make(chan error)
-	go func() { other <- s.end(nil) }()
-	select {
-	case err := <-other:
-		t.Fatalf("a sync ended (%v) while one it ran beside was still running", err)
-	case <-time.After(20 * time.Millisecond):
-	}
-	s.end(unix.EIO)
-	if err := <-other; !errors.Is(err, unix.EIO) {
-		t.Errorf("the other: %v, want EIO", err)
-	}
-}

@@ -2,6 +2,7 @@ package raw
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 
 	"golang.org/x/sys/unix"
@@ -15,6 +16,7 @@ type Writable struct {
 	File
 	writes  vectorIO
 	syncs   syncs
+	isLocal bool         // see checkEnd
 	created *entry.Entry // its name, if Open has created it
 }
 
@@ -23,6 +25,7 @@ func (w *Writable) open(path string, fd int, size, block int64) {
 	w.File.open(path, fd, size, block)
 	w.writes.fd, w.writes.one, w.writes.many, w.writes.now = fd, unix.Pwrite, pwritev2.wait, pwritev2.now
 	w.writes.pace.expect(copyTime(fd))
+	w.isLocal = isLocal(fd)
 }
 
 // Discard removes the file if Open has created it, and the name is still its
@@ -46,6 +49,9 @@ func (w *Writable) Close() error {
 // WriteAt implements [io.WriterAt]. It never makes the image longer.
 func (w *Writable) WriteAt(p []byte, off int64) (int, error) {
 	err := backstores.CheckRange(w.Size(), off, int64(len(p)))
+	if err == nil {
+		err = w.checkEnd(off+int64(len(p)), 0)
+	}
 	n := 0
 	if err == nil {
 		n, err = w.writes.at(p, off)
@@ -62,12 +68,14 @@ func (w *Writable) WriteVec(bufs [][]byte, off int64, f backstores.Flag) error {
 	if off < 0 || n > size-off {
 		return w.failed("write", off, n, backstores.CheckRange(size, off, n)) // must not make the file longer
 	}
-	var err error
+	if f == backstores.Durable|backstores.NoWait {
+		return backstores.ErrWouldBlock
+	}
+	err := w.checkEnd(off+n, f)
 	switch {
+	case err != nil:
 	case f&backstores.Durable == 0:
 		err = w.writes.move(bufs, off, n, f)
-	case f&backstores.NoWait != 0:
-		return backstores.ErrWouldBlock
 	default:
 		err = w.writeDurable(bufs, off)
 	}
@@ -81,30 +89,30 @@ func (w *Writable) WriteVec(bufs [][]byte, off int64, f backstores.Flag) error {
 // journal does not wait for gigabytes of other dirty data. A vector that needs
 // several calls is synced once, after the last.
 func (w *Writable) writeDurable(bufs [][]byte, off int64) error {
-	w.syncs.begin()
+	failures := w.syncs.begin()
 	var sync error = unix.EOPNOTSUPP
 	if len(bufs) <= maxVector {
 		if sync = w.writes.run(bufs, off, unix.RWF_DSYNC, false); sync == nil {
-			return w.syncs.end(nil)
+			return w.syncs.end(failures, nil, false)
 		}
 	}
 	// Did the write fail, or the sync, or is RWF_DSYNC unknown? Write again
 	// without the sync to find out.
 	if err := w.writes.run(bufs, off, 0, false); err != nil {
-		w.syncs.end(nil)
+		w.syncs.end(failures, nil, false)
 		return err
 	}
 	if sync == unix.EOPNOTSUPP {
 		sync = fdatasync(w.fd)
 	}
-	return w.syncs.end(sync)
+	return w.syncs.end(failures, sync, false)
 }
 
 // Flush implements [backstores.Flusher].
 func (w *Writable) Flush() error {
-	w.syncs.begin()
-	if err := w.syncs.end(fdatasync(w.fd)); err != nil {
-		return w.failed("flush", 0, w.Size(), err)
+	failures := w.syncs.begin()
+	if err := w.syncs.end(failures, fdatasync(w.fd), true); err != nil {
+		return fmt.Errorf("%s: flush: %w: what was written since the last flush may be lost, so check the file systems on the disk", w.path, err)
 	}
 	return nil
 }
@@ -129,14 +137,18 @@ func (w *Writable) Zero(off, n int64) error {
 // blocks. A device refuses a range that is not aligned to its blocks, so clear
 // writes the partial blocks at both ends.
 func (w *Writable) clear(what string, off, n int64, modes ...uint32) error {
-	if err := backstores.CheckRange(w.Size(), off, n); err != nil {
+	err := backstores.CheckRange(w.Size(), off, n)
+	if err == nil {
+		err = w.checkEnd(off+n, 0)
+	}
+	if err != nil {
 		return w.failed(what, off, n, err)
 	}
 	end := off + n
 	start := min((off+w.block-1)/w.block*w.block, end)
 	stop := max(end/w.block*w.block, start)
 
-	err := backstores.WriteZeros(fdWriter(w.fd), off, start-off)
+	err = backstores.WriteZeros(fdWriter(w.fd), off, start-off)
 	if err == nil {
 		err = w.allocate(start, stop-start, modes)
 	}

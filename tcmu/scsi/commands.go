@@ -29,10 +29,10 @@ type attr uint32
 const (
 	dataOut   attr = 1 << iota // its buffers hold data-out
 	media                      // accesses the medium: fails while the unit is stopped
-	locks                      // accesses blocks: holds Disk.lock, shared unless exclusive
+	locks                      // accesses the blocks that its CDB names: is a task in Disk.tasks
 	changes                    // changes the medium: fails if write protected
 	slow                       // always runs in a worker
-	exclusive                  // a read and a write that depends on it: holds Disk.lock exclusively
+	exclusive                  // a read and a write that depends on it: no other command accesses its blocks meanwhile
 	anyState                   // runs whatever the state of the unit
 
 	allowedAfterSanitizeFailure
@@ -41,8 +41,11 @@ const (
 	read  = media | locks
 	write = dataOut | read | changes
 
-	// SANITIZE outlives its command, and takes Disk.lock in the background.
-	sanitize = dataOut | media | changes | slow | allowedAfterSanitizeFailure
+	// UNMAP and WRITE SAME may name much of the disk. Each slice is a task.
+	sliced = dataOut | media | changes | slow
+
+	// SANITIZE outlives its command, and is a task in the background.
+	sanitize = sliced | allowedAfterSanitizeFailure
 )
 
 // An ability is a set of abilities of a disk.
@@ -82,8 +85,8 @@ var commands = []command{
 	{0x34, none, "PRE-FETCH(10)", "34 02 ffffffff 3f ffff 00", fields{immed, blockRange, groupNumber, restOfRange}, read | slow, 0, (*Disk).prefetch},
 	{0x35, none, "SYNCHRONIZE CACHE(10)", "35 02 ffffffff 00 ffff 00", fields{immed, blockRange, restOfRange}, media | slow, 0, (*Disk).synchronizeCache},
 	{0x37, none, "READ DEFECT DATA(10)", "37 00 1f 00000000 ffff 00", fields{plist, glist, defectFormat, allocationLength}, media, 0, (*Disk).readDefects},
-	{0x41, none, "WRITE SAME(10)", "41 08 ffffffff 00 ffff 00", fields{flag("unmap"), blockRange, restOfRange}, write | slow | hasUnmapBit, 0, (*Disk).writeSame},
-	{0x42, none, "UNMAP", "42 00 00000000 00 ffff 00", fields{extentList}, write | slow, thin, (*Disk).unmap},
+	{0x41, none, "WRITE SAME(10)", "41 08 ffffffff 00 ffff 00", fields{flag("unmap"), blockRange, restOfRange}, sliced | hasUnmapBit, 0, (*Disk).writeSame},
+	{0x42, none, "UNMAP", "42 00 00000000 00 ffff 00", fields{extentList}, sliced, thin, (*Disk).unmap},
 	{0x48, 0x01, "SANITIZE, OVERWRITE", "48 a1 0000000000 ffff 00", fields{immed, ause, overwriteList}, sanitize, 0, (*Disk).overwrite},
 	{0x48, 0x02, "SANITIZE, BLOCK ERASE", "48 a2 0000000000 ffff 00", fields{immed, ause, option("length", 0)}, sanitize, thin, (*Disk).blockErase},
 	{0x48, 0x1f, "SANITIZE, EXIT FAILURE MODE", "48 9f 0000000000 0000 00", fields{immed}, media | slow | allowedAfterSanitizeFailure, 0, (*Disk).exitFailureMode},
@@ -98,9 +101,9 @@ var commands = []command{
 	{0x8f, none, "VERIFY(16)", "8f 16 ffffffffffffffff ffffffff 00 00", verified, dataOut | read | slow, 0, (*Disk).verify},
 	{0x90, none, "PRE-FETCH(16)", "90 02 ffffffffffffffff ffffffff 3f 00", fields{immed, blockRange, restOfRange, groupNumber}, read | slow, 0, (*Disk).prefetch},
 	{0x91, none, "SYNCHRONIZE CACHE(16)", "91 02 ffffffffffffffff ffffffff 00 00", fields{immed, blockRange, restOfRange}, media | slow, 0, (*Disk).synchronizeCache},
-	{0x93, none, "WRITE SAME(16)", "93 09 ffffffffffffffff ffffffff 00 00", fields{flag("unmap"), flag("ndob"), blockRange, restOfRange}, write | slow | hasUnmapBit, 0, (*Disk).writeSame},
+	{0x93, none, "WRITE SAME(16)", "93 09 ffffffffffffffff ffffffff 00 00", fields{flag("unmap"), flag("ndob"), blockRange, restOfRange}, sliced | hasUnmapBit, 0, (*Disk).writeSame},
 	{0x9e, 0x10, "READ CAPACITY(16)", "9e 10 0000000000000000 ffffffff 00 00", fields{allocationLength}, media, 0, (*Disk).readCapacity16},
-	{0x9e, 0x12, "GET LBA STATUS", "9e 12 ffffffffffffffff ffffffff 00 00", fields{logicalBlockAddress, allocationLength}, read | slow, 0, (*Disk).lbaStatus},
+	{0x9e, 0x12, "GET LBA STATUS", "9e 12 ffffffffffffffff ffffffff 00 00", fields{logicalBlockAddress, allocationLength}, media | slow, 0, (*Disk).lbaStatus},
 	{0xa3, 0x0a, "REPORT TARGET PORT GROUPS", "a3 0a 00 00 0000 ffffffff 00 00", fields{allocationLength}, 0, 0, (*Disk).reportPortGroups},
 	{0xa3, 0x0c, "REPORT SUPPORTED OPERATION CODES", "a3 0c 87ffffff ffffffff 00 00", fields{flag("rctd"), opcodeQuery, allocationLength}, 0, 0, (*Disk).reportOpcodes},
 	{0xa3, 0x0d, "REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS", "a3 0d 80 00 0000 ffffffff 00 00", fields{flag("repd"), allocationLength}, 0, 0, (*Disk).reportTaskManagement},

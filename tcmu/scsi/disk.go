@@ -21,6 +21,14 @@ type Options struct {
 	// use. If Nexuses is nil, every nexus is assumed to last.
 	Nexuses func() (remain func() bool)
 
+	// Shared reports whether several I_T nexuses use the unit, which then share
+	// one state. If it is nil, they do not. It must be safe for concurrent use.
+	Shared func() bool
+
+	// MostBytes is what the fabric transfers with one command, if that is less
+	// than MaxTransfer; 0 if it is not. Initiators are told, and may send more.
+	MostBytes int64
+
 	// Memory survives this process, but not the disk: a server that is killed
 	// leaves a note there for the one that goes on with the disk. It is zero at
 	// first, and has 48 bytes or more, or is nil. If it is not nil, Settled must
@@ -47,12 +55,8 @@ type Disk struct {
 	mode      mode
 	count     counters
 	intent    intent
-
-	// Commands that access blocks hold lock shared; exclusive commands and a
-	// running SANITIZE hold it exclusively. A command that may not wait only
-	// tries. A flush does not take it: a flush can take minutes, and an
-	// exclusive command waiting behind it would stop all later commands.
-	lock sync.RWMutex
+	tasks     taskSet
+	resizing  sync.Mutex
 }
 
 // NewDisk returns a disk with the contents of store, which it does not close.
@@ -60,6 +64,7 @@ type Disk struct {
 func NewDisk(store backstores.Backstore, o Options) *Disk {
 	d := &Disk{Options: o, store: store}
 	d.intent.use(o.Memory)
+	d.tasks.freed.L = &d.tasks.mu
 	d.blocks.Store(uint64(store.Size()) / uint64(o.BlockSize))
 	if _, ok := store.(io.WriterAt); ok {
 		d.has |= writable
@@ -99,6 +104,9 @@ func (d *Disk) TaskManagement(reset bool) {
 		d.medium.allow()
 	}
 }
+
+// shared reports whether the state of the unit is that of other initiators too.
+func (d *Disk) shared() bool { return d.Shared != nil && d.Shared() }
 
 // extent returns the bytes of a range of blocks as an offset and a length.
 func (d *Disk) extent(lba, blocks uint64) (off, n int64, err error) {

@@ -45,8 +45,8 @@ func (d *Disk) Execute(cdb []byte, data [][]byte, wait bool) (Result, error) {
 	return Result{Status: checkCondition, Sense: s.fixed()}, nil
 }
 
-// run finds the command, checks and locks what its attributes ask for, and
-// runs it.
+// run finds the command, checks what its attributes ask for, waits for commands
+// that are in its way, and runs it.
 func (d *Disk) run(r request) (int, error) {
 	row, err := d.find(r.cdb)
 	if err != nil {
@@ -69,16 +69,11 @@ func (d *Disk) run(r request) (int, error) {
 		}
 	}
 	if row.attrs&locks != 0 {
-		switch {
-		case row.attrs&exclusive != 0:
-			d.lock.Lock()
-			defer d.lock.Unlock()
-		case r.wait:
-			d.lock.RLock()
-			defer d.lock.RUnlock()
-		case d.lock.TryRLock():
-			defer d.lock.RUnlock()
-		default:
+		if !r.wait && d.tasks.enterQuick() {
+			defer d.tasks.leaveQuick()
+		} else if id, ok := d.tasks.enter(row.task(r), r.wait); ok {
+			defer d.tasks.leave(id)
+		} else {
 			return 0, backstores.ErrWouldBlock
 		}
 	}

@@ -1,6 +1,7 @@
 package scsi
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/hex"
 	"math"
@@ -134,7 +135,7 @@ func (d *Disk) blockLimits() []byte {
 		b[1] = maxCompareAndWrite
 	}
 	binary.BigEndian.PutUint16(b[2:], uint16(blocks(physicalBlock)))
-	binary.BigEndian.PutUint32(b[4:], blocks(MaxTransfer))
+	binary.BigEndian.PutUint32(b[4:], blocks(cmp.Or(d.MostBytes, MaxTransfer)))
 	binary.BigEndian.PutUint32(b[8:], blocks(optimalTransfer))
 	binary.BigEndian.PutUint32(b[12:], blocks(MaxTransfer)) // MAXIMUM PREFETCH LENGTH
 	if d.has&thin != 0 {

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/lunserve/lunserve/backstores"
 )
 
 // An intent is the note of a COMPARE AND WRITE that found its blocks equal and
@@ -20,11 +22,11 @@ import (
 //	8   LBA
 //	16  SHA-256 of the data-out, which is what to compare and what to write
 //
-// At most one COMPARE AND WRITE runs at a time (see exclusive), and the next one
-// waits until the initiator has the status of the one before.
+// There is memory for one note: a COMPARE AND WRITE writes when the initiator has
+// the status of the one before.
 type intent struct {
-	mem   []byte // nil: nothing survives
-	left  *note  // of the process before
+	mem   []byte               // nil: nothing survives
+	left  atomic.Pointer[note] // of the process before
 	until time.Time
 
 	mu    sync.Mutex           // held from begin to settled
@@ -50,8 +52,9 @@ func (i *intent) use(mem []byte) {
 	}
 	i.mem, i.until = mem[:noteBytes], time.Now().Add(repeatTime)
 	if mem[0] == 1 {
-		i.left = &note{lba: binary.NativeEndian.Uint64(mem[8:])}
-		copy(i.left.data[:], mem[16:])
+		left := &note{lba: binary.NativeEndian.Uint64(mem[8:])}
+		copy(left.data[:], mem[16:])
+		i.left.Store(left)
 	}
 }
 
@@ -82,26 +85,40 @@ func (i *intent) settled(cdb []byte) {
 // wasBegun reports whether the process before was killed while it executed this
 // command. It does so once.
 func (i *intent) wasBegun(n note) bool {
-	if i.left == nil || *i.left != n || time.Now().After(i.until) {
+	left := i.left.Load()
+	if left == nil || *left != n || time.Now().After(i.until) {
 		return false
 	}
-	i.left = nil
-	return true
+	return i.left.CompareAndSwap(left, nil)
 }
 
 // Settled reports that the initiators have the status of a command that Execute
 // was called for with this slice, and wait set.
 func (d *Disk) Settled(cdb []byte) { d.intent.settled(cdb) }
 
-// mixes reports whether each part of the medium at off that can be written at
-// once is as in old or as in new: a write of new over old was interrupted, or
-// is complete.
-func (d *Disk) mixes(off int64, old, new []byte) bool {
+// mixes reports whether each part of n bytes of the medium at off that can be
+// written at once is as in old or as in fresh: a write of fresh over old was
+// interrupted, or is complete.
+func (d *Disk) mixes(off, n int64, old, fresh [][]byte) bool {
 	const part = 512
-	for at := 0; at < len(old); at += part {
-		if d.compare(off+int64(at), part, old[at:at+part]) != nil && d.compare(off+int64(at), part, new[at:at+part]) != nil {
+	o, f := backstores.NewSegments(old), backstores.NewSegments(fresh)
+	defer o.Free()
+	defer f.Free()
+	for end := off + n; off < end; off += part {
+		before, after := o.Next(part), f.Next(part)
+		if d.compare(off, part, before) != nil && d.compare(off, part, after) != nil {
 			return false
 		}
 	}
 	return true
+}
+
+// digest returns the digest of the data-out in bufs.
+func digest(bufs [][]byte) (sum [sha256.Size]byte) {
+	h := sha256.New()
+	for _, b := range bufs {
+		h.Write(b)
+	}
+	h.Sum(sum[:0])
+	return sum
 }

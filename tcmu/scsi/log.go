@@ -78,12 +78,14 @@ func parameter(code uint16, value []byte) []byte {
 	return append(b, value...)
 }
 
-// provisioningLog is SBC-4, Logical Block Provisioning log page: the
-// number of mapped blocks. The threshold set size is one block.
+// provisioningLog is SBC-4, Logical Block Provisioning log page: the number of
+// mapped blocks, as an estimate if there are many extents: the rest of the disk is
+// taken to be mapped in the same proportion. The threshold set size is one block.
 func (d *Disk) provisioningLog() ([]byte, error) {
 	used, end := uint64(0), d.blocks.Load()
-	for lba := uint64(0); lba < end; {
-		n, mapped, err := d.statusRun(lba, end)
+	lba, extents := uint64(0), maxExtents
+	for lba < end && extents > 0 {
+		n, mapped, err := d.statusRun(lba, end, &extents)
 		if err != nil {
 			return nil, err
 		}
@@ -91,6 +93,9 @@ func (d *Disk) provisioningLog() ([]byte, error) {
 			used += n
 		}
 		lba += n
+	}
+	if lba < end {
+		used += uint64(float64(used) / float64(lba) * float64(end-lba))
 	}
 	value := binary.BigEndian.AppendUint32(nil, uint32(min(used, math.MaxUint32)))
 	return parameter(0x0002, append(value, 0x01, 0, 0, 0)), nil // SCOPE: this logical unit

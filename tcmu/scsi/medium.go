@@ -93,7 +93,8 @@ func (d *Disk) preventAllow(r request) (int, error) {
 }
 
 // startStop is SBC-4, START STOP UNIT command. While the unit is stopped or the
-// medium ejected, medium commands fail. Power conditions are not supported.
+// medium ejected, medium commands fail. Power conditions are not supported. One
+// initiator cannot stop the unit of others: if they share it, STOP only flushes.
 func (d *Disk) startStop(r request) (int, error) {
 	start, eject := r.cdb[4]&0x01 != 0, r.cdb[4]&0x02 != 0
 	switch {
@@ -109,6 +110,7 @@ func (d *Disk) startStop(r request) (int, error) {
 	}
 	m := &d.medium
 	prevented := eject && m.prevented()
+	shared := !start && !eject && d.shared()
 	defer m.refresh(&d.sanitizer)
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -121,6 +123,8 @@ func (d *Disk) startStop(r request) (int, error) {
 		m.ejected = !start
 	case m.ejected && start:
 		return 0, noMedium
+	case !start && shared:
+		return 0, nil
 	}
 	m.stopped = !start
 	return 0, nil

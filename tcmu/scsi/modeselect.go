@@ -5,8 +5,10 @@ import (
 	"encoding/binary"
 )
 
-// modeSelect is SPC-5, MODE SELECT (6) and (10) command. It changes
-// nothing unless the whole list is valid.
+// modeSelect is SPC-5, MODE SELECT (6) and (10) command. It changes nothing unless
+// the whole list is valid. While initiators share the unit, none of them can make
+// it read-only or change the format of sense data for the others. WCE only makes
+// writes slower.
 func (d *Disk) modeSelect(r request) (int, error) {
 	if r.cdb[1]&0x10 == 0 { // PF
 		return 0, badField(1, 4)
@@ -38,6 +40,10 @@ func (d *Disk) modeSelect(r request) (int, error) {
 	d.mode.selecting.Lock()
 	defer d.mode.selecting.Unlock()
 	pages := d.modePages()
+	if d.shared() {
+		pages[1].changeable[2] &^= controlDSense
+		pages[1].changeable[4] &^= controlSWP
+	}
 	for at := header + descriptor; at < len(list); {
 		n, err := d.selectPage(pages, list, at)
 		if err != nil {

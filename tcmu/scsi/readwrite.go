@@ -100,7 +100,8 @@ func (d *Disk) write(r request) (int, error) {
 
 // flush makes all completed writes durable.
 func (d *Disk) flush() error {
-	if err := backstores.Flush(d.store); err != nil {
+	err := d.during(task{name: "a flush"}, func() error { return backstores.Flush(d.store) })
+	if err != nil {
 		return storeError(writeFault, err)
 	}
 	return nil

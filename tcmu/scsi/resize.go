@@ -11,14 +11,15 @@ import (
 func (d *Disk) Size() int64 { return int64(d.blocks.Load()) * int64(d.BlockSize) }
 
 // Resize resizes the store to n bytes as [backstores.Resize] does, and the disk
-// with it. It waits for running medium commands, so that each sees one size.
-// After an error the disk has its old size.
+// with it. After an error the disk has its old size. Resize waits for no command:
+// one that runs meanwhile still has the old size. If the image is shorter, its
+// initiator reads an error for what is lost, as it did since it was cut off.
 func (d *Disk) Resize(n int64) error {
 	if d.sanitizer.running.Load() {
 		return errors.New("a SANITIZE is running; resize the disk when it has ended")
 	}
-	d.lock.Lock()
-	defer d.lock.Unlock()
+	d.resizing.Lock()
+	defer d.resizing.Unlock()
 	if err := backstores.Resize(d.store, n); err != nil {
 		return err
 	}

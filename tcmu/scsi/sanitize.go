@@ -79,7 +79,7 @@ func (d *Disk) overwrite(r request) (int, error) {
 	case length == 0 || length > d.BlockSize || length != len(list)-header:
 		return 0, badParameter(2)
 	}
-	block := bytes.Repeat(list[header:], d.BlockSize/length+1)[:d.BlockSize]
+	block := copies(bytes.Repeat(list[header:], d.BlockSize/length+1)[:d.BlockSize])
 	inverted := bytes.Clone(block)
 	for i := range inverted {
 		inverted[i] = ^inverted[i]
@@ -118,8 +118,9 @@ func (d *Disk) sanitize(r request, passes int, erase func(pass int, off, n int64
 	s.released = released
 	s.mu.Unlock()
 	s.background.Go(func() {
-		d.lock.Lock()
-		defer d.lock.Unlock()
+		// No command that was checked before may still write.
+		all, _ := d.tasks.enter(task{end: math.MaxUint64, exclusive: true}, true)
+		defer d.tasks.leave(all)
 		err := d.eraseAll(passes, erase)
 		s.failed.Store(err != nil)
 		s.running.Store(false)
@@ -147,19 +148,20 @@ func (d *Disk) sanitize(r request, passes int, erase func(pass int, off, n int64
 // each pass.
 func (d *Disk) eraseAll(passes int, erase func(pass int, off, n int64) error) error {
 	const part = 16 << 20
+	slice := task{name: "SANITIZE"}
 	size := d.Size()
 	for pass := range passes {
 		for off := int64(0); off < size; off += part {
 			if d.sanitizer.stop.Load() {
 				return errStopped
 			}
-			if err := erase(pass, off, min(part, size-off)); err != nil {
+			if err := d.during(slice, func() error { return erase(pass, off, min(part, size-off)) }); err != nil {
 				return err
 			}
 			done := (float64(pass) + float64(off)/float64(size)) / float64(passes)
 			d.sanitizer.progress.Store(uint32(done * math.MaxUint16))
 		}
-		if err := backstores.Flush(d.store); err != nil {
+		if err := d.during(slice, func() error { return backstores.Flush(d.store) }); err != nil {
 			return err
 		}
 	}
