@@ -16,6 +16,8 @@ var packages = map[string]string{
 	"blkdiscard":         "util-linux",
 	"blockdev":           "util-linux",
 	"cmp":                "diffutils",
+	"cp":                 "coreutils",
+	"debugfs":            "e2fsprogs",
 	"diff":               "diffutils",
 	"e2fsck":             "e2fsprogs",
 	"fio":                "fio",
