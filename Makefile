@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL = build
 .NOTPARALLEL:
-.PHONY: build install deb demo vm quick test check unit e2e package bench conformance fuzz torture clean help go
+.PHONY: build install deb demo vm quick test check unit e2e package bench conformance fuzz torture soak clean help go
 
 GO        ?= go
 INSTALL    = e2e/install
@@ -13,6 +13,9 @@ BENCH     := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-bench
 CONFORMANCE := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-conformance
 FUZZTIME  ?= 20s
 KILLS     ?= 100
+GONE      ?= 3s
+SOAK      ?= 30m
+SEED      ?=
 RUN       ?=
 
 PREFIX    ?= /usr/local
@@ -117,9 +120,14 @@ fuzz: build ## run each fuzz target, and random commands on a real kernel, for F
 	@echo "random commands, $(FUZZTIME)"
 	CI=true CGO_ENABLED=0 $(GO) test -count=1 -timeout 0 -exec "$(CURDIR)/e2e/vm -t 0 --" ./e2e -v -args -test.run AtRandom -random $(FUZZTIME)
 
-torture: build ## kill lunserve, its guard or both KILLS times (100) under fio, on a real kernel
+torture: build ## kill lunserve, its guard or both KILLS times (100) in each setup, cut power, reset disks; SEED repeats a run
 	@$(INSTALL) $(PROGRAMS)
-	CI=true CGO_ENABLED=0 $(GO) test -count=1 -timeout 0 -exec "$(CURDIR)/e2e/vm -t 0 --" ./e2e -v -args -test.timeout=0 -test.run TestKillsAtRandom -torture $(KILLS)
+	CI=true CGO_ENABLED=0 $(GO) test -count=1 -timeout 0 -exec "$(CURDIR)/e2e/vm -t 0 --" ./e2e -v -args -test.timeout=0 $(if $(SEED),-seed $(SEED)) \
+		-test.run 'KillsAtRandom|AfterPowerCuts|ManyDisksAreReset' -torture $(KILLS) -gone $(GONE) -cuts 0 -resets 1m
+
+soak: build ## use a server for SOAK (30m) on a real kernel, and check that it does not grow
+	@$(INSTALL) $(PROGRAMS)
+	CI=true CGO_ENABLED=0 $(GO) test -count=1 -timeout 0 -exec "$(CURDIR)/e2e/vm -t 0 --" ./e2e -v -args -test.timeout=0 -test.run DoesNotGrow -soak $(SOAK)
 
 clean: ## remove ./lunserve and its packages; the kernel stays in ~/.cache/lunserve-vm
 	rm -f lunserve lunserve_*.deb
