@@ -103,21 +103,26 @@ func awaitNoDisks(t *testing.T) time.Duration {
 // awaitNoWaiting waits until no process is in the state D, in which it cannot be killed.
 func awaitNoWaiting(t *testing.T) {
 	t.Helper()
-	var waiting []string
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		waiting = nil
-		for _, file := range glob(t, "/proc/[0-9]*/task/*/stat") {
-			stat, _ := os.ReadFile(file)
-			if _, state, _ := bytes.Cut(stat, []byte(") ")); bytes.HasPrefix(state, []byte("D ")) {
-				stack, _ := os.ReadFile(filepath.Dir(file) + "/stack")
-				waiting = append(waiting, string(stat)+string(stack))
-			}
-		}
-		if len(waiting) == 0 {
-			return
+	tasks := waiting(t)
+	for end := time.Now().Add(10 * time.Second); len(tasks) > 0 && time.Now().Before(end); tasks = waiting(t) {
+		time.Sleep(20 * time.Millisecond)
+	}
+	if len(tasks) > 0 {
+		t.Errorf("these wait, and cannot be killed:\n%s", strings.Join(tasks, "\n"))
+	}
+}
+
+// waiting returns the tasks in the state D, with their stacks.
+func waiting(t *testing.T) (tasks []string) {
+	t.Helper()
+	for _, file := range glob(t, "/proc/[0-9]*/task/*/stat") {
+		stat, _ := os.ReadFile(file)
+		if _, state, _ := bytes.Cut(stat, []byte(") ")); bytes.HasPrefix(state, []byte("D ")) {
+			stack, _ := os.ReadFile(filepath.Dir(file) + "/stack")
+			tasks = append(tasks, string(stat)+string(stack))
 		}
 	}
-	t.Errorf("these wait, and cannot be killed:\n%s", strings.Join(waiting, "\n"))
+	return tasks
 }
 
 // dies kills the server, whose disk is mounted on mnt, and cleans up after it.

@@ -247,7 +247,7 @@ func awaitTraces(t *testing.T, before []string) {
 			return
 		}
 	}
-	t.Fatalf("left are %q", left)
+	t.Fatalf("left are %q\n%s", left, strings.Join(waiting(t), "\n"))
 }
 
 // begin starts lunserve, and does not wait for it.
