@@ -142,11 +142,12 @@ func (rec *recorder) cut(t *testing.T, path string, n int, r *rand.Rand) {
 	}
 }
 
-// doPart does any part of an operation. Sectors of 512 bytes are written at once.
+// doPart does any part of an operation. Pages are written at once, as from the page
+// cache: ext4 relies on that for its superblock, which has a checksum.
 func (o operation) doPart(f *os.File, r *rand.Rand) error {
-	const sector = 512
+	const page = 4096
 	for at := int64(0); at < o.n; {
-		n := min(o.n-at, sector-(o.off+at)%sector)
+		n := min(o.n-at, page-(o.off+at)%page)
 		if r.IntN(2) == 0 {
 			part := operation{off: o.off + at, n: n}
 			if o.data != nil {

@@ -77,6 +77,7 @@ func TestImagesAfterPowerCuts(t *testing.T) {
 func useExt4(t *testing.T, disk, mnt string, rec *recorder) (made int, synced []int) {
 	t.Helper()
 	run(t, "mkfs.ext4", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0", disk)
+	run(t, "sync", disk) // mkfs may write after its last flush
 	made = rec.now()
 	mount(t, disk, mnt)
 	files := &syncer{dir: mnt}
