@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-var cuts = goflag.Int("cuts", 4, "how many power cuts to check for each image; 0 means one at each flush")
+var cuts = goflag.Int("cuts", 2, "how many power cuts to check for each image; 0 means one at each flush")
 
 // An image is recorded while ext4 is made and used on its disk. At each flush the
 // power may fail: what follows it is lost, in part or not. After the journal is

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-var resets = goflag.Duration("resets", 8*time.Second, "how long to reset disks, once a second")
+var resets = goflag.Duration("resets", 4*time.Second, "how long to reset disks, once a second")
 
 // A reset aborts commands of all LUNs' users. They send them again, see no error and
 // read what they wrote.

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-var soak = goflag.Duration("soak", 16*time.Second, "how long a server is used, to see whether it grows")
+var soak = goflag.Duration("soak", 8*time.Second, "how long a server is used, to see whether it grows")
 
 // A server is used while initiators, other servers and clients of its control
 // socket come and go. It must not grow meanwhile.

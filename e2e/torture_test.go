@@ -16,7 +16,7 @@ import (
 )
 
 var (
-	torture = goflag.Int("torture", 2, "how often to kill lunserve, its guard or both, for each setup")
+	torture = goflag.Int("torture", 1, "how often to kill lunserve, its guard or both, for each setup")
 	goneIn  = goflag.Duration("gone", 20*time.Second, "how long a disk may outlive its lunserve, on a machine that is busy")
 )
 
