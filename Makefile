@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL = build
 .NOTPARALLEL:
-.PHONY: build install deb demo vm quick test check unit e2e package bench conformance fuzz torture clean help go
+.PHONY: build install deb demo vm quick test check unit e2e package bench conformance fuzz torture soak clean help go
 
 GO        ?= go
 INSTALL    = e2e/install
@@ -13,6 +13,9 @@ BENCH     := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-bench
 CONFORMANCE := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-conformance
 FUZZTIME  ?= 20s
 KILLS     ?= 100
+GONE      ?= 3s
+SOAK      ?= 30m
+SEED      ?=
 RUN       ?=
 
 PREFIX    ?= /usr/local
@@ -80,7 +83,7 @@ unit: go ## run the unit tests with the race detector
 e2e: build ## test the built binary on a real kernel, and its systemd unit; with RUN=REGEXP, those tests only
 	@$(INSTALL) $(PROGRAMS)
 	@# -test.timeout, since go test's own would include the wait for another machine.
-	CI=true CGO_ENABLED=0 $(GO) test -count=1 -timeout 0 -exec "$(CURDIR)/e2e/vm -t 1260 --" ./e2e $(if $(RUN),-v )-args -test.timeout=20m $(if $(RUN),-test.run '$(RUN)')
+	CI=true CGO_ENABLED=0 $(GO) test -count=1 -timeout 0 -exec "$(CURDIR)/e2e/vm -t 1860 --" ./e2e $(if $(RUN),-v )-args -test.timeout=30m $(if $(RUN),-test.run '$(RUN)')
 	$(if $(RUN),,e2e/vm -i -t 600 -- e2e/service)
 
 package: ## build the Debian package, install it in an empty tree; build and install from a foreign checkout
@@ -117,9 +120,14 @@ fuzz: build ## run each fuzz target, and random commands on a real kernel, for F
 	@echo "random commands, $(FUZZTIME)"
 	CI=true CGO_ENABLED=0 $(GO) test -count=1 -timeout 0 -exec "$(CURDIR)/e2e/vm -t 0 --" ./e2e -v -args -test.run AtRandom -random $(FUZZTIME)
 
-torture: build ## kill lunserve, its guard or both KILLS times (100) under fio, on a real kernel
+torture: build ## kill lunserve, its guard or both KILLS times (100) in each setup, cut power, reset disks; SEED repeats a run
 	@$(INSTALL) $(PROGRAMS)
-	CI=true CGO_ENABLED=0 $(GO) test -count=1 -timeout 0 -exec "$(CURDIR)/e2e/vm -t 0 --" ./e2e -v -args -test.timeout=0 -test.run TestKillsAtRandom -torture $(KILLS)
+	CI=true CGO_ENABLED=0 $(GO) test -count=1 -timeout 0 -exec "$(CURDIR)/e2e/vm -t 0 --" ./e2e -v -args -test.timeout=0 $(if $(SEED),-seed $(SEED)) \
+		-test.run 'KillsAtRandom|AfterPowerCuts|ManyDisksAreReset' -torture $(KILLS) -gone $(GONE) -cuts 0 -resets 1m
+
+soak: build ## use a server for SOAK (30m) on a real kernel, and check that it does not grow
+	@$(INSTALL) $(PROGRAMS)
+	CI=true CGO_ENABLED=0 $(GO) test -count=1 -timeout 0 -exec "$(CURDIR)/e2e/vm -t 0 --" ./e2e -v -args -test.timeout=0 -test.run DoesNotGrow -soak $(SOAK)
 
 clean: ## remove ./lunserve and its packages; the kernel stays in ~/.cache/lunserve-vm
 	rm -f lunserve lunserve_*.deb

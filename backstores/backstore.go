@@ -59,6 +59,9 @@ var ErrWouldBlock = errors.New("would block")
 // written. It is returned bare if the cause was returned before.
 var ErrProtected = errors.New("write refused")
 
+// ErrLocked is in the error of an image that another process has locked.
+var ErrLocked = errors.New("locked by")
+
 // Abilities of a store. A store that can be written is an [io.WriterAt] (which
 // never makes it longer: a write past the end fails and changes nothing). A store
 // that is none has no ability that changes it. The functions named after the

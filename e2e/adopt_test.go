@@ -2,46 +2,11 @@ package e2e
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 )
-
-// verifying starts fio, which writes a file or disk at random and verifies it, for
-// some time. wait returns its error and worst latencies.
-func verifying(t *testing.T, file string, seconds string, more ...string) (wait func() (worst string, err error)) {
-	t.Helper()
-	cmd := exec.Command("fio", append([]string{
-		"--name=verify", "--filename=" + file, "--size=24m", "--rw=randwrite", "--bs=16k", "--ioengine=libaio", "--iodepth=16", "--direct=1",
-		"--verify=crc32c", "--verify_backlog=128", "--verify_fatal=1", "--verify_dump=0", "--verify_state_save=0",
-		"--time_based", "--runtime=" + seconds, "--aux-path=/tmp", "--output-format=terse", "--terse-version=3",
-	}, more...)...)
-	var out strings.Builder
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	return func() (worst string, err error) {
-		t.Helper()
-		select {
-		case err = <-ended:
-		case <-time.After(timeLimit):
-			cmd.Process.Kill()
-			t.Fatalf("fio still runs:\n%s", &out)
-		}
-		if err != nil {
-			t.Logf("fio:\n%s", &out)
-		}
-		if f := strings.Split(out.String(), ";"); len(f) > 80 {
-			return "error " + f[4] + ", worst read " + f[38] + " µs, write " + f[79] + " µs", err
-		}
-		return out.String(), err
-	}
-}
 
 // Server and guard are killed while two disks are in use, by all fabrics. The next
 // server adopts them: the users see no error, and the nodes stay.

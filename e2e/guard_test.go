@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // The server alone is killed. Its guard removes the disk in good order: a file
@@ -22,28 +24,10 @@ func TestGuardRemovesTheDisksOfAKilledServer(t *testing.T) {
 			s := start(t, "--pid-file="+pidFile, image)
 			run(t, "mkfs.ext4", "-q", s.disks[0])
 			mount(t, s.disks[0], mnt)
-			synced := make(chan int, 1)
-			go func() {
-				n := 0
-				defer func() { synced <- n }()
-				for ; ; n++ {
-					f, err := os.OpenFile(filepath.Join(mnt, fmt.Sprint(n)), os.O_CREATE|os.O_WRONLY, 0o644)
-					if err != nil {
-						return
-					}
-					_, err = f.Write(noise(8<<10, byte(n)))
-					if err == nil {
-						err = f.Sync()
-					}
-					if f.Close() != nil || err != nil {
-						return
-					}
-				}
-			}()
+			files := startSyncing(t, mnt)
 			time.Sleep(time.Second + time.Duration(round)*170*time.Millisecond)
 			s.signal(syscall.SIGKILL)
 			t.Logf("removed %v after the kill", awaitNoDisks(t))
-			n := <-synced
 			s.wait()
 			s.stderr.await(t, `lunserve \(pid \d+\) was killed; removing its disks\n`)
 			if err := syscall.Unmount(mnt, 0); err != nil {
@@ -54,12 +38,8 @@ func TestGuardRemovesTheDisksOfAKilledServer(t *testing.T) {
 			}
 			s = start(t, image)
 			mount(t, s.disks[0], mnt) // replays the journal
-			for i := range n {
-				if got, err := os.ReadFile(filepath.Join(mnt, fmt.Sprint(i))); err != nil || string(got) != string(noise(8<<10, byte(i))) {
-					t.Errorf("file %d of %d, which was synced: %v", i, n, err)
-				}
-			}
-			t.Logf("%d files were synced", n)
+			files.whole(t, mnt)
+			t.Logf("%d files were synced", files.files)
 			run(t, "umount", mnt)
 			run(t, "e2fsck", "-fn", s.disks[0])
 			s.ends()
@@ -107,27 +87,20 @@ func TestRestartKeepsTheDisk(t *testing.T) {
 	s := start(t, "--restart", "--pid-file="+pidFile, image)
 	run(t, "mkfs.ext4", "-q", s.disks[0])
 	mount(t, s.disks[0], mnt)
-	wait := verifying(t, filepath.Join(mnt, "file"), "24", "--fsync=16")
+	user := verify(t, filepath.Join(mnt, "file"), "--fsync=16")
 	pids := []int{s.cmd.Process.Pid}
-	var kills []time.Time
-	for i := range 4 {
-		time.Sleep(time.Second) // under load
-		if i >= 2 {             // three deaths in ten seconds would be too many
-			time.Sleep(time.Until(kills[i-2].Add(12 * time.Second)))
-		}
+	var k kills
+	for range 4 {
+		time.Sleep(time.Second)
+		k.wait(1)
 		began := time.Now()
-		kills = append(kills, began)
 		if err := syscall.Kill(pids[len(pids)-1], syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
 		pids = append(pids, serverOf(t, image, pids...))
 		t.Logf("served again after %v", time.Since(began))
 	}
-	worst, err := wait()
-	t.Logf("fio: %s", worst)
-	if err != nil {
-		t.Error(err)
-	}
+	user.ends()
 	if d := list(t); len(d) != 1 || d[0].Device != s.disks[0] {
 		t.Errorf("listed are %+v", d)
 	}
@@ -141,6 +114,32 @@ func TestRestartKeepsTheDisk(t *testing.T) {
 	if exists(pidFile) {
 		t.Error("the pid file is left")
 	}
+}
+
+// Another start may lock the image first, and give up again. The guard waits for it.
+func TestGuardWaitsForAnotherStart(t *testing.T) {
+	needTarget(t)
+	image := newImage(t, tmpfsDir(t), 16<<20)
+	s := start(t, "--restart", image)
+	write(t, s.disks[0], 0, noise(1<<20, 1))
+	f, err := os.Open(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	// As a reader's lock that does not share writing, see package raw.
+	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_RDLCK, Start: 201, Len: 1}); err != nil {
+		t.Fatal(err)
+	}
+	s.signal(syscall.SIGKILL)
+	s.stderr.await(t, `was killed; starting another\n`)
+	time.Sleep(time.Second)
+	f.Close()
+	serverOf(t, image, s.cmd.Process.Pid)
+	dropCaches(t)
+	holds(t, s.disks[0], 0, noise(1<<20, 1))
+	run(t, binary, "detach", image)
+	s.wait()
 }
 
 // A server that is killed again and again is not restarted for ever.

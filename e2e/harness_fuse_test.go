@@ -12,11 +12,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A fuse is a mounted FUSE file system that holds one file, of zeros, under any
-// name. It answers until silence is called, as an NFS server does until it dies.
+// A fuse is a mounted FUSE file system that holds one file under any name: of
+// zeros, or one that a recorder has. It answers until silence is called, as an NFS
+// server does until it dies.
 type fuse struct {
 	dir    string
-	size   uint64 // of the file, in bytes
+	size   uint64    // of the file, in bytes
+	record *recorder // or nil
 	device *os.File
 	fd     int // of device
 	server sync.WaitGroup
@@ -24,6 +26,11 @@ type fuse struct {
 
 // newFUSE mounts the file system until t ends.
 func newFUSE(t *testing.T, size int64) *fuse {
+	t.Helper()
+	return mountFUSE(t, &fuse{size: uint64(size)})
+}
+
+func mountFUSE(t *testing.T, f *fuse) *fuse {
 	t.Helper()
 	exec.Command("modprobe", "fuse").Run() // it may be built in
 	if !exists("/dev/fuse") {
@@ -33,7 +40,7 @@ func newFUSE(t *testing.T, size int64) *fuse {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fuse{dir: t.TempDir(), size: uint64(size), fd: fd}
+	f.dir, f.fd = t.TempDir(), fd
 	options := fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", fd)
 	if err := unix.Mount("fuse", f.dir, "fuse", 0, options); err != nil {
 		unix.Close(fd)
@@ -80,7 +87,11 @@ func (f *fuse) serve() {
 		if node == 1 {
 			mode = unix.S_IFDIR | 0o700
 		}
-		b = u64(u64(u64(b, node), f.size), f.size/512)
+		blocks := f.size / 512
+		if f.record != nil {
+			blocks = 0 // sparse, so that it is trimmed
+		}
+		b = u64(u64(u64(b, node), f.size), blocks)
 		b = u32(u32(pad(b, 24+12), mode), 1)
 		return pad(b, 88-68)
 	}
@@ -96,19 +107,41 @@ func (f *fuse) serve() {
 		switch op {
 		case forget:
 			continue
-		case init: // struct fuse_init_out: version 7.31, writes of 4096 bytes
-			out = pad(u32(pad(u32(u32(out, 7), 31), 12), 4096), 64-24)
+		case init: // struct fuse_init_out: version 7.31, FUSE_BIG_WRITES of up to 128 KiB
+			out = pad(u32(u32(u32(pad(u32(u32(out, 7), 31), 4), 1<<5), 0), 128<<10), 64-24)
 		case lookup: // struct fuse_entry_out
 			out = attr(pad(u64(out, 2), 32), 2)
 		case getattr: // struct fuse_attr_out
 			out = attr(pad(out, 16), node)
-		case open, opendir, statfs:
-			out = pad(out, map[uint32]int{open: 16, opendir: 16, statfs: 80}[op])
+		case open: // struct fuse_open_out
+			directIO := uint32(0)
+			if f.record != nil {
+				directIO = 1
+			}
+			out = u32(u32(pad(out, 8), directIO), 0)
+		case opendir, statfs:
+			out = pad(out, map[uint32]int{opendir: 16, statfs: 80}[op])
 		case read:
 			out = make([]byte, enc.NativeEndian.Uint32(body[16:]))
-		case write:
-			out = u32(u32(out, enc.NativeEndian.Uint32(body[16:])), 0)
-		case flush, fsync, release, releasedir, fallocate:
+			if f.record != nil {
+				out, errno = f.record.read(out, int64(enc.NativeEndian.Uint64(body[8:])))
+			}
+		case write: // struct fuse_write_in
+			off, data, flags := enc.NativeEndian.Uint64(body[8:]), body[40:], enc.NativeEndian.Uint32(body[32:])
+			if f.record != nil {
+				errno = f.record.write(data, int64(off), flags&unix.O_DSYNC != 0)
+			}
+			out = u32(u32(out, uint32(len(data))), 0)
+		case fallocate: // struct fuse_fallocate_in
+			off, n, mode := enc.NativeEndian.Uint64(body[8:]), enc.NativeEndian.Uint64(body[16:]), enc.NativeEndian.Uint32(body[24:])
+			if f.record != nil {
+				errno = f.record.clear(int64(off), int64(n), mode)
+			}
+		case fsync:
+			if f.record != nil {
+				f.record.flush()
+			}
+		case flush, release, releasedir:
 		default:
 			errno = unix.ENOSYS
 		}

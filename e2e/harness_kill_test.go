@@ -13,30 +13,62 @@ import (
 	"time"
 )
 
+// kills paces the kills of a test. The third death in ten seconds is the last of a
+// line of servers, or of the guards of one.
+type kills []time.Time
+
+// wait waits until n more processes may be killed.
+func (k *kills) wait(n int) {
+	const most, in = 2, 12 * time.Second // a death is noticed later, on a busy machine
+	if i := len(*k) + n - most - 1; i >= 0 {
+		time.Sleep(time.Until((*k)[i].Add(in)))
+	}
+	for range n {
+		*k = append(*k, time.Now())
+	}
+}
+
+// killBoth kills a server and its guard, so that its disks stay. If the server is
+// starting and has no guard yet, it kills only the server.
+func killBoth(t *testing.T, server int) {
+	t.Helper()
+	syscall.Kill(server, syscall.SIGSTOP) // it would start another guard
+	if guard := findGuard(t, server); guard != 0 {
+		syscall.Kill(guard, syscall.SIGKILL)
+	}
+	syscall.Kill(server, syscall.SIGKILL)
+}
+
 // killedWithGuard kills the server together with its guard, so that the disks stay.
 func (s *server) killedWithGuard() {
-	t := s.t
-	t.Helper()
-	s.signal(syscall.SIGSTOP) // it would start another guard
-	if err := syscall.Kill(guardOf(t, s.cmd.Process.Pid), syscall.SIGKILL); err != nil {
-		t.Error(err)
-	}
-	s.stop(syscall.SIGKILL)
+	s.t.Helper()
+	guardOf(s.t, s.cmd.Process.Pid)
+	killBoth(s.t, s.cmd.Process.Pid)
+	s.wait()
 }
 
 // guardOf returns the guard of a process, as soon as it has one.
 func guardOf(t *testing.T, pid int) int {
 	t.Helper()
 	for end := time.Now().Add(timeLimit); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		for _, dir := range glob(t, "/proc/[0-9]*") {
-			stat, _ := os.ReadFile(dir + "/stat")
-			if found, ok := strings.CutPrefix(string(stat[bytes.IndexByte(stat, ' ')+1:]), fmt.Sprintf("(lun-guard) S %d ", pid)); ok && found != "" {
-				n, _ := strconv.Atoi(filepath.Base(dir))
-				return n
-			}
+		if guard := findGuard(t, pid); guard != 0 {
+			return guard
 		}
 	}
 	t.Fatalf("process %d has no guard", pid)
+	return 0
+}
+
+// findGuard returns the guard of a process, or 0.
+func findGuard(t *testing.T, pid int) int {
+	t.Helper()
+	for _, dir := range glob(t, "/proc/[0-9]*") {
+		stat, _ := os.ReadFile(dir + "/stat")
+		if bytes.HasPrefix(stat[bytes.IndexByte(stat, ' ')+1:], fmt.Appendf(nil, "(lun-guard) S %d ", pid)) {
+			n, _ := strconv.Atoi(filepath.Base(dir))
+			return n
+		}
+	}
 	return 0
 }
 
@@ -66,6 +98,31 @@ func awaitNoDisks(t *testing.T) time.Duration {
 	}
 	t.Fatal("the disks are still there")
 	return 0
+}
+
+// awaitNoWaiting waits until no process is in the state D, in which it cannot be killed.
+func awaitNoWaiting(t *testing.T) {
+	t.Helper()
+	tasks := waiting(t)
+	for end := time.Now().Add(10 * time.Second); len(tasks) > 0 && time.Now().Before(end); tasks = waiting(t) {
+		time.Sleep(20 * time.Millisecond)
+	}
+	if len(tasks) > 0 {
+		t.Errorf("these wait, and cannot be killed:\n%s", strings.Join(tasks, "\n"))
+	}
+}
+
+// waiting returns the tasks in the state D, with their stacks.
+func waiting(t *testing.T) (tasks []string) {
+	t.Helper()
+	for _, file := range glob(t, "/proc/[0-9]*/task/*/stat") {
+		stat, _ := os.ReadFile(file)
+		if _, state, _ := bytes.Cut(stat, []byte(") ")); bytes.HasPrefix(state, []byte("D ")) {
+			stack, _ := os.ReadFile(filepath.Dir(file) + "/stack")
+			tasks = append(tasks, string(stat)+string(stack))
+		}
+	}
+	return tasks
 }
 
 // dies kills the server, whose disk is mounted on mnt, and cleans up after it.

@@ -16,6 +16,8 @@ var packages = map[string]string{
 	"blkdiscard":         "util-linux",
 	"blockdev":           "util-linux",
 	"cmp":                "diffutils",
+	"cp":                 "coreutils",
+	"debugfs":            "e2fsprogs",
 	"dd":                 "coreutils",
 	"diff":               "diffutils",
 	"dmsetup":            "dmsetup",

@@ -12,7 +12,7 @@ import (
 
 var (
 	atRandom = goflag.Duration("random", 5*time.Second, "how long to send commands at random")
-	seed     = goflag.Uint64("seed", uint64(time.Now().UnixNano()), "seed of the random commands")
+	seed     = goflag.Uint64("seed", uint64(time.Now().UnixNano()), "seed of all that is done at random")
 )
 
 // Two initiators take turns. Each command must be completed. Afterwards the disk

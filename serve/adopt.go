@@ -181,7 +181,7 @@ func (o *orphan) recover(spec configfs.Spec) (*configfs.Device, error) {
 // sign makes this process the owner of an orphan that it serves, and removes what
 // only the process before used.
 func (s *service) sign(d *disk) error {
-	if err := d.device.kernel.Sign(); err != nil {
+	if err := s.unlessFenced(d.device.kernel.Sign); err != nil {
 		return err
 	}
 	s.console.Say("%s: adopted the disk %s of lunserve (pid %d), which was killed", d.image.path, d.orphan.Name, d.orphan.PID)

@@ -41,9 +41,12 @@ func (s *service) attach(ctx context.Context, d *disk, down *configfs.Undo) erro
 	}
 	d.device = dev
 	d.watch.attach(dev.ring)
-	s.fencesMu.Lock()
-	s.fences = append(s.fences, dev.ring.Fence())
-	s.fencesMu.Unlock()
+	if err := s.unlessFenced(func() error {
+		s.fences = append(s.fences, dev.ring.Fence())
+		return nil
+	}); err != nil {
+		return err
+	}
 
 	// Not a child of ctx: a signal must not stop the ring before the LUN is gone.
 	serving, halt := context.WithCancel(context.Background())

@@ -89,7 +89,7 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 	// Images first: they are the likeliest to be wrong, and a typing error must
 	// not touch the kernel.
 	for lun, path := range s.options.Images {
-		img, err := s.openImage(ctx, path, down)
+		img, err := s.openWhenFree(ctx, path, down)
 		if err != nil {
 			return err
 		}

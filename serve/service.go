@@ -30,6 +30,7 @@ type service struct {
 
 	fencesMu sync.Mutex
 	fences   []func() // of all rings that are or were served, see [tcmu.Device.Fence]
+	fenced   bool     // see fence
 
 	stopSignals chan os.Signal
 	userSignals chan os.Signal // separate, so that many of them do not crowd out a stop signal

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/serve/console"
 	"github.com/lunserve/lunserve/serve/control"
@@ -85,13 +86,26 @@ func removeByForce(o Options, death guard.Death, open bool) error {
 	return errors.Join(errs...)
 }
 
-// fence keeps the service from its rings, which are about to be reset.
+// fence keeps the service from its rings, which are about to be reset, and from
+// adopting more: to sign a device lets commands on its ring, and nobody would
+// complete them.
 func (s *service) fence() {
 	s.fencesMu.Lock()
 	defer s.fencesMu.Unlock()
+	s.fenced = true
 	for _, fence := range s.fences {
 		fence()
 	}
+}
+
+// unlessFenced takes a step that must not be taken once fence has returned.
+func (s *service) unlessFenced(step func() error) error {
+	s.fencesMu.Lock()
+	defer s.fencesMu.Unlock()
+	if s.fenced {
+		return errors.New("the disks are being removed by force")
+	}
+	return step()
 }
 
 // A role is that of a process that runs a service.
@@ -117,6 +131,22 @@ func (s *service) mustAdopt() error {
 		}
 	}
 	return nil
+}
+
+// openWhenFree is openImage. A guard may come when another start has locked the
+// image, which wants to adopt the disks as well. If that takes its locks at the same
+// time it fails, so the guard tries again while the disks are orphans.
+func (s *service) openWhenFree(ctx context.Context, path string, down *configfs.Undo) (*openedImage, error) {
+	for end := time.Now().Add(killedTime); ; time.Sleep(20 * time.Millisecond) {
+		img, err := s.openImage(ctx, path, down)
+		if s.role == starting || !errors.Is(err, backstores.ErrLocked) || ctx.Err() != nil || time.Now().After(end) {
+			return img, err
+		}
+		dead := func(e configfs.Export) bool { return !e.Alive }
+		if all, _ := configfs.Exports(); !slices.ContainsFunc(all, dead) {
+			return nil, err
+		}
+	}
 }
 
 // canRestart returns an error if the disk of an image cannot survive the server.

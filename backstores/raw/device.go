@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/backstores/inuse"
 	"github.com/lunserve/lunserve/hint"
 )
@@ -58,7 +59,7 @@ func busy(path string, err error) error {
 	var st unix.Stat_t
 	if unix.Stat(path, &st) == nil {
 		if p, ok := inuse.LockHolder(&st, used+write, -1); ok {
-			return fmt.Errorf("%s: locked by %s", path, p)
+			return fmt.Errorf("%s: %w %s", path, backstores.ErrLocked, p)
 		}
 	}
 	return hint.Try(fmt.Errorf("%s: %w", path, err), "lsof", hint.Path(path))

@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/backstores/inuse"
 	"github.com/lunserve/lunserve/hint"
 )
@@ -126,12 +127,12 @@ func lockedError(path string, fd int, st *unix.Stat_t, at int64, orRead bool) er
 		orRead = err == nil && at < 0
 	}
 	p, ok := inuse.LockHolder(st, at, fd)
-	err := fmt.Errorf("%s: locked by %s", path, p)
+	err := fmt.Errorf("%s: %w %s", path, backstores.ErrLocked, p)
 	switch {
 	case ok && p.PID == inuse.Self():
 		return fmt.Errorf("%s: already open in this process; give each image once", path)
 	case !ok:
-		err = fmt.Errorf("%s: locked by another process", path)
+		err = fmt.Errorf("%s: %w another process", path, backstores.ErrLocked)
 	}
 	switch {
 	case orRead:
