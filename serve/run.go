@@ -86,6 +86,7 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 		return err
 	}
 	configfs.WaitForKilled(ctx, killedTime) // for its locks
+	s.refuseStops(down)
 	// Images first: they are the likeliest to be wrong, and a typing error must
 	// not touch the kernel.
 	for lun, path := range s.options.Images {
