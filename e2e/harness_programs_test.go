@@ -17,6 +17,7 @@ var packages = map[string]string{
 	"blockdev":           "util-linux",
 	"cmp":                "diffutils",
 	"diff":               "diffutils",
+	"dmsetup":            "dmsetup",
 	"e2fsck":             "e2fsprogs",
 	"fio":                "fio",
 	"fstrim":             "util-linux",

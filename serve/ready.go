@@ -50,7 +50,7 @@ func (s *service) listen(down *configfs.Undo) {
 		unreachable(err)
 		return
 	}
-	down.Push(server.Close)
+	down.For("control socket").Push(server.Close) // may wait for a resize
 }
 
 // announce writes the pid file, notifies the service manager, and prints the

@@ -26,6 +26,7 @@ type service struct {
 	command *command  // nil if there is none
 	started time.Time // when the disks became usable
 	role    role
+	guarded bool // a guard was started
 
 	fencesMu sync.Mutex
 	fences   []func() // of all rings that are or were served, see [tcmu.Device.Fence]
