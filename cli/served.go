@@ -38,6 +38,7 @@ func servedDisks(con *console.Console) ([]servedDisk, error) {
 	if err := needRoot("see the disks"); err != nil {
 		return nil, err
 	}
+	control.Sweep()
 	exports, err := configfs.Exports()
 	if err != nil {
 		return nil, err

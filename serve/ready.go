@@ -45,6 +45,7 @@ func (s *service) listen(down *configfs.Undo) {
 	unreachable := func(err error) {
 		s.console.Warn(fmt.Errorf("lunserve list, stats, resize and detach cannot reach this process: %w", err))
 	}
+	control.Sweep()
 	server, err := control.Listen(configfs.Self(), host{s}, unreachable)
 	if err != nil {
 		unreachable(err)
