@@ -8,9 +8,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/lunserve/lunserve/backstores/inuse"
 	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/hint"
+	"github.com/lunserve/lunserve/serve"
 	"github.com/lunserve/lunserve/serve/console"
 	"github.com/lunserve/lunserve/serve/control"
 )
@@ -61,11 +61,7 @@ func servedDisks(con *console.Console) ([]servedDisk, error) {
 		}
 		d, ok := known[e.Name]
 		if !ok {
-			d = control.Disk{Name: e.Name, Image: e.Image, Size: e.Size, PID: e.PID, Dead: !e.Alive}
-			if len(e.Nodes) > 0 {
-				d.Device = e.Nodes[0]
-				d.Users = inuse.Of(d.Device)
-			}
+			d = serve.KernelView(e)
 		}
 		all = append(all, servedDisk{d, e, silent[e.PID]})
 	}
