@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,6 +22,17 @@ func awaitGone(t *testing.T, path string) time.Duration {
 		time.Sleep(5 * time.Millisecond)
 	}
 	return time.Since(began)
+}
+
+// awaitClosed waits until a process has closed a file, and so has unlocked it.
+func awaitClosed(t *testing.T, pid int, file string) {
+	t.Helper()
+	opens := func(fd string) bool { to, _ := os.Readlink(fd); return to == file }
+	for end := time.Now().Add(timeLimit); slices.ContainsFunc(glob(t, fmt.Sprintf("/proc/%d/fd/*", pid)), opens); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("process %d has not closed %s", pid, file)
+		}
+	}
 }
 
 // The storage of one image hangs. The other disk is removed, and its image is free.
@@ -46,8 +58,8 @@ func TestHungStorageDelaysOnlyItsOwnDisk(t *testing.T) {
 			s.signal(syscall.SIGTERM)
 			t.Logf("%s is gone after %v", good, awaitGone(t, good))
 			s.stderr.await(t, `still removing disks after \d+s; waiting for the kernel to flush `+bad+`; try dmesg \| tail, or kill -KILL \d+ to remove them by force, and lose what is not flushed\n`)
-			again := start(t, image)
-			again.ends()
+			awaitClosed(t, s.cmd.Process.Pid, image)
+			start(t, image).ends()
 			if disks := list(t); len(disks) != 1 || disks[0].Image != hung.path {
 				t.Errorf("listed are %+v", disks)
 			}
