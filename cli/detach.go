@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/hint"
 	"github.com/lunserve/lunserve/serve"
 	"github.com/lunserve/lunserve/serve/console"
@@ -28,7 +29,6 @@ func (c *detachCmd) Run(ctx context.Context, con *console.Console) error {
 	named := func(name string) bool {
 		return slices.ContainsFunc(found, func(d servedDisk) bool { return d.Name == name })
 	}
-	var errs []error
 	ended := make(map[int]bool) // by process id
 	for _, d := range found {
 		together := []string{"lunserve", "detach"}
@@ -42,16 +42,17 @@ func (c *detachCmd) Run(ctx context.Context, con *console.Console) error {
 				hint.Command{Words: together, Purpose: "to remove all of them"})
 		}
 	}
-	for _, d := range found {
+	var work configfs.Undo // if one hangs, others do not
+	for _, d := range slices.Backward(found) {
 		switch {
 		case d.Dead:
-			errs = append(errs, c.removeDead(con, d))
+			work.For(d.Name).Push(func() error { return c.removeDead(con, d) })
 		case !ended[d.PID]:
 			ended[d.PID] = true
-			errs = append(errs, c.end(ctx, con, d))
+			work.For(d.Name).Push(func() error { return c.end(ctx, con, d) })
 		}
 	}
-	return errors.Join(errs...)
+	return serve.Removing(con, work.Close)
 }
 
 // removeDead removes a disk whose process was killed.
@@ -63,7 +64,7 @@ func (c *detachCmd) removeDead(con *console.Console, d servedDisk) error {
 		return hint.With(fmt.Errorf("%s: %s, and its lunserve was killed", d.Name, strings.Join(d.Sentences(), ", ")),
 			hint.Command{Words: []string{"--force"}, Purpose: "to remove it anyway"})
 	}
-	if err := serve.Remove(d.kernel, con); err != nil {
+	if err := d.kernel.Remove(); err != nil {
 		return err
 	}
 	_ = control.RemoveStale(d.PID)

@@ -31,7 +31,7 @@ var mayUse = map[string]string{
 	"configfs/tree.go":           "Rmdir Unlink",
 	"configfs/reservations.go":   "O_CREAT O_TRUNC Remove Rmdir", // /var/target/pr
 	"serve/guard/standby.go":     "WriteFile",                    // /proc/self
-	"serve/control/client.go":    "Remove",                       // /run/lunserve
+	"serve/control/stale.go":     "Remove",                       // /run/lunserve
 	"serve/control/server.go":    "Remove",
 }
 

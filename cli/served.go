@@ -38,6 +38,7 @@ func servedDisks(con *console.Console) ([]servedDisk, error) {
 	if err := needRoot("see the disks"); err != nil {
 		return nil, err
 	}
+	control.Sweep()
 	exports, err := configfs.Exports()
 	if err != nil {
 		return nil, err
@@ -60,11 +61,7 @@ func servedDisks(con *console.Console) ([]servedDisk, error) {
 		}
 		d, ok := known[e.Name]
 		if !ok {
-			d = control.Disk{Name: e.Name, Image: e.Image, Size: e.Size, PID: e.PID, Dead: !e.Alive}
-			if len(e.Nodes) > 0 {
-				d.Device = e.Nodes[0]
-				d.Users = serve.LocalUsers(d.Device)
-			}
+			d = serve.KernelView(e)
 		}
 		all = append(all, servedDisk{d, e, silent[e.PID]})
 	}

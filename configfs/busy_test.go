@@ -1,14 +1,21 @@
 package configfs
 
-import "testing"
+import (
+	"strings"
+	"testing"
+	"time"
+)
 
-func TestBusyIsTheOldestOperation(t *testing.T) {
+func TestBusyIsWhatTheKernelHasNotFinished(t *testing.T) {
 	k := newKernel(t)
 	hbas := k.configfs() + "/target/core/user_"
 	is := func(want string) {
 		t.Helper()
-		if what := k.busy.oldest(); what != want {
+		if what := strings.Join(k.busy.unfinished(0), ", "); what != want {
 			t.Errorf("the kernel is busy with %q, want %q", what, want)
+		}
+		if what := k.busy.unfinished(time.Hour); len(what) > 0 {
+			t.Errorf("for an hour: %q", what)
 		}
 	}
 	var during func()
@@ -18,7 +25,7 @@ func TestBusyIsTheOldestOperation(t *testing.T) {
 	is("")
 	during = func() {
 		is("mkdir " + hbas + "0")
-		during = func() { is("mkdir " + hbas + "0") }
+		during = func() { is("mkdir " + hbas + "0, mkdir " + hbas + "1") }
 		second.mkdir("core/user_1")
 	}
 	first.mkdir("core/user_0")

@@ -62,6 +62,8 @@ type ISCSI struct {
 	tree *tree
 	spec ISCSISpec
 	tpg  string // iscsi/iqn.…/tpgt_1
+
+	enabled bool
 }
 
 // NewISCSI makes a target without LUNs, which does not listen yet. If another
@@ -137,7 +139,8 @@ func (i *ISCSI) acl(name string) string { return i.tpg + "/acls/" + name }
 // AddLUN makes dev the LUN n for all initiators that may log in. After an error
 // only Close may be called.
 func (i *ISCSI) AddLUN(n int, dev *Device) error {
-	t := i.tree
+	t := i.tree.lun(n)
+	defer func() { i.tree.err = t.err }()
 	lun := fmt.Sprintf("%s/lun/lun_%d", i.tpg, n)
 	t.mkdir(lun)
 	t.link(dev.name, lun+"/"+filepath.Base(dev.name))
@@ -159,9 +162,10 @@ func (i *ISCSI) Enable() error {
 	enable := i.tpg + "/enable"
 	t.set(enable, "1")
 	if t.err == nil {
-		// Ends the sessions, after their commands are completed. It is undone
-		// first, so that nothing is removed that an initiator still uses.
-		t.push(func() error { return t.op("write", enable, func(path string) error { return write(path, "0") }) })
+		// It is undone first, so that nothing is removed that an initiator still
+		// uses.
+		i.enabled = true
+		t.push(i.Disable)
 	}
 	for _, p := range i.spec.Portals {
 		if t.err == nil {
@@ -171,13 +175,31 @@ func (i *ISCSI) Enable() error {
 	return t.err
 }
 
+// Disable ends the sessions, after their commands are completed, and admits no
+// others. A second Disable does nothing.
+func (i *ISCSI) Disable() error {
+	if !i.enabled {
+		return nil
+	}
+	i.enabled = false
+	return i.tree.op("write", i.tpg+"/enable", func(path string) error { return write(path, "0") })
+}
+
+// RemoveLUN removes the LUN n. It may be called for several LUNs at the same time,
+// and during Disable.
+func (i *ISCSI) RemoveLUN(n int) error { return i.tree.removeLUN(n) }
+
 // Initiators returns the names of the initiators that are logged in.
-func (i *ISCSI) Initiators() (names []string) {
-	t := i.tree
-	dynamic, _ := readAttribute(t.path(i.tpg), "dynamic_sessions")
+func (i *ISCSI) Initiators() []string { return i.tree.initiators(i.tpg) }
+
+// initiators returns the names of the initiators that are logged in to a target
+// group. Those without an ACL are dynamic.
+func (m machine) initiators(tpg string) (names []string) {
+	dir := filepath.Join(m.configfs(), "target", tpg)
+	dynamic, _ := readAttribute(dir, "dynamic_sessions")
 	names = strings.FieldsFunc(dynamic, func(r rune) bool { return r == 0 || r == '\n' })
-	for _, name := range i.spec.allowed() {
-		info, _ := readAttribute(t.path(i.acl(name)), "info")
+	for _, name := range subdirs(dir + "/acls") {
+		info, _ := readAttribute(dir, "acls", name, "info")
 		if strings.HasPrefix(info, "InitiatorName:") {
 			names = append(names, name)
 		}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync"
+	"time"
 
 	"github.com/lunserve/lunserve/hint"
 )
@@ -17,14 +19,15 @@ type Loopback struct {
 	tpg     string // loopback/naa.…/tpgt_1
 	address string // of the target among the SCSI devices, H:C:T
 	luns    []*lun
-	flushed bool // before the first LUN was removed
+	flush   sync.Once // before the first LUN is removed
 }
 
 // A lun is one disk of a Loopback.
 type lun struct {
-	dev  *Device
-	node string // "/dev/sdb"; empty until it has appeared
-	err  error  // of the flush before the first LUN was removed
+	dev     *Device
+	node    string        // "/dev/sdb"; empty until it has appeared
+	flushed chan struct{} // closed when it was flushed, before the first LUN is removed
+	err     error         // of that
 }
 
 var errNotServed = errors.New("its ring is no longer served")
@@ -67,7 +70,8 @@ func makeLoopback(t *tree, wwn string) (*Loopback, error) {
 // through it. Cancelling ctx ends the wait for the node but not the probe;
 // [Device.Reset] ends both. After an error only Close may be called.
 func (l *Loopback) AddLUN(ctx context.Context, n int, dev *Device) (disk string, err error) {
-	t := l.tree
+	t := l.tree.lun(n)
+	defer func() { l.tree.err = t.err }()
 	dir := fmt.Sprintf("%s/lun/lun_%d", l.tpg, n)
 	address := fmt.Sprintf("%s:%d", l.address, n)
 	scsi := filepath.Join(t.sys, "bus/scsi/devices", address)
@@ -98,10 +102,10 @@ func (l *Loopback) AddLUN(ctx context.Context, n int, dev *Device) (disk string,
 	if t.err != nil {
 		return "", t.err
 	}
-	x := &lun{dev: dev}
+	x := &lun{dev: dev, flushed: make(chan struct{})}
 	l.luns = append(l.luns, x)
 	t.push(func() error {
-		l.flush()
+		l.flushFor(x)
 		if dev.wasReset() {
 			return t.markWriteThrough(scsi)
 		}
@@ -142,17 +146,30 @@ func (t *tree) bringOnline(tpg, scsi string) (node string, err error) {
 	return "", err
 }
 
-// flush flushes all disks before the first LUN is removed. The removal makes
-// the other disks report that the LUNs have changed. Linux takes that as a
-// medium change of removable disks, and drops their unwritten data.
-func (l *Loopback) flush() {
-	if l.flushed {
-		return
-	}
-	l.flushed = true
-	for _, x := range l.luns {
-		if !x.dev.wasReset() {
-			x.err = l.tree.flush(x.node)
+// flushFor flushes all disks before the first LUN is removed, and returns when that
+// of x may be. The removal makes the other disks report that the LUNs have changed.
+// Linux takes that as a medium change of removable disks, and drops their unwritten
+// data. So x waits for removable disks, and for others only if they are quick.
+func (l *Loopback) flushFor(x *lun) {
+	l.flush.Do(func() {
+		for _, y := range l.luns {
+			go func() {
+				defer close(y.flushed)
+				if !y.dev.wasReset() {
+					y.err = l.tree.flush(y.node)
+				}
+			}()
+		}
+	})
+	end := time.Now().Add(patience)
+	for _, y := range l.luns {
+		if y == x || y.dev.spec.Removable {
+			<-y.flushed
+			continue
+		}
+		select {
+		case <-y.flushed:
+		case <-time.After(time.Until(end)):
 		}
 	}
 }
@@ -180,6 +197,10 @@ func (m machine) markWriteThrough(scsi string) error {
 	}
 	return nil
 }
+
+// RemoveLUN removes the LUN n, even if it is in use. It may be called for several
+// LUNs at the same time.
+func (l *Loopback) RemoveLUN(n int) error { return l.tree.removeLUN(n) }
 
 // Close removes the disks, even if they are in use ([inuse.Of] finds the
 // users), and then the target. It flushes each disk to its ring first, because

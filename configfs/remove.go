@@ -63,17 +63,26 @@ func (m machine) removeByForce(e Export) error {
 		r.note(r.reset(e.device))
 	}
 	serial := r.serialOf(e.device)
-	for _, a := range luns {
-		r.removeLUN(a)
+	var down Undo
+	down.Push(func() error {
+		r.removeTargets(luns)
+		r.rmdir(e.device)
+		r.note(r.leaveShared(path.Dir(e.device)))
+		r.removeReservations(serial)
+		return nil
+	})
+	for _, a := range slices.Backward(luns) {
+		x := remover{tree: tree{machine: m}, export: e}
+		down.For(a.lun).Push(func() error {
+			x.removeLUN(a)
+			return errors.Join(x.errs...)
+		})
 	}
-	r.removeTargets(luns)
-	r.rmdir(e.device)
-	r.note(r.leaveShared(path.Dir(e.device)))
-	r.removeReservations(serial)
-	return errors.Join(r.errs...)
+	err := down.Close()
+	return errors.Join(append(r.errs, err)...)
 }
 
-// A remover undoes what another process made.
+// A remover undoes what another process made. It is not safe for concurrent use.
 type remover struct {
 	tree
 	export Export

@@ -20,6 +20,9 @@ type Spec struct {
 	// server of the ring reports it to initiators.
 	Serial string
 
+	// Removable is whether the server presents a removable disk.
+	Removable bool
+
 	// WWN and Contents are kept in the device for whoever adopts it, see [Export].
 	WWN, Contents string
 

@@ -19,7 +19,8 @@ type tree struct {
 	machine
 	undo     Undo
 	err      error
-	adopting bool // see adopt.go
+	adopting bool          // see adopt.go
+	luns     map[int]*tree // see lun
 }
 
 // push adds a step that removes something. It is not an error if that no longer
@@ -28,6 +29,27 @@ func (t *tree) push(step func() error) { t.undo.Push(removal(step)) }
 
 // Close removes everything, newest first. A second Close does nothing.
 func (t *tree) Close() error { return t.undo.Close() }
+
+// lun returns a tree for the LUN n of a target. It can be removed before the other
+// LUNs, and it is independent of them: if the removal of one hangs, that of others
+// does not.
+func (t *tree) lun(n int) *tree {
+	if t.luns == nil {
+		t.luns = make(map[int]*tree)
+	}
+	x := &tree{machine: t.machine, adopting: t.adopting, err: t.err}
+	t.luns[n] = x
+	t.undo.add(fmt.Sprint(n), &x.undo)
+	return x
+}
+
+// removeLUN removes the LUN n of a target, if it has it.
+func (t *tree) removeLUN(n int) error {
+	if x := t.luns[n]; x != nil {
+		return x.Close()
+	}
+	return nil
+}
 
 // path returns the path of a name relative to the target's directory.
 func (t *tree) path(name string) string {

@@ -51,11 +51,17 @@ func makeVhost(t *tree, wwn string) (*Vhost, error) {
 
 // AddLUN makes dev the LUN n. After an error only Close may be called.
 func (v *Vhost) AddLUN(n int, dev *Device) error {
+	t := v.tree.lun(n)
+	defer func() { v.tree.err = t.err }()
 	lun := fmt.Sprintf("%s/lun/lun_%d", v.tpg, n)
-	v.tree.mkdir(lun)
-	v.tree.link(dev.name, lun+"/"+filepath.Base(dev.name))
-	return v.tree.err
+	t.mkdir(lun)
+	t.link(dev.name, lun+"/"+filepath.Base(dev.name))
+	return t.err
 }
+
+// RemoveLUN removes the LUN n, even if a virtual machine uses it. It may be called
+// for several LUNs at the same time.
+func (v *Vhost) RemoveLUN(n int) error { return v.tree.removeLUN(n) }
 
 // Machines returns the processes of the virtual machines that use the target:
 // those that have /dev/vhost-scsi open and its WWN on their command line. The

@@ -67,7 +67,7 @@ func TestSlowEndIsExplained(t *testing.T) {
 	s := launch(t, straced(t, "fsync:delay_enter=8s:when=1", nil, image))
 	disk := s.line()
 	s.signal(syscall.SIGTERM)
-	said := s.stderr.await(t, `(?m)^lunserve: warning: still removing disks after [56]s; waiting for the kernel to flush `+disk+`; try dmesg \| tail\n`)
+	said := s.stderr.await(t, `(?m)^lunserve: warning: still removing disks after [56]s; waiting for the kernel to flush `+disk+`; try dmesg \| tail, or kill -KILL \d+ to remove them by force, and lose what is not flushed\n`)
 	s.signal(os.Interrupt)
 	s.stderr.await(t, `(?s)`+regexp.QuoteMeta(said[0])+`.*warning: still removing disks after \ds; waiting for the kernel to flush `+disk+`; `)
 	if status := s.wait(); status != 0 {

@@ -10,43 +10,7 @@ import (
 	"testing"
 )
 
-// A storage is a block device that a test makes hang or fail.
-type storage struct {
-	name, lower string
-	sectors     string
-}
-
-// newStorage makes a storage of 64 MiB.
-func newStorage(t *testing.T) *storage {
-	t.Helper()
-	need(t, "dmsetup")
-	file := newImage(t, tmpfsDir(t), 64<<20)
-	d := &storage{name: fmt.Sprint("lunserve-test-", os.Getpid()), lower: loop(t, file), sectors: fmt.Sprint(64 << 20 / 512)}
-	run(t, "modprobe", "dm-mod")
-	run(t, "dmsetup", "create", d.name, "--table", d.linear())
-	t.Cleanup(func() { run(t, "dmsetup", "remove", "--retry", d.name) })
-	return d
-}
-
-func (d *storage) linear() string { return "0 " + d.sectors + " linear " + d.lower + " 0" }
-
-func (d *storage) node(t *testing.T) string {
-	t.Helper()
-	node, err := filepath.EvalSymlinks("/dev/mapper/" + d.name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return node
-}
-
-// become replaces what is below the device.
-func (d *storage) become(t *testing.T, table string) {
-	t.Helper()
-	run(t, "dmsetup", "load", d.name, "--table", table)
-	run(t, "dmsetup", "resume", d.name)
-}
-
-// try writes data to a disk and flushes it.
+// tryWrite writes data to a disk and flushes it.
 func tryWrite(path string, off int64, data []byte) error {
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
@@ -60,19 +24,18 @@ func tryWrite(path string, off int64, data []byte) error {
 // The flush fails once. What is written when the storage works again is kept.
 func TestStorageFailsAndHeals(t *testing.T) {
 	needTarget(t)
-	d := newStorage(t)
-	node := d.node(t)
-	s := start(t, node)
+	d := newStorage(t, 64<<20)
+	s := start(t, d.path)
 	disk := s.disks[0]
 	write(t, disk, 0, noise(1<<20, 1))
 
-	d.become(t, "0 "+d.sectors+" error")
+	d.fail()
 	if err := tryWrite(disk, 1<<20, noise(1<<20, 2)); !errors.Is(err, syscall.EIO) {
 		t.Errorf("the storage fails: %v", err)
 	}
-	s.stderr.await(t, `(?m)^lunserve: warning: `+node+`: flush: input/output error: what was written since the last flush may be lost, so check the file systems on the disk$`)
+	s.stderr.await(t, `(?m)^lunserve: warning: `+d.path+`: flush: input/output error: what was written since the last flush may be lost, so check the file systems on the disk$`)
 
-	d.become(t, d.linear())
+	d.heal()
 	for n := range 3 {
 		if err := tryWrite(disk, 1<<20, noise(1<<20, byte(3+n))); err != nil {
 			t.Errorf("write %d after the storage has healed: %v", n, err)
@@ -87,9 +50,8 @@ func TestStorageFailsAndHeals(t *testing.T) {
 // what the host has in memory go on. The stall is told once, and its end.
 func TestStorageHangs(t *testing.T) {
 	needTarget(t)
-	d := newStorage(t)
-	node := d.node(t)
-	s := start(t, node)
+	d := newStorage(t, 64<<20)
+	s := start(t, d.path)
 	disk := s.disks[0]
 	write(t, disk, 0, noise(1<<20, 1))
 	pair := filepath.Join(t.TempDir(), "pair")
@@ -97,25 +59,25 @@ func TestStorageHangs(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	run(t, "dmsetup", "suspend", "--nolockfs", d.name)
+	d.suspend()
 	done := make(chan error, 2)
 	go func() {
 		_, err := try(t, "sg_compare_and_write", "--fua", "--in="+pair, "--lba=0", disk)
 		done <- err
 	}()
 	go func() { done <- tryWrite(disk, 1<<20, noise(1<<20, 3)) }()
-	s.stderr.await(t, `(?m)^lunserve: warning: `+node+`: (COMPARE AND WRITE|a flush) has been waiting for the storage for 5s; try dmesg \| tail$`)
+	s.stderr.await(t, `(?m)^lunserve: warning: `+d.path+`: (COMPARE AND WRITE|a flush) has been waiting for the storage for 5s; try dmesg \| tail$`)
 	run(t, "dd", "if="+disk, "of=/dev/null", "bs=4k", "skip=1", "count=200", "iflag=direct")
 	if len(done) > 0 {
 		t.Errorf("a command did not wait for the storage: %v", <-done)
 	}
-	run(t, "dmsetup", "resume", d.name)
+	d.resume()
 	for range 2 {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	}
-	s.stderr.await(t, `(?m)^lunserve: warning: `+node+`: the storage answers again, after \d+s$`)
+	s.stderr.await(t, `(?m)^lunserve: warning: `+d.path+`: the storage answers again, after \d+s$`)
 	if text := fmt.Sprint(s.stderr); strings.Count(text, "waiting for the storage") != 1 {
 		t.Errorf("the stall is told more than once:\n%s", text)
 	}

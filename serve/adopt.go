@@ -58,7 +58,7 @@ func (s *service) findOrphans(ctx context.Context, down *configfs.Undo) error {
 		case d != nil:
 			if ring != nil {
 				d.orphan = &orphan{e, ring}
-				down.Push(ring.Close)
+				down.For(lunName(d.lun)).Push(ring.Close)
 				err = s.cannotAdopt(d)
 			}
 			if err != nil {

@@ -47,8 +47,12 @@ func (s *service) run(args []string, down *configfs.Undo) error {
 	}()
 	down.Push(func() error {
 		cancel()
-		<-c.ended
-		return nil
+		select {
+		case <-c.ended:
+			return nil
+		case <-time.After(2 * cmd.WaitDelay): // in the kernel, perhaps for one of the disks
+			return fmt.Errorf("%s: was killed, and has not ended", c.title())
+		}
 	})
 	return nil
 }
@@ -82,7 +86,15 @@ func (c *command) end() <-chan struct{} {
 // status returns the exit status of a command that has ended, on its own or
 // with the service. It is nil if the status is 0 or there is no command.
 func (c *command) status() error {
-	if c == nil || errors.Is(c.err, context.Canceled) { // 0 after SIGTERM
+	if c == nil {
+		return nil
+	}
+	select {
+	case <-c.ended:
+	default:
+		return nil
+	}
+	if errors.Is(c.err, context.Canceled) { // 0 after SIGTERM
 		return nil
 	}
 	return exitStatus(c.cmd, c.err)

@@ -121,6 +121,7 @@ func (s *service) spec(d *disk, serial, wwn string) configfs.Spec {
 		MaxSectors: scsi.MaxTransfer / d.image.blockSize,
 		Serial:     serial,
 		WWN:        wwn,
+		Removable:  s.options.Removable,
 		Contents:   d.image.contents(s.options.Removable),
 		Timeout:    cmdTimeout,
 	}

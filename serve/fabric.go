@@ -22,9 +22,10 @@ type fabric interface {
 	// check reports what is wrong before anything is made.
 	check() error
 
-	// up makes or adopts the target, pushes its removal, and returns the address of each
-	// disk. The rings are served from before up until the target is removed.
-	up(ctx context.Context, disks []*disk, down *configfs.Undo) ([]address, error)
+	// up makes or adopts the target and returns the address of each disk. It has
+	// down remove each LUN, for its disk, and last remove the target, when no disk
+	// is left. The rings are served from before up until the LUNs are removed.
+	up(ctx context.Context, disks []*disk, down, last *configfs.Undo) ([]address, error)
 
 	// users returns the users of the disk at this address through the fabric.
 	// It is safe for concurrent use once up has returned.

@@ -58,6 +58,7 @@ func (s *service) openImage(ctx context.Context, path string, down *configfs.Und
 	}
 	img.store, img.format = img.base, image.Describe(img.base)
 	down.Push(func() error {
+		defer configfs.Begin("flush and close " + path)()
 		var discarded error
 		if img.starting {
 			discarded = image.Discard(img.base)

@@ -67,7 +67,7 @@ func (f *iscsi) check() error {
 	})
 }
 
-func (f *iscsi) up(_ context.Context, disks []*disk, down *configfs.Undo) (all []address, err error) {
+func (f *iscsi) up(_ context.Context, disks []*disk, down, last *configfs.Undo) (all []address, err error) {
 	if err := f.options.warnOfUsers(disks, f.spec.ReadOnly); err != nil {
 		f.console.Warn(err)
 	}
@@ -78,17 +78,15 @@ func (f *iscsi) up(_ context.Context, disks []*disk, down *configfs.Undo) (all [
 	if f.target, err = make(f.spec); err != nil {
 		return nil, err
 	}
-	down.Push(f.target.Close)
-	portal := f.spec.Portals[0]
-	if portal.Addr().IsUnspecified() {
-		portal = reachable(portal)
-	}
+	last.Push(f.target.Close)
 	for n, d := range disks {
+		down.For(lunName(n)).Push(func() error { return f.target.RemoveLUN(n) })
 		if err := f.target.AddLUN(n, d.device.kernel); err != nil {
 			return nil, err
 		}
-		all = append(all, address{portal: portal.String(), iqn: f.spec.IQN, lun: n})
+		all = append(all, iscsiAddress(f.spec.Portals[0], f.spec.IQN, n))
 	}
+	down.For("sessions").Push(f.target.Disable)
 	if err := f.target.Enable(); err != nil {
 		return nil, err
 	}
@@ -102,8 +100,18 @@ func (f *iscsi) up(_ context.Context, disks []*disk, down *configfs.Undo) (all [
 	return all, nil
 }
 
-func (f *iscsi) users(address) (all []inuse.User) {
-	for _, name := range f.target.Initiators() {
+// iscsiAddress returns the address of a LUN.
+func iscsiAddress(portal netip.AddrPort, iqn string, lun int) address {
+	if portal.Addr().IsUnspecified() {
+		portal = reachable(portal)
+	}
+	return address{portal: portal.String(), iqn: iqn, lun: lun}
+}
+
+func (f *iscsi) users(address) []inuse.User { return initiatorUsers(f.target.Initiators()) }
+
+func initiatorUsers(names []string) (all []inuse.User) {
+	for _, name := range names {
 		all = append(all, inuse.User{Kind: inuse.Initiator, Where: name})
 	}
 	return all

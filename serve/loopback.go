@@ -23,13 +23,14 @@ func (f *loopback) adopt(target string) error {
 
 func (f *loopback) check() error { return nil }
 
-func (f *loopback) up(ctx context.Context, disks []*disk, down *configfs.Undo) (all []address, err error) {
+func (f *loopback) up(ctx context.Context, disks []*disk, down, last *configfs.Undo) (all []address, err error) {
 	target, err := f.target()
 	if err != nil {
 		return nil, err
 	}
-	down.Push(target.Close)
+	last.Push(target.Close)
 	for n, d := range disks {
+		down.For(lunName(n)).Push(func() error { return target.RemoveLUN(n) })
 		node, err := target.AddLUN(ctx, n, d.device.kernel)
 		if err != nil {
 			return nil, err
@@ -53,4 +54,4 @@ func (f *loopback) target() (target *configfs.Loopback, err error) {
 	return target, err
 }
 
-func (f *loopback) users(a address) []inuse.User { return LocalUsers(a.node) }
+func (f *loopback) users(a address) []inuse.User { return localUsers(a.node) }

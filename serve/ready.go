@@ -45,12 +45,13 @@ func (s *service) listen(down *configfs.Undo) {
 	unreachable := func(err error) {
 		s.console.Warn(fmt.Errorf("lunserve list, stats, resize and detach cannot reach this process: %w", err))
 	}
+	control.Sweep()
 	server, err := control.Listen(configfs.Self(), host{s}, unreachable)
 	if err != nil {
 		unreachable(err)
 		return
 	}
-	down.Push(server.Close)
+	down.For("control socket").Push(server.Close) // may wait for a resize
 }
 
 // announce writes the pid file, notifies the service manager, and prints the

@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/hint"
@@ -37,7 +38,7 @@ func (s *service) serve(ctx context.Context) error {
 	var down configfs.Undo
 	defer down.Close() // also in a panic
 	down.Push(s.removePIDFile)
-	end := s.start(ctx, &down)
+	end := s.making(func() ending { return s.start(ctx, &down) })
 	if end.cause == goesOn && s.role == removing {
 		end = ending{cause: requested}
 	}
@@ -47,7 +48,10 @@ func (s *service) serve(ctx context.Context) error {
 	if end.cause == goesOn {
 		end = s.wait()
 	}
-	end.add(removal{configfs.Busy, c.Warn}.run(s.stopSignals, down.Close))
+	end.add(s.removing(down.Close))
+	if end.err != nil && s.role == starting {
+		end.add(left())
+	}
 	s.warnOfRest()
 	last := event{Event: "exit"}
 	if !s.started.IsZero() {
@@ -86,10 +90,12 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 		return err
 	}
 	configfs.WaitForKilled(ctx, killedTime) // for its locks
+	s.refuseStops(down)
+	last := down.For("") // what is undone when the disks are gone
 	// Images first: they are the likeliest to be wrong, and a typing error must
 	// not touch the kernel.
 	for lun, path := range s.options.Images {
-		img, err := s.openWhenFree(ctx, path, down)
+		img, err := s.openWhenFree(ctx, path, down.For(lunName(lun)))
 		if err != nil {
 			return err
 		}
@@ -119,42 +125,39 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 		}
 	}
 	if s.options.Trace {
-		if err := s.trace(down); err != nil {
+		if err := s.trace(last); err != nil {
 			return err
 		}
 	}
 	limitHeap(int64(len(s.disks)) * s.options.Open.CacheSize)
 	s.standing = holdOut()
 	if s.role != removing {
-		if err := s.startGuard(down); err != nil {
+		if err := s.startGuard(last); err != nil {
 			return err
 		}
 	}
 	s.ringErrs = make(chan error, len(s.disks))
 	for _, d := range s.disks {
-		if err := s.attach(ctx, d, down); err != nil {
+		if err := s.attach(ctx, d, down.For(lunName(d.lun))); err != nil {
 			return err
 		}
 	}
-	return s.connect(ctx, down)
+	return s.connect(ctx, down, last)
 }
 
 // connect makes the targets, and makes each disk a LUN of all of them.
-func (s *service) connect(ctx context.Context, down *configfs.Undo) (err error) {
-	// A SANITIZE in the background would keep a target from being removed.
-	closeUnits := func() error {
-		for _, d := range s.disks {
-			d.device.unit.Close()
-		}
-		return nil
-	}
+func (s *service) connect(ctx context.Context, down, last *configfs.Undo) (err error) {
 	defer func() {
-		if err != nil {
-			closeUnits()
+		// A SANITIZE in the background would keep a LUN from being removed.
+		for _, d := range s.disks {
+			down.For(lunName(d.lun)).Push(func() error {
+				d.device.unit.Close()
+				return nil
+			})
 		}
 	}()
 	for _, f := range s.fabrics {
-		addresses, err := f.up(ctx, s.disks, down)
+		addresses, err := f.up(ctx, s.disks, down, last)
 		if err != nil {
 			return errors.Join(err, pending(s.ringErrs))
 		}
@@ -162,9 +165,11 @@ func (s *service) connect(ctx context.Context, down *configfs.Undo) (err error) 
 			d.address = d.address.and(addresses[i])
 		}
 	}
-	down.Push(closeUnits)
 	return nil
 }
+
+// lunName names what is undone for one disk.
+func lunName(n int) string { return fmt.Sprint("LUN ", n) }
 
 // pending returns the error of a ring that has failed, or nil.
 func pending(ringErrs <-chan error) error {

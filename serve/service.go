@@ -25,6 +25,7 @@ type service struct {
 	command *command  // nil if there is none
 	started time.Time // when the disks became usable
 	role    role
+	guarded bool // a guard was started
 
 	standing standing // of commands
 

@@ -35,7 +35,7 @@ func succeed(ctx context.Context, o Options, c *console.Console, death guard.Dea
 		guard.SetName("lunserve")
 		err := newService(o, c, succeeding).serve(ctx)
 		if err != nil {
-			err = errors.Join(err, removeByForce(o, death, false))
+			err = errors.Join(err, removeByForce(o, death, false, c))
 		}
 		return err
 	case o.Restart:
@@ -56,29 +56,31 @@ func succeed(ctx context.Context, o Options, c *console.Console, death guard.Dea
 		case <-time.After(softTime):
 			c.Warn(fmt.Errorf("the disks are not removed after %v; removing them by force", softTime))
 			s.fence()
-			return removeByForce(o, death, true)
+			return removeByForce(o, death, true, c)
 		}
 	}
-	return removeByForce(o, death, false)
+	return removeByForce(o, death, false, c)
 }
 
 // removeByForce removes what is left of the disks of a dead server, and of this
 // process if it has adopted them. What was not flushed is lost. Disks that
 // another process has adopted meanwhile stay: unless this process has the rings
 // open, Remove opens them, which fails then.
-func removeByForce(o Options, death guard.Death, open bool) error {
+func removeByForce(o Options, death guard.Death, open bool, c *console.Console) error {
 	all, err := configfs.Exports()
 	errs := []error{err}
+	var disks configfs.Undo
 	for _, e := range all {
 		left := slices.ContainsFunc(death.Left, func(l configfs.Export) bool { return l.Name == e.Name })
 		switch {
 		case !left:
 		case e.PID == configfs.Self() || open && !e.Alive:
-			errs = append(errs, e.RemoveByForce())
+			disks.For(e.Name).Push(e.RemoveByForce)
 		case !e.Alive:
-			errs = append(errs, e.Remove())
+			disks.For(e.Name).Push(e.Remove)
 		}
 	}
+	errs = append(errs, Removing(c, disks.Close))
 	_ = control.RemoveStale(death.PID)
 	if file := pidFileOf(o, death.PID); file != nil {
 		errs = append(errs, file.remove())
@@ -163,6 +165,7 @@ func (s *service) startGuard(down *configfs.Undo) error {
 	g, err := guard.Start(s.options.Fork, s.console.Warn)
 	switch {
 	case err == nil:
+		s.guarded = true
 		down.Push(g.Close)
 	case s.options.Restart:
 		return err

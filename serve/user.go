@@ -9,9 +9,9 @@ import (
 	"github.com/lunserve/lunserve/serve/control"
 )
 
-// LocalUsers returns the users of a local disk by its node, such as /dev/sdb.
+// localUsers returns the users of a local disk by its node, such as /dev/sdb.
 // An empty node has no users.
-func LocalUsers(node string) []inuse.User {
+func localUsers(node string) []inuse.User {
 	if node == "" {
 		return nil
 	}

@@ -31,13 +31,14 @@ func (f *vhost) adopt(target string) error {
 
 func (f *vhost) check() error { return nil }
 
-func (f *vhost) up(_ context.Context, disks []*disk, down *configfs.Undo) (all []address, err error) {
+func (f *vhost) up(_ context.Context, disks []*disk, down, last *configfs.Undo) (all []address, err error) {
 	wwn, err := f.make()
 	if err != nil {
 		return nil, err
 	}
-	down.Push(f.target.Close)
+	last.Push(f.target.Close)
 	for n, d := range disks {
+		down.For(lunName(n)).Push(func() error { return f.target.RemoveLUN(n) })
 		if err := f.target.AddLUN(n, d.device.kernel); err != nil {
 			return nil, err
 		}
@@ -65,8 +66,10 @@ func (f *vhost) make() (wwn string, err error) {
 // shared reports whether several machines use the target.
 func (f *vhost) shared() bool { return len(f.target.Machines()) > 1 }
 
-func (f *vhost) users(address) (all []inuse.User) {
-	for _, p := range f.target.Machines() {
+func (f *vhost) users(address) []inuse.User { return machineUsers(f.target.Machines()) }
+
+func machineUsers(machines []inuse.Process) (all []inuse.User) {
+	for _, p := range machines {
 		all = append(all, inuse.User{Kind: inuse.VM, PID: p.PID, Command: p.Command})
 	}
 	return all

@@ -105,12 +105,13 @@ func draw(status string) string {
 }
 
 // StatusWidth returns how many columns a status line may take, 0 if it is not
-// shown. It leaves room for the ^C that the terminal echoes: otherwise the line
-// would wrap, and half of it would stay.
+// shown: not on the terminal of a shell that has this process in the background.
+// It leaves room for the ^C that the terminal echoes: otherwise the line would
+// wrap, and half of it would stay.
 func (c *Console) StatusWidth() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.terminal == nil {
+	if c.terminal == nil || inBackground(c.terminal) {
 		return 0
 	}
 	return max(0, Columns(c.terminal)-len("^C")-1)

@@ -43,6 +43,9 @@ func NewWriter(w io.Writer) *Writer {
 
 // run writes what is queued, until Close. It never returns if a write does not.
 func (o *Writer) run(to io.Writer) {
+	if f, ok := to.(*os.File); ok && Columns(f) > 0 {
+		writeInBackground()
+	}
 	for w := range o.queue {
 		var err error
 		if len(w.text) > 0 {

@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/lunserve/lunserve/hint"
@@ -127,17 +126,4 @@ func (c *Client) ask(r request, timeout time.Duration) (answer reply, err error)
 // NotAnswering returns the [ErrNotAnswering] of a process.
 func NotAnswering(pid int) error {
 	return hint.Try(fmt.Errorf("lunserve with process id %d %w", pid, ErrNotAnswering), "kill", "-CONT", strconv.Itoa(pid))
-}
-
-// RemoveStale removes the socket of a process that was killed. It keeps a
-// socket at which another process with the same id listens.
-func RemoveStale(pid int) error {
-	conn, err := net.DialTimeout("unix", socket(pid), answerTime)
-	if err == nil {
-		return conn.Close()
-	}
-	if errors.Is(err, syscall.ECONNREFUSED) {
-		return os.Remove(socket(pid))
-	}
-	return nil
 }

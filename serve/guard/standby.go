@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	checkTime = 2 * time.Second        // between looks at a server that may be stuck
-	stuckTime = 300 * time.Millisecond // from a kill to the end of a process that is not
-	exitTime  = time.Second            // from the end of the socket to that of the process
+	checkTime = 1500 * time.Millisecond // between looks at a server that may be stuck: its disks are gone in three seconds
+	stuckTime = 300 * time.Millisecond  // from a kill to the end of a process that is not
+	exitTime  = time.Second             // from the end of the socket to that of the process
 )
 
 // StandsBy reports whether this process is a guard. If so it names the process
