@@ -87,7 +87,8 @@ func (w *Writable) WriteVec(bufs [][]byte, off int64, f backstores.Flag) error {
 
 // writeDurable writes and syncs this range alone, so that the commit block of a
 // journal does not wait for gigabytes of other dirty data. A vector that needs
-// several calls is synced once, after the last.
+// several calls is synced once, after the last. It only waits for a flush that runs
+// beside it, since either may get the error of the other, see syncs.
 func (w *Writable) writeDurable(bufs [][]byte, off int64) error {
 	failures := w.syncs.begin()
 	var sync error = unix.EOPNOTSUPP

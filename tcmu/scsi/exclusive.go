@@ -30,9 +30,12 @@ func (d *Disk) compareAndWrite(r request) (int, error) {
 	old := slices.Clone(out.Next(n))
 	fresh := slices.Clone(out.Next(n))
 	id := note{lba: lba, data: digest(r.data)}
-	again := d.intent.wasBegun(id)
-	if err := d.compare(off, n, old); err != nil && !(again && d.mixes(off, n, old, fresh)) {
+	begun := d.intent.wasBegun(id)
+	if err := d.compare(off, n, old); err != nil && !(begun && d.mixes(off, n, old, fresh)) {
 		return 0, err
+	}
+	if begun {
+		d.intent.left.Store(nil)
 	}
 	d.intent.begin(r.cdb, id)
 	return 0, d.put(fresh, off, n, r.flag(fua))

@@ -73,6 +73,9 @@ func (d *Disk) run(r request) (int, error) {
 			defer d.tasks.leaveQuick()
 		} else if id, ok := d.tasks.enter(row.task(r), r.wait); ok {
 			defer d.tasks.leave(id)
+			if err := d.sanitizer.inProgress(); err != nil { // it has begun meanwhile
+				return 0, err
+			}
 		} else {
 			return 0, backstores.ErrWouldBlock
 		}

@@ -83,13 +83,11 @@ func (i *intent) settled(cdb []byte) {
 }
 
 // wasBegun reports whether the process before was killed while it executed this
-// command. It does so once.
+// command. When the command has succeeded, left must be nil: the next one like it is
+// another one.
 func (i *intent) wasBegun(n note) bool {
 	left := i.left.Load()
-	if left == nil || *left != n || time.Now().After(i.until) {
-		return false
-	}
-	return i.left.CompareAndSwap(left, nil)
+	return left != nil && *left == n && time.Now().Before(i.until)
 }
 
 // Settled reports that the initiators have the status of a command that Execute

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 	"testing"
+	"time"
 )
 
 // The server is killed after COMPARE AND WRITE has written, or half of it, and
@@ -89,7 +90,7 @@ func TestCompareAndWriteWaitsForTheOneBefore(t *testing.T) {
 	select {
 	case why := <-done:
 		t.Errorf("did not wait: %q", why)
-	default:
+	case <-time.After(20 * time.Millisecond):
 	}
 	d.Settled(first)
 	if why := <-done; why != "" {

@@ -14,7 +14,8 @@ import (
 // store of any of them may take minutes for a sync, or for a read.
 //
 // The rule that keeps one command from stalling a disk: no lock is held during a
-// call of the store but that of the blocks which the command names.
+// call of the store but that of the blocks which the command names. The exception
+// is COMPARE AND WRITE, see intent.
 //
 // Commands that may not wait are only counted. An exclusive command waits until
 // none of them runs, which does not take long.

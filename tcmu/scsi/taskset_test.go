@@ -105,9 +105,9 @@ func TestWaitingReturnsTheOldestTask(t *testing.T) {
 	}
 	at(0, "", 0)
 	s.enter(task{end: 1 << 60}, true) // unnamed
-	one, _ := s.enter(task{name: "one", since: now}, true)
+	one, _ := s.enter(task{name: "one"}, true)
 	two, _ := s.enter(task{name: "two"}, true)
-	s.tasks[2].since = now.Add(3 * time.Second)
+	s.tasks[1].since, s.tasks[2].since = now, now.Add(3*time.Second)
 	at(4*time.Second, "one", 0)
 	s.leave(one)
 	at(5*time.Second, "two", 3*time.Second)

@@ -36,7 +36,17 @@ func (d *Disk) sliced(name string, off, n int64, f func(off, n int64) error) err
 	for at, end := off, off+n; at < end; {
 		part := min(end-at, sliceBytes-at%sliceBytes)
 		t := task{name: name, first: uint64(at / size), end: uint64((at + part) / size)}
-		if err := d.during(t, func() error { return f(at, part) }); err != nil {
+		var ended error
+		err := d.during(t, func() error {
+			if ended = d.sanitizer.inProgress(); ended != nil { // it has begun meanwhile
+				return nil
+			}
+			return f(at, part)
+		})
+		if ended != nil {
+			return ended
+		}
+		if err != nil {
 			return d.writeError(off, n, err)
 		}
 		at += part
