@@ -24,6 +24,7 @@ const (
 // A Guard is the server's end of its guard.
 type Guard struct {
 	quiet bool
+	dir   string // the working directory: arguments may be relative to it
 	warn  func(error)
 
 	mu      sync.Mutex
@@ -35,7 +36,11 @@ type Guard struct {
 // Start starts the guard of this process. If quiet is set it does not keep the
 // standard streams open. warn is called if there can be no guard any more.
 func Start(quiet bool, warn func(error)) (*Guard, error) {
-	g := &Guard{quiet: quiet, warn: warn, ended: make(chan struct{})}
+	dir, err := os.Getwd()
+	if err != nil {
+		return nil, withoutGuard(err)
+	}
+	g := &Guard{quiet: quiet, dir: dir, warn: warn, ended: make(chan struct{})}
 	cmd, err := g.spawn()
 	if err != nil {
 		return nil, err
@@ -57,6 +62,7 @@ func (g *Guard) spawn() (*exec.Cmd, error) {
 
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Args[0] = Name
+	cmd.Dir = g.dir
 	cmd.Env = append(os.Environ(), variable+"=1")
 	if !g.quiet {
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr

@@ -90,13 +90,13 @@ func await(socket *os.File) (pid int, stuck bool) {
 }
 
 // left returns the disks of a server that has ended. It may take a moment from the
-// end of its socket to its own.
+// end of its socket to its own. The kernel may lack memory for that moment, too.
 func left(pid int) []configfs.Export {
 	alive := func(e configfs.Export) bool { return e.Alive }
 	for end := time.Now().Add(exitTime); ; time.Sleep(2 * time.Millisecond) {
-		all, _ := configfs.Exports()
+		all, err := configfs.Exports()
 		all = slices.DeleteFunc(all, func(e configfs.Export) bool { return e.PID != pid })
-		if !slices.ContainsFunc(all, alive) || time.Now().After(end) {
+		if err == nil && !slices.ContainsFunc(all, alive) || time.Now().After(end) {
 			return slices.DeleteFunc(all, alive)
 		}
 	}
