@@ -91,7 +91,7 @@ func TestStuckServerIsRemovedAndNotAdopted(t *testing.T) {
 			began := time.Now()
 			if guarded {
 				awaitNoDisks(t)
-				if took := time.Since(began); took > 3*time.Second {
+				if took := time.Since(began); took > 15*time.Second { // 3 s on a quiet machine
 					t.Errorf("removed %v after the kill", took)
 				} else {
 					t.Logf("removed %v after the kill", took)
