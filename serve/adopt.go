@@ -11,6 +11,7 @@ import (
 	"github.com/lunserve/lunserve/hint"
 	"github.com/lunserve/lunserve/serve/control"
 	"github.com/lunserve/lunserve/tcmu"
+	"github.com/lunserve/lunserve/tcmu/scsi"
 )
 
 // A lunserve that was killed leaves its disks: orphans. Their users wait, and
@@ -172,8 +173,8 @@ func (d *disk) luns(fabric string) (all []configfs.LUN) {
 func (o *orphan) recover(spec configfs.Spec) (*configfs.Device, error) {
 	kernel := configfs.AdoptDevice(o.Export, spec)
 	pending, err := o.ring.Recover(kernel.Requeue)
-	if err == nil && !pending {
-		clear(o.ring.Spare()) // each command was completed
+	if err == nil {
+		scsi.Recovered(o.ring.Spare(), pending)
 	}
 	return kernel, err
 }

@@ -19,6 +19,7 @@ import (
 // The note in memory is:
 //
 //	0   1 if it is valid
+//	1   1 if commands were sent again since it was made, see Recovered
 //	8   LBA
 //	16  SHA-256 of the data-out, which is what to compare and what to write
 //
@@ -51,10 +52,30 @@ func (i *intent) use(mem []byte) {
 		return
 	}
 	i.mem, i.until = mem[:noteBytes], time.Now().Add(repeatTime)
-	if mem[0] == 1 {
-		left := &note{lba: binary.NativeEndian.Uint64(mem[8:])}
-		copy(left.data[:], mem[16:])
-		i.left.Store(left)
+	i.left.Store(i.noted())
+}
+
+// noted returns the note in memory, or nil.
+func (i *intent) noted() *note {
+	if i.mem[0] != 1 {
+		return nil
+	}
+	n := &note{lba: binary.NativeEndian.Uint64(i.mem[8:])}
+	copy(n.data[:], i.mem[16:])
+	return n
+}
+
+// Recovered updates the note in the memory of a disk whose server was killed, when
+// all its commands are completed but for those that are pending: they are sent
+// again. If none is pending the note is removed, unless an earlier recovery had the
+// command sent again: the server of that may have been killed before it came.
+func Recovered(mem []byte, pending bool) {
+	switch {
+	case len(mem) < noteBytes:
+	case pending:
+		mem[1] = 1
+	case mem[1] == 0:
+		mem[0] = 0
 	}
 }
 
@@ -65,6 +86,10 @@ func (i *intent) begin(cdb []byte, n note) {
 	}
 	i.mu.Lock()
 	i.owner.Store(&cdb[0])
+	i.mem[1] = 0
+	if left := i.noted(); left != nil && *left == n {
+		return // it is repeated, and must not be without a note even for a moment
+	}
 	i.mem[0] = 0 // half a note is none
 	binary.NativeEndian.PutUint64(i.mem[8:], n.lba)
 	copy(i.mem[16:], n.data[:])

@@ -98,3 +98,45 @@ func TestCompareAndWriteWaitsForTheOneBefore(t *testing.T) {
 	}
 	d.Settled(second)
 }
+
+// A server is killed before a command that was sent again has come. By then none is
+// pending. The next one must know it nevertheless.
+func TestNoteOutlivesAServerThatWasKilledEarly(t *testing.T) {
+	for _, tt := range []struct {
+		pending []bool // at each recovery
+		want    string
+	}{
+		{[]bool{true}, ""},
+		{[]bool{true, false}, ""},
+		{[]bool{true, false, false}, ""},
+		{[]bool{false}, "e/1d/00 info 0"}, // it was completed
+	} {
+		u := newUnit("thin", 512)
+		o := u.Options
+		o.Memory = make([]byte, 56)
+		u.Disk = NewDisk(u.store, o)
+		cdb := func() []byte { return unhex("89 00 0000000000000005 000000 01 00 00") }
+		out := append(slices.Clone(u.bytes[5*512:6*512]), randomBytes(512)...)
+		if _, why := execute(t, u.Disk, cdb(), out); why != "" {
+			t.Fatal(why)
+		}
+		for _, pending := range tt.pending {
+			Recovered(o.Memory, pending)
+			u.Disk = NewDisk(u.store, o)
+		}
+		again := cdb()
+		if _, why := execute(t, u.Disk, again, out); why != tt.want {
+			t.Errorf("%v: sense data %q, want %q", tt.pending, why, tt.want)
+		}
+		if tt.want != "" {
+			continue
+		}
+		u.Settled(again)
+		Recovered(o.Memory, false)
+		u.Disk = NewDisk(u.store, o)
+		if _, why := execute(t, u.Disk, cdb(), out); why == "" {
+			t.Errorf("%v: the note is heeded twice", tt.pending)
+		}
+	}
+	Recovered(nil, true) // of a kernel without room for it
+}
