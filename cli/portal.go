@@ -20,9 +20,9 @@ func (p *portal) UnmarshalText(text []byte) error {
 		return hint.Try(fmt.Errorf("%q has no port", s), netip.AddrPortFrom(addr.Addr(), 3260).String())
 	}
 	if err != nil {
-		host, bracketed := strings.CutPrefix(s, "[")
+		host, bracketed := s, strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]")
 		if bracketed {
-			host, bracketed = strings.CutSuffix(host, "]")
+			host = s[1 : len(s)-1]
 		}
 		ip, err := netip.ParseAddr(host)
 		if err != nil || ip.Is6() != bracketed {
