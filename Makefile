@@ -74,7 +74,7 @@ check: go ## check format, vet, staticcheck, shellcheck, the manual, and that ot
 
 unit: go ## run the unit tests with the race detector
 	@$(INSTALL) android-sdk-libsparse-utils bash-completion bzip2 e2fsprogs fdisk fish gcc libc6-dev lrzip lz4 lzip lzop mount p7zip-full python3 qemu-utils tar unar unzip xz-utils zip zsh zstd
-	CGO_ENABLED=1 $(GO) test -race $(UNIT_TESTS)
+	CGO_ENABLED=1 $(GO) test -race -timeout 30m $(UNIT_TESTS)
 
 e2e: build ## test the built binary on a real kernel, and its systemd unit; with RUN=REGEXP, those tests only
 	@$(INSTALL) $(PROGRAMS)

@@ -107,7 +107,7 @@ func marksCount(p []byte) bool {
 }
 
 // begin makes the marks of this session count. Those of others are cleared first,
-// all of them: with changes in each GiB of 1 TiB that takes 4 to 25 ms (ext4, AMD
+// all of them: with changes in each GiB of 1 TiB that takes 4 to 90 ms (ext4, AMD
 // EPYC, 2 shared cores, 2026-11-28), and to leave out what is zero already took 16 ms
 // and more.
 func (o *Overlay) begin() error {
