@@ -71,8 +71,8 @@ func (a *access) read(path string) error {
 	return nil
 }
 
-// reachableBy reports whether whoever reaches the overlay o as a member of its group
-// reaches b. They share the folders that lead to both.
+// reachableBy reports whether each member of its group who can reach the overlay o can
+// reach b. Folders that lead to both need no look.
 func (b *access) reachableBy(o access) bool {
 	for dir := filepath.Dir(b.path); !strings.HasPrefix(o.path, strings.TrimSuffix(dir, "/")+"/"); dir = filepath.Dir(dir) {
 		var d access

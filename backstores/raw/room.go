@@ -12,8 +12,8 @@ import (
 // terabytes. So an Output takes at most 95 % of the space that is free when it
 // is made. The write that goes too far fails. If some of what it will hold is
 // known to be data, [Output.Reserve] refuses that before anything is written.
-// Zeros that are skipped count in neither case, nor does what may be zeros before
-// it is written.
+// Zeros that are skipped do not count. What may be zeros does not count before it is
+// written.
 //
 // What initiators write to a disk is not bounded by this. A write that finds no
 // space fails with ENOSPC, which they are told.

@@ -27,8 +27,8 @@ type checker struct {
 
 // Frames whose headers lack the size are decoded to compare them. The work is
 // counted in bytes: those of the frame, and a page for the reads that it takes. A
-// table of so many sizes that it takes more is not checked, nor used. A frame at
-// the start and one at the end are checked whatever their size.
+// table with so many sizes that it takes more is neither checked nor used. A frame
+// at the start and one at the end are checked whatever their size.
 const (
 	maxMeasured  = 64 << 20
 	measuredPage = 4096
