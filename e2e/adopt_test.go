@@ -57,6 +57,21 @@ func TestStartAdoptsWhatAKilledServerLeft(t *testing.T) {
 	s.ends()
 }
 
+// Linux asks once whether a disk is thin provisioned. After an adoption its UNMAP
+// still works, though the holes of the image are filled by then.
+func TestAdoptedDiskStaysThinProvisioned(t *testing.T) {
+	needTarget(t)
+	image := newImage(t, tmpfsDir(t), 1<<20)
+	s := start(t, image)
+	write(t, s.disks[0], 0, noise(1<<20, 1))
+	s.killedWithGuard()
+	s = start(t, image)
+	run(t, "blkdiscard", "-o", "0", "-l", "4096", s.disks[0])
+	s.ends()
+	holds(t, image, 0, make([]byte, 4096))
+	holds(t, image, 4096, noise(1<<20, 1)[4096:])
+}
+
 // What is not the disk that was served is not adopted. There is never a second
 // disk with its identity, and the message has the command that removes it.
 func TestOtherDisksAreNotAdopted(t *testing.T) {

@@ -59,6 +59,7 @@ func (s *service) findOrphans(ctx context.Context, down *configfs.Undo) error {
 		case d != nil:
 			if ring != nil {
 				d.orphan = &orphan{e, ring}
+				d.image.provisionAs(e.Contents)
 				down.For(lunName(d.lun)).Push(ring.Close)
 				err = s.cannotAdopt(d)
 			}
