@@ -26,10 +26,10 @@ func TestStartAdoptsWhatAKilledServerLeft(t *testing.T) {
 	mount(t, s.disks[1], mnt)
 	before := list(t)
 	waits := []func() (string, error){
-		verifying(t, filepath.Join(mnt, "file"), "20", "--fsync=16"),
-		verifying(t, remote, "20"),
+		verifying(t, filepath.Join(mnt, "file"), "8", "--fsync=16"),
+		verifying(t, remote, "8"),
 	}
-	for round := range 4 {
+	for round := range 3 {
 		time.Sleep(time.Duration(round) * 300 * time.Millisecond)
 		s.killedWithGuard()
 		began, old := time.Now(), s
