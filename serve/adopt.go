@@ -173,11 +173,10 @@ func (d *disk) luns(fabric string) (all []configfs.LUN) {
 // sign.
 func (o *orphan) recover(spec configfs.Spec) (*configfs.Device, error) {
 	kernel := configfs.AdoptDevice(o.Export, spec)
-	pending, err := o.ring.Recover(kernel.Requeue)
-	if err == nil {
+	return kernel, o.ring.Recover(func(pending bool) error {
 		scsi.Recovered(o.ring.Spare(), pending)
-	}
-	return kernel, err
+		return kernel.Requeue()
+	})
 }
 
 // sign makes this process the owner of an orphan that it serves, and removes what
