@@ -64,6 +64,7 @@ func TestKilledCompareAndWriteIsNoMiscompare(t *testing.T) {
 	<-ended
 	t.Logf("counted to %d", count.Load())
 	holds(t, image, 0, numbered(count.Load()))
+	f.Close()
 	s.ends()
 }
 
