@@ -11,6 +11,8 @@ type command struct {
 	room [maxCDB + entryAlign - 1]byte
 	next *command // in a list of the queue
 
+	later *Later // how it is executed after all; nil: by the handler
+
 	watcher *Watcher  // of the device when the command was taken, or nil
 	taken   time.Time // set if there is a watcher
 }

@@ -1,6 +1,9 @@
 package tcmu
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // A Handler executes SCSI commands. Its method must be safe for concurrent use.
 type Handler interface {
@@ -12,7 +15,8 @@ type Handler interface {
 	// If wait is false, Execute must not wait for anything slow, and returns
 	// ErrWouldBlock if it would have to. It must be idempotent: the command is
 	// executed again with wait set, in another goroutine. With wait set there
-	// must be no error: a failed command has a status.
+	// must be no error: a failed command has a status. A [Later] is an error that
+	// says how and when else the command is to be executed.
 	Execute(cdb []byte, data [][]byte, wait bool) (Result, error)
 }
 
@@ -32,6 +36,17 @@ const WholeBuffer = 0
 
 // ErrWouldBlock is the error of a Handler that would have to wait.
 var ErrWouldBlock = errors.New("would block")
+
+// A Later is the error of a Handler that holds a command back. It takes no worker
+// meanwhile. A command that is aborted, as by a reset of the logical unit, is held
+// no longer, nor is any when Serve is to return.
+type Later struct {
+	After   time.Duration   // how long to hold it
+	Release <-chan struct{} // closed: hold it no longer; may be nil
+	Execute func() Result   // in place of Handler.Execute with wait set; it may use the cdb and data of that
+}
+
+func (*Later) Error() string { return "the command is held back" }
 
 // A TaskManager is a Handler that is notified of task management functions.
 type TaskManager interface {

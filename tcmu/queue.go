@@ -10,6 +10,7 @@ type queue struct {
 	first, last *command
 	free        *command // unused
 	idle        int      // workers in take
+	workers     int      // that put has asked for
 	closed      bool
 }
 
@@ -38,8 +39,8 @@ func (q *queue) recycle(c *command) {
 	c.next, q.free = q.free, c
 }
 
-// put appends c, and reports whether no worker is idle.
-func (q *queue) put(c *command) (busy bool) {
+// put appends c, and reports whether the caller must start a worker for it.
+func (q *queue) put(c *command) (start bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.last == nil {
@@ -48,7 +49,11 @@ func (q *queue) put(c *command) (busy bool) {
 		q.last.next = c
 	}
 	q.last = c
+	if q.idle == 0 && q.workers == maxWorkers {
+		return false
+	}
 	if q.idle == 0 {
+		q.workers++
 		return true
 	}
 	q.idle-- // the worker that Signal wakes; take does not decrement

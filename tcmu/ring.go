@@ -1,8 +1,10 @@
 package tcmu
 
 import (
+	"encoding/binary"
 	"fmt"
 	"sync"
+	"unsafe"
 )
 
 // A ring is the command ring of one device.
@@ -26,8 +28,9 @@ type ring struct {
 	count uint32   // number of slots in use
 
 	// Set by take for the task management entries before the command.
-	taskManagement bool // there were any
-	reset          bool // one of them was a LUN reset
+	taskManagement bool     // there were any
+	reset          bool     // one of them was a LUN reset
+	aborted        []uint16 // the ids of the commands that they aborted
 }
 
 // newRing checks the mailbox at the start of mem. Taking starts at the tail, with
@@ -59,7 +62,7 @@ func newRing(mem []byte) (*ring, error) {
 func (r *ring) take(c *command) (bool, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.taskManagement, r.reset = false, false
+	r.taskManagement, r.reset, r.aborted = false, false, r.aborted[:0]
 	for {
 		head := r.mb.head.Load()
 		if head == r.next {
@@ -92,8 +95,7 @@ func (r *ring) take(c *command) (bool, error) {
 			}
 			h.uflags |= flagUnknownOp
 		case opTaskManagement:
-			t := at[taskManagement](r.mem[:r.base+uint64(off)+uint64(n)], r.base+uint64(off))
-			r.taskManagement, r.reset = true, r.reset || t != nil && t.typ == lunReset
+			r.readTaskManagement(r.mem[:r.base+uint64(off)+uint64(n)], r.base+uint64(off))
 		case opPad:
 		default:
 			h.uflags |= flagUnknownOp
@@ -134,6 +136,21 @@ func (r *ring) read(c *command, off, n uint32) bool {
 		}
 	}
 	return true
+}
+
+// readTaskManagement takes note of the task management entry at start, which ends
+// with entry.
+func (r *ring) readTaskManagement(entry []byte, start uint64) {
+	r.taskManagement = true
+	t := at[taskManagement](entry, start)
+	if t == nil {
+		return
+	}
+	r.reset = r.reset || t.typ == lunReset
+	ids := entry[start+uint64(unsafe.Sizeof(*t)):]
+	for ids = ids[:min(uint64(len(ids)), 2*uint64(t.count))]; len(ids) >= 2; ids = ids[2:] {
+		r.aborted = append(r.aborted, binary.NativeEndian.Uint16(ids))
+	}
 }
 
 // advanceTail moves the tail to the oldest command not completed, past entries

@@ -28,7 +28,7 @@ type server struct {
 	watcher *atomic.Pointer[Watcher]
 	queue   *queue
 	workers sync.WaitGroup
-	started int // number of workers; used by the goroutine of Serve only
+	held    *held
 }
 
 // Serve executes commands until ctx is done, and then those already on the
@@ -43,7 +43,7 @@ type server struct {
 // Remove the LUN from its fabric before ctx is done: the removal waits for
 // commands in flight, and only Serve can complete them.
 func (d *Device) Serve(ctx context.Context, h Handler) (err error) {
-	s := &server{ring: d.ring, uio: d.uio, handler: h, watcher: &d.watcher, queue: newQueue()}
+	s := &server{ring: d.ring, uio: d.uio, handler: h, watcher: &d.watcher, queue: newQueue(), held: newHeld()}
 	s.settler, _ = h.(Settler)
 	interrupted := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
@@ -51,6 +51,7 @@ func (d *Device) Serve(ctx context.Context, h Handler) (err error) {
 		d.uio.interrupt()
 	})
 	defer func() {
+		s.held.end()
 		s.queue.close()
 		s.workers.Wait()
 		err = errors.Join(err, s.publish())
@@ -79,6 +80,7 @@ func (s *server) drain() error {
 	for commands, bytes := 0, 0; ; {
 		taken, err := s.ring.take(c)
 		if s.ring.taskManagement {
+			s.held.release(s.ring.aborted)
 			if m, ok := s.handler.(TaskManager); ok {
 				m.TaskManagement(s.ring.reset)
 			}
@@ -90,7 +92,7 @@ func (s *server) drain() error {
 			c.taken = time.Now()
 		}
 		if !s.execute(c, false) {
-			s.enqueue(c)
+			s.postpone(c)
 			c = s.queue.newCommand()
 			continue
 		}
@@ -109,9 +111,15 @@ func (s *server) drain() error {
 
 // execute executes and completes c, and reports whether it did not have to wait.
 func (s *server) execute(c *command, wait bool) bool {
-	r, err := s.handler.Execute(c.cdb, c.data, wait)
-	if err != nil {
-		return false
+	var r Result
+	if c.later != nil {
+		r = c.later.Execute()
+	} else {
+		var err error
+		if r, err = s.handler.Execute(c.cdb, c.data, wait); err != nil {
+			c.later, _ = err.(*Later)
+			return false
+		}
 	}
 	if c.watcher != nil {
 		(*c.watcher).Watch(c.cdb, c.data, r, time.Since(c.taken))
@@ -128,12 +136,20 @@ func (s *server) publish() error {
 	return s.uio.kick()
 }
 
+// postpone queues c, at once or when it is no longer held.
+func (s *server) postpone(c *command) {
+	if c.later != nil && c.later.After > 0 {
+		s.held.hold(c, func() { s.enqueue(c) })
+	} else {
+		s.enqueue(c)
+	}
+}
+
 // enqueue queues c, and starts a worker if none is idle.
 func (s *server) enqueue(c *command) {
-	if !s.queue.put(c) || s.started == maxWorkers {
+	if !s.queue.put(c) {
 		return
 	}
-	s.started++
 	s.workers.Go(func() {
 		for c := s.queue.take(); c != nil; c = s.queue.take() {
 			s.execute(c, true)
@@ -143,6 +159,7 @@ func (s *server) enqueue(c *command) {
 			if s.settler != nil {
 				s.settler.Settled(c.cdb)
 			}
+			c.later = nil
 			s.queue.recycle(c)
 		}
 	})
