@@ -1,0 +1,190 @@
+package fault
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+)
+
+// maxRules is how many rules a disk may have.
+const maxRules = 256
+
+// A Set has the rules of a disk, in the order in which they apply, and remembers what
+// they did. It is safe for concurrent use.
+type Set struct {
+	seed uint64
+
+	mu       sync.Mutex
+	rules    []*state
+	added    uint64 // rules, ever
+	fired    uint64 // times, of all rules that ever were
+	released chan struct{}
+}
+
+// A state is that of one rule.
+type state struct {
+	Rule
+	areas  areas  // where it still applies
+	seen   uint64 // commands that it names
+	fired  uint64
+	random *rand.Rand
+}
+
+// NewSet returns a set without rules. What is random in it follows from the seed: with
+// the same commands in the same order, the same happens.
+func NewSet(seed uint64) *Set { return &Set{seed: seed, released: make(chan struct{})} }
+
+// An Access is what a command does.
+type Access struct {
+	Does  Command // 0 if it is of no kind
+	Areas []Area  // the blocks that it accesses
+}
+
+// A Verdict is what is to happen to a command.
+type Verdict struct {
+	Action Action
+	LBA    uint64 // the first block that the rule is about, if the command has blocks
+	Blocks uint64 // of Torn: how many are written
+
+	After   time.Duration   // how long it is held back
+	Release <-chan struct{} // closed: no longer
+
+	rule *state // of Flip
+	seed uint64
+}
+
+// forever is the time of a Hang without one.
+const forever = 1<<63 - 1
+
+// Judge returns what is to happen to a command, which counts as seen.
+func (s *Set) Judge(a Access) Verdict {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.rules {
+		lba, hit := r.concerns(a)
+		if !hit || !r.fires() {
+			continue
+		}
+		r.fired++
+		s.fired++
+		v := Verdict{Action: r.Action, LBA: lba, Blocks: r.Blocks, Release: s.released, rule: r, seed: s.seed}
+		switch r.Action {
+		case Delay:
+			v.After = r.Min + time.Duration(r.random.Int64N(int64(r.Max-r.Min)+1))
+		case Hang:
+			if v.After = r.Max; v.After == 0 {
+				v.After = forever
+			}
+		case Flip:
+			if r.areas == nil {
+				v.LBA += r.random.Uint64N(a.Areas[0].End - a.Areas[0].First)
+			}
+		}
+		return v
+	}
+	return Verdict{}
+}
+
+// Flips calls f with each block of an area whose contents Flip changes, and the number
+// of the bit: it is the same each time, as on a medium.
+func (v Verdict) Flips(a Area, bitsInBlock uint64, f func(lba, bit uint64)) {
+	where := areas{{v.LBA, v.LBA + 1}}
+	if v.rule.Areas != nil {
+		where = v.rule.Areas
+	}
+	for lba, found := where.first(a); found; lba, found = where.first(a) {
+		f(lba, rand.New(rand.NewPCG(v.seed, lba)).Uint64N(bitsInBlock))
+		a.First = lba + 1
+	}
+}
+
+// concerns reports whether the rule is about a command, and the first of its blocks
+// that the rule is about.
+func (r *state) concerns(a Access) (lba uint64, hit bool) {
+	if r.Command != Any && r.Command&a.Does == 0 || r.Action.suits() != Any && r.Action.suits()&a.Does == 0 {
+		return 0, false
+	}
+	if r.Areas == nil {
+		if len(a.Areas) > 0 {
+			lba = a.Areas[0].First
+		}
+		return lba, true
+	}
+	for _, area := range a.Areas {
+		if lba, hit = r.areas.first(area); hit {
+			return lba, true
+		}
+	}
+	return 0, false
+}
+
+// fires reports whether the conditions hold for a command that the rule is about.
+func (r *state) fires() bool {
+	r.seen++
+	switch {
+	case r.seen < r.After, r.Every > 0 && r.seen%r.Every != 0, r.Once && r.fired > 0:
+		return false
+	}
+	return r.Percent == 0 || r.random.Float64()*100 < r.Percent
+}
+
+// Wrote tells the set that blocks were written, and can be read again.
+func (s *Set) Wrote(written []Area) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.rules {
+		if r.Command != Read || r.Action != Medium {
+			continue
+		}
+		for _, a := range written {
+			r.areas = r.areas.without(a)
+		}
+	}
+}
+
+// Add adds rules behind those that are there.
+func (s *Set) Add(rules ...Rule) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.rules)+len(rules) > maxRules {
+		return fmt.Errorf("a disk has at most %d rules", maxRules)
+	}
+	for _, r := range rules {
+		s.rules = append(s.rules, &state{Rule: r, areas: slices.Clone(r.Areas), random: rand.New(rand.NewPCG(s.seed, s.added))})
+		s.added++
+	}
+	return nil
+}
+
+// Clear removes all rules, and lets the commands go that they hold back.
+func (s *Set) Clear() { s.remove(func(*state) bool { return true }) }
+
+// Calm removes the rules that only keep initiators waiting, and lets the commands go
+// that they hold back: then a disk can be removed.
+func (s *Set) Calm() { s.remove(func(r *state) bool { return r.Action.Waits() }) }
+
+func (s *Set) remove(which func(*state) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rules = slices.DeleteFunc(s.rules, which)
+	close(s.released)
+	s.released = make(chan struct{})
+}
+
+// A Count is a rule, and how often it has changed what happens to a command.
+type Count struct {
+	Rule
+	Fired uint64
+}
+
+// Counts returns the rules, and the times that they and those before them have fired.
+func (s *Set) Counts() (rules []Count, fired uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.rules {
+		rules = append(rules, Count{r.Rule, r.fired})
+	}
+	return rules, s.fired
+}
