@@ -21,7 +21,7 @@ var allowed = map[string]string{
 	"serve/control":        "backstores/inuse",
 	"serve/guard":          "configfs",
 	"configfs":             "backstores/inuse",
-	"tcmu/scsi":            "backstores",
+	"tcmu/scsi":            "backstores tcmu/scsi/fault",
 	"backstores/image":     "backstores backstores/contents backstores/raw backstores/overlay backstores/seekable backstores/entry",
 	"backstores/raw":       "backstores backstores/inuse backstores/entry",
 	"backstores/overlay":   "backstores",

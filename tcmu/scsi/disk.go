@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/tcmu/scsi/fault"
 )
 
 // Options are the properties of a disk that its store does not know.
@@ -56,6 +57,7 @@ type Disk struct {
 	count     counters
 	intent    intent
 	tasks     taskSet
+	faults    atomic.Pointer[fault.Set] // nil unless there are rules
 	resizing  sync.Mutex
 }
 

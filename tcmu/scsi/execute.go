@@ -23,26 +23,42 @@ type Result struct {
 // Execute executes one command. cdb may be longer than the command; data holds
 // the data-out, or is where the data-in goes. If wait is false and the command
 // would have to wait, Execute returns [backstores.ErrWouldBlock], and the
-// caller repeats it with wait set; there is no other error.
+// caller repeats it with wait set, or a [Later], which says how the command is
+// executed after all. There is no other error.
 func (d *Disk) Execute(cdb []byte, data [][]byte, wait bool) (Result, error) {
-	n, err := d.run(request{cdb, data, wait})
+	r := request{cdb, data, wait}
+	if f := d.faults.Load(); f != nil {
+		return d.misbehave(f, r)
+	}
+	return d.perform(r)
+}
+
+// perform executes a command to which no fault applies.
+func (d *Disk) perform(r request) (Result, error) {
+	n, err := d.run(r)
 	if err == nil {
 		return Result{Status: good, DataIn: int32(n)}, nil
 	}
-	if err == backstores.ErrWouldBlock && !wait {
+	if err == backstores.ErrWouldBlock && !r.wait {
 		return Result{}, err
 	}
 	s, isSense := err.(Sense)
 	if !isSense {
 		s = internalFailure.withCause(err)
 	}
+	return d.failed(s), nil
+}
+
+// failed returns the result of a command that failed, and reports the error of the
+// store that caused it.
+func (d *Disk) failed(s Sense) Result {
 	if s.Cause != nil && d.Report != nil {
 		d.Report(s.Cause)
 	}
 	if d.mode.descriptorSense.Load() {
-		return Result{Status: checkCondition, Sense: s.descriptor()}, nil
+		return Result{Status: checkCondition, Sense: s.descriptor()}
 	}
-	return Result{Status: checkCondition, Sense: s.fixed()}, nil
+	return Result{Status: checkCondition, Sense: s.fixed()}
 }
 
 // run finds the command, checks what its attributes ask for, waits for commands

@@ -33,6 +33,7 @@ const (
 	illegalRequest = 0x05
 	unitAttention  = 0x06
 	dataProtect    = 0x07
+	abortedCommand = 0x0b
 	miscompare     = 0x0e
 )
 
@@ -54,10 +55,12 @@ var (
 	invalidFieldInList = reason(illegalRequest, 0x2600, "INVALID FIELD IN PARAMETER LIST")
 	savingUnsupported  = reason(illegalRequest, 0x3900, "SAVING PARAMETERS NOT SUPPORTED")
 	removalPrevented   = reason(illegalRequest, 0x5302, "MEDIUM REMOVAL PREVENTED")
+	poweredOn          = reason(unitAttention, 0x2900, "POWER ON, RESET, OR BUS DEVICE RESET OCCURRED")
 	capacityChanged    = reason(unitAttention, 0x2a09, "CAPACITY DATA HAS CHANGED")
 	writeProtected     = reason(dataProtect, 0x2700, "WRITE PROTECTED")
 	softwareProtected  = reason(dataProtect, 0x2702, "LOGICAL UNIT SOFTWARE WRITE PROTECTED")
 	spaceAllocation    = reason(dataProtect, 0x2707, "SPACE ALLOCATION FAILED WRITE PROTECT")
+	linkFailed         = reason(abortedCommand, 0x4b03, "ACK/NAK TIMEOUT")
 	miscompared        = reason(miscompare, 0x1d00, "MISCOMPARE DURING VERIFY OPERATION")
 )
 

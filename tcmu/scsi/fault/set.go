@@ -38,16 +38,17 @@ func NewSet(seed uint64) *Set { return &Set{seed: seed, released: make(chan stru
 
 // An Access is what a command does.
 type Access struct {
-	Does  Command // 0 if it is of no kind
-	Areas []Area  // the blocks that it accesses
+	Does   Command // 0 if it is of no kind
+	Areas  []Area  // the blocks that it accesses
+	Exempt bool    // from unit attentions and reservations
 }
 
 // A Verdict is what is to happen to a command.
 type Verdict struct {
-	Action Action
-	LBA    uint64 // the first block that the rule is about, if the command has blocks
-	Blocks uint64 // of Torn: how many are written
-
+	Action  Action
+	Does    Command         // what the rule is about of what the command does
+	LBA     uint64          // the first block that the rule is about, if the command has blocks
+	Blocks  uint64          // of Torn: how many are written
 	After   time.Duration   // how long it is held back
 	Release <-chan struct{} // closed: no longer
 
@@ -69,7 +70,7 @@ func (s *Set) Judge(a Access) Verdict {
 		}
 		r.fired++
 		s.fired++
-		v := Verdict{Action: r.Action, LBA: lba, Blocks: r.Blocks, Release: s.released, rule: r, seed: s.seed}
+		v := Verdict{Action: r.Action, Does: r.Command & a.Does, LBA: lba, Blocks: r.Blocks, Release: s.released, rule: r, seed: s.seed}
 		switch r.Action {
 		case Delay:
 			v.After = r.Min + time.Duration(r.random.Int64N(int64(r.Max-r.Min)+1))
@@ -103,7 +104,10 @@ func (v Verdict) Flips(a Area, bitsInBlock uint64, f func(lba, bit uint64)) {
 // concerns reports whether the rule is about a command, and the first of its blocks
 // that the rule is about.
 func (r *state) concerns(a Access) (lba uint64, hit bool) {
-	if r.Command != Any && r.Command&a.Does == 0 || r.Action.suits() != Any && r.Action.suits()&a.Does == 0 {
+	suits := r.Action.suits()
+	switch {
+	case r.Command != Any && r.Command&a.Does == 0, suits != Any && suits&a.Does == 0,
+		a.Exempt && (r.Action == UA || r.Action == Reservation):
 		return 0, false
 	}
 	if r.Areas == nil {

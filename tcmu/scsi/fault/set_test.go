@@ -24,7 +24,7 @@ func newSet(t testing.TB, rules ...string) *Set {
 	return s
 }
 
-func at(does Command, lba, n uint64) Access { return Access{does, []Area{{lba, lba + n}}} }
+func at(does Command, lba, n uint64) Access { return Access{Does: does, Areas: []Area{{lba, lba + n}}} }
 
 // actionsOf returns the actions for n reads of block 0, a letter each.
 func actionsOf(s *Set, n int) string {

@@ -1,0 +1,162 @@
+package scsi
+
+import (
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/tcmu/scsi/fault"
+)
+
+// A Later is the error of a command that a fault holds back, or of one that must
+// wait while there are rules of faults: these are asked once about each command.
+type Later struct {
+	After   time.Duration   // how long to hold it
+	Release <-chan struct{} // closed: hold it no longer
+	Execute func() Result   // executes it, and may wait
+}
+
+func (*Later) Error() string { return "the command is held back" }
+
+// SetFaults makes the disk misbehave by the rules of f from the next command on, or
+// no more if f is nil.
+func (d *Disk) SetFaults(f *fault.Set) { d.faults.Store(f) }
+
+// statuses are those of SAM-6, Status, that a fault returns.
+var statuses = map[fault.Action]byte{fault.Busy: 0x08, fault.Reservation: 0x18, fault.TaskSetFull: 0x28}
+
+// senses are the reasons by which a fault ends any command.
+var senses = map[fault.Action]Sense{
+	fault.Unsupported: invalidOpcode,
+	fault.Aborted:     {Key: abortedCommand},
+	fault.Transport:   linkFailed,
+	fault.UA:          poweredOn,
+}
+
+// misbehave executes a command as the rules of f have it.
+func (d *Disk) misbehave(f *fault.Set, r request) (Result, error) {
+	a, ok := d.access(r)
+	if !ok {
+		return d.perform(r)
+	}
+	v := f.Judge(a)
+	if v.After == 0 {
+		if result, err := d.suffer(f, a, v, r); err == nil {
+			return result, nil
+		}
+	} else if r.wait {
+		select {
+		case <-time.After(v.After):
+		case <-v.Release:
+		}
+		return d.suffer(f, a, v, r)
+	}
+	r.wait = true
+	return Result{}, &Later{v.After, v.Release, func() Result {
+		result, _ := d.suffer(f, a, v, r)
+		return result
+	}}
+}
+
+// suffer executes a command to which v applies.
+func (d *Disk) suffer(f *fault.Set, a fault.Access, v fault.Verdict, r request) (Result, error) {
+	if status, ok := statuses[v.Action]; ok {
+		r.clear() // see Result.DataIn
+		return Result{Status: status}, nil
+	}
+	if s, ok := senses[v.Action]; ok {
+		return d.failed(s), nil
+	}
+	switch v.Action {
+	case fault.Lost:
+		r.clear()
+		return Result{}, nil
+	case fault.Medium:
+		return d.mediumFails(f, a, v, r)
+	case fault.Torn:
+		if n := a.Areas[0].End - a.Areas[0].First; a.Does == fault.Write && v.Blocks < n {
+			return d.begin(f, a, r, v.Blocks)
+		}
+	case fault.Flip:
+		return d.flip(f, a, v, r)
+	}
+	return d.sound(f, a, r)
+}
+
+// sound executes a command, after which what it has written can be read.
+func (d *Disk) sound(f *fault.Set, a fault.Access, r request) (Result, error) {
+	result, err := d.perform(r)
+	if err == nil && result.Status == good && a.Does&(fault.Write|fault.Unmap) != 0 {
+		f.Wrote(a.Areas)
+	}
+	return result, err
+}
+
+// begin executes a command for its first n blocks only.
+func (d *Disk) begin(f *fault.Set, a fault.Access, r request, n uint64) (Result, error) {
+	row, err := d.find(r.cdb)
+	if n == 0 || err != nil {
+		return Result{}, nil
+	}
+	a.Areas = []fault.Area{{First: a.Areas[0].First, End: a.Areas[0].First + n}}
+	r.cdb, r.data = slices.Clone(r.cdb[:len(row.usage)]), slices.Clone(r.data)
+	switch at := r.lengthOffset(); len(r.cdb) {
+	case 6:
+		r.cdb[at] = byte(n)
+	case 10:
+		binary.BigEndian.PutUint16(r.cdb[at:], uint16(n))
+	default:
+		binary.BigEndian.PutUint32(r.cdb[at:], uint32(n))
+	}
+	return d.sound(f, a, r)
+}
+
+// mediumFails ends a command in MEDIUM ERROR. A READ returns the blocks before the bad
+// one, and a WRITE writes them: Linux takes them for done (sd_completed_bytes).
+func (d *Disk) mediumFails(f *fault.Set, a fault.Access, v fault.Verdict, r request) (Result, error) {
+	s := writeFault
+	if v.Does&fault.Read != 0 {
+		s = unrecoveredRead
+	}
+	if len(a.Areas) == 0 {
+		return d.failed(s), nil
+	}
+	var before Result
+	if a.Does == fault.Read || a.Does == fault.Write {
+		var err error
+		if before, err = d.begin(f, a, r, v.LBA-a.Areas[0].First); err != nil || before.Status != good {
+			return before, err
+		}
+	}
+	result := d.failed(s.withInfo(v.LBA))
+	result.DataIn = before.DataIn
+	return result, nil
+}
+
+// flip executes a command, of whose data some bits are wrong.
+func (d *Disk) flip(f *fault.Set, a fault.Access, v fault.Verdict, r request) (Result, error) {
+	if !r.wait {
+		return Result{}, backstores.ErrWouldBlock // not twice: a bit that is flipped again is right
+	}
+	flip := func() {
+		v.Flips(a.Areas[0], uint64(d.BlockSize)*8, func(lba, bit uint64) {
+			at := (lba-a.Areas[0].First)*uint64(d.BlockSize) + bit/8
+			for _, b := range r.data {
+				if at < uint64(len(b)) {
+					b[at] ^= 1 << (bit % 8)
+					return
+				}
+				at -= uint64(len(b))
+			}
+		})
+	}
+	if a.Does == fault.Write {
+		flip()
+	}
+	result, err := d.sound(f, a, r)
+	if a.Does == fault.Read && result.Status == good {
+		flip()
+	}
+	return result, err
+}
