@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"errors"
 	"os"
 	"regexp"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/lunserve/lunserve/hint"
+	"github.com/lunserve/lunserve/tcmu/scsi/fault"
 )
 
 // checkWords checks the number and the spelling of the arguments.
@@ -26,8 +28,15 @@ func (l *commandLine) checkWords() error {
 		}
 		arg := all[min(i, len(all)-1)]
 		if err := check(arg, word); err != nil {
-			text, _ := hint.Split(err)
-			return hint.Try(misuse("%s", text), "lunserve", l.node.Name, "--help")
+			err, better := withoutHints(err)
+			_, isRule := errors.AsType[*fault.SyntaxError](err)
+			if !isRule || len(better) == 0 {
+				return hint.Try(misuse("%w", err), "lunserve", l.node.Name, "--help")
+			}
+			for j, c := range better {
+				better[j] = l.instead(slices.Index(l.typed, word), 1, c.Words[0])
+			}
+			return hint.With(misuse("%w", err), better...)
 		}
 		if err := cmp.Or(l.sizeAsImage(word), l.nodeAsImage(i)); err != nil {
 			return err

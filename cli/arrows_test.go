@@ -16,8 +16,9 @@ const module = "github.com/lunserve/lunserve"
 // each package may import. Every package may also import hint.
 var allowed = map[string]string{
 	"":                     "cli",
-	"cli":                  "serve serve/control serve/console serve/guard configfs backstores backstores/image backstores/seekable completions",
-	"serve":                "serve/control serve/console serve/guard tcmu tcmu/scsi configfs backstores backstores/image backstores/inuse backstores/entry",
+	"cli":                  "serve serve/control serve/console serve/guard configfs backstores backstores/image backstores/seekable completions tcmu/scsi/fault",
+	"serve":                "serve/control serve/console serve/guard tcmu tcmu/scsi tcmu/scsi/fault configfs backstores backstores/image backstores/inuse backstores/entry",
+	"completions":          "tcmu/scsi/fault",
 	"serve/control":        "backstores/inuse",
 	"serve/guard":          "configfs",
 	"configfs":             "backstores/inuse",

@@ -13,6 +13,7 @@ import (
 	"github.com/lunserve/lunserve/serve"
 	"github.com/lunserve/lunserve/serve/console"
 	"github.com/lunserve/lunserve/serve/guard"
+	"github.com/lunserve/lunserve/tcmu/scsi/fault"
 )
 
 // grammar is the command line. Each subcommand is a struct with a Run method, in a
@@ -27,6 +28,7 @@ type grammar struct {
 	List   listCmd   `cmd:"" help:"List served disks."`
 	Stats  statsCmd  `cmd:"" help:"Show rates and latencies of served disks."`
 	Resize resizeCmd `cmd:"" help:"Resize a served disk."`
+	Fault  faultCmd  `cmd:"" help:"Make a served disk misbehave."`
 	Detach detachCmd `cmd:"" help:"Remove served disks."`
 
 	Doctor     doctorCmd     `cmd:"" help:"Check whether this machine can serve images, and name what is missing."`
@@ -80,6 +82,9 @@ func status(err error, c *console.Console) int {
 		return int(status)
 	}
 	c.Error(err)
+	if e, ok := errors.AsType[*fault.SyntaxError](err); ok {
+		c.Point(e.Text, e.At)
+	}
 	if e, ok := errors.AsType[serve.NotRunnableError](err); ok {
 		return int(e.Status())
 	}

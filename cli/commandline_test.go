@@ -126,6 +126,14 @@ func TestErrorsOfACommandLineProposeTheWholeLine(t *testing.T) {
 		"--iscsi --portal 127.0.0.1:0 disk.img":            `--portal: "127.0.0.1:0" has no port; try lunserve --iscsi --portal=127.0.0.1:3260 disk.img`,
 		"completion tcsh":                                  `"tcsh" is not one of bash, zsh, fish; try lunserve completion --help`,
 
+		"--fault raed:medium disk.img":           `--fault: "raed" is not one of read, write, unmap, flush, any; try lunserve --fault=read:medium disk.img`,
+		"--fault any: disk.img":                  `--fault: a word is missing: one of medium, unsupported, aborted, transport, ua, busy, task-set-full, reservation, lost, torn, flip, delay, hang`,
+		"--fault map= disk.img":                  "--fault: map= needs the name of a map of ddrescue",
+		"--fault-seed 0 disk.img":                `--fault-seed: "0" is not a number from 1 on`,
+		"fault disk.img any:medium any:bussy -r": "unknown flag -r; try lunserve fault --help",
+		"fault disk.img any:medium any:bussy":    `"bussy" is not one of medium, unsupported, aborted, transport, ua, busy, task-set-full, reservation, lost, torn, flip, delay, hang; try lunserve fault disk.img any:medium any:busy`,
+		"fault disk.img any:5":                   `"5" is not one of medium, unsupported, aborted, transport, ua, busy, task-set-full, reservation, lost, torn, flip, delay, hang; try lunserve fault --help`,
+
 		// An empty value comes from an empty variable: --overlay= would write
 		// to the image.
 		"--overlay= disk.img":        "--overlay is empty; it is --overlay=FILE",

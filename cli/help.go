@@ -13,6 +13,7 @@ var groups = []kong.Group{
 	{Key: "format", Title: "Image formats:"},
 	{Key: "fabric", Title: "Targets:", Description: "These flags can be combined. Standard output gets all local paths, then all URLs, then the WWPN."},
 	{Key: "iscsi", Title: "With --iscsi:"},
+	{Key: "fault", Title: "Faults:"},
 	{Key: "run", Title: "Running a command:"},
 	{Key: "report", Title: "Output:"},
 }
@@ -37,7 +38,7 @@ Common flags:
 `
 
 const usageEnd = `
-Subcommands: %s.
+%s
 All flags: lunserve serve --help, lunserve SUBCOMMAND --help, man lunserve
 `
 
@@ -60,9 +61,18 @@ func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
 			names = append(names, command.Name)
 		}
 	}
-	fmt.Fprintf(&b, usageEnd, strings.Join(names, " "))
+	fmt.Fprintf(&b, usageEnd, folded("Subcommands: "+strings.Join(names, " ")+".", 80))
 	_, err := fmt.Fprint(ctx.Stdout, b.String())
 	return err
+}
+
+// folded breaks a line of words that is longer than width, in bytes.
+func folded(line string, width int) string {
+	if len(line) <= width {
+		return line
+	}
+	at := strings.LastIndex(line[:width+1], " ")
+	return line[:at] + "\n" + folded("  "+line[at+1:], width)
 }
 
 // flagName is the flag as it is typed.

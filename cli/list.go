@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,7 +62,7 @@ func table(out *console.Printer, all []servedDisk) error {
 	lines := []string{aligned[0]}
 	for i, k := range all {
 		lines = append(lines, aligned[1+i])
-		for _, line := range append([]string{k.Image, k.URI, k.WWPN}, k.uses()...) {
+		for _, line := range slices.Concat([]string{k.Image, k.URI, k.WWPN}, k.uses(), k.faults()) {
 			if line != "" {
 				lines = append(lines, "  "+line)
 			}
@@ -92,6 +93,14 @@ func (k *servedDisk) age() string {
 		return fmt.Sprintf("%.0fh", d.Hours())
 	}
 	return fmt.Sprintf("%.0fd", d.Hours()/24)
+}
+
+// faults are the rules by which the disk misbehaves.
+func (k *servedDisk) faults() (all []string) {
+	for _, f := range k.Faults {
+		all = append(all, f.Sentence())
+	}
+	return all
 }
 
 // uses are the users of the disk, such as "mounted on /mnt".

@@ -8,6 +8,7 @@ import (
 	"github.com/lunserve/lunserve/hint"
 	"github.com/lunserve/lunserve/serve"
 	"github.com/lunserve/lunserve/serve/console"
+	"github.com/lunserve/lunserve/tcmu/scsi/fault"
 )
 
 type serveCmd struct {
@@ -20,6 +21,7 @@ type serveCmd struct {
 	layerFlags  `embed:"" group:"image"`
 	imageFlags  `embed:"" group:"format"`
 	targetFlags `embed:"" group:"fabric"`
+	faultFlags  `embed:"" group:"fault"`
 	runFlags    `embed:"" group:"run"`
 	outputFlags `embed:"" group:"report"`
 }
@@ -45,6 +47,9 @@ func (c *serveCmd) Run(ctx context.Context, con *console.Console) error {
 		Overlay:       c.Overlay,
 		IgnoreDiscard: c.Discard == "ignore",
 		DetectZeroes:  zeroDetection[c.DetectZeroes],
+
+		Faults:    func() ([]fault.Rule, error) { return readRules(c.Faults, int(c.SectorSize)) },
+		FaultSeed: uint64(c.Seed),
 
 		Loopback: c.Loopback || iscsi == nil && !c.Vhost,
 		ISCSI:    iscsi,

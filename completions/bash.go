@@ -9,7 +9,7 @@ import (
 // bash returns the script for bash. It needs bash-completion 2.11 or later.
 func bash(list []command) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, bashHead, endings, unnamed(list), strings.Join(names(list), " | "))
+	fmt.Fprintf(&b, bashHead, endings, rules(), unnamed(list), strings.Join(names(list), " | "))
 	for _, c := range list {
 		var flags, takers []string
 		for _, f := range c.flags {
@@ -81,6 +81,8 @@ func (w word) bash() string {
 		return "_filedir"
 	case w.kind == "dir":
 		return "_filedir -d"
+	case w.kind == "rule":
+		return "_lunserve_rules"
 	case w.kind == "export":
 		return `_lunserve_exports "$1"`
 	}
@@ -122,6 +124,12 @@ _lunserve_exports()
 	local all
 	mapfile -t all < <("$1" list --names 2>/dev/null)
 	_lunserve_words "${all[@]}"
+}
+
+# _lunserve_rules adds rules of faults.
+_lunserve_rules()
+{
+	_lunserve_words %s
 }
 
 _lunserve()

@@ -3,7 +3,7 @@
 //
 // Subcommands, flags and enums are in kong's model. Our own tag, complete, adds
 // what the model lacks: the kind of a flag's value or an argument ("image",
-// "file", "dir" or "export"), and "command" on a subcommand where another
+// "file", "dir", "export" or "rule"), and "command" on a subcommand where another
 // command line may follow --.
 //
 // A script runs no program but lunserve list --names, for the names of served
@@ -16,6 +16,8 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/lunserve/lunserve/tcmu/scsi/fault"
 )
 
 // endings are the file name extensions of likely images.
@@ -99,6 +101,15 @@ func newFlag(app *kong.Application, f *kong.Flag) flag {
 		alone:   f == app.HelpFlag || version,
 		word:    newWord(f.Value),
 	}
+}
+
+// rules returns the rules of faults that shells propose, each quoted.
+func rules() string {
+	var all []string
+	for _, text := range fault.Examples {
+		all = append(all, quote(text))
+	}
+	return strings.Join(all, " ")
 }
 
 func newWord(v *kong.Value) word {

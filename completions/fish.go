@@ -8,7 +8,7 @@ import (
 // fish returns the script for fish.
 func fish(list []command) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, fishHead, endings, unnamed(list), strings.Join(names(list), " "))
+	fmt.Fprintf(&b, fishHead, endings, unnamed(list), strings.Join(names(list), " "), rules())
 	for _, c := range list {
 		var takers []string
 		for _, f := range c.flags {
@@ -74,6 +74,8 @@ func (w word) fish() string {
 		return "-F"
 	case w.kind == "dir":
 		return "-f -a '(__fish_complete_directories)'"
+	case w.kind == "rule":
+		return "-f -k -a '(__lunserve_rules)'"
 	case w.kind == "export":
 		return "-f -a '(__lunserve_exports)'"
 	}
@@ -97,6 +99,10 @@ end
 function __lunserve_exports
 	set -l words (commandline -opc)
 	$words[1] list --names 2>/dev/null
+end
+
+function __lunserve_rules
+	printf '%%s\n' %[4]s
 end
 
 # Completes the command line after --.

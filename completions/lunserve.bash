@@ -35,6 +35,12 @@ _lunserve_exports()
 	_lunserve_words "${all[@]}"
 }
 
+# _lunserve_rules adds rules of faults.
+_lunserve_rules()
+{
+	_lunserve_words 'read lba 1000+8: medium' 'read 1%: medium' 'write 1%: medium' 'unmap: unsupported' 'any every 100: aborted' 'any every 100: transport' 'any once: ua' 'any every 100: busy' 'any every 100: task-set-full' 'write: reservation' 'flush: lost' 'write after 500: lost' 'write once: torn 1' 'read 1%: flip' 'read: delay 20ms..200ms' 'any: hang 45s'
+}
+
 _lunserve()
 {
 	local cur prev words cword split
@@ -43,7 +49,7 @@ _lunserve()
 	local command=serve first=1
 	if ((cword > 1)); then
 		case ${words[1]} in
-		serve | pack | unpack | info | commit | list | stats | resize | detach | doctor | completion) command=${words[1]} first=2 ;;
+		serve | pack | unpack | info | commit | list | stats | resize | fault | detach | doctor | completion) command=${words[1]} first=2 ;;
 		esac
 	fi
 
@@ -52,8 +58,8 @@ _lunserve()
 	local flags=() takers runs=''
 	case $command in
 	serve)
-		flags=(-h --help --version -r --read-only --size --removable --sector-size -s --snapshot --overlay --discard --detect-zeroes --format --cache-size --zstd-window --tmpdir --loopback --iscsi --vhost --iqn --portal --chap-file --allow --open --run --fork --pid-file --exit-with-parent --restart -q --quiet --json --stats-interval --trace)
-		takers=' --size --sector-size --overlay --discard --detect-zeroes --format --cache-size --zstd-window --tmpdir --iqn --portal --chap-file --allow --run --pid-file --stats-interval '
+		flags=(-h --help --version -r --read-only --size --removable --sector-size -s --snapshot --overlay --discard --detect-zeroes --format --cache-size --zstd-window --tmpdir --loopback --iscsi --vhost --iqn --portal --chap-file --allow --open --fault --fault-seed --run --fork --pid-file --exit-with-parent --restart -q --quiet --json --stats-interval --trace)
+		takers=' --size --sector-size --overlay --discard --detect-zeroes --format --cache-size --zstd-window --tmpdir --iqn --portal --chap-file --allow --fault --fault-seed --run --pid-file --stats-interval '
 		runs=1
 		;;
 	pack)
@@ -82,6 +88,10 @@ _lunserve()
 		;;
 	resize)
 		flags=(-h --help --version)
+		takers='  '
+		;;
+	fault)
+		flags=(-h --help --version --clear)
 		takers='  '
 		;;
 	detach)
@@ -119,6 +129,7 @@ _lunserve()
 		serve--overlay | serve--chap-file | serve--pid-file | serve--trace | commit-o | commit--output) _filedir ;;
 		serve--tmpdir | pack--tmpdir | unpack--tmpdir | info--tmpdir | commit--tmpdir | doctor--tmpdir) _filedir -d ;;
 		commit--base) _lunserve_images ;;
+		serve--fault) _lunserve_rules ;;
 		serve--sector-size) _lunserve_words 512 4096 ;;
 		serve--format | pack--format | unpack--format | info--format | commit--format | doctor--format) _lunserve_words auto raw sparse zstd simg ;;
 		serve--detect-zeroes) _lunserve_words off on unmap ;;
@@ -132,11 +143,12 @@ _lunserve()
 	fi
 	case $command$n in
 	pack1 | unpack1 | commit0) _filedir ;;
-	stats* | resize0 | detach*) _lunserve_exports "$1" ;;
+	stats* | resize0 | fault0 | detach*) _lunserve_exports "$1" ;;
 	serve* | pack0 | unpack0 | info* | doctor*) _lunserve_images ;;
+	fault*) _lunserve_rules ;;
 	completion0) _lunserve_words bash zsh fish ;;
 	esac
 	if ((cword == 1)); then
-		_lunserve_words serve pack unpack info commit list stats resize detach doctor completion
+		_lunserve_words serve pack unpack info commit list stats resize fault detach doctor completion
 	fi
 } && complete -F _lunserve lunserve

@@ -17,6 +17,10 @@ function __lunserve_exports
 	$words[1] list --names 2>/dev/null
 end
 
+function __lunserve_rules
+	printf '%s\n' 'read lba 1000+8: medium' 'read 1%: medium' 'write 1%: medium' 'unmap: unsupported' 'any every 100: aborted' 'any every 100: transport' 'any once: ua' 'any every 100: busy' 'any every 100: task-set-full' 'write: reservation' 'flush: lost' 'write after 500: lost' 'write once: torn 1' 'read 1%: flip' 'read: delay 20ms..200ms' 'any: hang 45s'
+end
+
 # Completes the command line after --.
 function __lunserve_rest
 	set -l words (commandline -opc)
@@ -36,7 +40,7 @@ function __lunserve_at -a command where
 	set -l words (commandline -opc)
 	set -e words[1]
 	set -l name serve
-	if contains -- "$words[1]" serve pack unpack info commit list stats resize detach doctor completion
+	if contains -- "$words[1]" serve pack unpack info commit list stats resize fault detach doctor completion
 		set name $words[1]
 		set -e words[1]
 	end
@@ -45,7 +49,7 @@ function __lunserve_at -a command where
 	set -l runs no
 	switch $name
 		case serve
-			set takers --size --sector-size --overlay --discard --detect-zeroes --format --cache-size --zstd-window --tmpdir --iqn --portal --chap-file --allow --run --pid-file --stats-interval
+			set takers --size --sector-size --overlay --discard --detect-zeroes --format --cache-size --zstd-window --tmpdir --iqn --portal --chap-file --allow --fault --fault-seed --run --pid-file --stats-interval
 			set runs yes
 		case pack
 			set takers --frame-size --level --format --cache-size --zstd-window --tmpdir
@@ -60,6 +64,8 @@ function __lunserve_at -a command where
 		case stats
 			set takers -i --interval
 		case resize
+			set takers 
+		case fault
 			set takers 
 		case detach
 			set takers 
@@ -119,6 +125,8 @@ complete -c lunserve -n '__lunserve_at serve' -l portal -r -f -d 'Address to lis
 complete -c lunserve -n '__lunserve_at serve' -l chap-file -r -F -d 'Require CHAP'
 complete -c lunserve -n '__lunserve_at serve' -l allow -r -f -d 'Allow only the initiator with this name to log in'
 complete -c lunserve -n '__lunserve_at serve' -l open -d 'Allow anyone to log in at an address that other machines can reach'
+complete -c lunserve -n '__lunserve_at serve' -l fault -r -f -k -a '(__lunserve_rules)' -d 'Make the disks misbehave by RULE'
+complete -c lunserve -n '__lunserve_at serve' -l fault-seed -r -f -d 'Seed of what is random in faults, to repeat a run'
 complete -c lunserve -n '__lunserve_at serve' -l run -r -f -d 'Serve while a shell command runs, and exit with its status'
 complete -c lunserve -n '__lunserve_at serve' -l fork -d 'Serve in the background'
 complete -c lunserve -n '__lunserve_at serve' -l pid-file -r -F -d 'Write the process ID to FILE when the disks are ready'
@@ -193,6 +201,13 @@ complete -c lunserve -n '__lunserve_at resize 0' -f -a '(__lunserve_exports)'
 complete -c lunserve -n '__lunserve_at resize 1' -f
 complete -c lunserve -n '__lunserve_at resize' -s h -l help -d 'Print help and exit'
 complete -c lunserve -n '__lunserve_at resize' -l version -d 'Print the version and exit'
+
+complete -c lunserve -n __lunserve_first -a fault -d 'Make a served disk misbehave'
+complete -c lunserve -n '__lunserve_at fault 0' -f -a '(__lunserve_exports)'
+complete -c lunserve -n '__lunserve_at fault "*"' -f -k -a '(__lunserve_rules)'
+complete -c lunserve -n '__lunserve_at fault' -s h -l help -d 'Print help and exit'
+complete -c lunserve -n '__lunserve_at fault' -l version -d 'Print the version and exit'
+complete -c lunserve -n '__lunserve_at fault' -l clear -d 'Remove all rules first, and let the commands go that they hold back'
 
 complete -c lunserve -n __lunserve_first -a detach -d 'Remove served disks'
 complete -c lunserve -n '__lunserve_at detach "*"' -f -a '(__lunserve_exports)'

@@ -84,7 +84,7 @@ type line struct {
 }
 
 var lines = []line{
-	{line: "lunserve ", want: "commit completion detach disk.img doctor images info list pack resize serve stats texts unpack"},
+	{line: "lunserve ", want: "commit completion detach disk.img doctor fault images info list pack resize serve stats texts unpack"},
 	{line: "lunserve --si", want: "--size"},
 	{line: "lunserve --sector-size ", want: "512 4096"},
 	{line: "lunserve --sector-size=4", want: "--sector-size=4096"},
@@ -107,6 +107,7 @@ var lines = []line{
 	{line: "lunserve resize d", want: "disk.img"},
 	{line: "lunserve texts/", want: "texts/a.txt texts/b"},
 	{line: "lunserve pack disk.img texts/", want: "texts/a.txt texts/b"},
+	{line: "lunserve fault d", want: "disk.img"},
 	{line: "lunserve completion ", want: "bash zsh fish"},
 	{line: "lunserve disk.img -- lunserve --sector-size ", want: "512 4096"},
 }
@@ -129,6 +130,12 @@ func TestShellsComplete(t *testing.T) {
 			}
 			for _, l := range lines {
 				ask(l)
+			}
+			// A rule of faults is one word.
+			for _, l := range []string{"lunserve --fault u", "lunserve fault disk.img u"} {
+				if got := s.candidates(l); !slices.Equal(got, []string{"unmap: unsupported"}) {
+					t.Errorf("%q: %q", l, got)
+				}
 			}
 			// A block device is a likely image. Only root can make one.
 			if err := unix.Mknod(filepath.Join(s.home, "texts/disk"), unix.S_IFBLK|0o600, 7<<8); err == nil {

@@ -8,7 +8,7 @@ import (
 // zsh returns the script for zsh: the file _lunserve in a folder of fpath.
 func zsh(list []command) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, zshHead, strings.ReplaceAll(endings, "|", " "))
+	fmt.Fprintf(&b, zshHead, strings.ReplaceAll(endings, "|", " "), rules())
 	fmt.Fprint(&b, "_lunserve_commands() {\n\tlocal -a all=(\n")
 	for _, c := range list {
 		fmt.Fprintf(&b, "\t\t%s\n", quote(c.name+":"+zshEscape(c.help)))
@@ -81,6 +81,8 @@ func (w word) zsh() string {
 		return "_files"
 	case w.kind == "dir":
 		return "_files -/"
+	case w.kind == "rule":
+		return "_lunserve_rules"
 	case w.kind == "export":
 		return "_lunserve_exports"
 	}
@@ -104,6 +106,11 @@ _lunserve_images() {
 _lunserve_exports() {
 	local -a all=(${(f)"$(_call_program exports ${(q)command} list --names 2>/dev/null)"})
 	_wanted exports expl export compadd -a all
+}
+
+_lunserve_rules() {
+	local -a all=(%s)
+	_wanted rules expl rule compadd -a all
 }
 
 # The first word: a subcommand, or an argument of the default one.

@@ -156,7 +156,9 @@ var (
 // Execute implements [tcmu.Handler].
 func (h handler) Execute(cdb []byte, data [][]byte, wait bool) (tcmu.Result, error) {
 	r, err := h.Disk.Execute(cdb, data, wait)
-	if err != nil {
+	if later, ok := err.(*scsi.Later); ok {
+		err = &tcmu.Later{After: later.After, Release: later.Release, Execute: func() tcmu.Result { return tcmu.Result(later.Execute()) }}
+	} else if err != nil {
 		err = tcmu.ErrWouldBlock // scsi returns no other error
 	}
 	return tcmu.Result(r), err

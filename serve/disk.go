@@ -19,6 +19,7 @@ type disk struct {
 	address  address // once the targets are up
 	watch    watch
 	errors   errorLimit
+	faults   faults
 	stall    stall
 	started  time.Time // when it became usable
 	resizing sync.Mutex

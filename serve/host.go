@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/lunserve/lunserve/serve/control"
+	"github.com/lunserve/lunserve/tcmu/scsi/fault"
 )
 
 // A host answers other processes for a service; it implements [control.Host].
@@ -35,13 +36,36 @@ func (h host) Measure() (read func() []control.Disk, stop func()) {
 }
 
 func (h host) Resize(name string, bytes int64) error {
-	for _, d := range h.disks {
-		if d.device.kernel.Name() == name {
-			_, _, err := d.resize(bytes)
+	d, err := h.disk(name)
+	if err == nil {
+		_, _, err = d.resize(bytes)
+	}
+	return err
+}
+
+func (h host) Fault(name string, clear bool, texts []string) error {
+	rules := make([]fault.Rule, len(texts))
+	for i, text := range texts {
+		var err error
+		if rules[i], err = fault.Parse(text); err != nil {
 			return err
 		}
 	}
-	return fmt.Errorf("%s: no longer served", name)
+	d, err := h.disk(name)
+	if err == nil {
+		err = d.misbehave(clear, rules)
+	}
+	return err
+}
+
+// disk returns the disk with a name.
+func (h host) disk(name string) (*disk, error) {
+	for _, d := range h.disks {
+		if d.device.kernel.Name() == name {
+			return d, nil
+		}
+	}
+	return nil, fmt.Errorf("%s: no longer served", name)
 }
 
 func (h host) Detach(ctx context.Context, force bool) (waitsFor string, err error) {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/lunserve/lunserve/backstores/image"
+	"github.com/lunserve/lunserve/tcmu/scsi/fault"
 )
 
 // Options say what to serve, and how. The command line has checked them against
@@ -21,6 +22,9 @@ type Options struct {
 	Overlay       string // writes go to this file; empty: no overlay
 	IgnoreDiscard bool   // the disks are fully provisioned
 	DetectZeroes  ZeroDetection
+
+	Faults    func() ([]fault.Rule, error) // by which the disks misbehave; nil: none
+	FaultSeed uint64                       // of what is random in them; 0: any
 
 	Loopback bool // local disks
 	ISCSI    *ISCSI

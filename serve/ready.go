@@ -19,6 +19,9 @@ func (s *service) ready(waiting *os.File, down *configfs.Undo) ending {
 	for _, d := range s.disks {
 		d.started = s.started
 	}
+	if err := s.startFaults(down); err != nil {
+		return failure(err)
+	}
 	s.listen(down)
 	if err := s.announce(down); err != nil {
 		return failure(err)

@@ -86,6 +86,9 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 			return err
 		}
 	}
+	if err = s.readFaults(); err != nil {
+		return err
+	}
 	if s.fabrics, err = s.newFabrics(ctx); err != nil {
 		return err
 	}

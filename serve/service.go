@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/lunserve/lunserve/hint"
 	"github.com/lunserve/lunserve/serve/console"
+	"github.com/lunserve/lunserve/tcmu/scsi/fault"
 )
 
 // A service is a set of disks to serve, and the events that may end it.
@@ -40,6 +42,7 @@ type service struct {
 	imageErrs   chan error
 	parentEnd   <-chan struct{} // nil unless --exit-with-parent
 	detachments chan detachment
+	rules       []fault.Rule // by which the disks misbehave at first
 	sample      sample
 	pidFile     *ownFile // nil until it is written
 }
@@ -99,6 +102,7 @@ func (s *service) wait() ending {
 // stop ends the service even if disks are in use, and the ending names their
 // users.
 func (s *service) stop(why cause) ending {
+	s.calmFaults() // or the search for users may hang
 	if users := s.users(); users != "" {
 		return ending{why, fmt.Errorf("%s: removed anyway", users)}
 	}
@@ -189,14 +193,15 @@ func (s *service) resize() {
 
 // title is short: it stands at the start of the status line.
 func (s *service) title() string {
-	if len(s.disks) != 1 {
-		return fmt.Sprintf("%d disks", len(s.disks))
+	title := fmt.Sprintf("%d disks", len(s.disks))
+	if len(s.disks) == 1 {
+		d := s.disks[0]
+		title = cmp.Or(d.address.node, filepath.Base(d.image.path))
 	}
-	d := s.disks[0]
-	if d.address.node != "" {
-		return d.address.node
+	if faults := fired(s.disks...); faults != "" {
+		title += " (" + faults + ")"
 	}
-	return filepath.Base(d.image.path)
+	return title
 }
 
 // summarize prints how much was read and written. The disks no longer exist.
@@ -207,9 +212,17 @@ func (s *service) summarize() {
 	}
 	for _, d := range s.disks {
 		n := d.device.unit.Stats()
-		s.console.Say("%s removed; %s reads (%s), %s writes (%s) in %v", d.title(),
+		text := fmt.Sprintf("%s removed; %s reads (%s), %s writes (%s) in %v", d.title(),
 			humanize.Comma(int64(n.Reads)), humanize.IBytes(n.ReadBytes),
 			humanize.Comma(int64(n.Writes)), humanize.IBytes(n.WrittenBytes), took)
+		if faults := fired(d); faults != "" {
+			text += ", " + faults
+		}
+		s.console.Say("%s", text)
+		faults, _ := d.faults.counts()
+		for _, f := range faults {
+			s.console.Say("%s: %s", d.title(), f.Sentence())
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 // state returns the disk as other programs see it, without its users.
 func (d *disk) state() control.Disk {
+	faults, seed := d.faults.counts()
 	return control.Disk{
 		Name:      d.device.kernel.Name(),
 		Image:     d.image.abs,
@@ -21,6 +22,8 @@ func (d *disk) state() control.Disk {
 		PID:       configfs.Self(),
 		Started:   d.started,
 		Done:      control.Stats(d.device.unit.Stats()),
+		Faults:    faults,
+		FaultSeed: seed,
 	}
 }
 

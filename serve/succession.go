@@ -127,7 +127,7 @@ const (
 
 // forRemoval returns the options that matter when disks are adopted to be removed.
 func (o Options) forRemoval() Options {
-	o.Command, o.Trace, o.JSON, o.ExitWithParent, o.Quiet = nil, false, false, false, true
+	o.Command, o.Trace, o.JSON, o.ExitWithParent, o.Quiet, o.Faults = nil, false, false, false, true, nil
 	return o
 }
 

@@ -6,6 +6,7 @@ import (
 	"log/syslog"
 	"os"
 	"sync"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 
@@ -69,6 +70,12 @@ func (c *Console) Print(format string, a ...any) {
 
 // Error prints an error and what to type.
 func (c *Console) Error(err error) { c.Print("%s", hint.Text(err)) }
+
+// Point prints a text that was typed and, below it, a caret at one of its bytes.
+func (c *Console) Point(text string, at int) {
+	c.Print("  %s", text)
+	c.Print("  %*s", utf8.RuneCountInString(hint.Visible(text[:at]))+1, "^")
+}
 
 // Warn prints an error that does not end the program.
 func (c *Console) Warn(err error) {

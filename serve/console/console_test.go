@@ -30,6 +30,22 @@ func TestLinesStandAboveTheStatusLine(t *testing.T) {
 	}
 }
 
+// The caret is below the byte as it is printed.
+func TestPointPointsAtWhatIsPrinted(t *testing.T) {
+	var out strings.Builder
+	c := New(&out, "lunserve")
+	c.Point("read", 0)
+	c.Point("a\x1bé\xff wrong", 6)
+	c.Point("read", 4)
+	c.Close()
+	want := "lunserve:   read\nlunserve:   ^\n" +
+		"lunserve:   a\\x1bé\\xff wrong\nlunserve:              ^\n" +
+		"lunserve:   read\nlunserve:       ^\n"
+	if got := out.String(); got != want {
+		t.Errorf("\n got %q\nwant %q", got, want)
+	}
+}
+
 func TestQuietSuppressesOnlyWhatIsSaid(t *testing.T) {
 	var out strings.Builder
 	var hooked []string

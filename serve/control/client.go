@@ -65,16 +65,27 @@ func (c *Client) Measure() ([]Disk, error) {
 // disk the present size of its image. It returns the resized disk. There is no
 // time limit: the kernel may take long to adopt the size.
 func (c *Client) Resize(name string, bytes int64) (Disk, error) {
-	answer, err := c.ask(request{Do: resize, Disk: name, Size: bytes}, 0)
+	return c.change(request{Do: resize, Disk: name, Size: bytes}, 0)
+}
+
+// Fault makes a disk misbehave by more rules or, if clear is set, by these alone. It
+// returns the disk.
+func (c *Client) Fault(name string, clear bool, rules []string) (Disk, error) {
+	return c.change(request{Do: fault, Disk: name, Clear: clear, Rules: rules}, answerTime)
+}
+
+// change sends a request that changes a disk, and returns the changed disk.
+func (c *Client) change(r request, timeout time.Duration) (Disk, error) {
+	answer, err := c.ask(r, timeout)
 	if err != nil {
 		return Disk{}, err
 	}
 	for _, d := range answer.Disks {
-		if d.Name == name {
+		if d.Name == r.Disk {
 			return d, nil
 		}
 	}
-	return Disk{}, fmt.Errorf("%s: no longer served", name)
+	return Disk{}, fmt.Errorf("%s: no longer served", r.Disk)
 }
 
 // Detach ends the process and returns when it has ended. Users of its disks are

@@ -25,6 +25,14 @@ type Disk struct {
 	Users     []inuse.User `json:"users,omitempty"`
 	Done      Stats        `json:"done"` // since Started
 	Rates     *Rates       `json:"rates,omitempty"`
+	Faults    []Fault      `json:"faults,omitempty"`
+	FaultSeed uint64       `json:"fault_seed,omitempty"` // of what is random in Faults
+}
+
+// A Fault is a rule by which a disk misbehaves.
+type Fault struct {
+	Rule  string `json:"rule"`
+	Fired uint64 `json:"fired"` // commands that it has changed
 }
 
 // Writes is where the data of WRITE commands goes.

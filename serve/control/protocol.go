@@ -17,9 +17,9 @@ import (
 const version = 1
 
 // The longest line that either end accepts, in bytes. A reply has about 1 KiB
-// for each disk.
+// for each disk. The rule of a map of ddrescue may have 65,536 areas.
 const (
-	maxRequest = 64 << 10
+	maxRequest = 4 << 20
 	maxReply   = 16 << 20
 )
 
@@ -27,9 +27,12 @@ const (
 type request struct {
 	Version int    `json:"version"`
 	Do      verb   `json:"do"`
-	Disk    string `json:"disk,omitempty"`  // resize: its name
+	Disk    string `json:"disk,omitempty"`  // resize, fault: its name
 	Size    int64  `json:"size,omitempty"`  // resize: bytes; 0 is the present size of the image
 	Force   bool   `json:"force,omitempty"` // detach: disks in use as well
+
+	Rules []string `json:"rules,omitempty"` // fault: to add
+	Clear bool     `json:"clear,omitempty"` // fault: remove all others first
 }
 
 type verb string
@@ -39,6 +42,7 @@ const (
 	measure verb = "measure"
 	resize  verb = "resize"
 	detach  verb = "detach"
+	fault   verb = "fault"
 )
 
 // A reply answers one request.

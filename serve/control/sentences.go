@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/dustin/go-humanize"
+
 	"github.com/lunserve/lunserve/backstores/inuse"
 )
 
@@ -14,6 +16,14 @@ func (d *Disk) Sentences() (all []string) {
 		all = append(all, fmt.Sprintf("%s is %s", d.usedBy(u.Kind), u))
 	}
 	return all
+}
+
+// Sentence describes f and what it has done.
+func (f Fault) Sentence() string {
+	if f.Fired == 1 {
+		return "1 fault by " + f.Rule
+	}
+	return fmt.Sprintf("%s faults by %s", humanize.Comma(int64(f.Fired)), f.Rule)
 }
 
 // usedBy returns the name by which users of this kind reach d.

@@ -26,6 +26,10 @@ type Host interface {
 	// the disk the present size of its image.
 	Resize(name string, bytes int64) error
 
+	// Fault makes a disk misbehave by more rules or, if clear is set, by these
+	// alone.
+	Fault(name string, clear bool, rules []string) error
+
 	// Detach ends the service, or returns an error that names the users of its
 	// disks unless force is set. waitsFor is the command that has to end first.
 	// Detach returns before the service has ended.
@@ -119,6 +123,10 @@ func (s *Server) talk(ctx context.Context, c *codec) {
 			answer.Disks = read()
 		case r.Do == resize:
 			err := s.host.Resize(r.Disk, r.Size)
+			answer.Disks = s.host.Disks()
+			answer = answer.failure(err)
+		case r.Do == fault:
+			err := s.host.Fault(r.Disk, r.Clear, r.Rules)
 			answer.Disks = s.host.Disks()
 			answer = answer.failure(err)
 		case r.Do == detach:

@@ -18,9 +18,10 @@ type fakeHost struct {
 	size      int64
 	measuring int
 	detached  []bool
+	faults    []Fault
 }
 
-func (h *fakeHost) Disks() []Disk { return []Disk{{Name: "a", Size: h.size}} }
+func (h *fakeHost) Disks() []Disk { return []Disk{{Name: "a", Size: h.size, Faults: h.faults}} }
 
 func (h *fakeHost) Measure() (read func() []Disk, stop func()) {
 	h.measuring++
@@ -36,6 +37,19 @@ func (h *fakeHost) Resize(name string, bytes int64) error {
 		return errors.New("no such disk")
 	}
 	h.size = bytes
+	return nil
+}
+
+func (h *fakeHost) Fault(name string, clear bool, rules []string) error {
+	if name != "a" {
+		return errors.New("no such disk")
+	}
+	if clear {
+		h.faults = nil
+	}
+	for _, r := range rules {
+		h.faults = append(h.faults, Fault{Rule: r})
+	}
 	return nil
 }
 
@@ -84,6 +98,18 @@ func TestClientGetsWhatTheHostAnswers(t *testing.T) {
 	}
 	if _, err := c.Resize("b", 1024); err == nil || err.Error() != "no such disk" {
 		t.Errorf("Resize of a disk that is not there = %v", err)
+	}
+	if _, err := c.Fault("a", false, []string{"read: medium"}); err != nil {
+		t.Errorf("Fault = %v", err)
+	}
+	if d, err := c.Fault("a", false, []string{"any: busy"}); err != nil || len(d.Faults) != 2 || d.Faults[1].Rule != "any: busy" {
+		t.Errorf("Fault = %v, %v", d, err)
+	}
+	if d, err := c.Fault("a", true, []string{"any: hang"}); err != nil || len(d.Faults) != 1 {
+		t.Errorf("Fault that clears = %v, %v", d, err)
+	}
+	if _, err := c.Fault("b", true, nil); err == nil || err.Error() != "no such disk" {
+		t.Errorf("Fault of a disk that is not there = %v", err)
 	}
 	err := c.Detach(t.Context(), false, nil)
 	if err == nil || hint.Text(err) != "/dev/sdb is mounted on /mnt; try --force" {

@@ -18,9 +18,10 @@ type Set struct {
 
 	mu       sync.Mutex
 	rules    []*state
-	added    uint64 // rules, ever
-	fired    uint64 // times, of all rules that ever were
-	released chan struct{}
+	added    uint64        // rules, ever
+	fired    uint64        // times, of all rules that ever were
+	released chan struct{} // closed to let go what is held back
+	calm     bool
 }
 
 // A state is that of one rule.
@@ -65,7 +66,7 @@ func (s *Set) Judge(a Access) Verdict {
 	defer s.mu.Unlock()
 	for _, r := range s.rules {
 		lba, hit := r.concerns(a)
-		if !hit || !r.fires() {
+		if s.calm && r.Action.Waits() || !hit || !r.fires() {
 			continue
 		}
 		r.fired++
@@ -163,16 +164,23 @@ func (s *Set) Add(rules ...Rule) error {
 }
 
 // Clear removes all rules, and lets the commands go that they hold back.
-func (s *Set) Clear() { s.remove(func(*state) bool { return true }) }
-
-// Calm removes the rules that only keep initiators waiting, and lets the commands go
-// that they hold back: then a disk can be removed.
-func (s *Set) Calm() { s.remove(func(r *state) bool { return r.Action.Waits() }) }
-
-func (s *Set) remove(which func(*state) bool) {
+func (s *Set) Clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.rules = slices.DeleteFunc(s.rules, which)
+	s.rules = nil
+	s.release()
+}
+
+// Calm ends, for good, what only keeps initiators waiting, and lets the commands go
+// that are held back: then a disk can be removed.
+func (s *Set) Calm() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calm = true
+	s.release()
+}
+
+func (s *Set) release() {
 	close(s.released)
 	s.released = make(chan struct{})
 }

@@ -158,7 +158,13 @@ func TestHeldCommandsAreLetGo(t *testing.T) {
 	}
 	s.Calm()
 	<-v.Release
-	if rules, fired := s.Counts(); len(rules) != 1 || rules[0].Action != Lost || fired != 102 {
+	if got := s.Judge(at(Read, 0, 1)).Action; got != None {
+		t.Errorf("action %d after Calm", got)
+	}
+	if got := s.Judge(at(Unmap, 0, 1)).Action; got != Lost {
+		t.Errorf("action %d after Calm, want that of the rule", got)
+	}
+	if rules, fired := s.Counts(); len(rules) != 4 || rules[0].Fired != 1 || fired != 103 {
 		t.Errorf("%+v, %d", rules, fired)
 	}
 }

@@ -1,0 +1,121 @@
+package serve
+
+import (
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/lunserve/lunserve/configfs"
+	"github.com/lunserve/lunserve/serve/control"
+	"github.com/lunserve/lunserve/tcmu/scsi/fault"
+)
+
+// A disk misbehaves by its rules from the moment it is ready: nothing keeps the kernel
+// from finding it. From the moment it is to be removed, none of its users waits for a
+// rule any more, and so the removal does not either.
+
+// faults are those of a disk.
+type faults struct {
+	seed uint64
+	set  *fault.Set // nil until the disk is ready
+
+	changing sync.Mutex // held while rules are changed
+}
+
+// readFaults reads the rules of the options. Whoever goes on with a disk does so
+// without them, rather than not at all.
+func (s *service) readFaults() (err error) {
+	if s.options.Faults == nil {
+		return nil
+	}
+	if s.rules, err = s.options.Faults(); err != nil && s.role != starting {
+		s.console.Warn(fmt.Errorf("the disks do not misbehave: %w", err))
+		return nil
+	}
+	return err
+}
+
+// startFaults makes the disks misbehave.
+func (s *service) startFaults(down *configfs.Undo) error {
+	seed := cmp.Or(s.options.FaultSeed, uint64(rand.Uint32()), 1)
+	for _, d := range s.disks {
+		d.faults.seed, d.faults.set = seed, fault.NewSet(seed+uint64(d.lun))
+		if err := d.misbehave(false, s.rules); err != nil {
+			return err
+		}
+		for _, r := range s.rules {
+			s.console.Say("%s: %v", d.title(), r)
+		}
+	}
+	if len(s.rules) > 0 {
+		s.console.Say("--fault-seed %d repeats the faults", seed)
+	}
+	down.Push(func() error {
+		s.calmFaults()
+		return nil
+	})
+	return nil
+}
+
+// calmFaults lets the disks be removed.
+func (s *service) calmFaults() {
+	for _, d := range s.disks {
+		if d.faults.set != nil {
+			d.faults.set.Calm()
+		}
+	}
+}
+
+// misbehave makes the disk misbehave by more rules or, if clear is set, by these alone.
+// Without rules the disk does not ask for any.
+func (d *disk) misbehave(clear bool, rules []fault.Rule) error {
+	f := &d.faults
+	f.changing.Lock()
+	defer f.changing.Unlock()
+	if clear {
+		f.set.Clear()
+	}
+	err := f.set.Add(rules...)
+	if all, _ := f.set.Counts(); len(all) > 0 {
+		d.device.unit.SetFaults(f.set)
+	} else {
+		d.device.unit.SetFaults(nil)
+	}
+	return err
+}
+
+// counts returns the rules as other programs see them, and the seed if there are any.
+func (f *faults) counts() (all []control.Fault, seed uint64) {
+	if f.set == nil {
+		return nil, 0
+	}
+	rules, _ := f.set.Counts()
+	for _, r := range rules {
+		all = append(all, control.Fault{Rule: r.String(), Fired: r.Fired})
+		seed = f.seed
+	}
+	return all, seed
+}
+
+// fired describes how many commands of the disks were changed by rules, or is empty if
+// there are none.
+func fired(disks ...*disk) string {
+	on, sum := false, uint64(0)
+	for _, d := range disks {
+		if d.faults.set == nil {
+			continue
+		}
+		rules, n := d.faults.set.Counts()
+		on, sum = on || len(rules) > 0 || n > 0, sum+n
+	}
+	switch {
+	case !on:
+		return ""
+	case sum == 1:
+		return "1 fault"
+	}
+	return humanize.Comma(int64(sum)) + " faults"
+}
