@@ -13,8 +13,9 @@ const (
 type Result struct {
 	Status byte
 
-	// DataIn is the number of bytes of data-in. If it is zero, the buffers are
-	// cleared: TCM-USER cannot express "no data-in" and returns all of them.
+	// DataIn is the number of bytes of data-in. If it is zero and the command did
+	// not fail, the buffers are cleared: TCM-USER cannot express "no data-in" and
+	// returns all of them. A READ that failed may have data-in, too.
 	DataIn int32
 
 	Sense []byte // set if and only if Status is CHECK CONDITION
@@ -46,7 +47,9 @@ func (d *Disk) perform(r request) (Result, error) {
 	if !isSense {
 		s = internalFailure.withCause(err)
 	}
-	return d.failed(s), nil
+	result := d.failed(s)
+	result.DataIn = int32(n)
+	return result, nil
 }
 
 // failed returns the result of a command that failed, and reports the error of the

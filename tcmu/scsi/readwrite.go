@@ -54,7 +54,7 @@ func (d *Disk) read(r request) (int, error) {
 		if !r.wait && n > int64(d.BlockSize) {
 			return 0, backstores.ErrWouldBlock // readError reads again, and may wait
 		}
-		return 0, d.readError(off, n, err)
+		return d.readBefore(bufs, off, d.readError(off, n, err))
 	}
 	d.count.reads.Add(1)
 	d.count.readBytes.Add(uint64(n))

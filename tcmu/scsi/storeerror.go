@@ -2,6 +2,7 @@ package scsi
 
 import (
 	"errors"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -23,6 +24,23 @@ func (d *Disk) readError(off, n int64, err error) error {
 		}
 	}
 	return storeError(unrecoveredRead, err)
+}
+
+// readBefore reads the blocks before the one that the sense data of a READ names, and
+// returns how many bytes they are: Linux takes them for read (sd_completed_bytes in
+// drivers/scsi/sd.c).
+func (d *Disk) readBefore(bufs [][]byte, off int64, err error) (int, error) {
+	s, isSense := err.(Sense)
+	n := int64(s.Info)*int64(d.BlockSize) - off
+	if !isSense || !s.HasInfo || n <= 0 {
+		return 0, err
+	}
+	before, _ := request{data: slices.Clone(bufs)}.first(int(n))
+	if backstores.ReadVec(d.store, before, off, 0) != nil {
+		s.HasInfo = false // they have become bad meanwhile
+		return 0, s
+	}
+	return int(n), s
 }
 
 // writeError returns the sense data for a failed write of n bytes at off. It

@@ -1,6 +1,7 @@
 package scsi
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -95,18 +96,21 @@ func TestErrorWithoutWaitCompletesTheCommand(t *testing.T) {
 	}
 }
 
-// A failed read names it wherever it is in the range, a failed write only if
-// there is no other block.
+// A failed read names it wherever it is in the range, and a READ returns the blocks
+// before it. A failed write names it only if there is no other block.
 func TestInformationIsTheBadBlock(t *testing.T) {
-	for _, tt := range []struct{ name, cdb, out, fail string }{
-		{"READ(10)", "28 00 00000008 00 0010 00", "", "3/11/00 info 13"},
-		{"READ(16)", "88 00 0000000000000000 00000200 00 00", "", "3/11/00 info 13"},
-		{"READ(10), that block", "28 00 0000000d 00 0001 00", "", "3/11/00 info 13"},
-		{"READ(10), before it", "28 00 00000008 00 0005 00", "", ""},
-		{"VERIFY(10)", "2f 00 00000008 00 0010 00", "", "3/11/00 info 13"},
-		{"ORWRITE(16)", "8b 00 0000000000000008 00000010 00 00", strings.Repeat("x", 8192), "3/11/00 info 13"},
-		{"WRITE(10)", "2a 00 00000008 00 0010 00", strings.Repeat("x", 8192), "3/0c/00"},
-		{"WRITE(10), that block", "2a 00 0000000d 00 0001 00", strings.Repeat("x", 512), "3/0c/00 info 13"},
+	for _, tt := range []struct {
+		name, cdb, out, fail string
+		first, dataIn        int // block, bytes
+	}{
+		{"READ(10)", "28 00 00000008 00 0010 00", "", "3/11/00 info 13", 8, 5 * 512},
+		{"READ(16)", "88 00 0000000000000000 00000200 00 00", "", "3/11/00 info 13", 0, 13 * 512},
+		{"READ(10), that block", "28 00 0000000d 00 0001 00", "", "3/11/00 info 13", 13, 0},
+		{"READ(10), before it", "28 00 00000008 00 0005 00", "", "", 8, 5 * 512},
+		{"VERIFY(10)", "2f 00 00000008 00 0010 00", "", "3/11/00 info 13", 8, 0},
+		{"ORWRITE(16)", "8b 00 0000000000000008 00000010 00 00", strings.Repeat("x", 8192), "3/11/00 info 13", 8, 0},
+		{"WRITE(10)", "2a 00 00000008 00 0010 00", strings.Repeat("x", 8192), "3/0c/00", 8, 0},
+		{"WRITE(10), that block", "2a 00 0000000d 00 0001 00", strings.Repeat("x", 512), "3/0c/00 info 13", 13, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			u := newUnit("thin", 512)
@@ -115,8 +119,12 @@ func TestInformationIsTheBadBlock(t *testing.T) {
 			if tt.out == "" {
 				buf = stale(1 << 20)
 			}
-			if _, why := execute(t, u.Disk, unhex(tt.cdb), buf); why != tt.fail {
+			n, why := execute(t, u.Disk, unhex(tt.cdb), split(buf, 300)...)
+			if why != tt.fail {
 				t.Errorf("sense data %q, want %q", why, tt.fail)
+			}
+			if n != tt.dataIn || !bytes.Equal(buf[:n], u.bytes[tt.first*512:][:n]) {
+				t.Errorf("%d bytes of data-in, want %d; or they differ", n, tt.dataIn)
 			}
 		})
 	}

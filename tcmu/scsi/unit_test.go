@@ -123,8 +123,8 @@ func checkResult(t testing.TB, r Result, room int) string {
 		}
 		return ""
 	case 0x02:
-		if r.DataIn != 0 {
-			t.Errorf("CHECK CONDITION with %d bytes of data-in", r.DataIn)
+		if r.DataIn != 0 && (r.Sense[2] != mediumError || r.Sense[0] != 0xf0 || int(r.DataIn) > room) {
+			t.Errorf("CHECK CONDITION with %d bytes of data-in, sense data % x", r.DataIn, r.Sense)
 		}
 		return formatSense(t, r.Sense)
 	}
