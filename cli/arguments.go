@@ -28,7 +28,7 @@ func (l *commandLine) checkWords() error {
 		}
 		arg := all[min(i, len(all)-1)]
 		if err := check(arg, word); err != nil {
-			err, better := withoutHints(err)
+			better, err := withoutHints(err)
 			_, isRule := errors.AsType[*fault.SyntaxError](err)
 			if !isRule || len(better) == 0 {
 				return hint.Try(misuse("%w", err), "lunserve", l.node.Name, "--help")

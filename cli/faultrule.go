@@ -62,12 +62,12 @@ func readRules(all []faultRule, blockSize int) ([]fault.Rule, error) {
 	return rules, nil
 }
 
-// withoutHints returns err without its hints, and the hints. A rule that is wrong stays
+// withoutHints returns the hints of err, and err without them. A rule that is wrong stays
 // what it is: status points at its wrong word.
-func withoutHints(err error) (error, []hint.Command) {
+func withoutHints(err error) ([]hint.Command, error) {
 	text, try := hint.Split(err)
 	if e, ok := errors.AsType[*fault.SyntaxError](err); ok {
-		return e, try
+		return try, e
 	}
-	return errors.New(text), try
+	return try, errors.New(text)
 }

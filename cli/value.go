@@ -49,7 +49,7 @@ func (l *commandLine) give(f *kong.Flag, value string, i int) error {
 		return misuse("--%s -: %s", f.Name, notStandard)
 	}
 	if err := check(f.Value, value); err != nil {
-		err, better := withoutHints(err)
+		better, err := withoutHints(err)
 		err = misuse("--%s: %w", f.Name, err)
 		for j, c := range better {
 			better[j] = l.instead(i, n, "--"+f.Name+"="+c.Words[0])
