@@ -2,6 +2,9 @@ package e2e
 
 import (
 	"bytes"
+	"errors"
+	"io"
+	"os"
 	"regexp"
 	"testing"
 
@@ -43,4 +46,30 @@ func listenToKernel(t *testing.T) (complaints func() []string) {
 			}
 		}
 	}
+}
+
+// followKernel returns what the kernel logs from now on, until t ends.
+func followKernel(t *testing.T) *record {
+	t.Helper()
+	f, err := os.OpenFile("/dev/kmsg", os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err == nil {
+		_, err = f.Seek(0, io.SeekEnd)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := newRecord()
+	go func() {
+		defer log.close()
+		buf := make([]byte, 8192) // each read returns one line
+		for {
+			n, err := f.Read(buf)
+			if err != nil && !errors.Is(err, unix.EPIPE) {
+				return
+			}
+			log.Write(buf[:max(n, 0)])
+		}
+	}()
+	t.Cleanup(func() { f.Close() })
+	return log
 }

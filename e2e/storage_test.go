@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -45,6 +46,40 @@ func TestStorageFailsAndHeals(t *testing.T) {
 	s.ends()
 	holds(t, d.lower, 0, noise(1<<20, 1))
 	holds(t, d.lower, 1<<20, noise(1<<20, 5))
+}
+
+// Linux takes the blocks before a bad one for read, so they must be there.
+func TestBadSectorOfTheStorageSparesOthers(t *testing.T) {
+	needTarget(t)
+	d := newStorage(t, 16<<20)
+	data := noise(64<<10, 3)
+	write(t, d.lower, 1<<20, data)
+	run(t, "sh", "-c", fmt.Sprintf("printf '0 2096 linear %[2]s 0\n2096 8 error\n2104 30664 linear %[2]s 2104\n' | dmsetup load %[1]s", d.name, d.lower))
+	d.resume()
+	s := start(t, d.path)
+	hasOneBadPage(t, s.disks[0], 1<<20, data, (2096-2048)*512)
+	s.ends()
+}
+
+// hasOneBadPage reads data that is at off through the page cache, which reads ahead.
+// Only the page at bad must fail.
+func hasOneBadPage(t *testing.T, disk string, off int64, data []byte, bad int) {
+	t.Helper()
+	f, err := os.Open(disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for at := 0; at < len(data); at += 4096 {
+		page := make([]byte, 4096)
+		_, err := f.ReadAt(page, off+int64(at))
+		switch {
+		case at == bad && !errors.Is(err, syscall.EIO):
+			t.Errorf("the bad page: %v", err)
+		case at != bad && (err != nil || !bytes.Equal(page, data[at:][:4096])):
+			t.Errorf("page at %d: %v, or it differs", at, err)
+		}
+	}
 }
 
 // While the storage hangs, a COMPARE AND WRITE and a flush wait for it. Reads of

@@ -31,7 +31,11 @@ func (s *service) readFaults() (err error) {
 	if s.options.Faults == nil {
 		return nil
 	}
-	if s.rules, err = s.options.Faults(); err != nil && s.role != starting {
+	if s.rules, err = s.options.Faults(); err == nil {
+		err = fault.NewSet(1).Add(s.rules...) // before there are disks
+	}
+	if err != nil && s.role != starting {
+		s.rules = nil
 		s.console.Warn(fmt.Errorf("the disks do not misbehave: %w", err))
 		return nil
 	}
