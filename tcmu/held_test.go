@@ -114,4 +114,13 @@ func TestHeldCommandsGoWhenTheHandlerReleasesThem(t *testing.T) {
 	k.post(true)
 	close(h.release)
 	k.wait(t, 2)
+	// What was said of them is not said of those that come after them.
+	for id := range uint16(10) {
+		k.command(100+id, []byte{0, 5: 0})
+		k.post(true)
+		k.wait(t, 3+int(id))
+		if c := k.done[100+id]; c.status != 0 {
+			t.Errorf("command %d has the status %#x", id, c.status)
+		}
+	}
 }

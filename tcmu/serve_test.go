@@ -116,11 +116,16 @@ func TestEveryCommandIsCompletedOnce(t *testing.T) {
 func TestFastCommandsPassSlowOnes(t *testing.T) {
 	k, d := newKernel(t, 65536)
 	release := make(chan struct{})
+	var running atomic.Int32
 	stop := serve(t, d, handlerFunc(func(cdb []byte, _ [][]byte, wait bool) (Result, error) {
 		if cdb[0] == 0x35 {
 			if !wait {
 				return Result{}, ErrWouldBlock
 			}
+			if n := running.Add(1); n > maxWorkers {
+				t.Errorf("%d commands are executed", n)
+			}
+			defer running.Add(-1)
 			<-release
 		}
 		return Result{}, nil

@@ -206,6 +206,7 @@ func TestBadBlocksAreGoodOnceTheyAreWritten(t *testing.T) {
 func TestFlip(t *testing.T) {
 	for _, size := range []int{512, 4096} {
 		u := newSizedUnit("thin", 1<<20, size)
+		u.busy = true
 		want := slices.Clone(u.bytes)
 		u.suffer(t, "any lba 50+2: flip")
 		var first []byte
