@@ -196,7 +196,7 @@ func (o *Overlay) Attach(base backstores.Backstore, file *os.File) error {
 	if base.Size() != o.size {
 		return fmt.Errorf("%s: is a disk of %d bytes, and %s was made over one of %d", file.Name(), base.Size(), o.path, o.size)
 	}
-	check := func() error { return o.header.record.id.check(file, o.path) }
+	check := func() error { return o.Fits(file) }
 	if o.Committing() {
 		check = func() error { return o.checkCommitting(base, file.Name()) }
 	}
@@ -210,6 +210,27 @@ func (o *Overlay) Attach(base backstores.Backstore, file *os.File) error {
 	}
 	o.base = base
 	return nil
+}
+
+// A Held is an overlay that another program of this process can go on with.
+type Held interface {
+	// Fd returns the file descriptor, which stays the overlay's, or -1.
+	Fd() int
+
+	// Fits returns an error unless the base, whose file is also open as file, is
+	// the one that the overlay was made over, and unchanged.
+	Fits(file *os.File) error
+}
+
+// Fits implements [Held].
+func (o *Overlay) Fits(file *os.File) error { return o.header.record.id.check(file, o.path) }
+
+// Fd implements [Held].
+func (o *Overlay) Fd() int {
+	if f, ok := o.file.(interface{ Fd() int }); ok {
+		return f.Fd()
+	}
+	return -1
 }
 
 // Base returns the path and the format of the base, as it was when the overlay
@@ -230,5 +251,6 @@ func (o *Overlay) ReadOnly() backstores.Backstore {
 		backstores.Backstore
 		backstores.VectorReader
 		backstores.Extenter
-	}{o, o, o}
+		Held
+	}{o, o, o, o}
 }
