@@ -16,6 +16,7 @@ var packages = map[string]string{
 	"blkdiscard":         "util-linux",
 	"blockdev":           "util-linux",
 	"cmp":                "diffutils",
+	"dd":                 "coreutils",
 	"diff":               "diffutils",
 	"e2fsck":             "e2fsprogs",
 	"fio":                "fio",

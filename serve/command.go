@@ -28,6 +28,18 @@ type command struct {
 // killAfter is the time that a command has to end after SIGTERM.
 const killAfter = 5 * time.Second
 
+// startCommand starts the command, or goes on with that of the program before.
+func (s *service) startCommand(down *configfs.Undo) error {
+	if s.taken == nil {
+		return s.run(s.options.Command, down)
+	}
+	p, err := os.FindProcess(s.taken.Command)
+	if err == nil {
+		s.watchCommand(p, s.options.Command, down)
+	}
+	return err
+}
+
 // run starts the command with the disks in its environment. When the service ends
 // first, the command gets SIGTERM and, 5 s later, SIGKILL.
 func (s *service) run(args []string, down *configfs.Undo) error {

@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/hint"
@@ -20,6 +21,12 @@ func Run(ctx context.Context, o Options, c *console.Console) error {
 	if death, is := guard.Await(); is {
 		return succeed(ctx, o, c, death)
 	}
+	if takenErr != nil {
+		return takenErr
+	}
+	if taken != nil {
+		return newUpgrade(o, c).serve(ctx)
+	}
 	return newService(o, c, starting).serve(ctx)
 }
 
@@ -31,7 +38,7 @@ func (s *service) serve(ctx context.Context) error {
 	if o.Fork && waiting == nil && s.role == starting {
 		return fork(s.stopSignals)
 	}
-	c.SetQuiet(o.Quiet)
+	c.SetQuiet(o.Quiet || s.role == upgrading)
 	c.OnWarning(func(text string) { _ = s.events.emit(event{Event: "warning", Message: text}) })
 
 	var down configfs.Undo
@@ -78,14 +85,16 @@ func interruption(ctx context.Context, err error) error {
 
 func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) {
 	if s.options.ExitWithParent {
-		if s.parentEnd, err = parentEnd(down); err != nil {
+		if s.parentEnd, err = parentEnd(s.parent, s.role, down); err != nil {
 			return err
 		}
 	}
 	if s.fabrics, err = s.newFabrics(ctx); err != nil {
 		return err
 	}
-	configfs.WaitForKilled(ctx, killedTime) // for its locks
+	if s.role != upgrading {
+		configfs.WaitForKilled(ctx, killedTime) // for its locks
+	}
 	// Images first: they are the likeliest to be wrong, and a typing error must
 	// not touch the kernel.
 	for lun, path := range s.options.Images {
@@ -98,20 +107,8 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 		}
 		s.disks = append(s.disks, &disk{lun: lun, image: img})
 	}
-	var kinds []string
-	for _, f := range s.fabrics {
-		kinds = append(kinds, f.kind())
-	}
-	if err := configfs.Ready(kinds...); err != nil {
+	if err := s.findDevices(ctx, down); err != nil {
 		return err
-	}
-	if err := s.findOrphans(ctx, down); err != nil {
-		return err
-	}
-	if s.role != starting {
-		if err := s.mustAdopt(); err != nil {
-			return err
-		}
 	}
 	for _, f := range s.fabrics {
 		if err := f.check(); err != nil {
@@ -123,8 +120,9 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 			return err
 		}
 	}
-	if s.role != removing {
-		if err := s.startGuard(down); err != nil {
+	down.Push(s.endGuard)
+	if s.role == starting || s.role == succeeding {
+		if err := s.startGuard(); err != nil {
 			return err
 		}
 	}
@@ -134,7 +132,32 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 			return err
 		}
 	}
+	s.serving = time.Now()
+	if s.role == upgrading {
+		s.replaceGuard()
+	}
 	return s.connect(ctx, down)
+}
+
+// findDevices finds the devices that are not to be made, as they exist.
+func (s *service) findDevices(ctx context.Context, down *configfs.Undo) error {
+	if s.role == upgrading {
+		return s.inherit(down)
+	}
+	var kinds []string
+	for _, f := range s.fabrics {
+		kinds = append(kinds, f.kind())
+	}
+	if err := configfs.Ready(kinds...); err != nil {
+		return err
+	}
+	if err := s.findOrphans(ctx, down); err != nil {
+		return err
+	}
+	if s.role == starting {
+		return nil
+	}
+	return s.mustAdopt()
 }
 
 // connect makes the targets, and makes each disk a LUN of all of them.

@@ -60,7 +60,7 @@ func TestGuardLivesAsLongAsItsServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	pid := guardOtherThan(t, 0)
-	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGTSTP} {
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTSTP} {
 		if err := syscall.Kill(pid, sig); err != nil {
 			t.Fatal(err)
 		}
