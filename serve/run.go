@@ -25,7 +25,11 @@ func Run(ctx context.Context, o Options, c *console.Console) error {
 		return takenErr
 	}
 	if taken != nil {
-		return newUpgrade(o, c).serve(ctx)
+		s, err := newUpgrade(o, c)
+		if err != nil {
+			return err
+		}
+		return s.serve(ctx)
 	}
 	return newService(o, c, starting).serve(ctx)
 }

@@ -15,14 +15,17 @@ import (
 // needs. See handOver.
 
 // newUpgrade returns a service that takes over.
-func newUpgrade(o Options, c *console.Console) *service {
+func newUpgrade(o Options, c *console.Console) (*service, error) {
+	if len(taken.Disks) != len(o.Images) {
+		return nil, fmt.Errorf("%d images, and %d disks were handed over", len(o.Images), len(taken.Disks))
+	}
 	s := newService(o, c, upgrading)
 	s.taken, s.parent, s.hangup = taken, taken.Parent, hangup(taken.Hangup)
 	s.heed(taken.Signals)
 	if o.Fork {
 		c.UseSyslog("lunserve")
 	}
-	return s
+	return s, nil
 }
 
 // inherit gives each disk the device that it had.
@@ -55,7 +58,7 @@ func (s *service) inherit(down *configfs.Undo) error {
 
 // handedDisk returns what was handed over of the disk that is a LUN, or nil.
 func (s *service) handedDisk(lun int) *handedOverDisk {
-	if s.taken == nil || lun >= len(s.taken.Disks) {
+	if s.taken == nil {
 		return nil
 	}
 	return s.taken.Disks[lun]
