@@ -29,10 +29,10 @@ func StandsBy() bool {
 	}
 	os.Unsetenv(variable)
 	unix.CloseOnExec(socketFD)
-	SetName(Name)
 	// Not ignored: that would be inherited.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT,
 		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU)
+	SetName(Name) // whoever finds it by its name finds a guard that signals do not end
 	standsBy = true
 	return true
 }
