@@ -51,7 +51,7 @@ func isLocal(fd int) bool {
 		return false
 	}
 	const zfs, bcachefs = 0x2fc12fc1, 0xca451a4e
-	switch st.Type {
+	switch uint32(st.Type) {
 	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.F2FS_SUPER_MAGIC, unix.TMPFS_MAGIC,
 		unix.RAMFS_MAGIC, unix.OVERLAYFS_SUPER_MAGIC, unix.MSDOS_SUPER_MAGIC, unix.EXFAT_SUPER_MAGIC, zfs, bcachefs:
 		return true
