@@ -40,7 +40,7 @@ func (s *service) newFabrics(ctx context.Context) (list []fabric, err error) {
 		list = append(list, &loopback{image: image})
 	}
 	if o := s.options.ISCSI; o != nil {
-		f, err := newISCSI(ctx, image, o, s.options.ReadOnly, s.console)
+		f, err := newISCSI(ctx, image, o, s.options.ReadOnly, s.console, s.taken)
 		if err != nil {
 			return nil, err
 		}

@@ -22,7 +22,7 @@ func (i *openedImage) stack(ctx context.Context, o *Options) (words string, err 
 		if i.overlay, err = filepath.Abs(o.Overlay); err != nil {
 			return "", err
 		}
-		store, kept, err := image.OpenOverlay(ctx, o.Overlay, i.base, i.path, o.ReadOnly)
+		store, kept, err := i.openOverlay(ctx, o)
 		if err != nil {
 			return "", err
 		}
@@ -48,11 +48,22 @@ func (i *openedImage) stack(ctx context.Context, o *Options) (words string, err 
 	if format == image.Auto && i.store == i.base {
 		format = image.RawFormat(i.base)
 	}
-	if o.IgnoreDiscard || format == image.Raw {
+	i.layer, i.fullyProvisioned = i.store, o.IgnoreDiscard || format == image.Raw
+	if i.handed != nil { // initiators know it as it was
+		i.fullyProvisioned = i.handed.FullyProvisioned
+	}
+	if i.fullyProvisioned {
 		i.store = backstores.FullyProvisioned(i.store)
 	}
 	if o.DetectZeroes != WriteZeros {
 		i.store = backstores.DetectZeroes(i.store, o.DetectZeroes == UnmapZeros)
 	}
 	return words, nil
+}
+
+func (i *openedImage) openOverlay(ctx context.Context, o *Options) (s backstores.Backstore, kept int64, err error) {
+	if i.handed != nil {
+		return image.InheritOverlay(o.Overlay, i.handed.Overlay, i.base, o.ReadOnly)
+	}
+	return image.OpenOverlay(ctx, o.Overlay, i.base, i.path, o.ReadOnly)
 }

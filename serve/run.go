@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/hint"
@@ -21,6 +22,16 @@ func Run(ctx context.Context, o Options, c *console.Console) error {
 	if death, is := guard.Await(); is {
 		return succeed(ctx, o, c, death)
 	}
+	if takenErr != nil {
+		return takenErr
+	}
+	if taken != nil {
+		s, err := newUpgrade(o, c)
+		if err != nil {
+			return err
+		}
+		return s.serve(ctx)
+	}
 	return newService(o, c, starting).serve(ctx)
 }
 
@@ -32,7 +43,7 @@ func (s *service) serve(ctx context.Context) error {
 	if o.Fork && waiting == nil && s.role == starting {
 		return fork(s.stopSignals)
 	}
-	c.SetQuiet(o.Quiet)
+	c.SetQuiet(o.Quiet || s.role == upgrading)
 	c.OnWarning(func(text string) { _ = s.events.emit(event{Event: "warning", Message: text}) })
 
 	var down configfs.Undo
@@ -82,14 +93,16 @@ func interruption(ctx context.Context, err error) error {
 
 func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) {
 	if s.options.ExitWithParent {
-		if s.parentEnd, err = parentEnd(down); err != nil {
+		if s.parentEnd, err = parentEnd(s.parent, s.role, down); err != nil {
 			return err
 		}
 	}
 	if s.fabrics, err = s.newFabrics(ctx); err != nil {
 		return err
 	}
-	configfs.WaitForKilled(ctx, killedTime) // for its locks
+	if s.role != upgrading {
+		configfs.WaitForKilled(ctx, killedTime) // for its locks
+	}
 	s.refuseStops(down)
 	last := down.For("") // what is undone when the disks are gone
 	// Images first: they are the likeliest to be wrong, and a typing error must
@@ -104,20 +117,8 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 		}
 		s.disks = append(s.disks, newDisk(lun, img, s.imageErrs))
 	}
-	var kinds []string
-	for _, f := range s.fabrics {
-		kinds = append(kinds, f.kind())
-	}
-	if err := configfs.Ready(kinds...); err != nil {
+	if err := s.findDevices(ctx, down); err != nil {
 		return err
-	}
-	if err := s.findOrphans(ctx, down); err != nil {
-		return err
-	}
-	if s.role != starting {
-		if err := s.mustAdopt(); err != nil {
-			return err
-		}
 	}
 	for _, f := range s.fabrics {
 		if err := f.check(); err != nil {
@@ -131,8 +132,9 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 	}
 	limitHeap(int64(len(s.disks)) * s.options.Open.CacheSize)
 	s.standing = holdOut()
-	if s.role != removing {
-		if err := s.startGuard(last); err != nil {
+	last.Push(s.endGuard)
+	if s.role == starting || s.role == succeeding {
+		if err := s.startGuard(); err != nil {
 			return err
 		}
 	}
@@ -142,7 +144,32 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 			return err
 		}
 	}
+	s.serving = time.Now()
+	if s.role == upgrading {
+		s.replaceGuard()
+	}
 	return s.connect(ctx, down, last)
+}
+
+// findDevices finds the devices that are not to be made, as they exist.
+func (s *service) findDevices(ctx context.Context, down *configfs.Undo) error {
+	if s.role == upgrading {
+		return s.inherit(down)
+	}
+	var kinds []string
+	for _, f := range s.fabrics {
+		kinds = append(kinds, f.kind())
+	}
+	if err := configfs.Ready(kinds...); err != nil {
+		return err
+	}
+	if err := s.findOrphans(ctx, down); err != nil {
+		return err
+	}
+	if s.role == starting {
+		return nil
+	}
+	return s.mustAdopt()
 }
 
 // connect makes the targets, and makes each disk a LUN of all of them.

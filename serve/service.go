@@ -11,8 +11,11 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/hint"
 	"github.com/lunserve/lunserve/serve/console"
+	"github.com/lunserve/lunserve/serve/control"
+	"github.com/lunserve/lunserve/serve/guard"
 )
 
 // A service is a set of disks to serve, and the events that may end it.
@@ -24,17 +27,20 @@ type service struct {
 	fabrics []fabric
 	command *command  // nil if there is none
 	started time.Time // when the disks became usable
+	serving time.Time // when the last ring was served
 	role    role
-	guarded bool // a guard was started
 
-	standing standing // of commands
+	standing standing  // of commands
+	taken    *handOver // from the program before, if this is an upgrade
+	dir      string    // the working directory at the start, or empty
+	parent   int       // the parent process at the start
 
 	fencesMu sync.Mutex
 	fences   []func() // of all rings that are or were served, see [tcmu.Device.Fence]
 	fenced   bool     // see fence
 
 	stopSignals chan os.Signal
-	userSignals chan os.Signal // separate, so that many of them do not crowd out a stop signal
+	userSignals chan os.Signal
 	hangup      hangup
 	ringErrs    chan error
 	imageErrs   chan error
@@ -42,6 +48,11 @@ type service struct {
 	detachments chan detachment
 	sample      sample
 	pidFile     *ownFile // nil until it is written
+
+	guard   *guard.Guard    // or nil
+	control *control.Server // or nil
+	tracer  *tracer         // or nil
+	reports configfs.Undo   // ends them
 }
 
 // newService returns a service that gets the process's signals until
@@ -52,13 +63,17 @@ func newService(o Options, c *console.Console, r role) *service {
 		options:     o,
 		console:     c,
 		events:      newEventLog(o.JSON),
-		stopSignals: make(chan os.Signal, 2),
-		userSignals: make(chan os.Signal, 2),
 		imageErrs:   make(chan error, 64),
 		detachments: make(chan detachment),
 		hangup:      newHangup(),
 	}
-	s.heedSignals()
+	s.dir, _ = os.Getwd()
+	s.parent = os.Getppid()
+	if r == upgrading {
+		s.stopSignals, s.userSignals = stopSignals, userSignals
+	} else {
+		s.stopSignals, s.userSignals = notifySignals()
+	}
 	return s
 }
 
@@ -122,13 +137,15 @@ func (s *service) stopSignal(sig os.Signal, asked *bool) ending {
 	return s.stop(requested)
 }
 
-// userSignal handles SIGUSR1, which prints the rates, and SIGHUP, which ends
-// the service if the terminal has hung up, and otherwise gives each disk the
-// present size of its image.
+// userSignal handles SIGUSR1, which prints the rates, SIGUSR2, which upgrades
+// lunserve, and SIGHUP, which ends the service if the terminal has hung up, and
+// otherwise gives each disk the present size of its image.
 func (s *service) userSignal(sig os.Signal) ending {
 	switch {
 	case sig == syscall.SIGUSR1:
 		s.sample.start(s.disks)
+	case sig == syscall.SIGUSR2:
+		s.upgrade()
 	case s.command != nil:
 		s.command.signal(sig)
 	case s.hangup.happened():

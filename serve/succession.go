@@ -117,6 +117,7 @@ const (
 	starting   role = iota // by a person or program
 	succeeding             // a server that was killed
 	removing               // its disks
+	upgrading              // the program that this process executed before
 )
 
 // forRemoval returns the options that matter when disks are adopted to be removed.
@@ -161,18 +162,30 @@ func (o *Options) canRestart(img *openedImage) error {
 
 // startGuard starts the guard, before anything exists that it would have to
 // remove. Without --restart the disks work without.
-func (s *service) startGuard(down *configfs.Undo) error {
-	g, err := guard.Start(s.options.Fork, s.console.Warn)
-	switch {
-	case err == nil:
-		s.guarded = true
-		down.Push(g.Close)
-	case s.options.Restart:
-		return err
-	default:
+func (s *service) startGuard() (err error) {
+	s.guard, err = guard.Start(s.options.Fork, s.console.Warn)
+	if err != nil && !s.options.Restart {
 		s.console.Warn(err)
+		return nil
 	}
-	return nil
+	return err
+}
+
+// replaceGuard replaces the guard of the program before, which guards on if there
+// can be no other. The disks do not wait for that: they are served.
+func (s *service) replaceGuard() {
+	if err := s.startGuard(); err != nil {
+		s.console.Warn(err)
+	} else if s.guard != nil && s.taken.Guard != nil {
+		s.taken.Guard.Replace()
+	}
+}
+
+func (s *service) endGuard() error {
+	if s.guard == nil {
+		return nil
+	}
+	return s.guard.Close()
 }
 
 // pidFileOf returns the pid file of a killed server, or nil.

@@ -33,7 +33,7 @@ type server struct {
 
 // Serve executes commands until ctx is done, and then those already on the
 // ring. When it returns, its goroutines have ended and nothing uses the mapping.
-// Only one Serve may run at a time.
+// Only one Serve may run at a time; when it has returned, another may go on.
 //
 // Aborted commands are executed like others. The kernel does not complete the
 // abort before them, and the loopback fabric reports them to the initiator as
@@ -45,6 +45,7 @@ type server struct {
 func (d *Device) Serve(ctx context.Context, h Handler) (err error) {
 	s := &server{ring: d.ring, uio: d.uio, handler: h, watcher: &d.watcher, queue: newQueue()}
 	s.settler, _ = h.(Settler)
+	d.uio.resume()
 	interrupted := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(interrupted)

@@ -329,3 +329,20 @@ func BenchmarkServe(b *testing.B) {
 		})
 	}
 }
+
+// A Serve goes on where the one before has stopped.
+func TestServeGoesOn(t *testing.T) {
+	k, d := newKernel(t, 4096)
+	for n := range 3 {
+		stop := serve(t, d, readWrite(func(uint32) bool { return n == 1 }))
+		for range 5 {
+			id := uint16(len(k.done) + 1)
+			k.command(id, []byte{0x28, 0, 0, 0, 0, 7, 0, 0, 1, 0}, [2]uint64{0, 512})
+			k.post(true)
+			k.wait(t, int(id))
+		}
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -28,7 +28,8 @@ type Host interface {
 
 	// Detach ends the service, or returns an error that names the users of its
 	// disks unless force is set. waitsFor is the command that has to end first.
-	// Detach returns before the service has ended.
+	// Detach returns before the service has ended, and with the cause when ctx is
+	// done.
 	Detach(ctx context.Context, force bool) (waitsFor string, err error)
 }
 
@@ -36,7 +37,7 @@ type Host interface {
 type Server struct {
 	host     Host
 	listener net.Listener
-	cancel   context.CancelFunc
+	cancel   context.CancelCauseFunc
 	conns    sync.WaitGroup
 	failed   func(error)
 }
@@ -59,8 +60,40 @@ func Listen(pid int, host Host, failed func(error)) (*Server, error) {
 	return newServer(host, listener, failed), nil
 }
 
+// Inherit is Listen for the socket from [Server.HandOver].
+func Inherit(socket *os.File, host Host, failed func(error)) (*Server, error) {
+	defer socket.Close()
+	listener, err := net.FileListener(socket)
+	if err != nil {
+		return nil, err
+	}
+	if l, ok := listener.(*net.UnixListener); ok {
+		l.SetUnlinkOnClose(true)
+	}
+	return newServer(host, listener, failed), nil
+}
+
+// ErrHandOver is the cause of the end of requests during [Server.HandOver].
+var ErrHandOver = errors.New("lunserve is being upgraded; try again")
+
+// HandOver ends the server and returns its socket, at which clients wait for the
+// next server. They do not notice, unless they are being answered.
+func (s *Server) HandOver() (*os.File, error) {
+	l, ok := s.listener.(*net.UnixListener)
+	if !ok {
+		return nil, errors.ErrUnsupported
+	}
+	socket, err := l.File()
+	if err != nil {
+		return nil, err
+	}
+	l.SetUnlinkOnClose(false)
+	s.cancel(ErrHandOver)
+	return socket, s.Close()
+}
+
 func newServer(host Host, listener net.Listener, failed func(error)) *Server {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancelCause(context.Background())
 	s := &Server{host: host, listener: listener, cancel: cancel, failed: failed}
 	s.conns.Go(func() { s.accept(ctx) })
 	return s
@@ -70,7 +103,7 @@ func newServer(host Host, listener net.Listener, failed func(error)) *Server {
 // in progress is still sent, unless its client does not read it.
 func (s *Server) Close() error {
 	err := s.listener.Close()
-	s.cancel()
+	s.cancel(nil)
 	s.conns.Wait()
 	return err
 }

@@ -14,6 +14,9 @@
 // If the guard is killed, the server starts another. If both are, the next start
 // with the same image adopts the disks, or lunserve detach removes them.
 //
+// If the server executes another program (see package serve), the socket stays open
+// and the guard guards on, until the new program has started a guard of its own.
+//
 // The guard holds neither ring nor image. It waits until the dead server has let
 // go of them: never before is it certain that the dead one's last thread writes
 // no more.

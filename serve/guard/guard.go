@@ -28,6 +28,7 @@ type Guard struct {
 	warn  func(error)
 
 	mu      sync.Mutex
+	pid     int
 	socket  *os.File
 	closing bool
 	ended   chan struct{} // closed when no guard is watched any more
@@ -80,7 +81,7 @@ func (g *Guard) spawn() (*exec.Cmd, error) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.socket = ours
+	g.pid, g.socket = cmd.Process.Pid, ours
 	if g.closing {
 		err = ours.Close()
 	}
@@ -130,4 +131,30 @@ func (g *Guard) Close() error {
 		return nil // there was no guard any more
 	}
 	return err
+}
+
+// A Handed is a guard that the program which this process executes next takes
+// over. It guards on meanwhile.
+type Handed struct {
+	PID int // a child of this process
+	FD  int // the socket to it
+}
+
+// HandOver returns the guard. Until resume is called no other takes its place.
+func (g *Guard) HandOver() (h Handed, resume func()) {
+	g.mu.Lock()
+	fd := -1
+	if conn, err := g.socket.SyscallConn(); err == nil {
+		_ = conn.Control(func(n uintptr) { fd = int(n) })
+	}
+	return Handed{g.pid, fd}, g.mu.Unlock
+}
+
+// Replace ends the guard: it runs the program before, and there is another now.
+func (h Handed) Replace() {
+	if pid, err := unix.Wait4(h.PID, nil, unix.WNOHANG, nil); pid == 0 && err == nil { // it is our child, and runs
+		_ = unix.Kill(h.PID, unix.SIGKILL)
+		_, _ = unix.Wait4(h.PID, nil, 0, nil)
+	}
+	_ = unix.Close(h.FD)
 }

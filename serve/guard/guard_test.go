@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestMain makes this program the guard that the tests start.
@@ -58,7 +60,7 @@ func TestGuardLivesAsLongAsItsServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	pid := guardOtherThan(t, 0)
-	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGTSTP} {
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTSTP} {
 		if err := syscall.Kill(pid, sig); err != nil {
 			t.Fatal(err)
 		}
@@ -100,5 +102,39 @@ func TestKilledGuardIsReplaced(t *testing.T) {
 	}
 	if err := g.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// The next program of this process takes the guard over, and replaces it.
+func TestGuardIsHandedOver(t *testing.T) {
+	before, err := Start(true, func(err error) { t.Error(err) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid := guardOtherThan(t, 0)
+	h, resume := before.HandOver()
+	if h.PID != pid {
+		t.Errorf("handed over is %+v, not process %d", h, pid)
+	}
+	if h.FD, err = unix.FcntlInt(uintptr(h.FD), unix.F_DUPFD_CLOEXEC, 3); err != nil { // as execve leaves it
+		t.Fatal(err)
+	}
+	after, err := Start(true, func(err error) { t.Error(err) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Replace()
+	if now := guardOtherThan(t, pid); now == pid {
+		t.Error("the guard of the program before still runs")
+	}
+	if err := after.Close(); err != nil {
+		t.Error(err)
+	}
+	resume() // or it starts another
+	if err := before.Close(); err != nil {
+		t.Error(err)
+	}
+	if left := guards(t); len(left) > 0 {
+		t.Errorf("left are %d", left)
 	}
 }

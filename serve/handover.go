@@ -1,0 +1,213 @@
+package serve
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/configfs"
+	"github.com/lunserve/lunserve/serve/guard"
+	"github.com/lunserve/lunserve/tcmu/scsi"
+)
+
+// An upgrade executes the program that lies at the path of this one, in the same
+// process. A handOver is what the old program passes to the new one: JSON in a
+// memfd, and the descriptors that it names, which stay open.
+//
+// What can be found by other means is not in it: arguments and environment stay,
+// and configfs has the rest. Ring, image and overlay are never opened again: the
+// kernel opens a ring once, locks belong to the open file, and a path may lead to
+// another file by now.
+//
+// The old program asks the new one for its schema first (see Schema), and keeps
+// serving if that is another one: then nothing has been given up yet.
+type handOver struct {
+	Schema  int
+	Version string            // of the new program, as it says
+	Dir     string            // the working directory at the start
+	Parent  int               // the parent process at the start
+	Hangup  bool              // see hangup
+	Started time.Time         // when the disks became usable
+	Stopped time.Time         // when the last commands were completed
+	Signals int               // see heldSignals
+	Control int               // the control socket, or -1
+	Trace   int               // the file of the trace, or -1
+	Guard   *guard.Handed     `json:",omitempty"`
+	Command int               // the process of --run, or 0
+	CHAP    *configfs.CHAP    `json:",omitempty"` // its file may have been a pipe
+	Disks   []*handedOverDisk // by LUN
+}
+
+// A handedOverDisk is a disk in a handOver.
+type handedOverDisk struct {
+	Name             string // as configfs.Export has it
+	Ring             int    // descriptors
+	Image            int
+	Overlay          int   // -1 without one
+	Size             int64 // of the image in bytes, which may have grown since
+	FullyProvisioned bool
+	State            scsi.State
+}
+
+const (
+	handOverSchema = 1
+	maxHandOver    = 16 << 20 // bytes
+
+	handOverVar = "LUNSERVE_HANDOVER"   // gives a program the descriptor of the memfd
+	schemaVar   = "LUNSERVE_ASK_SCHEMA" // makes --version print Schema
+)
+
+// Schema returns a line that --version prints for a lunserve that is about to
+// execute this program, and otherwise nothing.
+func Schema() string {
+	if os.Getenv(schemaVar) == "" {
+		return ""
+	}
+	return "\n" + schemaLine
+}
+
+var schemaLine = fmt.Sprint("hand-over ", handOverSchema)
+
+// decodeHandOver is the inverse of encode. The text may be anything.
+func decodeHandOver(text []byte) (*handOver, error) {
+	h := new(handOver)
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(h); err != nil {
+		return nil, err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, errors.New("more follows")
+	}
+	return h, h.check()
+}
+
+// check returns an error if a value cannot be one of an encode.
+func (h *handOver) check() error {
+	if h.Schema != handOverSchema {
+		return fmt.Errorf("schema %d, not %d", h.Schema, handOverSchema)
+	}
+	if h.Guard != nil && (h.Guard.PID <= 1 || h.Guard.FD < 0) || h.Command < 0 || h.Command == 1 {
+		return errors.New("a process that cannot be a child")
+	}
+	if len(h.Disks) == 0 || slices.Contains(h.Disks, nil) {
+		return errors.New("a disk is missing")
+	}
+	for _, d := range h.Disks {
+		if d.Size <= 0 || d.Ring < 0 || d.Image < 0 {
+			return fmt.Errorf("disk %q is not complete", d.Name)
+		}
+	}
+	fds := h.descriptors()
+	slices.Sort(fds)
+	if fds[0] < 3 || len(slices.Compact(fds)) < len(fds) {
+		return errors.New("descriptors that cannot be")
+	}
+	return nil
+}
+
+// descriptors returns those that are handed over.
+func (h *handOver) descriptors() (fds []int) {
+	fds = []int{h.Signals, h.Control, h.Trace}
+	if h.Guard != nil {
+		fds = append(fds, h.Guard.FD)
+	}
+	for _, d := range h.Disks {
+		fds = append(fds, d.Ring, d.Image, d.Overlay)
+	}
+	return slices.DeleteFunc(fds, func(fd int) bool { return fd == -1 })
+}
+
+// encode returns a memfd that holds h.
+func (h *handOver) encode() (fd int, err error) {
+	text, err := json.Marshal(h)
+	if err == nil {
+		err = h.check()
+	}
+	if err != nil {
+		return -1, err
+	}
+	if fd, err = newMemfd(); err != nil {
+		return -1, err
+	}
+	for off := 0; off < len(text) && err == nil; {
+		var n int
+		n, err = unix.Pwrite(fd, text[off:], int64(off))
+		off += n
+	}
+	if err != nil {
+		unix.Close(fd)
+	}
+	return fd, err
+}
+
+func newMemfd() (fd int, err error) {
+	fd, err = unix.MemfdCreate("lunserve", unix.MFD_CLOEXEC|unix.MFD_NOEXEC_SEAL)
+	if err == unix.EINVAL { // before Linux 6.3
+		fd, err = unix.MemfdCreate("lunserve", unix.MFD_CLOEXEC)
+	}
+	if err != nil {
+		return -1, fmt.Errorf("memfd_create: %w", err)
+	}
+	return fd, nil
+}
+
+// taken is what the program before has handed over to this one, or nil. takenErr
+// is set if it cannot be understood; the guard helps then.
+var (
+	taken                    *handOver
+	takenErr                 error
+	stopSignals, userSignals chan os.Signal
+)
+
+// TakesOver reports whether this program takes over from one that this process
+// executed before. If so it changes to the folder in which that was started. Call
+// it once, before anything else.
+func TakesOver() bool {
+	value := os.Getenv(handOverVar)
+	if value == "" {
+		return false
+	}
+	os.Unsetenv(handOverVar)
+	// The service gets them from the start.
+	stopSignals, userSignals = notifySignals()
+	if taken, takenErr = receive(value); takenErr != nil {
+		takenErr = fmt.Errorf("cannot take over from the program before: %w", takenErr)
+	}
+	return true
+}
+
+// Upgrading reports whether TakesOver did.
+func Upgrading() bool { return taken != nil }
+
+// receive reads the memfd whose descriptor is in value, and closes it.
+func receive(value string) (*handOver, error) {
+	fd, err := strconv.Atoi(value)
+	if err != nil || fd < 3 {
+		return nil, fmt.Errorf("$%s is no descriptor", handOverVar)
+	}
+	f := os.NewFile(uintptr(fd), "the hand-over")
+	defer f.Close()
+	text, err := io.ReadAll(io.NewSectionReader(f, 0, maxHandOver))
+	if err != nil {
+		return nil, err
+	}
+	h, err := decodeHandOver(text)
+	if err != nil {
+		return nil, err
+	}
+	for _, fd := range h.descriptors() {
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, unix.FD_CLOEXEC); err != nil {
+			return nil, fmt.Errorf("descriptor %d: %w", fd, err)
+		}
+	}
+	return h, os.Chdir(h.Dir)
+}

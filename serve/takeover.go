@@ -1,0 +1,76 @@
+package serve
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/lunserve/lunserve/configfs"
+	"github.com/lunserve/lunserve/serve/console"
+	"github.com/lunserve/lunserve/tcmu"
+)
+
+// An upgrade adopts the disks of this process, whose program before has stopped in
+// good order: each ring goes on where it stopped, without the reset that a kill
+// needs. See handOver.
+
+// newUpgrade returns a service that takes over.
+func newUpgrade(o Options, c *console.Console) (*service, error) {
+	if len(taken.Disks) != len(o.Images) {
+		return nil, fmt.Errorf("%d images, and %d disks were handed over", len(o.Images), len(taken.Disks))
+	}
+	s := newService(o, c, upgrading)
+	s.taken, s.parent, s.hangup = taken, taken.Parent, hangup(taken.Hangup)
+	s.heed(taken.Signals)
+	if o.Fork {
+		c.UseSyslog("lunserve")
+	}
+	return s, nil
+}
+
+// inherit gives each disk the device that it had.
+func (s *service) inherit(down *configfs.Undo) error {
+	exports, err := configfs.Exports()
+	if err != nil {
+		return err
+	}
+	for _, d := range s.disks {
+		for _, e := range exports {
+			if e.Name != d.image.handed.Name || e.PID != configfs.Self() || d.orphan != nil {
+				continue
+			}
+			ring, err := tcmu.Inherit(e.UIO, d.image.handed.Ring)
+			if err != nil {
+				return err
+			}
+			d.orphan = &orphan{e, ring}
+			down.For(lunName(d.lun)).Push(ring.Close)
+			if err := s.cannotAdopt(d); err != nil {
+				return fmt.Errorf("%s: is not what it was before the upgrade: %w", d.image.path, err)
+			}
+		}
+	}
+	if err := s.mustAdopt(); err != nil {
+		return err
+	}
+	return s.adoptTargets(exports)
+}
+
+// handedDisk returns what was handed over of the disk that is a LUN, or nil.
+func (s *service) handedDisk(lun int) *handedOverDisk {
+	if s.taken == nil {
+		return nil
+	}
+	return s.taken.Disks[lun]
+}
+
+// tookOver is the end of an upgrade. Nobody waits in the foreground for a process
+// that is in the background already.
+func (s *service) tookOver() error {
+	s.console.SetQuiet(s.options.Quiet)
+	s.console.Say("upgraded to %s; commands waited %v", s.taken.Version, s.serving.Sub(s.taken.Stopped).Round(time.Millisecond))
+	if s.options.Fork {
+		return os.Chdir("/")
+	}
+	return nil
+}
