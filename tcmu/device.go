@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -20,6 +21,7 @@ type Device struct {
 	mem  []byte
 	ring *ring
 
+	taking  sync.Mutex // held by the Serve that takes commands
 	watcher atomic.Pointer[Watcher]
 }
 
