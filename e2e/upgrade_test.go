@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -28,9 +29,9 @@ func TestUpgradeKeepsTheDisks(t *testing.T) {
 	mount(t, s.disks[1], mnt)
 	before, guard := list(t), guardOf(t, s.cmd.Process.Pid)
 	waits := []func() (string, error){
-		verifying(t, remote, "20"),
+		verifying(t, remote, "20", "--iodepth=64"), // the ring is never empty
 		verifying(t, filepath.Join(mnt, "file"), "20", "--fsync=16"),
-		verifying(t, s.disks[2], "20"),
+		verifying(t, s.disks[2], "20", "--iodepth=64"),
 	}
 	for round := range 5 {
 		time.Sleep(time.Second + time.Duration(round)*300*time.Millisecond)
@@ -248,7 +249,7 @@ func TestUpgradeInTheBackground(t *testing.T) {
 	needTarget(t)
 	dir := tmpfsDir(t)
 	program, image := install(t, dir), newImage(t, dir, 16<<20)
-	cmd := exec.Command(program, "--fork", "--pid-file=pid", filepath.Base(image))
+	cmd := exec.Command(program, "--fork", "--restart", "--pid-file=pid", filepath.Base(image))
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -273,6 +274,24 @@ func TestUpgradeInTheBackground(t *testing.T) {
 	}
 	if cwd, _ := os.Readlink(fmt.Sprintf("/proc/%d/cwd", before.PID)); cwd != "/" {
 		t.Errorf("its working directory is %s", cwd)
+	}
+	// The guard finds the image and the pid file too, and so does the next one.
+	guard := guardOf(t, before.PID)
+	if err := syscall.Kill(guard, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(timeLimit); guardOf(t, before.PID) == guard && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+	if err := syscall.Kill(before.PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	server := serverOf(t, image, before.PID)
+	if d := list(t); len(d) != 1 || d[0].Device != before.Device {
+		t.Errorf("listed is %+v, was %+v", d, before)
+	}
+	if text, _ := os.ReadFile(filepath.Join(dir, "pid")); strings.TrimSpace(string(text)) != fmt.Sprint(server) {
+		t.Errorf("the pid file has %q, the server is %d", text, server)
 	}
 	run(t, binary, "detach", image)
 	if exists(filepath.Join(dir, "pid")) {
@@ -307,5 +326,62 @@ func TestUpgradeIsAnEvent(t *testing.T) {
 	s = startProgram(t, program, "-s", image)
 	s.signal(syscall.SIGUSR2)
 	s.stderr.await(t, `warning: not upgraded, the disks stay: \S+: its writes are temporary\n`)
+	s.ends()
+}
+
+// The kernel reports a page that it could not write to the next flush. An upgrade does
+// not take that report away.
+func TestUpgradeKeepsTheErrorOfAFlush(t *testing.T) {
+	needTarget(t)
+	d := newStorage(t, 64<<20)
+	s := startProgram(t, install(t, tmpfsDir(t)), d.path)
+	flush := func(path string) error {
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		return f.Sync()
+	}
+	run(t, "dd", "if=/dev/zero", "of="+s.disks[0], "bs=1M", "count=1", "oflag=direct")
+	d.fail()
+	if err := flush(d.path); err == nil { // of the host, not of the server
+		t.Fatal("a flush of storage that fails succeeds")
+	}
+	d.heal()
+	t.Log(s.upgrade(1))
+	if err := flush(s.disks[0]); !errors.Is(err, syscall.EREMOTEIO) {
+		t.Errorf("the first flush after the upgrade: %v", err)
+	}
+	if err := tryWrite(s.disks[0], 0, noise(1<<20, 1)); err != nil {
+		t.Errorf("the second: %v", err)
+	}
+	s.ends()
+}
+
+// A disk whose storage hangs does not halt the others: there is no upgrade, whether
+// that is known at once or not.
+func TestHungStorageIsNotUpgraded(t *testing.T) {
+	needTarget(t)
+	hung, dir := newStorage(t, 64<<20), tmpfsDir(t)
+	s := startProgram(t, install(t, dir), hung.path, newImage(t, dir, 16<<20))
+	hung.suspend()
+	load := flushing(t, s.disks[0], s.cmd.Process.Pid)
+	for n := range 3 {
+		s.signal(syscall.SIGUSR2)
+		const line = `warning: not upgraded, the disks stay: %s: a flush has been waiting for the storage for [^\n]*s; try kill -USR2 %d to upgrade later\n`
+		s.stderr.await(t, fmt.Sprintf(`(?s)^(?:.*?`+line+`){%d}`, hung.path, s.cmd.Process.Pid, n+1))
+		for _, disk := range s.disks { // what is in memory
+			run(t, "dd", "if="+disk, "of=/dev/null", "bs=4k", "count=16", "iflag=direct")
+		}
+		if d := list(t); len(d) != 2 {
+			t.Errorf("listed are %+v", d)
+		}
+	}
+	hung.resume()
+	if err := load.Wait(); err != nil {
+		t.Error(err)
+	}
+	t.Log(s.upgrade(1))
 	s.ends()
 }

@@ -18,7 +18,7 @@ type device struct {
 	kernel *configfs.Device
 	ring   *tcmu.Device
 	unit   *scsi.Disk
-	halt   func() // ends serving the ring
+	halt   func() // returns when the ring is not served any more
 }
 
 // cmdTimeout is TCMU's cmd_time_out: the kernel fails commands that are older.
@@ -60,9 +60,10 @@ func (s *service) attach(ctx context.Context, d *disk, down *configfs.Undo) erro
 	return nil
 }
 
-// serveRing serves the ring of d until halt.
+// serveRing serves the ring of d until halt, even if the halt before still waits for
+// a command.
 func (s *service) serveRing(d *disk) {
-	dev := d.device
+	dev, before := d.device, d.device.halt
 	// Not a child of ctx: a signal must not stop the ring before the LUN is gone.
 	serving, halt := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -83,6 +84,9 @@ func (s *service) serveRing(d *disk) {
 	dev.halt = func() {
 		halt()
 		<-done
+		if before != nil {
+			before()
+		}
 	}
 }
 

@@ -19,8 +19,8 @@ const tryTime = 30 * time.Second
 
 // tryProgram returns the version of a program that can take over with these
 // arguments. It runs --version, which no lunserve mistakes for another command.
-func tryProgram(program string, args []string) (version string, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), tryTime)
+func tryProgram(ctx context.Context, program string, args []string) (version string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, tryTime)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, append([]string{"--version"}, args...)...)
 	cmd.Env = append(os.Environ(), schemaVar+"=1")

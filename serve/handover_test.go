@@ -123,7 +123,7 @@ func TestProgramIsTried(t *testing.T) {
 		return path
 	}
 	good := script("#!/bin/sh\n[ \"$*\" = '--version -r a b' ] && echo lunserve v2 && echo hand-over ${LUNSERVE_ASK_SCHEMA:-0}\n", 0o755)
-	if version, err := tryProgram(good, []string{"-r", "a b"}); version != "lunserve v2" || err != nil {
+	if version, err := tryProgram(t.Context(), good, []string{"-r", "a b"}); version != "lunserve v2" || err != nil {
 		t.Errorf("the version is %q, %v", version, err)
 	}
 	for _, bad := range []string{
@@ -136,7 +136,7 @@ func TestProgramIsTried(t *testing.T) {
 		t.TempDir(),
 		"/nowhere",
 	} {
-		if version, err := tryProgram(bad, nil); err == nil || strings.Contains(err.Error(), "\n") {
+		if version, err := tryProgram(t.Context(), bad, nil); err == nil || strings.Contains(err.Error(), "\n") {
 			t.Errorf("the version is %q, %v", version, err)
 		}
 	}

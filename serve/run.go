@@ -26,7 +26,7 @@ func Run(ctx context.Context, o Options, c *console.Console) error {
 		return takenErr
 	}
 	if taken != nil {
-		s, err := newUpgrade(o, c)
+		s, err := takeOver(o, c)
 		if err != nil {
 			return err
 		}

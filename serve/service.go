@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -53,6 +54,9 @@ type service struct {
 	control *control.Server // or nil
 	tracer  *tracer         // or nil
 	reports configfs.Undo   // ends them
+
+	upgrades      chan *upgrade
+	cancelUpgrade context.CancelFunc // nil unless one is being prepared
 }
 
 // newService returns a service that gets the process's signals until
@@ -65,6 +69,7 @@ func newService(o Options, c *console.Console, r role) *service {
 		events:      newEventLog(o.JSON),
 		imageErrs:   make(chan error, 64),
 		detachments: make(chan detachment),
+		upgrades:    make(chan *upgrade, 1),
 		hangup:      newHangup(),
 	}
 	s.dir, _ = os.Getwd()
@@ -80,6 +85,7 @@ func newService(o Options, c *console.Console, r role) *service {
 // wait serves until something ends the service.
 func (s *service) wait() ending {
 	defer s.sample.stop()
+	defer s.dropUpgrade()
 	each := time.NewTicker(time.Second)
 	defer each.Stop()
 	asked := false // whether a ^C was answered with the users of the disks
@@ -100,6 +106,8 @@ func (s *service) wait() ending {
 			s.console.Print("%s", statusLine(s.title(), s.sample.read(), 1000))
 		case d := <-s.detachments:
 			end = s.detach(d)
+		case u := <-s.upgrades:
+			s.upgrade(u)
 		case sig := <-s.userSignals:
 			end = s.userSignal(sig)
 		case sig := <-s.stopSignals:
@@ -145,7 +153,7 @@ func (s *service) userSignal(sig os.Signal) ending {
 	case sig == syscall.SIGUSR1:
 		s.sample.start(s.disks)
 	case sig == syscall.SIGUSR2:
-		s.upgrade()
+		s.prepareUpgrade()
 	case s.command != nil:
 		s.command.signal(sig)
 	case s.hangup.happened():

@@ -14,8 +14,8 @@ import (
 // good order: each ring goes on where it stopped, without the reset that a kill
 // needs. See handOver.
 
-// newUpgrade returns a service that takes over.
-func newUpgrade(o Options, c *console.Console) (*service, error) {
+// takeOver returns a service that goes on with what was handed over.
+func takeOver(o Options, c *console.Console) (*service, error) {
 	if len(taken.Disks) != len(o.Images) {
 		return nil, fmt.Errorf("%d images, and %d disks were handed over", len(o.Images), len(taken.Disks))
 	}

@@ -1,6 +1,8 @@
 package serve
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -9,121 +11,84 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/backstores/image"
 	"github.com/lunserve/lunserve/configfs"
-	"github.com/lunserve/lunserve/serve/control"
+	"github.com/lunserve/lunserve/hint"
 )
 
-// upgrade executes the program that lies at the path of this one, with the same
+// An upgrade executes the program that lies at the path of this one, with the same
 // arguments, in this process. Its disks stay, and their users only wait. If it
 // cannot be done, this program goes on, and prints why.
 //
-// Everything that may fail comes before the execve. Should the new program fail
-// nevertheless, it exits: the guard, which is still that of this program, sees the
-// end of its socket, and does what it does after a kill.
-func (s *service) upgrade() {
-	if err := s.handOverAndExec(); err != nil {
-		s.console.Warn(fmt.Errorf("not upgraded, the disks stay: %w", err))
+// First it is prepared, beside the service: whatever touches a file may wait for
+// storage, and nothing has been given up yet. What the service does then takes a
+// limited time, because users of the disks wait for it. Everything that may fail
+// comes before the execve. Should the new program fail nevertheless, it exits: the
+// guard sees the end of its socket, and does what it does after a kill.
+
+const (
+	haltTime = 3 * time.Second // that users of disks wait, before an upgrade is given up
+	slowTime = time.Second     // that a command may have been waiting at the start of one
+)
+
+// An upgrade is prepared, or cannot be done.
+type upgrade struct {
+	program string
+	handOver
+	err error
+}
+
+// prepareUpgrade prepares an upgrade, unless one is being prepared. The service gets
+// it from s.upgrades.
+func (s *service) prepareUpgrade() {
+	if s.cancelUpgrade != nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancelUpgrade = cancel
+	go func() { s.upgrades <- s.prepare(ctx) }()
+}
+
+// dropUpgrade ends the preparation, or leaves it behind if storage hangs.
+func (s *service) dropUpgrade() {
+	if s.cancelUpgrade == nil {
+		return
+	}
+	s.cancelUpgrade()
+	select {
+	case <-s.upgrades:
+	case <-time.After(slowTime):
 	}
 }
 
-// handOverAndExec returns only if the upgrade is impossible, and serves again then.
-func (s *service) handOverAndExec() error {
-	h, err := s.handOver()
-	if err != nil {
-		return err
+// prepare returns an upgrade without what still changes.
+func (s *service) prepare(ctx context.Context) *upgrade {
+	u := new(upgrade)
+	if u.program, u.err = os.Executable(); u.err != nil { // its path when it was started
+		return u
 	}
-	program, err := os.Executable() // as it was when this one was started
-	if err != nil {
-		return err
+	if u.Version, u.err = tryProgram(ctx, u.program, os.Args[1:]); u.err != nil {
+		return u
 	}
-	if h.Version, err = tryProgram(program, os.Args[1:]); err != nil {
-		return err
-	}
-	// What is dirty is written before the disks stand still, as far as possible.
-	for _, d := range s.disks {
-		if err := backstores.Flush(d.image.store); err != nil {
-			return err
-		}
-	}
-
-	var back configfs.Undo // to this program
-	defer back.Close()
-	held, err := s.holdSignals()
-	if err != nil {
-		return err
-	}
-	h.Signals = held.fd
-	back.Push(held.release)
-	if s.guard != nil {
-		handed, resume := s.guard.HandOver()
-		back.Push(func() error { resume(); return nil })
-		if handed.FD >= 0 { // it has not been killed again and again
-			h.Guard = &handed
-		}
-	}
-	back.Push(func() error { s.startReports(); return nil })
-	s.sample.stop()
-	if err := s.reports.Close(); err != nil {
-		return err
-	}
-	if s.control != nil {
-		socket, err := s.control.HandOver()
-		if socket == nil {
-			return err
-		}
-		h.Control = descriptor(socket)
-		back.Push(func() error {
-			server, err := control.Inherit(socket, host{s}, s.unreachable)
-			if s.control = server; err != nil {
-				s.unreachable(err)
-			}
-			return nil
-		})
-	}
-	_ = s.events.flush() // an error shows again at the end
-	_ = s.console.Flush()
-	h.Stopped = time.Now()
-	back.Push(func() error {
-		for _, d := range s.disks {
-			s.serveRing(d)
-		}
-		return nil
-	})
-	if err := s.haltRings(); err != nil {
-		return err
-	}
-	for i, d := range s.disks {
-		if h.Disks[i].State, err = d.device.unit.State(); err != nil {
-			return fmt.Errorf("%s: %w", d.image.path, err)
-		}
-		h.Disks[i].Size = d.image.base.Size()
-	}
-	memory, err := h.encode()
-	if err != nil {
-		return err
-	}
-	defer unix.Close(memory)
-	s.warnOfRest()
-	s.tracer.flush()
-	return execute(program, fmt.Sprintf("%s=%d", handOverVar, memory), append(h.descriptors(), memory))
+	u.err = s.describe(&u.handOver)
+	return u
 }
 
-// handOver returns what does not change any more, or an error if a disk cannot be
-// handed over.
-func (s *service) handOver() (*handOver, error) {
+// describe fills in what does not change any more, and returns an error if a
+// disk cannot be handed over.
+func (s *service) describe(h *handOver) error {
 	if _, err := os.Stat(s.dir); err != nil {
-		return nil, fmt.Errorf("the working directory at the start: %w", err)
+		return fmt.Errorf("the working directory at the start: %w", err)
 	}
-	h := &handOver{Schema: handOverSchema, Dir: s.dir, Parent: s.parent, Hangup: bool(s.hangup), Started: s.started, Control: -1, Trace: -1}
+	h.Schema, h.Dir, h.Parent, h.Hangup, h.Started = handOverSchema, s.dir, s.parent, bool(s.hangup), s.started
+	h.Control, h.Trace = -1, -1
 	for _, d := range s.disks {
 		fd, over, err := image.HandOver(d.image.base, d.image.layer)
 		if err == nil {
 			_, err = d.device.unit.State()
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", d.image.path, err)
+			return fmt.Errorf("%s: %w", d.image.path, err)
 		}
 		h.Disks = append(h.Disks, &handedOverDisk{
 			Name: d.device.kernel.Name(), Ring: d.device.ring.FD(), Image: fd, Overlay: over, FullyProvisioned: d.image.fullyProvisioned,
@@ -140,24 +105,137 @@ func (s *service) handOver() (*handOver, error) {
 	if s.tracer != nil && s.tracer.file != nil {
 		h.Trace = descriptor(s.tracer.file)
 	}
-	return h, nil
+	return nil
 }
 
-// haltRings returns when all commands that were taken are completed, and what they
-// have written is durable. If a flush has failed, only this program knows what may
-// be lost.
-func (s *service) haltRings() error {
-	errs := make([]error, len(s.disks))
-	var halting sync.WaitGroup
+// upgrade executes the program that was prepared. It returns only if the upgrade is
+// impossible, and serves again then.
+func (s *service) upgrade(u *upgrade) {
+	s.cancelUpgrade()
+	s.cancelUpgrade = nil
+	if u.err == nil {
+		u.err = s.handOverAndExec(u)
+	}
+	s.console.Warn(fmt.Errorf("not upgraded, the disks stay: %w", u.err))
+}
+
+func (s *service) handOverAndExec(u *upgrade) error {
+	if err := s.waiting(slowTime); err != nil {
+		return err
+	}
+	tooLong := time.After(haltTime)
+	var back configfs.Undo // to this program
+	defer back.Close()
+	held, err := s.holdSignals()
+	if err != nil {
+		return err
+	}
+	u.Signals = held.fd
+	back.Push(held.release)
+	if s.guard != nil {
+		handed, resume := s.guard.HandOver()
+		back.Push(func() error { resume(); return nil })
+		if handed.FD >= 0 { // it has not been killed again and again
+			u.Guard = &handed
+		}
+	}
+	back.Push(func() error { s.startReports(); return nil })
+	s.sample.stop()
+	if err := s.reports.Close(); err != nil {
+		return err
+	}
+	if s.control != nil {
+		if err := s.handOverControl(u, tooLong, &back); err != nil {
+			return err
+		}
+	}
+	_ = s.events.flush() // an error shows again at the end
+	_ = s.console.Flush()
+	u.Stopped = time.Now()
+	if err := s.haltRings(tooLong, &back); err != nil {
+		return err
+	}
 	for i, d := range s.disks {
-		halting.Go(func() {
-			d.device.halt()
-			errs[i] = backstores.Flush(d.image.store)
-		})
+		if err := image.Owes(d.image.layer); err != nil {
+			return fmt.Errorf("%s: no flush has reported yet that data may be lost: %w", d.image.path, err)
+		}
+		if u.Disks[i].State, err = d.device.unit.State(); err != nil {
+			return fmt.Errorf("%s: %w", d.image.path, err)
+		}
+		u.Disks[i].Size = d.image.base.Size()
 	}
-	halting.Wait()
+	memory, err := u.encode()
+	if err != nil {
+		return err
+	}
+	defer unix.Close(memory)
+	s.warnOfRest()
+	s.tracer.flush()
+	return execute(u.program, fmt.Sprintf("%s=%d", handOverVar, memory), append(u.descriptors(), memory))
+}
+
+// handOverControl hands over the control socket when no request is being answered.
+func (s *service) handOverControl(u *upgrade, tooLong <-chan time.Time, back *configfs.Undo) error {
+	socket, answered, err := s.control.HandOver()
+	if socket == nil {
+		return err
+	}
+	u.Control = descriptor(socket)
+	back.Push(func() (err error) {
+		if s.control, err = s.control.Resume(socket, host{s}, s.unreachable); err != nil {
+			s.unreachable(err)
+		}
+		return nil
+	})
+	select {
+	case <-answered:
+		return err
+	case <-tooLong:
+		return tryAgain(errors.New("lunserve list, stats, resize or detach is still being answered"))
+	}
+}
+
+// haltRings returns when all commands that were taken are completed. A disk whose
+// storage hangs must not halt the others, so that has its limit.
+func (s *service) haltRings(tooLong <-chan time.Time, back *configfs.Undo) error {
+	var halting sync.WaitGroup
+	for _, d := range s.disks {
+		halting.Go(d.device.halt)
+	}
+	back.Push(func() error {
+		for _, d := range s.disks {
+			s.serveRing(d)
+		}
+		return nil
+	})
+	halted := make(chan struct{})
+	go func() {
+		defer close(halted)
+		halting.Wait()
+	}()
+	select {
+	case <-halted:
+	case <-tooLong:
+		return cmp.Or(s.waiting(0), tryAgain(errors.New("commands take too long")))
+	}
 	if len(s.ringErrs) > 0 {
-		errs = append(errs, errors.New("a ring has failed"))
+		return errors.New("a ring has failed")
 	}
-	return errors.Join(errs...)
+	return nil
+}
+
+// waiting returns an error that names a command which has been waiting for the
+// storage for a time, or nil.
+func (s *service) waiting(atLeast time.Duration) error {
+	now := time.Now()
+	for _, d := range s.disks {
+		if command, since := d.device.unit.Waiting(now); command != "" && now.Sub(since) >= atLeast {
+			return tryAgain(fmt.Errorf("%s: %s has been waiting for the storage for %v", d.image.path, command, now.Sub(since).Round(100*time.Millisecond)))
+		}
+	}
+	return nil
+}
+
+func tryAgain(err error) error {
+	return hint.With(err, hint.Command{Words: []string{"kill", "-USR2", fmt.Sprint(os.Getpid())}, Purpose: "to upgrade later"})
 }

@@ -11,7 +11,8 @@ import (
 
 // A process may execute another program, which goes on with its images. It
 // inherits the open files, and with them the locks. Paths may lead to other files
-// by then, so they only name the images.
+// by then, so they only name the images. Nothing is flushed, which might take long:
+// what was written is in the files, as it is after a kill.
 
 // HandOver returns the descriptors that the next program needs for [Inherit] and,
 // if top is an overlay over the image, for [InheritOverlay]; over is -1 without
@@ -34,6 +35,16 @@ func HandOver(base, top backstores.Backstore) (fd, over int, err error) {
 	}
 	defer file.Close()
 	return f.Fd(), o.Fd(), o.Fits(file)
+}
+
+// Owes returns a failure that only this process knows of, and has to return from the
+// next flush of top, or nil. What the kernel has still to report belongs to the open
+// file: the next program gets it.
+func Owes(top backstores.Backstore) error {
+	if s, ok := top.(interface{ Owes() error }); ok {
+		return s.Owes()
+	}
+	return nil
 }
 
 // Inherit is [Open] for a raw image of size bytes that is open as fd. It stays raw

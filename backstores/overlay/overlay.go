@@ -220,6 +220,9 @@ func (o *Overlay) Attach(base backstores.Backstore, file *os.File) error {
 	return nil
 }
 
+// Owes returns the failure after which every Flush fails, or nil.
+func (o *Overlay) Owes() error { return o.mapper.failure() }
+
 // A Held is an overlay that another program of this process can go on with.
 type Held interface {
 	// Fd returns the file descriptor, which stays the overlay's, or -1.

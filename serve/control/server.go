@@ -40,6 +40,7 @@ type Server struct {
 	cancel   context.CancelCauseFunc
 	conns    sync.WaitGroup
 	failed   func(error)
+	before   *Server // that resumed as this one, or nil
 }
 
 // Listen makes the socket of this process, whose id is pid. It calls failed if
@@ -77,19 +78,35 @@ func Inherit(socket *os.File, host Host, failed func(error)) (*Server, error) {
 var ErrHandOver = errors.New("lunserve is being upgraded; try again")
 
 // HandOver ends the server and returns its socket, at which clients wait for the
-// next server. They do not notice, unless they are being answered.
-func (s *Server) HandOver() (*os.File, error) {
+// next server. They do not notice, unless they are being answered: answered is
+// closed when none is any more.
+func (s *Server) HandOver() (socket *os.File, answered <-chan struct{}, err error) {
 	l, ok := s.listener.(*net.UnixListener)
 	if !ok {
-		return nil, errors.ErrUnsupported
+		return nil, nil, errors.ErrUnsupported
 	}
-	socket, err := l.File()
-	if err != nil {
-		return nil, err
+	if socket, err = l.File(); err != nil {
+		return nil, nil, err
 	}
 	l.SetUnlinkOnClose(false)
 	s.cancel(ErrHandOver)
-	return socket, s.Close()
+	ended := make(chan struct{})
+	err = l.Close()
+	go func() {
+		defer close(ended)
+		s.wait()
+	}()
+	return socket, ended, err
+}
+
+// Resume is Inherit for the server that has handed over its socket. Close waits for
+// what that still answers, too.
+func (s *Server) Resume(socket *os.File, host Host, failed func(error)) (*Server, error) {
+	next, err := Inherit(socket, host, failed)
+	if err == nil {
+		next.before = s
+	}
+	return next, err
 }
 
 func newServer(host Host, listener net.Listener, failed func(error)) *Server {
@@ -104,8 +121,15 @@ func newServer(host Host, listener net.Listener, failed func(error)) *Server {
 func (s *Server) Close() error {
 	err := s.listener.Close()
 	s.cancel(nil)
-	s.conns.Wait()
+	s.wait()
 	return err
+}
+
+func (s *Server) wait() {
+	s.conns.Wait()
+	if s.before != nil {
+		s.before.wait()
+	}
 }
 
 func (s *Server) accept(ctx context.Context) {
