@@ -16,8 +16,8 @@ const module = "github.com/lunserve/lunserve"
 // each package may import. Every package may also import hint.
 var allowed = map[string]string{
 	"":                     "cli",
-	"cli":                  "serve serve/control serve/console serve/guard configfs backstores backstores/image backstores/seekable completions",
-	"serve":                "serve/control serve/console serve/guard tcmu tcmu/scsi configfs backstores backstores/image backstores/inuse backstores/entry",
+	"cli":                  "serve serve/confine serve/control serve/console serve/guard configfs backstores backstores/image backstores/seekable completions",
+	"serve":                "serve/confine serve/control serve/console serve/guard tcmu tcmu/scsi configfs backstores backstores/image backstores/inuse backstores/entry",
 	"serve/control":        "backstores/inuse",
 	"serve/guard":          "configfs",
 	"configfs":             "backstores/inuse",
