@@ -36,7 +36,7 @@ type fabric interface {
 func (s *service) newFabrics(ctx context.Context) (list []fabric, err error) {
 	image := s.options.Images[0]
 	if s.options.Loopback {
-		list = append(list, &loopback{image: image})
+		list = append(list, &loopback{image: image, look: s.look})
 	}
 	if o := s.options.ISCSI; o != nil {
 		f, err := newISCSI(ctx, image, o, s.options.ReadOnly, s.console)
@@ -46,7 +46,7 @@ func (s *service) newFabrics(ctx context.Context) (list []fabric, err error) {
 		list = append(list, f)
 	}
 	if s.options.Vhost {
-		list = append(list, &vhost{image: image, console: s.console})
+		list = append(list, &vhost{image: image, console: s.console, look: s.look})
 	}
 	return list, nil
 }

@@ -131,12 +131,31 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 		}
 	}
 	s.ringErrs = make(chan error, len(s.disks))
+	// A new device has no users yet, and those of an orphan wait: no thread of this
+	// process can wait for storage between the two.
+	if err := s.attachAll(ctx, false, down); err != nil {
+		return err
+	}
+	if s.role != removing {
+		s.confine()
+	}
+	if err := s.attachAll(ctx, true, down); err != nil {
+		return err
+	}
+	return s.connect(ctx, down)
+}
+
+// attachAll attaches the disks that are new, or those that are orphans.
+func (s *service) attachAll(ctx context.Context, orphans bool, down *configfs.Undo) error {
 	for _, d := range s.disks {
+		if (d.orphan != nil) != orphans {
+			continue
+		}
 		if err := s.attach(ctx, d, down); err != nil {
 			return err
 		}
 	}
-	return s.connect(ctx, down)
+	return nil
 }
 
 // connect makes the targets, and makes each disk a LUN of all of them.

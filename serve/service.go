@@ -13,7 +13,9 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/lunserve/lunserve/hint"
+	"github.com/lunserve/lunserve/serve/confine"
 	"github.com/lunserve/lunserve/serve/console"
+	"github.com/lunserve/lunserve/serve/guard"
 )
 
 // A service is a set of disks to serve, and the events that may end it.
@@ -28,6 +30,8 @@ type service struct {
 	role    role
 
 	standing standing // of commands
+	guard    *guard.Guard
+	confined confine.State
 
 	fencesMu sync.Mutex
 	fences   []func() // of all rings that are or were served, see [tcmu.Device.Fence]

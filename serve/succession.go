@@ -133,6 +133,7 @@ func (s *service) startGuard(down *configfs.Undo) error {
 	g, err := guard.Start(s.options.Fork, s.console.Warn)
 	switch {
 	case err == nil:
+		s.guard = g
 		down.Push(g.Close)
 	case s.options.Restart:
 		return err

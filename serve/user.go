@@ -7,15 +7,22 @@ import (
 
 	"github.com/lunserve/lunserve/backstores/inuse"
 	"github.com/lunserve/lunserve/serve/control"
+	"github.com/lunserve/lunserve/serve/guard"
 )
 
-// LocalUsers returns the users of a local disk by its node, such as /dev/sdb.
-// An empty node has no users.
-func LocalUsers(node string) []inuse.User {
-	if node == "" {
-		return nil
+// LocalUsers returns the users of a local disk by its node, such as /dev/sdb, that
+// this process can see. An empty node has no users.
+func LocalUsers(node string) []inuse.User { return guard.Place{Node: node}.Users() }
+
+// look returns the users of a disk at a place. If nobody can see the processes any
+// more, it returns the others.
+func (s *service) look(at guard.Place) []inuse.User {
+	if s.guard != nil && s.confined.Landlock > 0 {
+		if users, err := s.guard.Users(at); err == nil {
+			return users
+		}
 	}
-	return inuse.Of(node)
+	return at.Users()
 }
 
 // leaveTime limits the wait for users that may be about to leave.

@@ -7,6 +7,7 @@ import (
 	"github.com/lunserve/lunserve/backstores/inuse"
 	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/serve/console"
+	"github.com/lunserve/lunserve/serve/guard"
 )
 
 // vhost makes a target for virtual machines. One WWPN stands for all of its LUNs.
@@ -15,6 +16,7 @@ type vhost struct {
 	adopted string // the target, or empty
 	target  *configfs.Vhost
 	console *console.Console
+	look    func(guard.Place) []inuse.User
 }
 
 func (f *vhost) kind() string { return "vhost" }
@@ -57,9 +59,4 @@ func (f *vhost) make() (wwn string, err error) {
 	return wwn, err
 }
 
-func (f *vhost) users(address) (all []inuse.User) {
-	for _, p := range f.target.Machines() {
-		all = append(all, inuse.User{Kind: inuse.VM, PID: p.PID, Command: p.Command})
-	}
-	return all
-}
+func (f *vhost) users(a address) []inuse.User { return f.look(guard.Place{WWN: a.wwpn}) }

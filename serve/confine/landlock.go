@@ -12,12 +12,16 @@ import (
 type Rights uint64
 
 const (
-	Read    Rights = unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_READ_DIR
-	Write   Rights = unix.LANDLOCK_ACCESS_FS_WRITE_FILE | unix.LANDLOCK_ACCESS_FS_TRUNCATE
-	Remove  Rights = unix.LANDLOCK_ACCESS_FS_REMOVE_FILE | unix.LANDLOCK_ACCESS_FS_REMOVE_DIR
-	Make    Rights = unix.LANDLOCK_ACCESS_FS_MAKE_REG | unix.LANDLOCK_ACCESS_FS_MAKE_DIR | unix.LANDLOCK_ACCESS_FS_MAKE_SOCK | unix.LANDLOCK_ACCESS_FS_MAKE_SYM
-	Execute Rights = unix.LANDLOCK_ACCESS_FS_EXECUTE
-	Ioctl   Rights = unix.LANDLOCK_ACCESS_FS_IOCTL_DEV // of devices
+	Read       Rights = unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_READ_DIR
+	Write      Rights = unix.LANDLOCK_ACCESS_FS_WRITE_FILE | unix.LANDLOCK_ACCESS_FS_TRUNCATE
+	Make       Rights = unix.LANDLOCK_ACCESS_FS_MAKE_REG | unix.LANDLOCK_ACCESS_FS_MAKE_DIR | unix.LANDLOCK_ACCESS_FS_MAKE_SOCK | unix.LANDLOCK_ACCESS_FS_MAKE_SYM
+	RemoveFile Rights = unix.LANDLOCK_ACCESS_FS_REMOVE_FILE
+	RemoveDir  Rights = unix.LANDLOCK_ACCESS_FS_REMOVE_DIR
+	Execute    Rights = unix.LANDLOCK_ACCESS_FS_EXECUTE
+	Ioctl      Rights = unix.LANDLOCK_ACCESS_FS_IOCTL_DEV // of devices
+
+	// All is what making, changing and removing in a folder take.
+	All = Read | Write | Make | RemoveFile | RemoveDir
 )
 
 // ofFiles are the rights that a file can have which is no directory.

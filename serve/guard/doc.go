@@ -3,8 +3,9 @@
 // A server that is killed cannot remove its disks, and their users wait for it.
 // So it starts a guard: the same program with the same arguments, in a session
 // of its own and with another name, which ignores the signals of terminals and
-// service managers. It reads its arguments, and then only waits for the end of a
-// socket whose other end nobody but the server has.
+// service managers. It reads its arguments, and then waits for the end of a socket
+// whose other end nobody but the server has. Meanwhile it answers who uses a disk,
+// which a confined server cannot see.
 //
 // An orderly end needs no protocol: the guard finds nothing left, and ends. If
 // disks are left, the guard becomes the server: package serve adopts the disks.

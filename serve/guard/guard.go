@@ -30,12 +30,17 @@ type Guard struct {
 	socket  *os.File
 	closing bool
 	ended   chan struct{} // closed when no guard is watched any more
+
+	// See Users.
+	blind   bool
+	asked   uint64                 // questions
+	replies map[uint64]chan []user // by question; closed at the end of a guard
 }
 
 // Start starts the guard of this process. If quiet is set it does not keep the
 // standard streams open. warn is called if there can be no guard any more.
 func Start(quiet bool, warn func(error)) (*Guard, error) {
-	g := &Guard{quiet: quiet, warn: warn, ended: make(chan struct{})}
+	g := &Guard{quiet: quiet, warn: warn, ended: make(chan struct{}), blind: isConfined(), replies: make(map[uint64]chan []user)}
 	cmd, err := g.spawn()
 	if err != nil {
 		return nil, err
@@ -93,7 +98,7 @@ func (g *Guard) watch(cmd *exec.Cmd) {
 		g.mu.Lock()
 		socket := g.socket
 		g.mu.Unlock()
-		_, _ = socket.Read(make([]byte, 1)) // returns at the guard's end, or by Close
+		g.receive(socket) // returns at the guard's end, or by Close
 		_ = cmd.Wait()
 		g.mu.Lock()
 		closing := g.closing
@@ -109,6 +114,9 @@ func (g *Guard) watch(cmd *exec.Cmd) {
 		if err != nil {
 			g.warn(err)
 			return
+		}
+		if g.Blind() {
+			g.warn(fmt.Errorf("the guard was killed, and there is another; %w", ErrBlind))
 		}
 	}
 }

@@ -1,13 +1,21 @@
 package guard
 
 import (
+	"bufio"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/backstores/inuse"
 )
 
 // TestMain makes this program the guard that the tests start.
@@ -100,5 +108,88 @@ func TestKilledGuardIsReplaced(t *testing.T) {
 	}
 	if err := g.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// A guard looks for a server that cannot. One that a confined server starts in its
+// place is confined as well, and says that it sees nothing.
+func TestGuardSeesForItsServer(t *testing.T) {
+	warned := make(chan error, 1)
+	g, err := Start(true, func(err error) { warned <- err })
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid := guardOtherThan(t, 0)
+	if users, err := g.Users(Place{WWN: "naa.5001405000000000"}); err != nil || len(users) > 0 || g.Blind() {
+		t.Errorf("users: %v, %v", users, err)
+	}
+	t.Setenv(confined, "") // restored at the end
+	Confine()
+	if _, err := g.Users(Place{Node: "/dev/missing"}); err != nil {
+		t.Errorf("the guard was there before: %v", err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-warned; !errors.Is(err, ErrBlind) {
+		t.Error(err)
+	}
+	if users, err := g.Users(Place{Node: "/dev/missing"}); !errors.Is(err, ErrBlind) || !g.Blind() {
+		t.Errorf("users: %v, %v", users, err)
+	}
+	if err := g.Close(); err != nil {
+		t.Error(err)
+	}
+	other, err := Start(true, func(err error) { t.Error(err) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !other.Blind() {
+		t.Error("the guard of a process that is confined from the start sees")
+	}
+	if err := other.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Names are bytes.
+func TestAnswersKeepNames(t *testing.T) {
+	want := inuse.User{Kind: inuse.Mount, Where: "/mnt/\xff\n\"", PID: 7, Command: "a\x00\xfe"}
+	ours, theirs := socketpair(t)
+	g := &Guard{socket: ours, replies: make(map[uint64]chan []user)}
+	go func() {
+		line, _ := bufio.NewReader(theirs).ReadBytes('\n')
+		var q question
+		if err := json.Unmarshal(line, &q); err != nil || q.Place.Node != "/dev/sdz" {
+			t.Errorf("%q: %v", line, err)
+		}
+		send(theirs, answer{ID: q.ID + 1}) // late, of another question
+		send(theirs, answer{q.ID, []user{{want.Kind, []byte(want.Where), []byte(want.Command), want.PID}}})
+	}()
+	go g.receive(ours)
+	if got, err := g.Users(Place{Node: "/dev/sdz"}); err != nil || !slices.Equal(got, []inuse.User{want}) {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+func socketpair(t *testing.T) (ours, theirs *os.File) {
+	t.Helper()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, theirs = os.NewFile(uintptr(fds[0]), "ours"), os.NewFile(uintptr(fds[1]), "theirs")
+	t.Cleanup(func() {
+		ours.Close()
+		theirs.Close()
+	})
+	return ours, theirs
+}
+
+// Lines may come in pieces.
+func TestLinesAreWhole(t *testing.T) {
+	lines, rest := cutLines([]byte("12\n{}\n{\"ID"))
+	if got := fmt.Sprintf("%q %q", lines, rest); got != `["12" "{}"] "{\"ID"` {
+		t.Error(got)
 	}
 }

@@ -5,9 +5,9 @@ import (
 	"os/signal"
 	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -78,13 +78,20 @@ func await(socket *os.File) (pid int, stuck bool) {
 				next = stuckTime
 			}
 		default:
-			buf := make([]byte, 32)
+			buf := make([]byte, 4096)
 			n, err := socket.Read(buf)
 			if n == 0 || err != nil {
 				return pid, false
 			}
-			said = append(said, buf[:n]...)
-			pid, _ = strconv.Atoi(strings.TrimSpace(string(said)))
+			var lines [][]byte
+			lines, said = cutLines(append(said, buf[:n]...))
+			for _, line := range lines {
+				if pid == 0 {
+					pid, _ = strconv.Atoi(string(line))
+					continue
+				}
+				go reply(socket, line) // the end of the server does not wait for it
+			}
 		}
 	}
 }
@@ -102,5 +109,12 @@ func left(pid int) []configfs.Export {
 	}
 }
 
-// SetName names this process, which was started as exe.
-func SetName(name string) { _ = os.WriteFile("/proc/self/comm", []byte(name), 0) }
+// SetName names this process, which was started as exe. One that is confined cannot
+// write to /proc, and names all of its threads.
+func SetName(name string) {
+	if os.WriteFile("/proc/self/comm", []byte(name), 0) == nil {
+		return
+	}
+	text := append([]byte(name), 0)
+	_, _, _ = syscall.AllThreadsSyscall(unix.SYS_PRCTL, unix.PR_SET_NAME, uintptr(unsafe.Pointer(&text[0])), 0)
+}

@@ -1,0 +1,107 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/lunserve/lunserve/e2e/confinetest"
+)
+
+func TestMain(m *testing.M) {
+	confinetest.Main()
+	os.Exit(m.Run())
+}
+
+// A fault in a confined process cannot open, execute, connect or mount, on this
+// kernel either.
+func TestFaultReachesNothing(t *testing.T) {
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out := confinetest.Run(t, program); !strings.HasPrefix(out, "Landlock ABI ") {
+		t.Errorf("it is confined by %s", out)
+	}
+}
+
+// Once a disk is ready its server has given up what it needs no more, and its guard
+// has not.
+func TestServerIsConfined(t *testing.T) {
+	needTarget(t)
+	s := start(t, newImage(t, tmpfsDir(t), 16<<20))
+	if got := status(t, s.cmd.Process.Pid); got != "NoNewPrivs 1, Seccomp 2, CapEff 000000000120140b" {
+		t.Errorf("the server has %s", got)
+	}
+	if got := status(t, guardOf(t, s.cmd.Process.Pid)); !strings.HasPrefix(got, "NoNewPrivs 0, Seccomp 0, ") {
+		t.Errorf("the guard has %s", got)
+	}
+	if got := strings.Join(list(t)[0].Confined, ", "); !regexp.MustCompile(`^Landlock ABI \d+, seccomp, capabilities, no_new_privs$`).MatchString(got) {
+		t.Errorf("listed is %q", got)
+	}
+	s.ends()
+}
+
+// A command can do what it could without lunserve.
+func TestCommandIsNotConfined(t *testing.T) {
+	needTarget(t)
+	out, err := exec.Command(binary, newImage(t, tmpfsDir(t), 16<<20), "--", "sh", "-c",
+		"cat /etc/shadow >/dev/null && grep -E '^(NoNewPrivs|Seccomp):' /proc/self/status").CombinedOutput()
+	if err != nil || !regexp.MustCompile(`NoNewPrivs:\t0\nSeccomp:\t0\n`).Match(out) {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// A guard that a confined server starts is confined. It does not see processes, and
+// takes the place of the server all the same.
+func TestConfinedGuardGuards(t *testing.T) {
+	needTarget(t)
+	leavesNothing(t)
+	dir := tmpfsDir(t)
+	image, pidFile := newImage(t, dir, 16<<20), dir+"/pid"
+	s := start(t, "--restart", "--iscsi", "--pid-file="+pidFile, "--trace="+dir+"/trace", image)
+	if err := syscall.Kill(guardOf(t, s.cmd.Process.Pid), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	s.stderr.await(t, `the guard was killed, and there is another; it is no longer seen which processes use the disks\n`)
+	second := guardOf(t, s.cmd.Process.Pid)
+	if got := status(t, second); !strings.HasPrefix(got, "NoNewPrivs 1, Seccomp 2, ") {
+		t.Errorf("the guard has %s", got)
+	}
+	s.signal(syscall.SIGKILL)
+	pid := serverOf(t, image, s.cmd.Process.Pid)
+	if d := list(t); len(d) != 1 || d[0].Device != s.disks[0] {
+		t.Errorf("listed are %+v", d)
+	}
+	if text, _ := os.ReadFile(pidFile); strings.TrimSpace(string(text)) != fmt.Sprint(pid) || pid != second {
+		t.Errorf("the pid file has %q, the guard was %d, the server is %d", text, second, pid)
+	}
+	run(t, "dd", "if=/dev/zero", "of="+s.disks[0], "bs=1M", "count=4", "conv=fsync", "status=none")
+	run(t, binary, "detach", image)
+	s.wait()
+	if exists(pidFile) {
+		t.Error("the pid file is left")
+	}
+}
+
+// status returns what confines a process.
+func status(t *testing.T, pid int) string {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, key := range []string{"NoNewPrivs", "Seccomp", "CapEff"} {
+		m := regexp.MustCompile(`(?m)^` + key + `:\t(\S+)$`).FindSubmatch(text)
+		if m == nil {
+			t.Fatalf("%s:\n%s", key, text)
+		}
+		all = append(all, key+" "+string(m[1]))
+	}
+	return strings.Join(all, ", ")
+}
