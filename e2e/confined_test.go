@@ -56,24 +56,59 @@ func TestCommandIsNotConfined(t *testing.T) {
 	}
 }
 
-// A guard that a confined server starts is confined. It does not see processes, and
-// takes the place of the server all the same.
+// A killed guard is replaced by one that is not confined either: it still sees which
+// processes use a disk.
+func TestReplacedGuardSeesProcesses(t *testing.T) {
+	needTarget(t)
+	leavesNothing(t)
+	image := newImage(t, tmpfsDir(t), 16<<20)
+	s := start(t, image)
+	t.Run("in use", func(t *testing.T) {
+		background(t, exec.Command("sh", "-c", `exec sleep 1000 <"$0"`, s.disks[0]))
+		for range 2 {
+			guard, spare := guardOf(t, s.cmd.Process.Pid), childOf(t, s.cmd.Process.Pid, "lun-spare", 0)
+			if err := syscall.Kill(guard, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			if now := childOf(t, s.cmd.Process.Pid, "lun-guard", guard); now != spare {
+				t.Errorf("the guard is %d, the spare one was %d", now, spare)
+			}
+			if got := status(t, spare); !strings.HasPrefix(got, "NoNewPrivs 0, Seccomp 0, ") {
+				t.Errorf("the guard has %s", got)
+			}
+			childOf(t, s.cmd.Process.Pid, "lun-spare", spare) // the next
+		}
+		if out := fails(t, binary, "detach", image); !strings.Contains(out, "opened by sleep") {
+			t.Errorf("detach says %q", out)
+		}
+	})
+	s.ends()
+}
+
+// If no guard is left that is not confined, there is one that is. It does not see
+// processes, and takes the place of the server all the same.
 func TestConfinedGuardGuards(t *testing.T) {
 	needTarget(t)
 	leavesNothing(t)
 	dir := tmpfsDir(t)
 	image, pidFile := newImage(t, dir, 16<<20), dir+"/pid"
 	s := start(t, "--restart", "--iscsi", "--pid-file="+pidFile, "--trace="+dir+"/trace", image)
-	if err := syscall.Kill(guardOf(t, s.cmd.Process.Pid), syscall.SIGKILL); err != nil {
-		t.Fatal(err)
+	server := s.cmd.Process.Pid
+	guard, spare := guardOf(t, server), childOf(t, server, "lun-spare", 0)
+	s.signal(syscall.SIGSTOP)
+	for _, pid := range []int{spare, guard} {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
 	}
+	s.signal(syscall.SIGCONT)
 	s.stderr.await(t, `the guard was killed, and there is another; it is no longer seen which processes use the disks\n`)
-	second := guardOf(t, s.cmd.Process.Pid)
+	second := childOf(t, server, "lun-guard", guard)
 	if got := status(t, second); !strings.HasPrefix(got, "NoNewPrivs 1, Seccomp 2, ") {
 		t.Errorf("the guard has %s", got)
 	}
 	s.signal(syscall.SIGKILL)
-	pid := serverOf(t, image, s.cmd.Process.Pid)
+	pid := serverOf(t, image, server)
 	if d := list(t); len(d) != 1 || d[0].Device != s.disks[0] {
 		t.Errorf("listed are %+v", d)
 	}

@@ -27,16 +27,24 @@ func (s *server) killedWithGuard() {
 // guardOf returns the guard of a process, as soon as it has one.
 func guardOf(t *testing.T, pid int) int {
 	t.Helper()
+	return childOf(t, pid, "lun-guard", 0)
+}
+
+// childOf returns the child of a process that has a name, other than the one before,
+// as soon as there is one.
+func childOf(t *testing.T, pid int, name string, before int) int {
+	t.Helper()
 	for end := time.Now().Add(timeLimit); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		for _, dir := range glob(t, "/proc/[0-9]*") {
 			stat, _ := os.ReadFile(dir + "/stat")
-			if found, ok := strings.CutPrefix(string(stat[bytes.IndexByte(stat, ' ')+1:]), fmt.Sprintf("(lun-guard) S %d ", pid)); ok && found != "" {
-				n, _ := strconv.Atoi(filepath.Base(dir))
-				return n
+			if found, ok := strings.CutPrefix(string(stat[bytes.IndexByte(stat, ' ')+1:]), fmt.Sprintf("(%s) S %d ", name, pid)); ok && found != "" {
+				if n, _ := strconv.Atoi(filepath.Base(dir)); n != before {
+					return n
+				}
 			}
 		}
 	}
-	t.Fatalf("process %d has no guard", pid)
+	t.Fatalf("process %d has no child %s other than %d", pid, name, before)
 	return 0
 }
 

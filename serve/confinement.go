@@ -11,7 +11,6 @@ import (
 	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/serve/confine"
 	"github.com/lunserve/lunserve/serve/control"
-	"github.com/lunserve/lunserve/serve/guard"
 )
 
 // A server gives up what it needs no more before its first command is executed:
@@ -47,12 +46,12 @@ func (s *service) confine() {
 	} else {
 		l.Capabilities = append(l.Capabilities, unix.CAP_SYS_PTRACE) // it has to see for itself
 	}
+	if s.guard != nil && confine.Offered().Landlock > 0 {
+		s.guard.Confine()
+	}
 	var err error
 	if s.confined, err = confine.Process(l); err != nil {
 		s.console.Warn(fmt.Errorf("keeps rights that it does not need: %w", err))
-	}
-	if s.confined.Landlock > 0 {
-		guard.Confine()
 	}
 }
 

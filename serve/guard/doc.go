@@ -12,8 +12,9 @@
 //
 //	server ── socket ── guard        killed:    server ── socket ── guard
 //
-// If the guard is killed, the server starts another. If both are, the next start
-// with the same image adopts the disks, or lunserve detach removes them.
+// If the guard is killed, there is another: a spare one that a confined server has,
+// or one that the server starts. If both are, the next start with the same image
+// adopts the disks, or lunserve detach removes them.
 //
 // The guard holds neither ring nor image. It waits until the dead server has let
 // go of them: never before is it certain that the dead one's last thread writes

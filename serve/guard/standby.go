@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"encoding/json"
 	"os"
 	"os/signal"
 	"slices"
@@ -24,12 +25,16 @@ const (
 // and keeps it from being ended by signals; commands that it starts do not
 // inherit that. Call it once, before anything else.
 func StandsBy() bool {
-	if os.Getenv(variable) == "" {
+	kind := os.Getenv(variable)
+	if kind == "" {
 		return false
 	}
 	os.Unsetenv(variable)
 	unix.CloseOnExec(socketFD)
 	SetName(Name)
+	if kind == spares {
+		SetName(spareName)
+	}
 	// Not ignored: that would be inherited.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT,
 		syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU)
@@ -56,13 +61,16 @@ func Await() (d Death, is bool) {
 	socket := os.NewFile(socketFD, "the socket of the server")
 	defer socket.Close()
 	d.PID, d.Stuck = await(socket)
-	d.Left = left(d.PID)
+	if d.PID != 0 { // not a spare guard
+		d.Left = left(d.PID)
+	}
 	return d, true
 }
 
-// await returns the server, after its end or when it is stuck.
+// await returns the server, after its end or when it is stuck. The server of a spare
+// guard is 0.
 func await(socket *os.File) (pid int, stuck bool) {
-	var said []byte
+	var in inbox
 	for next, killed := checkTime, false; ; {
 		fds := []unix.PollFd{{Fd: socketFD, Events: unix.POLLIN}}
 		n, err := unix.Poll(fds, int(next/time.Millisecond))
@@ -78,19 +86,25 @@ func await(socket *os.File) (pid int, stuck bool) {
 				next = stuckTime
 			}
 		default:
-			buf := make([]byte, 4096)
-			n, err := socket.Read(buf)
-			if n == 0 || err != nil {
+			lines, err := in.receive()
+			if err != nil {
 				return pid, false
 			}
-			var lines [][]byte
-			lines, said = cutLines(append(said, buf[:n]...))
 			for _, line := range lines {
 				if pid == 0 {
 					pid, _ = strconv.Atoi(string(line))
+					SetName(Name)
 					continue
 				}
-				go reply(socket, line) // the end of the server does not wait for it
+				var q question
+				if json.Unmarshal(line, &q) != nil {
+					continue
+				}
+				file := -1
+				if q.Spawn {
+					file = in.file()
+				}
+				go q.reply(socket, file) // the end of the server does not wait for it
 			}
 		}
 	}
