@@ -31,7 +31,7 @@ func TestFaultReachesNothing(t *testing.T) {
 
 // Once a disk is ready its server has given up what it needs no more, and its guard
 // has not.
-func TestServerIsConfined(t *testing.T) {
+func TestGuardIsNotConfinedAsItsServer(t *testing.T) {
 	needTarget(t)
 	s := start(t, newImage(t, tmpfsDir(t), 16<<20))
 	if got := status(t, s.cmd.Process.Pid); got != "NoNewPrivs 1, Seccomp 2, CapEff 000000000120140b" {
@@ -58,7 +58,7 @@ func TestCommandIsNotConfined(t *testing.T) {
 
 // A killed guard is replaced by one that is not confined either: it still sees which
 // processes use a disk.
-func TestReplacedGuardSeesProcesses(t *testing.T) {
+func TestGuardThatReplacesAnotherSeesProcesses(t *testing.T) {
 	needTarget(t)
 	leavesNothing(t)
 	image := newImage(t, tmpfsDir(t), 16<<20)
@@ -87,7 +87,7 @@ func TestReplacedGuardSeesProcesses(t *testing.T) {
 
 // If no guard is left that is not confined, there is one that is. It does not see
 // processes, and takes the place of the server all the same.
-func TestConfinedGuardGuards(t *testing.T) {
+func TestGuardThatIsConfinedGuards(t *testing.T) {
 	needTarget(t)
 	leavesNothing(t)
 	dir := tmpfsDir(t)
