@@ -21,7 +21,7 @@ import (
 type question struct {
 	ID    uint64
 	Place Place
-	Spawn bool // start a spare guard, whose socket comes with the question
+	Spawn string // start a spare guard that runs this program, and whose socket comes with the question
 }
 
 type answer struct {
@@ -155,8 +155,8 @@ func cutLines(text []byte) (lines [][]byte, rest []byte) {
 // reply answers a question, in the guard.
 func (q question) reply(socket *os.File, file int) {
 	a := answer{ID: q.ID}
-	if q.Spawn {
-		a.PID, _ = spawnFor(file) // 0: none
+	if q.Spawn != "" {
+		a.PID, _ = spawnFor(q.Spawn, file) // 0: none
 	} else {
 		for _, u := range q.Place.Users() {
 			a.Users = append(a.Users, user{u.Kind, []byte(u.Where), []byte(u.Command), u.PID})

@@ -17,6 +17,8 @@ const (
 	guards   = "1"
 	spares   = "spare"
 	socketFD = 3 // its socket
+
+	itself = "/proc/self/exe" // whatever lies at its path by now
 )
 
 // An end is the server's end of the socket to a guard, and that process, which is a
@@ -36,7 +38,7 @@ func spawn(kind string, quiet bool) (*end, error) {
 		return nil, err
 	}
 	defer theirs.Close()
-	cmd := command(kind, quiet, theirs)
+	cmd := command(itself, kind, quiet, theirs)
 	if err := cmd.Start(); err != nil {
 		return nil, errors.Join(err, ours.Close())
 	}
@@ -53,8 +55,8 @@ func pair() (ours, theirs *os.File, err error) {
 	return os.NewFile(uintptr(fds[0]), "the socket to the guard"), os.NewFile(uintptr(fds[1]), "the socket of the guard"), nil
 }
 
-func command(kind string, quiet bool, theirs *os.File) *exec.Cmd {
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+func command(program, kind string, quiet bool, theirs *os.File) *exec.Cmd {
+	cmd := exec.Command(program, os.Args[1:]...)
 	cmd.Args[0] = Name
 	cmd.Env = append(os.Environ(), variable+"="+kind)
 	if !quiet {

@@ -23,6 +23,8 @@ type Guard struct {
 	dead  chan *end
 	ended chan struct{} // closed when no guard is watched any more
 
+	making sync.Mutex // held while a spare guard is made
+
 	mu      sync.Mutex
 	guard   *end // nil at most for a moment, unless there is none any more
 	spare   *end // or nil
@@ -38,10 +40,7 @@ type Guard struct {
 // standard streams open. warn is called if there can be no guard any more, or one
 // that sees less.
 func Start(quiet bool, warn func(error)) (*Guard, error) {
-	g := &Guard{
-		quiet: quiet, warn: warn, blind: isConfined(), dead: make(chan *end, 2), ended: make(chan struct{}),
-		changed: make(chan struct{}), replies: make(map[uint64]chan<- answer),
-	}
+	g := newGuard(quiet, warn)
 	e, err := g.start()
 	if err != nil {
 		return nil, withoutGuard(err)
@@ -50,6 +49,13 @@ func Start(quiet bool, warn func(error)) (*Guard, error) {
 	go g.follow(e)
 	go g.watch()
 	return g, nil
+}
+
+func newGuard(quiet bool, warn func(error)) *Guard {
+	return &Guard{
+		quiet: quiet, warn: warn, blind: isConfined(), dead: make(chan *end, 2), ended: make(chan struct{}),
+		changed: make(chan struct{}), replies: make(map[uint64]chan<- answer),
+	}
 }
 
 // start starts a process that is the guard.

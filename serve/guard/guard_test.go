@@ -183,6 +183,38 @@ func kill(t *testing.T, pid int) {
 	}
 }
 
+// A program goes on with the guard of the one before, by one that it has started: it
+// is not confined, and nothing of the old ones is left.
+func TestGuardIsHandedOver(t *testing.T) {
+	before, err := Start(true, func(err error) { t.Error(err) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.Unsetenv(confined)
+	before.Confine()
+	spare, old := processOf(t, spareName, 0), guardOtherThan(t, 0)
+	h, _ := before.HandOver() // the program ends without resume
+	if h.FD, err = unix.FcntlInt(uintptr(h.FD), unix.F_DUPFD, 3); err != nil || h.PID != old {
+		t.Fatal(h, err)
+	}
+	before.guard.socket.Close() // as execve does
+	g, err := TakeOver(h, true, func(err error) { t.Error(err) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	guardOtherThan(t, old)
+	processOf(t, spareName, spare)
+	if _, err := g.Users(Place{Node: "/dev/missing"}); err != nil {
+		t.Error(err)
+	}
+	if err := g.Close(); err != nil {
+		t.Error(err)
+	}
+	if left := append(children(t, Name), children(t, spareName)...); len(left) > 0 {
+		t.Errorf("left are %d", left)
+	}
+}
+
 // Names are bytes.
 func TestAnswersKeepNames(t *testing.T) {
 	want := inuse.User{Kind: inuse.Mount, Where: "/mnt/\xff\n\"", PID: 7, Command: "a\x00\xfe"}

@@ -39,38 +39,51 @@ func (g *Guard) keep(e *end) {
 // makeSpare has the guard start a spare one, if there is to be one and is none. If
 // that fails there is none.
 func (g *Guard) makeSpare() {
+	g.making.Lock()
+	defer g.making.Unlock()
 	g.mu.Lock()
 	needed := g.spares && g.spare == nil && !g.blind && !g.closing
 	g.mu.Unlock()
 	if !needed {
 		return
 	}
+	if e, err := g.askFor(itself); err == nil {
+		g.keep(e)
+	}
+}
+
+// askFor has the guard start a spare one, which is a child of this process and runs
+// a program.
+func (g *Guard) askFor(program string) (*end, error) {
 	ours, theirs, err := pair()
 	if err != nil {
-		return
+		return nil, err
 	}
 	defer theirs.Close()
-	a, err := g.ask(question{Spawn: true}, theirs)
+	a, err := g.ask(question{Spawn: program}, theirs)
 	var p *os.Process
+	if err == nil && a.PID <= 1 {
+		err = errors.New("the guard cannot start another")
+	}
 	if err == nil {
 		p, err = os.FindProcess(a.PID)
 	}
-	if err != nil || a.PID <= 1 {
+	if err != nil {
 		ours.Close()
-		return
+		return nil, err
 	}
-	g.keep(newEnd(ours, p))
+	return newEnd(ours, p), nil
 }
 
 // spawnFor starts a spare guard for the server of this one, and returns its process
 // ID.
-func spawnFor(socket int) (pid int, err error) {
+func spawnFor(program string, socket int) (pid int, err error) {
 	if socket < 0 {
 		return 0, errors.New("no socket came with the question")
 	}
 	theirs := os.NewFile(uintptr(socket), "the socket of the spare guard")
 	defer theirs.Close()
-	cmd := command(spares, false, theirs)
+	cmd := command(program, spares, false, theirs)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Cloneflags: unix.CLONE_PARENT}
 	if err := cmd.Start(); err != nil {
 		return 0, err

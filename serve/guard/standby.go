@@ -101,7 +101,7 @@ func await(socket *os.File) (pid int, stuck bool) {
 					continue
 				}
 				file := -1
-				if q.Spawn {
+				if q.Spawn != "" {
 					file = in.file()
 				}
 				go q.reply(socket, file) // the end of the server does not wait for it
