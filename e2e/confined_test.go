@@ -87,12 +87,13 @@ func TestGuardThatReplacesAnotherSeesProcesses(t *testing.T) {
 
 // If no guard is left that is not confined, there is one that is. It does not see
 // processes, and takes the place of the server all the same.
-func TestGuardThatIsConfinedGuards(t *testing.T) {
+func TestConfinedGuardGuards(t *testing.T) {
 	needTarget(t)
 	leavesNothing(t)
 	dir := tmpfsDir(t)
 	image, pidFile := newImage(t, dir, 16<<20), dir+"/pid"
-	s := start(t, "--restart", "--iscsi", "--pid-file="+pidFile, "--trace="+dir+"/trace", image)
+	s := start(t, "--restart", "--loopback", "--iscsi", "--pid-file="+pidFile, "--trace="+dir+"/trace", image)
+	s.line() // the URL
 	server := s.cmd.Process.Pid
 	guard, spare := guardOf(t, server), childOf(t, server, "lun-spare", 0)
 	s.signal(syscall.SIGSTOP)
