@@ -43,11 +43,9 @@ func (s *service) confine() {
 	if s.guard != nil {
 		_ = control.MakeDir() // listen returns the error
 		l.Paths = s.paths()
+		s.guard.Confine()
 	} else {
 		l.Capabilities = append(l.Capabilities, unix.CAP_SYS_PTRACE) // it has to see for itself
-	}
-	if s.guard != nil && confine.Offered().Landlock > 0 {
-		s.guard.Confine()
 	}
 	var err error
 	if s.confined, err = confine.Process(l); err != nil {

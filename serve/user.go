@@ -14,10 +14,11 @@ import (
 // this process can see. An empty node has no users.
 func LocalUsers(node string) []inuse.User { return guard.Place{Node: node}.Users() }
 
-// look returns the users of a disk at a place. If nobody can see the processes any
-// more, it returns the others.
+// look returns the users of a disk at a place. The guard looks for a confined server,
+// from which Landlock and the lack of CAP_SYS_PTRACE hide other processes. If the
+// guard is blind, look returns the other users.
 func (s *service) look(at guard.Place) []inuse.User {
-	if s.guard != nil && s.confined.Landlock > 0 {
+	if s.guard != nil && s.confined.NoNewPrivs {
 		if users, err := s.guard.Users(at); err == nil {
 			return users
 		}

@@ -9,8 +9,8 @@ import (
 )
 
 // A server that is confined cannot see which files other processes have open: the
-// kernel shows these only to a process that is confined no more than they are. So
-// it asks its guard, which it has started before.
+// kernel shows these only to a process that may do all that they may. So it asks its
+// guard, which it has started before.
 
 // A Place is where a disk is used: by its node, such as /dev/sdb, or as a part of a
 // target of virtual machines, by its WWN.
