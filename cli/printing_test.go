@@ -43,7 +43,7 @@ var mayPrint = map[string][]string{
 	"serve/command.go":     {"cmd.Stdout", "cmd.Stderr"},
 	"serve/background.go":  {"cmd.Stdout", "cmd.Stderr"},
 	"serve/execute.go":     {"cmd.Stderr"}, // a buffer
-	"serve/guard/guard.go": {"cmd.Stdout", "cmd.Stderr"},
+	"serve/guard/end.go":   {"cmd.Stdout", "cmd.Stderr"},
 	// Kong's, for texts of the grammar.
 	"cli/help.go":       {"fmt.Fprint"},
 	"cli/completion.go": {"io.WriteString"},

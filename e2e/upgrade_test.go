@@ -3,6 +3,7 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -118,23 +119,18 @@ func TestBadProgramIsNotExecuted(t *testing.T) {
 	wait := verifying(t, s.disks[0], "10")
 	for n, tt := range []struct {
 		name, want string
-		text       string
-		mode       os.FileMode
+		install    func()
 	}{
-		{"nothing", "no such file", "", 0},
-		{"not executable", "permission denied", "#!/bin/sh\n", 0o644},
-		{"not a program", "exec format error", "\x7fELF, or so", 0o755},
-		{"fails", "exit status 3: it is broken", "#!/bin/sh\necho it is broken >&2; exit 3\n", 0o755},
-		{"another program", "is not a lunserve that can take over", "#!/bin/sh\necho 1.0\n", 0o755},
-		{"another schema", "is not a lunserve that can take over", "#!/bin/sh\necho 'lunserve v9'; echo 'hand-over 9'\n", 0o755},
-		{"vanishes when all has been handed over", "lunserve: no such file", "#!/bin/sh\nrm $0; exec " + good + " \"$@\"\n", 0o755},
-		{"vanishes again", "lunserve: no such file", "#!/bin/sh\nrm $0; exec " + good + " \"$@\"\n", 0o755},
+		{"nothing", "no such file", func() { os.Remove(program) }},
+		{"not executable", "permission denied", func() { replace(t, program, []byte("\x7fELF, or so"), 0o644) }},
+		{"not a program", "exec format error", func() { replace(t, program, []byte("\x7fELF, or so"), 0o755) }},
+		{"fails", "exit status 3: it is broken", func() { fake{Version: version(t), Err: "it is broken\n"}.install(t, program) }},
+		{"another program", "is not a lunserve that can take over", func() { fake{Version: "1.0"}.install(t, program) }},
+		{"another schema", "is not a lunserve that can take over", func() { fake{Version: "lunserve v9\nhand-over 9"}.install(t, program) }},
+		{"vanishes when all is handed over", "lunserve: no such file", func() { vanishing(t, program) }},
+		{"vanishes again", "lunserve: no such file", func() { vanishing(t, program) }},
 	} {
-		if tt.mode == 0 {
-			os.Remove(program)
-		} else {
-			replace(t, program, []byte(tt.text), tt.mode)
-		}
+		tt.install()
 		s.signal(syscall.SIGUSR2)
 		said := s.stderr.await(t, fmt.Sprintf(`(?s)^(?:.*?(warning: not upgraded, the disks stay: [^\n]*)\n){%d}`, n+1))
 		if !strings.Contains(said[1], tt.want) {
@@ -156,6 +152,24 @@ func TestBadProgramIsNotExecuted(t *testing.T) {
 	s.ends()
 }
 
+// vanishing installs a program that is removed after it has printed its version.
+func vanishing(t *testing.T, program string) {
+	t.Helper()
+	gate := filepath.Join(t.TempDir(), "gate")
+	l, err := net.Listen("unix", gate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fake{Version: version(t), Gate: gate}.install(t, program)
+	go func() {
+		defer l.Close()
+		if c, err := l.Accept(); err == nil {
+			os.Remove(program)
+			c.Close()
+		}
+	}()
+}
+
 // A program that fails when it has been executed has the guard's help: the guard
 // runs the program before.
 func TestFailedUpgradeIsTheGuards(t *testing.T) {
@@ -164,12 +178,8 @@ func TestFailedUpgradeIsTheGuards(t *testing.T) {
 			needTarget(t)
 			dir := tmpfsDir(t)
 			program, image := install(t, dir), newImage(t, dir, 64<<20)
-			good := filepath.Join(dir, "good")
-			if err := os.Link(program, good); err != nil {
-				t.Fatal(err)
-			}
 			s := startProgram(t, program, fmt.Sprint("--restart=", restart), image)
-			replace(t, program, []byte("#!/bin/sh\n[ $1 != --version ] || exec "+good+" \"$@\"\nexit 3\n"), 0o755)
+			fake{Version: version(t)}.install(t, program)
 			var wait func() (string, error)
 			if restart {
 				wait = verifying(t, s.disks[0], "6")
@@ -343,8 +353,8 @@ func TestUpgradeKeepsTheErrorOfAFlush(t *testing.T) {
 		defer f.Close()
 		return f.Sync()
 	}
+	d.fail() // which flushes
 	run(t, "dd", "if=/dev/zero", "of="+s.disks[0], "bs=1M", "count=1", "oflag=direct")
-	d.fail()
 	if err := flush(d.path); err == nil { // of the host, not of the server
 		t.Fatal("a flush of storage that fails succeeds")
 	}
@@ -383,5 +393,21 @@ func TestHungStorageIsNotUpgraded(t *testing.T) {
 		t.Error(err)
 	}
 	t.Log(s.upgrade(1))
+	s.ends()
+}
+
+// A confined server may execute a new program only in a folder of programs. It says so.
+func TestUpgradeElsewhereIsRefused(t *testing.T) {
+	needTarget(t)
+	dir := tmpfsDir(t)
+	text, err := os.ReadFile(binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := replace(t, filepath.Join(dir, "lunserve"), text, 0o755)
+	s := startProgram(t, program, newImage(t, dir, 16<<20))
+	replace(t, program, text, 0o755)
+	s.signal(syscall.SIGUSR2)
+	s.stderr.await(t, `warning: not upgraded, the disks stay: \S+: permission denied: a server executes a new program only in a folder called bin or sbin, so restart it\n`)
 	s.ends()
 }

@@ -8,12 +8,12 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/lunserve/lunserve/configfs"
+	"github.com/lunserve/lunserve/serve/confine"
 	"github.com/lunserve/lunserve/serve/guard"
 	"github.com/lunserve/lunserve/tcmu/scsi"
 )
@@ -30,20 +30,21 @@ import (
 // The old program asks the new one for its schema first (see Schema), and keeps
 // serving if that is another one: then nothing has been given up yet.
 type handOver struct {
-	Schema  int
-	Version string            // of the new program, as it says
-	Dir     string            // the working directory at the start
-	Parent  int               // the parent process at the start
-	Hangup  bool              // see hangup
-	Started time.Time         // when the disks became usable
-	Stopped time.Time         // when the last commands were completed
-	Signals int               // see heldSignals
-	Control int               // the control socket, or -1
-	Trace   int               // the file of the trace, or -1
-	Guard   *guard.Handed     `json:",omitempty"`
-	Command int               // the process of --run, or 0
-	CHAP    *configfs.CHAP    `json:",omitempty"` // its file may have been a pipe
-	Disks   []*handedOverDisk // by LUN
+	Schema   int
+	Version  string            // of the new program, as it says
+	Dir      string            // the working directory at the start
+	Parent   int               // the parent process at the start
+	Hangup   bool              // see hangup
+	Started  time.Time         // when the disks became usable
+	Stopped  time.Time         // when the last commands were completed
+	Signals  int               // see heldSignals
+	Control  int               // the control socket, or -1
+	Trace    int               // the file of the trace, or -1
+	Guard    *guard.Handed     `json:",omitempty"`
+	Confined confine.State     // what this process has given up, for good
+	Command  int               // the process of --run, or 0
+	CHAP     *configfs.CHAP    `json:",omitempty"` // its file may have been a pipe
+	Disks    []*handedOverDisk // by LUN
 }
 
 // A handedOverDisk is a disk in a handOver.
@@ -95,7 +96,7 @@ func (h *handOver) check() error {
 	if h.Schema != handOverSchema {
 		return fmt.Errorf("schema %d, not %d", h.Schema, handOverSchema)
 	}
-	if h.Guard != nil && (h.Guard.PID <= 1 || h.Guard.FD < 0) || h.Command < 0 || h.Command == 1 {
+	if h.Guard != nil && (h.Guard.PID <= 1 || h.Guard.FD < 0 || h.Guard.Spare < 0 || h.Guard.Spare == 1) || h.Command < 0 || h.Command == 1 {
 		return errors.New("a process that cannot be a child")
 	}
 	if len(h.Disks) == 0 || slices.Contains(h.Disks, nil) {
@@ -158,56 +159,4 @@ func newMemfd() (fd int, err error) {
 		return -1, fmt.Errorf("memfd_create: %w", err)
 	}
 	return fd, nil
-}
-
-// taken is what the program before has handed over to this one, or nil. takenErr
-// is set if it cannot be understood; the guard helps then.
-var (
-	taken                    *handOver
-	takenErr                 error
-	stopSignals, userSignals chan os.Signal
-)
-
-// TakesOver reports whether this program takes over from one that this process
-// executed before. If so it changes to the folder in which that was started. Call
-// it once, before anything else.
-func TakesOver() bool {
-	value := os.Getenv(handOverVar)
-	if value == "" {
-		return false
-	}
-	os.Unsetenv(handOverVar)
-	// The service gets them from the start.
-	stopSignals, userSignals = notifySignals()
-	if taken, takenErr = receive(value); takenErr != nil {
-		takenErr = fmt.Errorf("cannot take over from the program before: %w", takenErr)
-	}
-	return true
-}
-
-// Upgrading reports whether TakesOver did.
-func Upgrading() bool { return taken != nil }
-
-// receive reads the memfd whose descriptor is in value, and closes it.
-func receive(value string) (*handOver, error) {
-	fd, err := strconv.Atoi(value)
-	if err != nil || fd < 3 {
-		return nil, fmt.Errorf("$%s is no descriptor", handOverVar)
-	}
-	f := os.NewFile(uintptr(fd), "the hand-over")
-	defer f.Close()
-	text, err := io.ReadAll(io.NewSectionReader(f, 0, maxHandOver))
-	if err != nil {
-		return nil, err
-	}
-	h, err := decodeHandOver(text)
-	if err != nil {
-		return nil, err
-	}
-	for _, fd := range h.descriptors() {
-		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, unix.FD_CLOEXEC); err != nil {
-			return nil, fmt.Errorf("descriptor %d: %w", fd, err)
-		}
-	}
-	return h, os.Chdir(h.Dir)
 }

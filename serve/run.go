@@ -133,22 +133,37 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 	limitHeap(int64(len(s.disks)) * s.options.Open.CacheSize)
 	s.standing = holdOut()
 	last.Push(s.endGuard)
-	if s.role == starting || s.role == succeeding {
-		if err := s.startGuard(); err != nil {
-			return err
-		}
+	if err := s.startGuard(); err != nil {
+		return err
 	}
 	s.ringErrs = make(chan error, len(s.disks))
+	// A new device has no users yet, and those of an orphan wait: no thread of this
+	// process can wait for storage between the two.
+	if err := s.attachAll(ctx, false, down); err != nil {
+		return err
+	}
+	s.confine()
+	if err := s.attachAll(ctx, true, down); err != nil {
+		return err
+	}
+	s.serving = time.Now()
+	if s.role == upgrading && s.guard != nil {
+		s.guard.Renew() // the disks do not wait for that
+	}
+	return s.connect(ctx, down, last)
+}
+
+// attachAll attaches the disks that are new, or those that are orphans.
+func (s *service) attachAll(ctx context.Context, orphans bool, down *configfs.Undo) error {
 	for _, d := range s.disks {
+		if (d.orphan != nil) != orphans {
+			continue
+		}
 		if err := s.attach(ctx, d, down.For(lunName(d.lun))); err != nil {
 			return err
 		}
 	}
-	s.serving = time.Now()
-	if s.role == upgrading {
-		s.replaceGuard()
-	}
-	return s.connect(ctx, down, last)
+	return nil
 }
 
 // findDevices finds the devices that are not to be made, as they exist.

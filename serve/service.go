@@ -14,6 +14,7 @@ import (
 
 	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/hint"
+	"github.com/lunserve/lunserve/serve/confine"
 	"github.com/lunserve/lunserve/serve/console"
 	"github.com/lunserve/lunserve/serve/control"
 	"github.com/lunserve/lunserve/serve/guard"
@@ -35,6 +36,7 @@ type service struct {
 	taken    *handOver // from the program before, if this is an upgrade
 	dir      string    // the working directory at the start, or empty
 	parent   int       // the parent process at the start
+	confined confine.State
 
 	fencesMu sync.Mutex
 	fences   []func() // of all rings that are or were served, see [tcmu.Device.Fence]

@@ -2,8 +2,12 @@ package serve
 
 import (
 	"fmt"
+	"io"
 	"os"
+	"strconv"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/serve/console"
@@ -13,6 +17,58 @@ import (
 // An upgrade adopts the disks of this process, whose program before has stopped in
 // good order: each ring goes on where it stopped, without the reset that a kill
 // needs. See handOver.
+
+// taken is what the program before has handed over to this one, or nil. takenErr
+// is set if it cannot be understood; the guard helps then.
+var (
+	taken                    *handOver
+	takenErr                 error
+	stopSignals, userSignals chan os.Signal
+)
+
+// TakesOver reports whether this program takes over from one that this process
+// executed before. If so it changes to the folder in which that was started. Call
+// it once, before anything else.
+func TakesOver() bool {
+	value := os.Getenv(handOverVar)
+	if value == "" {
+		return false
+	}
+	os.Unsetenv(handOverVar)
+	// The service gets them from the start.
+	stopSignals, userSignals = notifySignals()
+	if taken, takenErr = receive(value); takenErr != nil {
+		takenErr = fmt.Errorf("cannot take over from the program before: %w", takenErr)
+	}
+	return true
+}
+
+// Upgrading reports whether TakesOver did.
+func Upgrading() bool { return taken != nil }
+
+// receive reads the memfd whose descriptor is in value, and closes it.
+func receive(value string) (*handOver, error) {
+	fd, err := strconv.Atoi(value)
+	if err != nil || fd < 3 {
+		return nil, fmt.Errorf("$%s is no descriptor", handOverVar)
+	}
+	f := os.NewFile(uintptr(fd), "the hand-over")
+	defer f.Close()
+	text, err := io.ReadAll(io.NewSectionReader(f, 0, maxHandOver))
+	if err != nil {
+		return nil, err
+	}
+	h, err := decodeHandOver(text)
+	if err != nil {
+		return nil, err
+	}
+	for _, fd := range h.descriptors() {
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, unix.FD_CLOEXEC); err != nil {
+			return nil, fmt.Errorf("descriptor %d: %w", fd, err)
+		}
+	}
+	return h, os.Chdir(h.Dir)
+}
 
 // takeOver returns a service that goes on with what was handed over.
 func takeOver(o Options, c *console.Console) (*service, error) {

@@ -1,19 +1,17 @@
 package serve
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/lunserve/lunserve/backstores/image"
 	"github.com/lunserve/lunserve/configfs"
-	"github.com/lunserve/lunserve/hint"
 )
 
 // An upgrade executes the program that lies at the path of this one, with the same
@@ -68,6 +66,9 @@ func (s *service) prepare(ctx context.Context) *upgrade {
 		return u
 	}
 	if u.Version, u.err = tryProgram(ctx, u.program, os.Args[1:]); u.err != nil {
+		if s.confined.Landlock > 0 && !isAmongPrograms(u.program) && errors.Is(u.err, fs.ErrPermission) {
+			u.err = fmt.Errorf("%s: %w: a server executes a new program only in a folder called bin or sbin, so restart it", u.program, fs.ErrPermission)
+		}
 		return u
 	}
 	u.err = s.describe(&u.handOver)
@@ -81,7 +82,7 @@ func (s *service) describe(h *handOver) error {
 		return fmt.Errorf("the working directory at the start: %w", err)
 	}
 	h.Schema, h.Dir, h.Parent, h.Hangup, h.Started = handOverSchema, s.dir, s.parent, bool(s.hangup), s.started
-	h.Control, h.Trace = -1, -1
+	h.Control, h.Trace, h.Confined = -1, -1, s.confined
 	for _, d := range s.disks {
 		fd, over, err := image.HandOver(d.image.base, d.image.layer)
 		if err == nil {
@@ -132,13 +133,6 @@ func (s *service) handOverAndExec(u *upgrade) error {
 	}
 	u.Signals = held.fd
 	back.Push(held.release)
-	if s.guard != nil {
-		handed, resume := s.guard.HandOver()
-		back.Push(func() error { resume(); return nil })
-		if handed.FD >= 0 { // it has not been killed again and again
-			u.Guard = &handed
-		}
-	}
 	back.Push(func() error { s.startReports(); return nil })
 	s.sample.stop()
 	if err := s.reports.Close(); err != nil {
@@ -148,6 +142,11 @@ func (s *service) handOverAndExec(u *upgrade) error {
 		if err := s.handOverControl(u, tooLong, &back); err != nil {
 			return err
 		}
+	}
+	if s.guard != nil { // whom nobody asks any more
+		handed, resume := s.guard.HandOver()
+		back.Push(func() error { resume(); return nil })
+		u.Guard = handed
 	}
 	_ = s.events.flush() // an error shows again at the end
 	_ = s.console.Flush()
@@ -193,49 +192,4 @@ func (s *service) handOverControl(u *upgrade, tooLong <-chan time.Time, back *co
 	case <-tooLong:
 		return tryAgain(errors.New("lunserve list, stats, resize or detach is still being answered"))
 	}
-}
-
-// haltRings returns when all commands that were taken are completed. A disk whose
-// storage hangs must not halt the others, so that has its limit.
-func (s *service) haltRings(tooLong <-chan time.Time, back *configfs.Undo) error {
-	var halting sync.WaitGroup
-	for _, d := range s.disks {
-		halting.Go(d.device.halt)
-	}
-	back.Push(func() error {
-		for _, d := range s.disks {
-			s.serveRing(d)
-		}
-		return nil
-	})
-	halted := make(chan struct{})
-	go func() {
-		defer close(halted)
-		halting.Wait()
-	}()
-	select {
-	case <-halted:
-	case <-tooLong:
-		return cmp.Or(s.waiting(0), tryAgain(errors.New("commands take too long")))
-	}
-	if len(s.ringErrs) > 0 {
-		return errors.New("a ring has failed")
-	}
-	return nil
-}
-
-// waiting returns an error that names a command which has been waiting for the
-// storage for a time, or nil.
-func (s *service) waiting(atLeast time.Duration) error {
-	now := time.Now()
-	for _, d := range s.disks {
-		if command, since := d.device.unit.Waiting(now); command != "" && now.Sub(since) >= atLeast {
-			return tryAgain(fmt.Errorf("%s: %s has been waiting for the storage for %v", d.image.path, command, now.Sub(since).Round(100*time.Millisecond)))
-		}
-	}
-	return nil
-}
-
-func tryAgain(err error) error {
-	return hint.With(err, hint.Command{Words: []string{"kill", "-USR2", fmt.Sprint(os.Getpid())}, Purpose: "to upgrade later"})
 }

@@ -7,15 +7,19 @@ import (
 
 	"github.com/lunserve/lunserve/backstores/inuse"
 	"github.com/lunserve/lunserve/serve/control"
+	"github.com/lunserve/lunserve/serve/guard"
 )
 
-// localUsers returns the users of a local disk by its node, such as /dev/sdb.
-// An empty node has no users.
-func localUsers(node string) []inuse.User {
-	if node == "" {
-		return nil
+// usersAt returns the users of a disk at a place. The guard looks for a confined server,
+// from which Landlock and the lack of CAP_SYS_PTRACE hide other processes. If the
+// guard is blind, usersAt returns the other users.
+func (s *service) usersAt(at guard.Place) []inuse.User {
+	if s.guard != nil && s.confined.NoNewPrivs {
+		if users, err := s.guard.Users(at); err == nil {
+			return users
+		}
 	}
-	return inuse.Of(node)
+	return at.Users()
 }
 
 // leaveTime limits the wait for users that may be about to leave.

@@ -1,15 +1,21 @@
 package guard
 
 import (
+	"bufio"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/backstores/inuse"
 )
 
 // TestMain makes this program the guard that the tests start.
@@ -21,8 +27,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// guards returns the processes that guard this one.
-func guards(t *testing.T) (pids []int) {
+// children returns the children of this process that have a name.
+func children(t *testing.T, called string) (pids []int) {
 	t.Helper()
 	dirs, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
@@ -32,7 +38,7 @@ func guards(t *testing.T) (pids []int) {
 		stat, _ := os.ReadFile(dir + "/stat")
 		var pid, parent int
 		var state string
-		if name := fmt.Sprintf("(%s)", Name); strings.Contains(string(stat), name) {
+		if name := fmt.Sprintf("(%s)", called); strings.Contains(string(stat), name) {
 			fmt.Sscanf(strings.Replace(string(stat), name, "", 1), "%d %s %d", &pid, &state, &parent)
 			if parent == os.Getpid() && state != "Z" {
 				pids = append(pids, pid)
@@ -43,14 +49,16 @@ func guards(t *testing.T) (pids []int) {
 }
 
 // guardOtherThan waits for a guard.
-func guardOtherThan(t *testing.T, before int) int {
+func guardOtherThan(t *testing.T, before int) int { return processOf(t, Name, before) }
+
+func processOf(t *testing.T, called string, before int) int {
 	t.Helper()
 	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		if now := guards(t); len(now) == 1 && now[0] != before {
+		if now := children(t, called); len(now) == 1 && now[0] != before {
 			return now[0]
 		}
 	}
-	t.Fatal("no guard")
+	t.Fatalf("no %s other than %d", called, before)
 	return 0
 }
 
@@ -74,7 +82,7 @@ func TestGuardLivesAsLongAsItsServer(t *testing.T) {
 	if err := g.Close(); err != nil {
 		t.Error(err)
 	}
-	if left := guards(t); len(left) > 0 {
+	if left := children(t, Name); len(left) > 0 {
 		t.Errorf("left are %d", left)
 	}
 }
@@ -105,36 +113,178 @@ func TestKilledGuardIsReplaced(t *testing.T) {
 	}
 }
 
-// The next program of this process takes the guard over, and replaces it.
+// A guard looks for a server that cannot, and so does the spare one that takes its
+// place, again and again. Only if both are killed, a guard is started that is
+// confined as the server is, and sees nothing.
+func TestGuardSeesForItsServer(t *testing.T) {
+	warned := make(chan error, 1)
+	g, err := Start(true, func(err error) { warned <- err })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.Unsetenv(confined)
+	g.Confine()
+	sees := func() {
+		t.Helper()
+		if users, err := g.Users(Place{Node: "/dev/missing", WWN: "naa.5001405000000000"}); err != nil || len(users) > 0 {
+			t.Errorf("users: %v, %v", users, err)
+		}
+	}
+	sees()
+	for range 2 {
+		pid, spare := guardOtherThan(t, 0), processOf(t, spareName, 0)
+		kill(t, pid)
+		if now := guardOtherThan(t, pid); now != spare {
+			t.Errorf("guard is %d, the spare one was %d", now, spare)
+		}
+		processOf(t, spareName, spare) // the next
+		sees()
+	}
+	spare := processOf(t, spareName, 0)
+	kill(t, spare)
+	spare = processOf(t, spareName, spare)
+
+	g.mu.Lock() // so that it starts no other
+	pid := guardOtherThan(t, 0)
+	kill(t, spare)
+	kill(t, pid)
+	g.mu.Unlock()
+	for err := range warned {
+		if errors.Is(err, ErrBlind) || strings.Contains(err.Error(), "its disks stay") { // the third in ten seconds
+			break
+		}
+		t.Error(err)
+	}
+	if users, err := g.Users(Place{Node: "/dev/missing"}); !errors.Is(err, ErrBlind) {
+		t.Errorf("users: %v, %v", users, err)
+	}
+	if err := g.Close(); err != nil {
+		t.Error(err)
+	}
+	other, err := Start(true, func(err error) { t.Error(err) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Users(Place{}); !errors.Is(err, ErrBlind) {
+		t.Errorf("the guard of a process that is confined from the start sees: %v", err)
+	}
+	if err := other.Close(); err != nil {
+		t.Error(err)
+	}
+	if left := append(children(t, Name), children(t, spareName)...); len(left) > 0 {
+		t.Errorf("left are %d", left)
+	}
+}
+
+func kill(t *testing.T, pid int) {
+	t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A program goes on with the guard of the one before, by one that it has started: it
+// is not confined, and nothing of the old ones is left.
 func TestGuardIsHandedOver(t *testing.T) {
 	before, err := Start(true, func(err error) { t.Error(err) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	pid := guardOtherThan(t, 0)
-	h, resume := before.HandOver()
-	if h.PID != pid {
-		t.Errorf("handed over is %+v, not process %d", h, pid)
+	defer os.Unsetenv(confined)
+	before.Confine()
+	spare, old := processOf(t, spareName, 0), guardOtherThan(t, 0)
+	h, _ := before.HandOver() // the program ends without resume
+	if h.FD, err = unix.FcntlInt(uintptr(h.FD), unix.F_DUPFD, 3); err != nil || h.PID != old || h.Spare != spare {
+		t.Fatal(h, err)
 	}
-	if h.FD, err = unix.FcntlInt(uintptr(h.FD), unix.F_DUPFD_CLOEXEC, 3); err != nil { // as execve leaves it
-		t.Fatal(err)
-	}
-	after, err := Start(true, func(err error) { t.Error(err) })
+	before.guard.socket.Close() // as execve does
+	before.spare.socket.Close()
+	g, err := TakeOver(h, true, func(err error) { t.Error(err) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.Replace()
-	if now := guardOtherThan(t, pid); now == pid {
-		t.Error("the guard of the program before still runs")
+	if now := guardOtherThan(t, 0); now != old {
+		t.Errorf("the guard is %d, was %d", now, old)
 	}
-	if err := after.Close(); err != nil {
+	g.Renew()
+	guardOtherThan(t, old)
+	processOf(t, spareName, spare)
+	if _, err := g.Users(Place{Node: "/dev/missing"}); err != nil {
 		t.Error(err)
 	}
-	resume() // or it starts another
-	if err := before.Close(); err != nil {
+	if err := g.Close(); err != nil {
 		t.Error(err)
 	}
-	if left := guards(t); len(left) > 0 {
+	if left := append(children(t, Name), children(t, spareName)...); len(left) > 0 {
 		t.Errorf("left are %d", left)
 	}
+}
+
+// Names are bytes.
+func TestAnswersKeepNames(t *testing.T) {
+	want := inuse.User{Kind: inuse.Mount, Where: "/mnt/\xff\n\"", PID: 7, Command: "a\x00\xfe"}
+	ours, theirs := socketpair(t)
+	g := &Guard{guard: newEnd(ours, nil), replies: make(map[uint64]chan<- answer), dead: make(chan *end, 1)}
+	go func() {
+		line, _ := bufio.NewReader(theirs).ReadBytes('\n')
+		var q question
+		if err := json.Unmarshal(line, &q); err != nil || q.Place.Node != "/dev/sdz" {
+			t.Errorf("%q: %v", line, err)
+		}
+		send(theirs, answer{ID: q.ID + 1}, nil) // late, of another question
+		send(theirs, answer{ID: q.ID, Users: []user{{want.Kind, []byte(want.Where), []byte(want.Command), want.PID}}}, nil)
+	}()
+	go g.follow(newEnd(ours, &os.Process{Pid: -1}))
+	if got, err := g.Users(Place{Node: "/dev/sdz"}); err != nil || !slices.Equal(got, []inuse.User{want}) {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+func socketpair(t *testing.T) (ours, theirs *os.File) {
+	t.Helper()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, theirs = os.NewFile(uintptr(fds[0]), "ours"), os.NewFile(uintptr(fds[1]), "theirs")
+	t.Cleanup(func() {
+		ours.Close()
+		theirs.Close()
+	})
+	return ours, theirs
+}
+
+// Lines may come in pieces. What is too long is no question.
+func TestLinesAreWhole(t *testing.T) {
+	var i inbox
+	got := fmt.Sprintf("%q", i.add([]byte("12\n{}\n{\"ID")))
+	got += fmt.Sprintf("%q", i.add([]byte("\":1}\n")))
+	if got != `["12" "{}"]["{\"ID\":1}"]` {
+		t.Error(got)
+	}
+	i.add(make([]byte, maxQuestion+1))
+	if got := fmt.Sprintf("%q", i.add([]byte("\n{}\n"))); got != `["" "{}"]` {
+		t.Error(got)
+	}
+}
+
+// A server with a fault may say anything.
+func FuzzQuestions(f *testing.F) {
+	f.Add([]byte("12\n"), []byte(`{"ID":1,"Spawn":"/bin/sh","Place":{"Node":"/dev/sda"}}`+"\n"))
+	mine, _ := os.Executable()
+	f.Fuzz(func(t *testing.T, a, b []byte) {
+		var i inbox
+		for _, line := range append(i.add(a), i.add(b)...) {
+			var q question
+			if json.Unmarshal(line, &q) != nil {
+				continue
+			}
+			if path, err := q.Spawn.path(); err == nil && path != itself && path != mine {
+				t.Errorf("%q starts %s", line, path)
+			}
+		}
+		if len(i.text) > maxQuestion {
+			t.Errorf("%d bytes are kept", len(i.text))
+		}
+	})
 }

@@ -1,13 +1,14 @@
 package guard
 
 import (
+	"encoding/json"
 	"os"
 	"os/signal"
 	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -24,7 +25,8 @@ const (
 // and keeps it from being ended by signals; commands that it starts do not
 // inherit that. Call it once, before anything else.
 func StandsBy() bool {
-	if os.Getenv(variable) == "" {
+	kind := os.Getenv(variable)
+	if kind == "" {
 		return false
 	}
 	os.Unsetenv(variable)
@@ -32,7 +34,12 @@ func StandsBy() bool {
 	// Not ignored: that would be inherited.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT,
 		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU)
-	SetName(Name) // whoever finds it by its name finds a guard that signals do not end
+	// Whoever finds it by its name finds a guard that signals do not end.
+	if kind == spares {
+		SetName(spareName)
+	} else {
+		SetName(Name)
+	}
 	standsBy = true
 	return true
 }
@@ -56,13 +63,16 @@ func Await() (d Death, is bool) {
 	socket := os.NewFile(socketFD, "the socket of the server")
 	defer socket.Close()
 	d.PID, d.Stuck = await(socket)
-	d.Left = left(d.PID)
+	if d.PID != 0 { // not a spare guard
+		d.Left = left(d.PID)
+	}
 	return d, true
 }
 
-// await returns the server, after its end or when it is stuck.
+// await returns the server, after its end or when it is stuck. The server of a spare
+// guard is 0.
 func await(socket *os.File) (pid int, stuck bool) {
-	var said []byte
+	in := inbox{file: -1}
 	for next, killed := checkTime, false; ; {
 		fds := []unix.PollFd{{Fd: socketFD, Events: unix.POLLIN}}
 		n, err := unix.Poll(fds, int(next/time.Millisecond))
@@ -78,13 +88,26 @@ func await(socket *os.File) (pid int, stuck bool) {
 				next = stuckTime
 			}
 		default:
-			buf := make([]byte, 32)
-			n, err := socket.Read(buf)
-			if n == 0 || err != nil {
+			lines, err := in.receive()
+			if err != nil {
 				return pid, false
 			}
-			said = append(said, buf[:n]...)
-			pid, _ = strconv.Atoi(strings.TrimSpace(string(said)))
+			for _, line := range lines {
+				if pid == 0 {
+					pid, _ = strconv.Atoi(string(line))
+					SetName(Name)
+					continue
+				}
+				var q question
+				if json.Unmarshal(line, &q) != nil {
+					continue
+				}
+				file := -1
+				if q.Spawn != "" {
+					file = in.take()
+				}
+				go q.reply(socket, file) // the end of the server does not wait for it
+			}
 		}
 	}
 }
@@ -102,5 +125,12 @@ func left(pid int) []configfs.Export {
 	}
 }
 
-// SetName names this process, which was started as exe.
-func SetName(name string) { _ = os.WriteFile("/proc/self/comm", []byte(name), 0) }
+// SetName names this process, which was started as exe. One that is confined cannot
+// write to /proc, and names all of its threads.
+func SetName(name string) {
+	if os.WriteFile("/proc/self/comm", []byte(name), 0) == nil {
+		return
+	}
+	text := append([]byte(name), 0)
+	_, _, _ = syscall.AllThreadsSyscall(unix.SYS_PRCTL, unix.PR_SET_NAME, uintptr(unsafe.Pointer(&text[0])), 0)
+}
