@@ -24,6 +24,9 @@ func (i *openedImage) contents(removable bool) string {
 	if removable {
 		text += " removable"
 	}
+	if i.thin {
+		text += " " + thinWord
+	}
 	if i.overlay != "" {
 		over, err := i.overlayID()
 		if err != nil {
@@ -43,7 +46,7 @@ func (i *openedImage) id() (string, error) {
 }
 
 func (i *openedImage) overlayID() (string, error) {
-	if f, ok := i.layer.(interface{ Fd() int }); ok && f.Fd() >= 0 {
+	if f, ok := i.store.(interface{ Fd() int }); ok && f.Fd() >= 0 {
 		return fileID(f.Fd())
 	}
 	return pathID(i.overlay)

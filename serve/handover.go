@@ -49,13 +49,12 @@ type handOver struct {
 
 // A handedOverDisk is a disk in a handOver.
 type handedOverDisk struct {
-	Name             string // as configfs.Export has it
-	Ring             int    // descriptors
-	Image            int
-	Overlay          int   // -1 without one
-	Size             int64 // of the image in bytes, which may have grown since
-	FullyProvisioned bool
-	State            scsi.State
+	Name    string // as configfs.Export has it
+	Ring    int    // descriptors
+	Image   int
+	Overlay int   // -1 without one
+	Size    int64 // of the image in bytes, which may have grown since
+	State   scsi.State
 }
 
 const (

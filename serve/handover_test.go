@@ -25,7 +25,7 @@ func aHandOver() *handOver {
 		CHAP: &configfs.CHAP{User: "u", Secret: "a secret of RFC"},
 		Disks: []*handedOverDisk{
 			{Name: "a", Ring: 3, Image: 4, Overlay: -1, Size: 1 << 40, State: scsi.State{WriteThrough: true, Stats: scsi.Stats{Reads: 1<<64 - 1}}},
-			{Name: "b", Ring: 5, Image: 6, Overlay: 7, Size: 511, FullyProvisioned: true, State: scsi.State{Prevented: true, CapacityChanged: true}},
+			{Name: "b", Ring: 5, Image: 6, Overlay: 7, Size: 511, State: scsi.State{Prevented: true, CapacityChanged: true}},
 		},
 	}
 }

@@ -25,12 +25,11 @@ type openedImage struct {
 	format    string               // in words
 	writes    control.Writes       // where they go
 	overlay   string               // absolute path, or empty
+	thin      bool                 // thin provisioned
+	guessed   bool                 // thin follows from the holes of the file
 	base      backstores.Backstore // the image
-	layer     backstores.Backstore // base, or the one that keeps writes apart from it
 	store     backstores.Backstore // the disk's contents: base, or the topmost layer over it
-
-	fullyProvisioned bool            // it does not unmap
-	handed           *handedOverDisk // from the program before, or nil
+	handed    *handedOverDisk      // from the program before, or nil
 }
 
 // size is that of the disk in bytes, in whole blocks.

@@ -44,20 +44,7 @@ func (i *openedImage) stack(ctx context.Context, o *Options) (words string, err 
 	default:
 		i.writes, words = control.InPlace, "writable"
 	}
-	format := o.Open.Format
-	if format == image.Auto && i.store == i.base {
-		format = image.RawFormat(i.base)
-	}
-	i.layer, i.fullyProvisioned = i.store, o.IgnoreDiscard || format == image.Raw
-	if i.handed != nil { // initiators know it as it was
-		i.fullyProvisioned = i.handed.FullyProvisioned
-	}
-	if i.fullyProvisioned {
-		i.store = backstores.FullyProvisioned(i.store)
-	}
-	if o.DetectZeroes != WriteZeros {
-		i.store = backstores.DetectZeroes(i.store, o.DetectZeroes == UnmapZeros)
-	}
+	i.provision(o)
 	return words, nil
 }
 

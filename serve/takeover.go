@@ -100,6 +100,7 @@ func (s *service) inherit(down *configfs.Undo) error {
 				return err
 			}
 			d.orphan = &orphan{e, ring}
+			d.image.provisionAs(e.Contents)
 			down.For(lunName(d.lun)).Push(ring.Close)
 			if err := s.cannotAdopt(d); err != nil {
 				return fmt.Errorf("%s: is not what it was before the upgrade: %w", d.image.path, err)

@@ -84,7 +84,7 @@ func (s *service) describe(h *handOver) error {
 	h.Schema, h.Dir, h.Parent, h.Hangup, h.Started = handOverSchema, s.dir, s.parent, bool(s.hangup), s.started
 	h.Control, h.Trace, h.Confined = -1, -1, s.confined
 	for _, d := range s.disks {
-		fd, over, err := image.HandOver(d.image.base, d.image.layer)
+		fd, over, err := image.HandOver(d.image.base, d.image.store)
 		if err == nil {
 			_, err = d.device.unit.State()
 		}
@@ -92,7 +92,7 @@ func (s *service) describe(h *handOver) error {
 			return fmt.Errorf("%s: %w", d.image.path, err)
 		}
 		h.Disks = append(h.Disks, &handedOverDisk{
-			Name: d.device.kernel.Name(), Ring: d.device.ring.FD(), Image: fd, Overlay: over, FullyProvisioned: d.image.fullyProvisioned,
+			Name: d.device.kernel.Name(), Ring: d.device.ring.FD(), Image: fd, Overlay: over,
 		})
 	}
 	for _, f := range s.fabrics {
@@ -155,7 +155,7 @@ func (s *service) handOverAndExec(u *upgrade) error {
 		return err
 	}
 	for i, d := range s.disks {
-		if err := image.Owes(d.image.layer); err != nil {
+		if err := image.Owes(d.image.store); err != nil {
 			return fmt.Errorf("%s: no flush has reported yet that data may be lost: %w", d.image.path, err)
 		}
 		if u.Disks[i].State, err = d.device.unit.State(); err != nil {
