@@ -10,9 +10,9 @@ import (
 	"github.com/lunserve/lunserve/serve/guard"
 )
 
-// usersAt returns the users of a disk at a place. The guard looks for a confined server,
-// from which Landlock and the lack of CAP_SYS_PTRACE hide other processes. If the
-// guard is blind, usersAt returns the other users.
+// usersAt returns the users of a disk at a place. The guard looks for a confined
+// server, from which Landlock and the lack of CAP_SYS_PTRACE hide other processes. If
+// the guard is blind, usersAt returns the other users.
 func (s *service) usersAt(at guard.Place) []inuse.User {
 	if s.guard != nil && s.confined.NoNewPrivs {
 		if users, err := s.guard.Users(at); err == nil {

@@ -30,6 +30,12 @@ func (g *Guard) HandOver() (h *Handed, resume func()) {
 		g.mu.Unlock()
 		g.making.Unlock()
 	}
+	for g.guard == nil && !g.blind { // for a moment: it was killed
+		changed := g.changed
+		g.mu.Unlock()
+		<-changed
+		g.mu.Lock()
+	}
 	if g.guard == nil {
 		return nil, resume
 	}
