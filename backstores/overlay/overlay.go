@@ -220,8 +220,17 @@ func (o *Overlay) Attach(base backstores.Backstore, file *os.File) error {
 	return nil
 }
 
-// Owes returns the failure after which every Flush fails, or nil.
-func (o *Overlay) Owes() error { return o.mapper.failure() }
+// Owes returns the failure after which every Flush fails, or that which the file has
+// to return from the next one, or nil.
+func (o *Overlay) Owes() error {
+	if err := o.mapper.failure(); err != nil {
+		return err
+	}
+	if file, ok := o.file.(interface{ Owes() error }); ok {
+		return file.Owes()
+	}
+	return nil
+}
 
 // A Held is an overlay that another program of this process can go on with.
 type Held interface {
