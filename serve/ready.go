@@ -40,9 +40,7 @@ func (s *service) ready(waiting *os.File, down *configfs.Undo) ending {
 		}
 	}
 	if s.taken != nil {
-		if err := s.tookOver(); err != nil {
-			return failure(err)
-		}
+		s.tookOver()
 	}
 	down.Push(s.reports.Close)
 	s.startReports() // to a terminal only if it is still ours
@@ -91,7 +89,8 @@ func (s *service) announce(down *configfs.Undo) error {
 	}
 	switch {
 	case s.role == upgrading:
-		return s.events.emit(event{Event: "upgraded", Disks: s.states()})
+		_ = s.events.emit(event{Event: "upgraded", Disks: s.states()}) // an error shows again at the end
+		return nil
 	case len(s.options.Command) > 0:
 		for _, line := range lines(s.disks) {
 			s.console.Say("%s", line)

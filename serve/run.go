@@ -50,15 +50,15 @@ func (s *service) serve(ctx context.Context) error {
 	defer down.Close() // also in a panic
 	down.Push(s.removePIDFile)
 	end := s.making(func() ending { return s.start(ctx, &down) })
-	if end.cause == failed && s.role == upgrading {
-		down = configfs.Undo{} // what is left is as after a kill, and the guard's
-		return end.err
-	}
 	if end.cause == goesOn && s.role == removing {
 		end = ending{cause: requested}
 	}
 	if end.cause == goesOn {
 		end = s.ready(waiting, &down)
+	}
+	if end.cause == failed && s.role == upgrading {
+		down = configfs.Undo{} // what is left is as after a kill, and the guard's
+		return end.err
 	}
 	if end.cause == goesOn {
 		end = s.wait()

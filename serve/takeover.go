@@ -123,11 +123,12 @@ func (s *service) handedDisk(lun int) *handedOverDisk {
 
 // tookOver is the end of an upgrade. Nobody waits in the foreground for a process
 // that is in the background already.
-func (s *service) tookOver() error {
+func (s *service) tookOver() {
 	s.console.SetQuiet(s.options.Quiet)
 	s.console.Say("upgraded to %s; commands waited %v", s.taken.Version, s.serving.Sub(s.taken.Stopped).Round(time.Millisecond))
 	if s.options.Fork {
-		return os.Chdir("/")
+		if err := os.Chdir("/"); err != nil {
+			s.console.Warn(err)
+		}
 	}
-	return nil
 }
