@@ -73,15 +73,19 @@ func (s *service) traceFile(name string) (*ownFile, error) {
 }
 
 // flush writes what is queued. No command may be executed meanwhile.
-func (t *tracer) flush() {
+func (t *tracer) flush() error {
 	if t == nil {
-		return
+		return nil
 	}
 	close(t.lines)
 	t.writing.Wait()
-	_ = t.to.Flush() // a reader that has stopped may read it later
+	err := t.to.Flush()
 	t.lines = make(chan string, cap(t.lines))
 	t.writing.Go(t.write)
+	if err != nil {
+		return tryAgain(fmt.Errorf("the trace: %w", err))
+	}
+	return nil
 }
 
 // add queues the line of a command: the seconds since the start, how long it took,

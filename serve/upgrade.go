@@ -148,8 +148,9 @@ func (s *service) handOverAndExec(u *upgrade) error {
 		back.Push(func() error { resume(); return nil })
 		u.Guard = handed
 	}
-	_ = s.events.flush() // an error shows again at the end
-	_ = s.console.Flush()
+	if err := s.flushMessages(); err != nil { // before users wait for it
+		return err
+	}
 	u.Stopped = time.Now()
 	if err := s.haltRings(tooLong, &back); err != nil {
 		return err
@@ -169,8 +170,25 @@ func (s *service) handOverAndExec(u *upgrade) error {
 	}
 	defer unix.Close(memory)
 	s.warnOfRest()
-	s.tracer.flush()
+	if err := s.tracer.flush(); err != nil {
+		return err
+	}
+	if err := s.flushMessages(); err != nil {
+		return err
+	}
 	return execute(u.program, fmt.Sprintf("%s=%d", handOverVar, memory), append(u.descriptors(), memory))
+}
+
+// flushMessages returns when what was printed is written. A thread that writes to
+// storage which hangs would keep execve waiting, while no ring is served.
+func (s *service) flushMessages() error {
+	if err := s.events.flush(); err != nil {
+		return tryAgain(fmt.Errorf("standard output: %w", err))
+	}
+	if err := s.console.Flush(); err != nil {
+		return tryAgain(fmt.Errorf("standard error: %w", err))
+	}
+	return nil
 }
 
 // handOverControl hands over the control socket when no request is being answered.
