@@ -69,27 +69,37 @@ func restrictPaths(paths []Path) (abi int, err error) {
 	if abi = landlockABI(); abi == 0 {
 		return 0, nil
 	}
-	attr := unix.LandlockRulesetAttr{Handled_access_fs: handled(abi)}
+	known, net := handled(abi), uint64(0)
 	if abi >= 4 {
-		attr.Handled_access_net = unix.LANDLOCK_ACCESS_NET_BIND_TCP | unix.LANDLOCK_ACCESS_NET_CONNECT_TCP
+		net = unix.LANDLOCK_ACCESS_NET_BIND_TCP | unix.LANDLOCK_ACCESS_NET_CONNECT_TCP
 	}
-	rules, _, e := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr), 0)
-	if e != 0 {
-		return 0, fmt.Errorf("landlock_create_ruleset: %w", e)
+	rules, err := newRules(known, net)
+	if err != nil {
+		return 0, err
 	}
-	defer unix.Close(int(rules))
+	defer unix.Close(rules)
 	for _, p := range paths {
-		if err := p.add(int(rules), attr.Handled_access_fs); err != nil {
+		if err := p.add(rules, known); err != nil {
 			return 0, err
 		}
 	}
-	_, _, e = syscall.AllThreadsSyscall(unix.SYS_LANDLOCK_RESTRICT_SELF, rules, 0, 0)
+	_, _, e := syscall.AllThreadsSyscall(unix.SYS_LANDLOCK_RESTRICT_SELF, uintptr(rules), 0, 0)
 	// Each program that takes over from one which is confined adds a layer. The
 	// kernel has 16; a process with so many is confined enough.
 	if e != 0 && e != syscall.E2BIG {
 		return 0, fmt.Errorf("landlock_restrict_self: %w", e)
 	}
 	return abi, nil
+}
+
+// newRules returns rules that refuse these rights to files and networks.
+func newRules(fs, net uint64) (fd int, err error) {
+	attr := unix.LandlockRulesetAttr{Handled_access_fs: fs, Handled_access_net: net}
+	rules, _, e := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr), 0)
+	if e != 0 {
+		return -1, fmt.Errorf("landlock_create_ruleset: %w", e)
+	}
+	return int(rules), nil
 }
 
 // add adds the rule for a path.
@@ -110,7 +120,9 @@ func (p Path) add(rules int, known uint64) error {
 	rule := unix.LandlockPathBeneathAttr{Allowed_access: rights, Parent_fd: int32(fd)}
 	_, _, e := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, uintptr(rules), unix.LANDLOCK_RULE_PATH_BENEATH,
 		uintptr(unsafe.Pointer(&rule)), 0, 0, 0)
-	if e != 0 && e != unix.ENOMSG { // no rights
+	// ENOMSG: no rights. EBADFD: a pipe, a socket or a memfd, which no rule is for: they
+	// are in no file system, and Landlock leaves them alone.
+	if e != 0 && e != unix.ENOMSG && e != unix.EBADFD {
 		return fmt.Errorf("%s: landlock_add_rule: %w", p.Name, e)
 	}
 	return nil
