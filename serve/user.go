@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -11,15 +12,26 @@ import (
 )
 
 // usersAt returns the users of a disk at a place. The guard looks for a confined
-// server, from which Landlock and the lack of CAP_SYS_PTRACE hide other processes. If
-// the guard is blind, usersAt returns the other users.
+// server, from which Landlock and the lack of CAP_SYS_PTRACE hide other processes.
 func (s *service) usersAt(at guard.Place) []inuse.User {
-	if s.guard != nil && s.confined.NoNewPrivs {
-		if users, err := s.guard.Users(at); err == nil {
-			return users
-		}
+	if s.guard == nil || !s.confined.NoNewPrivs {
+		return at.Users()
 	}
-	return at.Users()
+	return usersSeen(at, s.guard.Users)
+}
+
+// usersSeen returns the users of a disk as a guard sees them. If the guard is blind, as
+// a warning has said, it returns those that this process sees. If the guard should see
+// and does not answer, one that is unknown joins them: the disk is not taken for unused.
+func usersSeen(at guard.Place, ask func(guard.Place) ([]inuse.User, error)) []inuse.User {
+	users, err := ask(at)
+	switch {
+	case err == nil:
+		return users
+	case errors.Is(err, guard.ErrBlind):
+		return at.Users()
+	}
+	return append(at.Users(), inuse.User{Kind: inuse.Unknown, Where: err.Error()})
 }
 
 // leaveTime limits the wait for users that may be about to leave.

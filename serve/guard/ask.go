@@ -56,8 +56,12 @@ type user struct {
 	PID            int
 }
 
-// askTime limits the wait for an answer.
-const askTime = 5 * time.Second
+// askTime limits the wait for an answer. It is less than clients of the server wait.
+const askTime = 3 * time.Second
+
+// errSilent is the error of a guard that does not answer in time: it is stopped, or it
+// waits for the kernel.
+var errSilent = fmt.Errorf("the guard does not answer within %v", askTime)
 
 // errGone is the error if there is no guard at the moment.
 var errGone = errors.New("the guard was killed")
@@ -93,7 +97,7 @@ func (g *Guard) ask(q question, file *os.File) (answer, error) {
 	case <-guard.gone:
 		return answer{}, errGone
 	case <-time.After(askTime):
-		return answer{}, fmt.Errorf("the guard does not answer within %v", askTime)
+		return answer{}, errSilent
 	}
 }
 

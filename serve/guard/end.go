@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -80,6 +81,7 @@ func (g *Guard) follow(e *end) {
 			break
 		}
 		g.mu.Lock()
+		g.silent = time.Time{}
 		if reply := g.replies[a.ID]; reply != nil {
 			reply <- a
 			delete(g.replies, a.ID)

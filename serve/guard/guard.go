@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/lunserve/lunserve/configfs"
 )
@@ -35,6 +36,7 @@ type Guard struct {
 	changed chan struct{}            // closed when the above have changed
 	asked   uint64                   // questions
 	replies map[uint64]chan<- answer // by question
+	silent  time.Time                // until when it is not expected to answer, see Users
 }
 
 // Start starts the guard of this process. If quiet is set it does not keep the
@@ -129,7 +131,7 @@ func (g *Guard) replace() (err error) {
 		go g.follow(e)
 	}
 	g.mu.Lock()
-	g.guard, g.blind = e, blind
+	g.guard, g.blind, g.silent = e, blind, time.Time{}
 	g.wake()
 	if g.closing {
 		_ = e.socket.Close()

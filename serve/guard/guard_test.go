@@ -240,6 +240,43 @@ func TestAnswersKeepNames(t *testing.T) {
 	}
 }
 
+// A guard that is stopped is waited for once, not for each disk, until it answers again.
+func TestStoppedGuardIsWaitedForOnce(t *testing.T) {
+	t.Parallel() // it waits
+	ours, theirs := socketpair(t)
+	g := &Guard{guard: newEnd(ours, nil), replies: make(map[uint64]chan<- answer), dead: make(chan *end, 1)}
+	go g.follow(newEnd(ours, &os.Process{Pid: -1}))
+	for range 9 {
+		if users, err := g.Users(Place{Node: "/dev/sdz"}); err != errSilent || len(users) > 0 {
+			t.Errorf("users: %v, %v", users, err)
+		}
+	}
+	g.mu.Lock()
+	asked := g.asked
+	g.mu.Unlock()
+	if asked != 1 {
+		t.Errorf("it was asked %d times", asked)
+	}
+	send(theirs, answer{ID: asked}, nil) // late
+	for silent := true; silent; time.Sleep(time.Millisecond) {
+		g.mu.Lock()
+		silent = !g.silent.IsZero()
+		g.mu.Unlock()
+	}
+	go func() {
+		lines := bufio.NewScanner(theirs)
+		for lines.Scan() {
+			var q question
+			if json.Unmarshal(lines.Bytes(), &q) == nil && q.ID > asked {
+				send(theirs, answer{ID: q.ID}, nil)
+			}
+		}
+	}()
+	if _, err := g.Users(Place{Node: "/dev/sdz"}); err != nil {
+		t.Error(err)
+	}
+}
+
 func socketpair(t *testing.T) (ours, theirs *os.File) {
 	t.Helper()
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)

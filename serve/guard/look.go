@@ -3,6 +3,7 @@ package guard
 import (
 	"errors"
 	"os"
+	"time"
 
 	"github.com/lunserve/lunserve/backstores/inuse"
 	"github.com/lunserve/lunserve/configfs"
@@ -36,17 +37,26 @@ const confined = "LUNSERVE_CONFINED"
 
 func isConfined() bool { return os.Getenv(confined) != "" }
 
-// Users asks the guard for the users of the disk at a place.
+// Users asks the guard for the users of the disk at a place. Who asks for many disks
+// waits once for a guard that does not answer.
 func (g *Guard) Users(p Place) (all []inuse.User, err error) {
 	var a answer
 	for {
 		g.mu.Lock()
-		changed := g.changed
+		changed, silent := g.changed, time.Now().Before(g.silent)
 		g.mu.Unlock()
+		if silent {
+			return nil, errSilent
+		}
 		if a, err = g.ask(question{Place: p}, nil); err != errGone {
 			break
 		}
 		<-changed // soon: to another guard, or to none
+	}
+	if err == errSilent {
+		g.mu.Lock()
+		g.silent = time.Now().Add(askTime)
+		g.mu.Unlock()
 	}
 	for _, u := range a.Users {
 		all = append(all, inuse.User{Kind: u.Kind, Where: string(u.Where), PID: u.PID, Command: string(u.Command)})
