@@ -3,6 +3,9 @@ package image
 import (
 	"errors"
 	"fmt"
+	"io"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/backstores/overlay"
@@ -17,10 +20,16 @@ import (
 // HandOver returns the descriptors that the next program needs for [Inherit] and,
 // if top is an overlay over the image, for [InheritOverlay]; over is -1 without
 // one. It returns an error if the next program could not go on with them.
+//
+// It looks at the files as Inherit and InheritOverlay do, and so waits if their storage
+// hangs. The next program must not wait: it serves no disk yet.
 func HandOver(base, top backstores.Backstore) (fd, over int, err error) {
 	f := rawFile(base)
 	if f == nil {
 		return -1, -1, errors.New("its format is not raw")
+	}
+	if err := tryInherit(base); err != nil {
+		return -1, -1, err
 	}
 	if top == base {
 		return f.Fd(), -1, nil
@@ -29,6 +38,9 @@ func HandOver(base, top backstores.Backstore) (fd, over int, err error) {
 	if !ok {
 		return -1, -1, errors.New("its writes are temporary")
 	}
+	if err := tryInheritOverlay(o.Fd()); err != nil {
+		return -1, -1, err
+	}
 	file, err := openAgain(selfPath(f.Fd()), base)
 	if err != nil {
 		return -1, -1, err
@@ -36,6 +48,43 @@ func HandOver(base, top backstores.Backstore) (fd, over int, err error) {
 	defer file.Close()
 	return f.Fd(), o.Fd(), o.Fits(file)
 }
+
+// tryInherit does what [Inherit] will do with a raw image.
+func tryInherit(base backstores.Backstore) error {
+	fd, err := duplicate(rawFile(base).Fd())
+	if err != nil {
+		return err
+	}
+	_, writable := base.(io.WriterAt)
+	s, err := Inherit("the image", fd, base.Size(), Options{ReadOnly: !writable})
+	if err != nil {
+		unix.Close(fd)
+		return err
+	}
+	return s.Close() // not its locks
+}
+
+// tryInheritOverlay does what [InheritOverlay] will do with an overlay, but for putting
+// it over its base.
+func tryInheritOverlay(fd int) error {
+	fd, err := duplicate(fd)
+	if err != nil {
+		return err
+	}
+	file, err := raw.Inherit("the overlay", fd, 0, false)
+	if err != nil {
+		unix.Close(fd)
+		return err
+	}
+	o, err := loadOverlayFile(file.(*raw.Writable), "the overlay", true)
+	if err != nil {
+		return err
+	}
+	return o.file.Close()
+}
+
+// duplicate returns another descriptor of an open file.
+func duplicate(fd int) (int, error) { return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3) }
 
 // Owes returns a failure that only this process knows of, and has to return from the
 // next flush of top, or nil. What the kernel has still to report belongs to the open

@@ -2,8 +2,10 @@ package image_test
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -111,6 +113,75 @@ func TestWhatCannotBeInheritedIsRefused(t *testing.T) {
 	if _, _, err := image.HandOver(other, other); err == nil {
 		t.Error("an image without a file is handed over")
 	}
+}
+
+// What the next program reads before it serves any disk is read before: if storage hangs
+// that waits, and no disk does.
+func TestHandOverReadsWhatInheritReads(t *testing.T) {
+	dir := t.TempDir()
+	path, over := storetest.NewFile(t, dir, 1<<20), filepath.Join(dir, "over.qcow2")
+	base := open(t, path, reading)
+	top, _, err := image.OpenOverlay(ctx, over, base, path, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := backstores.WriteVec(top, [][]byte{bytes.Repeat([]byte{7}, 4096)}, 8192, 0); err != nil {
+		t.Fatal(err)
+	}
+	plain := storetest.NewFile(t, t.TempDir(), 1<<20)
+	disk := open(t, plain, writing)
+	reads := func(do func() error) (n uint64) {
+		t.Helper()
+		before := readCalls(t)
+		if err := do(); err != nil {
+			t.Fatal(err)
+		}
+		return readCalls(t) - before
+	}
+	var fd, overFd, diskFd int
+	prepared := reads(func() (err error) {
+		if fd, overFd, err = image.HandOver(base, top); err == nil {
+			diskFd, _, err = image.HandOver(disk, disk)
+		}
+		return err
+	})
+	for _, n := range []*int{&fd, &overFd, &diskFd} {
+		if *n, err = unix.FcntlInt(uintptr(*n), unix.F_DUPFD_CLOEXEC, 3); err != nil {
+			t.Fatal(err)
+		}
+	}
+	inherited := reads(func() error {
+		base, err := image.Inherit(path, fd, 1<<20, reading)
+		if err != nil {
+			return err
+		}
+		if top, _, err = image.InheritOverlay(over, overFd, base, false); err != nil {
+			return err
+		}
+		defer top.Close()
+		s, err := image.Inherit(plain, diskFd, 1<<20, writing)
+		if err != nil {
+			return err
+		}
+		return s.Close()
+	})
+	if prepared < inherited {
+		t.Errorf("HandOver reads %d times, Inherit %d times", prepared, inherited)
+	}
+}
+
+// readCalls returns how often this process has read.
+func readCalls(t *testing.T) (n uint64) {
+	t.Helper()
+	text, err := os.ReadFile("/proc/self/io")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(text), "syscr: ")
+	if _, err := fmt.Sscan(after, &n); err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 type memory []byte
