@@ -88,10 +88,10 @@ func (s *service) paths() []confine.Path {
 	for _, d := range s.disks {
 		paths = append(paths, s.pathsOf(d)...)
 	}
-	for _, file := range []string{s.options.PIDFile, s.options.TraceFile} {
-		if file != "" {
-			paths = append(paths, own(file))
-		}
+	// The trace is open, and the pid file gets its name and is removed.
+	paths = append(paths, stream(s.options.PIDFile), stream(s.options.TraceFile))
+	if s.options.PIDFile != "" {
+		paths = append(paths, folderOf(s.options.PIDFile, confine.Read|confine.Name|confine.RemoveFile))
 	}
 	if o := s.options.ISCSI; o != nil && o.CHAPFile != "" {
 		paths = append(paths, confine.Path{Name: o.CHAPFile, Rights: read})
@@ -124,13 +124,13 @@ func (s *service) pathsOf(d *disk) []confine.Path {
 	return paths
 }
 
-// own returns the path that an ownFile takes: its folder, or itself if it is a
-// stream, or a link to one.
-func own(file string) confine.Path {
+// stream returns the path of a stream that takes the place of an ownFile, or that of a
+// link to one.
+func stream(file string) (p confine.Path) {
 	if st, err := os.Lstat(file); err == nil && !st.Mode().IsRegular() {
-		return confine.Path{Name: file, Rights: confine.Read | confine.Write}
+		p = confine.Path{Name: file, Rights: confine.Read | confine.Write}
 	}
-	return folderOf(file, confine.All)
+	return p
 }
 
 func folderOf(file string, r confine.Rights) confine.Path {

@@ -21,7 +21,7 @@ func TestServerKeepsNoMoreThanItNeeds(t *testing.T) {
 	}
 	defer base.Close()
 	s := &service{
-		options: Options{PIDFile: "/run/disks/pid", TraceFile: "/dev/stderr", Open: image.Options{TempDir: "/var/tmp"}},
+		options: Options{PIDFile: "/run/disks/pid", TraceFile: dir + "/traces/trace", Open: image.Options{TempDir: "/var/tmp"}},
 		disks:   []*disk{{image: &openedImage{abs: file, base: base}, device: &device{kernel: &configfs.Device{UIO: "/dev/uio7"}}}},
 	}
 	rights := func(path string) (r confine.Rights) {
@@ -46,14 +46,19 @@ func TestServerKeepsNoMoreThanItNeeds(t *testing.T) {
 		"/dev/sda":           confine.Read | confine.Ioctl,
 		"/sys/devices/x":     confine.Read | confine.Write,
 		"/sys/kernel/config": confine.All,
-		"/run/disks/pid":     confine.All,
-		"/dev/stderr":        confine.Read | confine.Write | confine.Ioctl,
+		"/run/disks/pid":     confine.Read | confine.Name | confine.RemoveFile,
+		"/run/disks/other":   confine.Read | confine.Name | confine.RemoveFile,
+		dir + "/traces/x":    0,
 		"/dev/uio7":          confine.Read | confine.Write | confine.Ioctl,
 		file:                 confine.Read | confine.Write | confine.Ioctl,
 	} {
 		if got := rights(path); got != want {
 			t.Errorf("%s: %x, want %x", path, got, want)
 		}
+	}
+	s.options.TraceFile = "/dev/stderr"
+	if got := rights("/dev/stderr"); got != confine.Read|confine.Write|confine.Ioctl {
+		t.Errorf("/dev/stderr: %x", got)
 	}
 	s.options.Size = 1 << 20
 	if got := rights(dir + "/other.img"); got != confine.Read|confine.RemoveFile {

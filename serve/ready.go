@@ -74,13 +74,8 @@ func (s *service) unreachable(err error) {
 // announce writes the pid file, notifies the service manager, and prints the
 // addresses of the disks: on standard output, unless a command writes to that.
 func (s *service) announce(down *configfs.Undo) error {
-	if s.taken != nil {
-		s.pidFile = pidFileOf(s.options, os.Getpid())
-	} else if name := s.options.PIDFile; name != "" {
-		var err error
-		if s.pidFile, err = pidFiles.create(name, fmt.Appendln(nil, os.Getpid())); err != nil {
-			return err
-		}
+	if err := s.writePIDFile(); err != nil {
+		return err
 	}
 	if err := notify("READY=1"); err != nil {
 		s.console.Warn(err) // the manager may have exited; the disks work
@@ -115,15 +110,6 @@ func (s *service) printLines(to io.Writer) error {
 		}
 	}
 	return nil
-}
-
-// removePIDFile removes the pid file. It runs last, because scripts take that
-// for the end.
-func (s *service) removePIDFile() error {
-	if s.pidFile == nil {
-		return nil
-	}
-	return s.pidFile.remove()
 }
 
 // notify notifies the service manager, if one has started this process; see

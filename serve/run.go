@@ -129,10 +129,8 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 			return err
 		}
 	}
-	if s.options.Trace {
-		if err := s.trace(last); err != nil {
-			return err
-		}
+	if err := s.makeFiles(down, last); err != nil {
+		return err
 	}
 	limitHeap(int64(len(s.disks)) * s.options.Open.CacheSize)
 	s.standing = holdOut()

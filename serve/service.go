@@ -50,7 +50,8 @@ type service struct {
 	parentEnd   <-chan struct{} // nil unless --exit-with-parent
 	detachments chan detachment
 	sample      sample
-	pidFile     *ownFile // nil until it is written
+	pidDraft    *draft   // or nil
+	pidFile     *ownFile // nil until it has its name
 
 	guard   *guard.Guard    // or nil
 	control *control.Server // or nil

@@ -145,11 +145,3 @@ func (s *service) endGuard() error {
 	}
 	return s.guard.Close()
 }
-
-// pidFileOf returns the pid file of a killed server, or nil.
-func pidFileOf(o Options, pid int) *ownFile {
-	if o.PIDFile == "" {
-		return nil
-	}
-	return pidFiles.adopt(o.PIDFile, fmt.Appendln(nil, pid))
-}

@@ -14,7 +14,8 @@ type Rights uint64
 const (
 	Read       Rights = unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_READ_DIR
 	Write      Rights = unix.LANDLOCK_ACCESS_FS_WRITE_FILE | unix.LANDLOCK_ACCESS_FS_TRUNCATE
-	Make       Rights = unix.LANDLOCK_ACCESS_FS_MAKE_REG | unix.LANDLOCK_ACCESS_FS_MAKE_DIR | unix.LANDLOCK_ACCESS_FS_MAKE_SOCK | unix.LANDLOCK_ACCESS_FS_MAKE_SYM
+	Name       Rights = unix.LANDLOCK_ACCESS_FS_MAKE_REG // to give a file a name in its folder
+	Make       Rights = Name | unix.LANDLOCK_ACCESS_FS_MAKE_DIR | unix.LANDLOCK_ACCESS_FS_MAKE_SOCK | unix.LANDLOCK_ACCESS_FS_MAKE_SYM
 	RemoveFile Rights = unix.LANDLOCK_ACCESS_FS_REMOVE_FILE
 	RemoveDir  Rights = unix.LANDLOCK_ACCESS_FS_REMOVE_DIR
 	Execute    Rights = unix.LANDLOCK_ACCESS_FS_EXECUTE
