@@ -170,6 +170,24 @@ func TestHungStorageIsNotUpgraded(t *testing.T) {
 	s.ends()
 }
 
+// Before the rings are halted it is the preparation that waits for storage which hangs:
+// an idle disk on it does not halt the others.
+func TestIdleHungStorageIsNotUpgraded(t *testing.T) {
+	needTarget(t)
+	hung, dir := newStorage(t, 64<<20), tmpfsDir(t)
+	s := startProgram(t, install(t, dir), hung.path, newImage(t, dir, 16<<20))
+	run(t, "blockdev", "--flushbufs", hung.path) // so that it has to be read
+	hung.suspend()
+	for n := range 2 {
+		s.signal(syscall.SIGUSR2)
+		s.stderr.await(t, fmt.Sprintf(`(?s)^(?:.*?warning: not upgraded yet, the disks stay: [^\n]*\n){%d}`, n+1))
+		run(t, "dd", "if="+s.disks[1], "of=/dev/null", "bs=4k", "count=16", "iflag=direct")
+	}
+	hung.resume()
+	s.stderr.await(t, `upgraded to lunserve[^\n]*\n`)
+	s.ends()
+}
+
 // A confined server may execute a new program only in a folder of programs. It says so.
 func TestUpgradeElsewhereIsRefused(t *testing.T) {
 	needTarget(t)

@@ -27,6 +27,8 @@ import (
 const (
 	haltTime = 3 * time.Second // that users of disks wait, before an upgrade is given up
 	slowTime = time.Second     // that a command may have been waiting at the start of one
+
+	longPreparation = 5 * time.Second // after which it is named
 )
 
 // An upgrade is prepared, or cannot be done.
@@ -40,12 +42,19 @@ type upgrade struct {
 // it from s.upgrades.
 func (s *service) prepareUpgrade() {
 	if s.cancelUpgrade != nil {
+		s.console.Warn(errPreparing)
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancelUpgrade = cancel
-	go func() { s.upgrades <- s.prepare(ctx) }()
+	go func() {
+		slow := time.AfterFunc(longPreparation, func() { s.console.Warn(errPreparing) })
+		defer slow.Stop()
+		s.upgrades <- s.prepare(ctx)
+	}()
 }
+
+var errPreparing = errors.New("not upgraded yet, the disks stay: the new program or the storage of an image does not answer")
 
 // dropUpgrade ends the preparation, or leaves it behind if storage hangs.
 func (s *service) dropUpgrade() {

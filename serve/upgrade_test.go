@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -47,6 +48,24 @@ func TestStreamThatIsNotReadPreventsAnUpgrade(t *testing.T) {
 			w.Close()
 		}
 	})
+}
+
+// Who asks again while an upgrade is prepared, because storage hangs, learns why nothing
+// happens.
+func TestPreparationThatHangsIsNamed(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	c := console.New(w, "test")
+	s := &service{console: c, cancelUpgrade: func() {}}
+	s.prepareUpgrade()
+	c.Close()
+	w.Close()
+	if text, err := io.ReadAll(r); err != nil || !strings.Contains(string(text), "does not answer") {
+		t.Errorf("it says %q, %v", text, err)
+	}
 }
 
 func pid() string { return fmt.Sprint(os.Getpid()) }
