@@ -131,6 +131,10 @@ func (g *Guard) replace() (err error) {
 		go g.follow(e)
 	}
 	g.mu.Lock()
+	if g.guard != nil { // of Renew, which has asked the one that is dead before
+		defer g.mu.Unlock()
+		return e.process.Kill()
+	}
 	g.guard, g.blind, g.silent = e, blind, time.Time{}
 	g.wake()
 	if g.closing {

@@ -220,6 +220,28 @@ func TestGuardIsHandedOver(t *testing.T) {
 	}
 }
 
+// A guard that is killed while it makes its successor has that one, and not the spare one
+// as well: two would both take the place of the server.
+func TestThereIsOneGuard(t *testing.T) {
+	g, err := Start(true, func(err error) { t.Error(err) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.Unsetenv(confined)
+	g.Confine()
+	pid := guardOtherThan(t, 0)
+	processOf(t, spareName, 0)
+	if err := g.replace(); err != nil { // although there is one
+		t.Error(err)
+	}
+	if now := guardOtherThan(t, 0); now != pid {
+		t.Errorf("the guard is %d, was %d", now, pid)
+	}
+	if err := g.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // Names are bytes.
 func TestAnswersKeepNames(t *testing.T) {
 	want := inuse.User{Kind: inuse.Mount, Where: "/mnt/\xff\n\"", PID: 7, Command: "a\x00\xfe"}
