@@ -88,7 +88,10 @@ func (g *Guard) ask(q question, file *os.File) (answer, error) {
 		delete(g.replies, q.ID)
 	}()
 
-	if send(guard.socket, q, file) != nil {
+	switch err := send(guard.socket, q, file); {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return answer{}, errSilent
+	case err != nil:
 		return answer{}, errGone
 	}
 	select {
@@ -101,7 +104,8 @@ func (g *Guard) ask(q question, file *os.File) (answer, error) {
 	}
 }
 
-// send writes v as a line, and passes a file with it.
+// send writes v as a line, and passes a file with it. Lines of several goroutines follow
+// each other. A server waits for its guard at most askTime.
 func send(socket *os.File, v any, file *os.File) error {
 	text, err := json.Marshal(v)
 	if err != nil {
@@ -115,13 +119,24 @@ func send(socket *os.File, v any, file *os.File) error {
 	if err != nil {
 		return err
 	}
+	_ = socket.SetWriteDeadline(time.Now().Add(askTime)) // that of a guard has none
+	rest := append(text, '\n')
 	var failed error
 	err = conn.Write(func(fd uintptr) bool {
-		failed = unix.EINTR
-		for failed == unix.EINTR {
-			failed = unix.Sendmsg(int(fd), append(text, '\n'), rights, nil, unix.MSG_NOSIGNAL)
+		for len(rest) > 0 {
+			n, err := unix.SendmsgN(int(fd), rest, rights, nil, unix.MSG_NOSIGNAL)
+			switch err {
+			case nil:
+				rest, rights = rest[n:], nil
+			case unix.EINTR:
+			case unix.EAGAIN:
+				return false
+			default:
+				failed = err
+				return true
+			}
 		}
-		return failed != unix.EAGAIN
+		return true
 	})
 	return errors.Join(err, failed)
 }

@@ -299,6 +299,27 @@ func TestStoppedGuardIsWaitedForOnce(t *testing.T) {
 	}
 }
 
+// A line that is longer than the buffer of the socket comes whole, and no other is in it.
+func TestLongLinesComeWhole(t *testing.T) {
+	ours, theirs := socketpair(t)
+	long := answer{Users: []user{{Where: make([]byte, 1<<20)}}}
+	const lines = 4
+	for range lines {
+		go func() {
+			if err := send(ours, long, nil); err != nil {
+				t.Error(err)
+			}
+		}()
+	}
+	d := json.NewDecoder(theirs)
+	for range lines {
+		var got answer
+		if err := d.Decode(&got); err != nil || len(got.Users) != 1 || len(got.Users[0].Where) != 1<<20 {
+			t.Fatalf("%d users, %v", len(got.Users), err)
+		}
+	}
+}
+
 func socketpair(t *testing.T) (ours, theirs *os.File) {
 	t.Helper()
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)

@@ -19,6 +19,8 @@ const (
 	checkTime = 1500 * time.Millisecond // between looks at a server that may be stuck: its disks are gone in three seconds
 	stuckTime = 300 * time.Millisecond  // from a kill to the end of a process that is not
 	exitTime  = time.Second             // from the end of the socket to that of the process
+
+	maxReplies = 64 // that are given at the same time
 )
 
 // StandsBy reports whether this process is a guard. If so it names the process
@@ -72,7 +74,7 @@ func Await() (d Death, is bool) {
 // await returns the server, after its end or when it is stuck. The server of a spare
 // guard is 0.
 func await(socket *os.File) (pid int, stuck bool) {
-	in := inbox{file: -1}
+	in, replying := inbox{file: -1}, make(chan bool, maxReplies)
 	for next, killed := checkTime, false; ; {
 		fds := []unix.PollFd{{Fd: socketFD, Events: unix.POLLIN}}
 		n, err := unix.Poll(fds, int(next/time.Millisecond))
@@ -106,7 +108,15 @@ func await(socket *os.File) (pid int, stuck bool) {
 				if q.Spawn != "" {
 					file = in.take()
 				}
-				go q.reply(socket, file) // the end of the server does not wait for it
+				select {
+				case replying <- true:
+					go func() { // the end of the server does not wait for it
+						q.reply(socket, file)
+						<-replying
+					}()
+				default: // the kernel hangs
+					unix.Close(file)
+				}
 			}
 		}
 	}
