@@ -100,6 +100,14 @@ func (g *Guard) ask(q question, file *os.File) (answer, error) {
 	case <-guard.gone:
 		return answer{}, errGone
 	case <-time.After(askTime):
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		delete(g.replies, q.ID)
+		select {
+		case a := <-reply: // it has just come
+			return a, nil
+		default:
+		}
 		return answer{}, errSilent
 	}
 }

@@ -72,6 +72,13 @@ func command(program, kind string, theirs *os.File) *exec.Cmd {
 	return cmd
 }
 
+// reap waits for the end of a child.
+func reap(pid int) {
+	if p, err := os.FindProcess(pid); err == nil {
+		_, _ = p.Wait()
+	}
+}
+
 // follow passes on the answers of a guard until its end, and reports that.
 func (g *Guard) follow(e *end) {
 	for d := json.NewDecoder(e.socket); ; {
@@ -85,6 +92,8 @@ func (g *Guard) follow(e *end) {
 		if reply := g.replies[a.ID]; reply != nil {
 			reply <- a
 			delete(g.replies, a.ID)
+		} else if a.PID > 1 { // a spare guard that nobody waits for any more, and that so ends
+			go reap(a.PID)
 		}
 		g.mu.Unlock()
 	}

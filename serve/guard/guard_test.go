@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -296,6 +297,23 @@ func TestStoppedGuardIsWaitedForOnce(t *testing.T) {
 	}()
 	if _, err := g.Users(Place{Node: "/dev/sdz"}); err != nil {
 		t.Error(err)
+	}
+}
+
+// A spare guard that comes when nobody waits for it any more leaves no zombie.
+func TestLateSpareGuardIsReaped(t *testing.T) {
+	ours, theirs := socketpair(t)
+	g := &Guard{replies: make(map[uint64]chan<- answer), dead: make(chan *end, 1)}
+	go g.follow(newEnd(ours, &os.Process{Pid: -1}))
+	late := exec.Command("true")
+	if err := late.Start(); err != nil {
+		t.Fatal(err)
+	}
+	send(theirs, answer{ID: 7, PID: late.Process.Pid}, nil)
+	for end := time.Now().Add(30 * time.Second); syscall.Kill(late.Process.Pid, 0) == nil; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it is a zombie")
+		}
 	}
 }
 
