@@ -59,6 +59,9 @@ func (s *service) confine() {
 	if s.confined, err = confine.Process(l); err != nil {
 		s.console.Warn(fmt.Errorf("keeps rights that it does not need: %w", err))
 	}
+	if s.guard != nil && !s.confined.NoNewPrivs { // a program with cgo
+		s.guard.Unconfined()
+	}
 }
 
 // paths returns what a server opens, makes and removes when its disks are made, and

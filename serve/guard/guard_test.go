@@ -172,6 +172,10 @@ func TestGuardSeesForItsServer(t *testing.T) {
 	if err := other.Close(); err != nil {
 		t.Error(err)
 	}
+	other.Unconfined()
+	if isConfined() {
+		t.Error("a program that could not be confined is taken for one that is")
+	}
 	if left := append(children(t, Name), children(t, spareName)...); len(left) > 0 {
 		t.Errorf("left are %d", left)
 	}

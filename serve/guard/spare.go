@@ -25,6 +25,9 @@ func (g *Guard) Confine() {
 	os.Setenv(confined, "1")
 }
 
+// Unconfined takes back that this process is about to be confined: it cannot be.
+func (g *Guard) Unconfined() { os.Unsetenv(confined) }
+
 // keep makes a process the spare guard.
 func (g *Guard) keep(e *end) {
 	g.mu.Lock()
