@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -48,6 +49,9 @@ func (m machine) reservationsDir() (string, error) {
 }
 
 func (m machine) reservations(serial string, flag int) (*Reservations, error) {
+	if strings.Contains(serial, "/") { // of a device that another program has made
+		return nil, fmt.Errorf("serial number %q: is no part of a file name", serial)
+	}
 	dir, err := m.reservationsDir()
 	if err != nil {
 		return nil, err
