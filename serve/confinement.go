@@ -74,8 +74,8 @@ func (s *service) paths() []confine.Path {
 	paths := []confine.Path{
 		{Name: "/proc", Rights: read},
 		{Name: "/sys", Rights: read},
-		{Name: "/sys/devices", Rights: write}, // of disks
-		{Name: "/sys/kernel/config", Rights: confine.All},
+		{Name: "/sys/devices/tcm_loop_0", Rights: write}, // local disks
+		{Name: "/sys/kernel/config/target", Rights: confine.All},
 		// The node of a disk appears later. What is stacked on it is flushed, too.
 		{Name: "/dev", Rights: read | confine.Ioctl},
 		{Name: os.DevNull, Rights: write},

@@ -44,13 +44,17 @@ func TestServerKeepsNoMoreThanItNeeds(t *testing.T) {
 		"/proc/sys/kernel/x": confine.Read,
 		"/sys/fs/cgroup/x":   confine.Read,
 		"/dev/sda":           confine.Read | confine.Ioctl,
-		"/sys/devices/x":     confine.Read | confine.Write,
-		"/sys/kernel/config": confine.All,
-		"/run/disks/pid":     confine.Read | confine.Name | confine.RemoveFile,
-		"/run/disks/other":   confine.Read | confine.Name | confine.RemoveFile,
-		dir + "/traces/x":    0,
-		"/dev/uio7":          confine.Read | confine.Write | confine.Ioctl,
-		file:                 confine.Read | confine.Write | confine.Ioctl,
+		"/sys/devices/x":     confine.Read,
+		"/sys/kernel/config": confine.Read,
+
+		"/sys/devices/tcm_loop_0/tcm_loop_adapter_0/host2/target2:0:1/2:0:1:0/state": confine.Read | confine.Write,
+		"/sys/kernel/config/target/core/user_1":                                      confine.All,
+
+		"/run/disks/pid":   confine.Read | confine.Name | confine.RemoveFile,
+		"/run/disks/other": confine.Read | confine.Name | confine.RemoveFile,
+		dir + "/traces/x":  0,
+		"/dev/uio7":        confine.Read | confine.Write | confine.Ioctl,
+		file:               confine.Read | confine.Write | confine.Ioctl,
 	} {
 		if got := rights(path); got != want {
 			t.Errorf("%s: %x, want %x", path, got, want)
