@@ -24,8 +24,9 @@ import (
 // A command of --run must not be confined, and it starts last: a server that has
 // one is not confined either.
 //
-// So is the program that a server executes for an upgrade. It gives up no more: what
-// the new version no longer needs, it gives up from the next start on.
+// The program that a server executes for an upgrade is confined as the server is. It
+// gives up no more: what the new version no longer needs, it gives up from the next start
+// on.
 
 // kept are the capabilities that a server needs until its end.
 var kept = []int{

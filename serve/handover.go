@@ -18,9 +18,8 @@ import (
 	"github.com/lunserve/lunserve/tcmu/scsi"
 )
 
-// An upgrade executes the program that lies at the path of this one, in the same
-// process. A handOver is what the old program passes to the new one: JSON in a
-// memfd, and the descriptors that it names, which stay open.
+// A handOver is what a program passes to the one that it executes for an upgrade: JSON
+// in a memfd, and the descriptors that it names, which stay open.
 //
 // What can be found by other means is not in it: arguments and environment stay,
 // and configfs has the rest. Ring, image and overlay are never opened again: the
@@ -95,8 +94,17 @@ func (h *handOver) check() error {
 	if h.Schema != handOverSchema {
 		return fmt.Errorf("schema %d, not %d", h.Schema, handOverSchema)
 	}
-	if h.Guard != nil && (h.Guard.PID <= 1 || h.Guard.FD < 0 || h.Guard.Spare < 0 || h.Guard.Spare == 1) || h.Command < 0 || h.Command == 1 {
-		return errors.New("a process that cannot be a child")
+	children := []int{h.Command}
+	if h.Guard != nil {
+		if h.Guard.PID == 0 || h.Guard.FD < 0 {
+			return errors.New("the guard is not complete")
+		}
+		children = append(children, h.Guard.PID, h.Guard.Spare)
+	}
+	for _, pid := range children { // 0: none
+		if pid < 0 || pid == 1 {
+			return errors.New("a process that cannot be a child")
+		}
 	}
 	if len(h.Disks) == 0 || slices.Contains(h.Disks, nil) {
 		return errors.New("a disk is missing")

@@ -80,7 +80,7 @@ func (s *service) heed(fd int) {
 	unix.Close(fd)
 	for _, sig := range held[:max(n, 0)] {
 		to := s.userSignals
-		if slices.Contains(ourSignals[:3], os.Signal(syscall.Signal(sig))) {
+		if slices.Contains(stopping, os.Signal(syscall.Signal(sig))) {
 			to = s.stopSignals
 		}
 		select {

@@ -22,13 +22,13 @@ func StopSignals() []os.Signal {
 // so that many user signals do not crowd out a stop signal.
 func notifySignals() (stop, user chan os.Signal) {
 	stop, user = make(chan os.Signal, 2), make(chan os.Signal, 2)
-	signal.Notify(stop, ourSignals[:3]...)
-	signal.Notify(user, ourSignals[3:]...)
+	signal.Notify(stop, stopping...)
+	signal.Notify(user, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
 	return stop, user
 }
 
-// ourSignals are those of a service: three that stop it, and others.
-var ourSignals = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2}
+// stopping are the signals that stop a service.
+var stopping = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT}
 
 func (s *service) ignoreSignals() {
 	signal.Stop(s.stopSignals)

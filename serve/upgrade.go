@@ -25,10 +25,9 @@ import (
 // guard sees the end of its socket, and does what it does after a kill.
 
 const (
-	haltTime = 3 * time.Second // that users of disks wait, before an upgrade is given up
-	slowTime = time.Second     // that a command may have been waiting at the start of one
-
-	longPreparation = 5 * time.Second // after which it is named
+	haltTime        = 3 * time.Second // that users of disks wait at most
+	slowTime        = time.Second     // after which a command that waits for storage is likely to take longer than that
+	longPreparation = 5 * time.Second // after which a warning says that it goes on
 )
 
 // An upgrade is prepared, or cannot be done.

@@ -85,8 +85,9 @@ func restrictPaths(paths []Path) (abi int, err error) {
 		}
 	}
 	_, _, e := syscall.AllThreadsSyscall(unix.SYS_LANDLOCK_RESTRICT_SELF, uintptr(rules), 0, 0)
-	// Each program that takes over from one which is confined adds a layer. The
-	// kernel has 16; a process with so many is confined enough.
+	// A confined process that confines itself again adds a layer, such as a guard that a
+	// confined server has started and that takes its place. The kernel has 16 layers; a
+	// process with so many is confined enough.
 	if e != 0 && e != syscall.E2BIG {
 		return 0, fmt.Errorf("landlock_restrict_self: %w", e)
 	}
