@@ -96,6 +96,7 @@ func (t *tree) newHBA() (name string, n int) {
 		}
 		t.err = nil
 	}
+	t.setOwnerPID(name)
 	return name, n
 }
 
