@@ -151,6 +151,7 @@ func TestHungStorageIsNotUpgraded(t *testing.T) {
 	s := startProgram(t, install(t, dir), hung.path, newImage(t, dir, 16<<20))
 	hung.suspend()
 	load := flushing(t, s.disks[0], s.cmd.Process.Pid)
+	s.stderr.await(t, `a flush has been waiting for the storage for [^\n]*; try dmesg`)
 	for n := range 3 {
 		s.signal(syscall.SIGUSR2)
 		const line = `warning: not upgraded, the disks stay: %s: a flush has been waiting for the storage for [^\n]*s; try kill -USR2 %d to upgrade later\n`

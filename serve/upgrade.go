@@ -44,6 +44,10 @@ func (s *service) prepareUpgrade() {
 		s.console.Warn(errPreparing)
 		return
 	}
+	if err := s.waiting(slowTime); err != nil { // the preparation would wait for the same storage
+		s.notUpgraded(err)
+		return
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancelUpgrade = cancel
 	go func() {
@@ -125,7 +129,11 @@ func (s *service) upgrade(u *upgrade) {
 	if u.err == nil {
 		u.err = s.handOverAndExec(u)
 	}
-	s.console.Warn(fmt.Errorf("not upgraded, the disks stay: %w", u.err))
+	s.notUpgraded(u.err)
+}
+
+func (s *service) notUpgraded(why error) {
+	s.console.Warn(fmt.Errorf("not upgraded, the disks stay: %w", why))
 }
 
 func (s *service) handOverAndExec(u *upgrade) error {
