@@ -346,6 +346,32 @@ func TestFaultsAfterARestart(t *testing.T) {
 	run(t, binary, "detach", image)
 }
 
+// An upgrade keeps the rules, as far as they still apply, and lets no command hang.
+func TestFaultsAfterAnUpgrade(t *testing.T) {
+	needTarget(t)
+	dir := tmpfsDir(t)
+	image, data := newImage(t, dir, 16<<20), noise(512, 9)
+	s := startProgram(t, install(t, dir), "--fault=read lba 1000+2: medium", image)
+	disk := s.disks[0]
+	setFaults(t, image, "read lba 1000+2: medium", "read lba 2000: hang")
+	run(t, "dd", "if=/dev/zero", "of="+disk, "bs=512", "seek=1000", "count=1", "oflag=direct")
+	dd := exec.Command("dd", "if="+disk, "of=/dev/null", "bs=512", "skip=2000", "count=1", "iflag=direct")
+	if err := dd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	awaitFired(t, image)
+	s.upgrade(1)
+	if err := dd.Wait(); err != nil {
+		t.Errorf("dd: %v", err)
+	}
+	if got := run(t, binary, "fault", image); !strings.HasPrefix(got, "0 faults by read lba 1001+1: medium\n0 faults by read lba 2000+1: hang\n") {
+		t.Errorf("the rules are\n%s", got)
+	}
+	write(t, disk, 0, data)
+	holds(t, disk, 0, data)
+	s.ends()
+}
+
 // Rules are the same for an initiator of another machine.
 func TestFaultsOverISCSI(t *testing.T) {
 	needTarget(t)

@@ -28,7 +28,7 @@ type faults struct {
 // readFaults reads the rules of the options. Whoever goes on with a disk does so
 // without them, rather than not at all.
 func (s *service) readFaults() (err error) {
-	if s.options.Faults == nil {
+	if s.options.Faults == nil || s.taken != nil {
 		return nil
 	}
 	if s.rules, err = s.options.Faults(); err == nil {
@@ -45,12 +45,22 @@ func (s *service) readFaults() (err error) {
 // startFaults makes the disks misbehave.
 func (s *service) startFaults(down *configfs.Undo) error {
 	seed := cmp.Or(s.options.FaultSeed, uint64(rand.Uint32()), 1)
+	if s.taken != nil {
+		seed = s.taken.Seed
+	}
 	for _, d := range s.disks {
 		d.faults.seed, d.faults.set = seed, fault.NewSet(seed+uint64(d.lun))
-		if err := d.misbehave(false, s.rules); err != nil {
+		rules := s.rules
+		if h := s.handedDisk(d.lun); h != nil {
+			var err error
+			if rules, err = parseRules(h.Faults); err != nil {
+				s.console.Warn(fmt.Errorf("%s: does not misbehave any more: %w", d.image.path, err))
+			}
+		}
+		if err := d.misbehave(false, rules); err != nil {
 			return err
 		}
-		for _, r := range s.rules {
+		for _, r := range rules {
 			s.console.Say("%s: %v", d.title(), r)
 		}
 	}
@@ -62,6 +72,25 @@ func (s *service) startFaults(down *configfs.Undo) error {
 		return nil
 	})
 	return nil
+}
+
+func parseRules(texts []string) ([]fault.Rule, error) {
+	rules := make([]fault.Rule, len(texts))
+	for i, text := range texts {
+		var err error
+		if rules[i], err = fault.Parse(text); err != nil {
+			return nil, err
+		}
+	}
+	return rules, nil
+}
+
+// handOver returns the rules for the program that goes on with the disk.
+func (f *faults) handOver() (texts []string) {
+	for _, r := range f.set.Rest() {
+		texts = append(texts, r.Text())
+	}
+	return texts
 }
 
 // calmFaults lets the disks be removed.

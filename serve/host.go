@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/lunserve/lunserve/serve/control"
-	"github.com/lunserve/lunserve/tcmu/scsi/fault"
 )
 
 // A host answers other processes for a service; it implements [control.Host].
@@ -44,18 +43,15 @@ func (h host) Resize(name string, bytes int64) error {
 }
 
 func (h host) Fault(name string, clear bool, texts []string) error {
-	rules := make([]fault.Rule, len(texts))
-	for i, text := range texts {
-		var err error
-		if rules[i], err = fault.Parse(text); err != nil {
-			return err
-		}
+	rules, err := parseRules(texts)
+	if err != nil {
+		return err
 	}
 	d, err := h.disk(name)
-	if err == nil {
-		err = d.misbehave(clear, rules)
+	if err != nil {
+		return err
 	}
-	return err
+	return d.misbehave(clear, rules)
 }
 
 // disk returns the disk with a name.
@@ -75,6 +71,9 @@ func (h host) Detach(ctx context.Context, force bool) (waitsFor string, err erro
 		d := <-answer
 		return d.waitsFor, d.err
 	case <-ctx.Done():
+		if err := context.Cause(ctx); err != context.Canceled {
+			return "", err
+		}
 		return "", nil // it is ending
 	}
 }

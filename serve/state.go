@@ -6,7 +6,7 @@ import (
 )
 
 // state returns the disk as other programs see it, without its users.
-func (d *disk) state() control.Disk {
+func (d *disk) state(confined []string) control.Disk {
 	faults, seed := d.faults.counts()
 	return control.Disk{
 		Name:      d.device.kernel.Name(),
@@ -21,6 +21,7 @@ func (d *disk) state() control.Disk {
 		WWPN:      d.address.wwpn,
 		PID:       configfs.Self(),
 		Started:   d.started,
+		Confined:  confined,
 		Done:      control.Stats(d.device.unit.Stats()),
 		Faults:    faults,
 		FaultSeed: seed,
@@ -40,7 +41,7 @@ func (s *service) statesWithUsers() []control.Disk {
 // all processes.
 func (s *service) states() (all []control.Disk) {
 	for _, d := range s.disks {
-		all = append(all, d.state())
+		all = append(all, d.state(s.confined.Names()))
 	}
 	return all
 }

@@ -185,6 +185,23 @@ func (s *Set) release() {
 	s.released = make(chan struct{})
 }
 
+// Rest returns the rules that another Set goes on with: without the blocks that were
+// written, and the commands that have been seen. Random numbers begin anew.
+func (s *Set) Rest() (rules []Rule) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.rules {
+		rest := r.Rule
+		rest.Areas = slices.Clone(r.areas)
+		rest.After -= min(rest.After, r.seen)
+		if (r.Once && r.fired > 0) || (r.Areas != nil && len(r.areas) == 0) {
+			continue
+		}
+		rules = append(rules, rest)
+	}
+	return rules
+}
+
 // A Count is a rule, and how often it has changed what happens to a command.
 type Count struct {
 	Rule

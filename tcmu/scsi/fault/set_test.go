@@ -169,6 +169,23 @@ func TestHeldCommandsAreLetGo(t *testing.T) {
 	}
 }
 
+func TestAnotherSetGoesOn(t *testing.T) {
+	s := newSet(t, "read lba 10+10: medium", "read once: busy", "write lba 5: lost", "write after 3: lost", "read lba 500: medium", "flush after 9: lost")
+	s.Judge(at(Read, 10, 1))
+	s.Wrote([]Area{{12, 15}, {500, 501}})
+	s.Judge(at(Read, 0, 1))
+	s.Judge(at(Write, 0, 1))
+	s.Judge(at(Write, 0, 1))
+	var rest []string
+	for _, r := range s.Rest() {
+		rest = append(rest, r.Text())
+	}
+	want := []string{"read lba 10+2,15+5: medium", "write lba 5+1: lost", "write after 1: lost", "flush after 9: lost"}
+	if !slices.Equal(rest, want) {
+		t.Errorf("%q, want %q", rest, want)
+	}
+}
+
 func TestSetIsBounded(t *testing.T) {
 	s := newSet(t)
 	if err := s.Add(make([]Rule, maxRules)...); err != nil {
