@@ -18,10 +18,9 @@ func (d *Disk) access(r request) (a fault.Access, ok bool) {
 	if row.check(r.cdb) != nil || !a.Exempt && d.medium.needsCheck.Load() || row.attrs&changes != 0 && d.writeProtection() != nil {
 		return a, false
 	}
-	does := kindOf(row.op)
-	switch does {
+	a.Does = kindOf(row.op)
+	switch a.Does {
 	case 0, fault.Flush:
-		a.Does = does
 		return a, true
 	case fault.Unmap:
 		a.Areas = unmapped(r)
@@ -34,9 +33,6 @@ func (d *Disk) access(r request) (a fault.Access, ok bool) {
 		if _, _, err := d.extent(area.First, area.End-area.First); err != nil {
 			return a, false
 		}
-	}
-	if len(a.Areas) > 0 {
-		a.Does = does
 	}
 	return a, true
 }

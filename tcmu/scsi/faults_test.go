@@ -74,6 +74,7 @@ var misbehaviour = []struct {
 	{"any: medium", "12 00 0000 24 00", 0, 36, "good", 36, "[]"},
 	{"flush: medium", "35 00 00000000 00 0000 00", 0, 0, "MEDIUM ERROR, WRITE ERROR", 0, "[]"},
 	{"unmap: unsupported", "42 00 00000000 00 0018 00", 24, 0, "ILLEGAL REQUEST, INVALID COMMAND OPERATION CODE", 0, "[]"},
+	{"unmap: unsupported", "42 00 00000000 00 0000 00", 0, 0, "ILLEGAL REQUEST, INVALID COMMAND OPERATION CODE", 0, "[]"},
 	{"any: busy", "28 00 000003e8 00 0001 00", 0, 512, "BUSY", 0, "[]"},
 	{"any: task-set-full", "2a 00 000003e8 00 0001 00", 512, 0, "TASK SET FULL", 0, "[]"},
 	{"any: reservation", "00 00 00 00 00 00", 0, 0, "RESERVATION CONFLICT", 0, "[]"},
@@ -106,7 +107,7 @@ func TestFaultsAreExact(t *testing.T) {
 			u.suffer(t, tt.rule)
 			u.calls = nil
 			buf := append(randomBytes(tt.out), stale(tt.in)...)
-			if unhex(tt.cdb)[0] == 0x42 { // UNMAP of 8 blocks
+			if unhex(tt.cdb)[0] == 0x42 && tt.out > 0 { // UNMAP of 8 blocks
 				copy(buf, unhex("0016 0010 00000000 00000000000003e8 00000008 00000000"))
 				if tt.out == 25 { // out of range
 					copy(buf[8:], unhex("0000000004000000"))

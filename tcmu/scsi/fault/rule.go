@@ -100,6 +100,9 @@ func (a Action) suits() Command {
 	return Any
 }
 
+// needsBlocks reports whether the action happens to blocks: not to a command of none.
+func (a Action) needsBlocks() bool { return a == Medium || a == Torn || a == Flip }
+
 // Waits reports whether the action only keeps an initiator waiting: nothing ends in
 // an error, and nothing goes on either.
 func (a Action) Waits() bool { return a == Busy || a == TaskSetFull || a == Delay || a == Hang }

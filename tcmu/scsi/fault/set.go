@@ -108,6 +108,7 @@ func (r *state) concerns(a Access) (lba uint64, hit bool) {
 	suits := r.Action.suits()
 	switch {
 	case r.Command != Any && r.Command&a.Does == 0, suits != Any && suits&a.Does == 0,
+		r.Action.needsBlocks() && len(a.Areas) == 0 && a.Does != Flush,
 		a.Exempt && (r.Action == UA || r.Action == Reservation):
 		return 0, false
 	}
