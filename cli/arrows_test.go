@@ -25,7 +25,8 @@ var allowed = map[string]string{
 	"backstores/image":     "backstores backstores/contents backstores/raw backstores/overlay backstores/seekable backstores/entry",
 	"backstores/raw":       "backstores backstores/inuse backstores/entry",
 	"backstores/overlay":   "backstores",
-	"backstores/seekable":  "backstores",
+	"backstores/seekable":  "backstores backstores/decoded",
+	"backstores/decoded":   "backstores",
 	"backstores/storetest": "backstores",
 	"e2e/packbench":        "backstores backstores/image",
 }

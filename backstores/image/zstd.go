@@ -191,19 +191,15 @@ func (z *zstdImage) ReadVec(bufs [][]byte, off int64, f backstores.Flag) error {
 	err := backstores.CheckRange(z.Size(), off, n)
 	switch {
 	case err != nil:
-	case f&backstores.NoWait == 0:
-		err = z.reader.ReadVec(bufs, off, n)
-	case n > maxNoWait:
+	case f&backstores.NoWait != 0 && n > maxNoWait:
 		return backstores.ErrWouldBlock
 	default:
-		if err = z.reader.ReadCached(bufs, off, n); err == seekable.ErrNotCached {
-			return backstores.ErrWouldBlock
-		}
+		err = z.reader.ReadVec(bufs, off, n, f&backstores.NoWait == 0)
 	}
-	if err != nil {
-		return z.failed("read", off, n, err)
+	if err != nil && err != backstores.ErrWouldBlock {
+		err = z.failed("read", off, n, err)
 	}
-	return nil
+	return err
 }
 
 // Extent implements [backstores.Extenter]. Holes are the frames that are known
