@@ -24,7 +24,7 @@ var allowed = map[string]string{
 	"tcmu/scsi":            "backstores",
 	"backstores/image":     "backstores backstores/contents backstores/raw backstores/overlay backstores/seekable backstores/entry",
 	"backstores/raw":       "backstores backstores/inuse backstores/entry",
-	"backstores/overlay":   "backstores",
+	"backstores/overlay":   "backstores backstores/qcow2",
 	"backstores/seekable":  "backstores backstores/decoded",
 	"backstores/decoded":   "backstores",
 	"backstores/storetest": "backstores",

@@ -13,6 +13,7 @@ import (
 	"os"
 
 	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/qcow2"
 	"github.com/lunserve/lunserve/hint"
 )
 
@@ -157,7 +158,7 @@ func (o *Overlay) load(file File) error {
 		switch binary.BigEndian.Uint64(l1[i*8:]) {
 		case 0:
 			continue
-		case uint64(h.table(i)) | oneUser:
+		case uint64(h.table(i)) | qcow2.Copied:
 		default:
 			return errMap
 		}
