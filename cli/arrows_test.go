@@ -27,6 +27,7 @@ var allowed = map[string]string{
 	"backstores/overlay":   "backstores backstores/qcow2",
 	"backstores/seekable":  "backstores backstores/decoded",
 	"backstores/decoded":   "backstores",
+	"backstores/qcow2":     "backstores backstores/decoded backstores/seekable",
 	"backstores/storetest": "backstores",
 	"e2e/packbench":        "backstores backstores/image",
 }

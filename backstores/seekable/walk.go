@@ -73,6 +73,17 @@ func one(p []byte) (found, error) {
 	return f, err
 }
 
+// FrameLength returns the encoded length of the frame that p begins with, which
+// may be skippable. It is found by the headers of the blocks.
+func FrameLength(p []byte) (int64, error) {
+	if len(p) == 0 {
+		return 0, io.ErrUnexpectedEOF
+	}
+	w := walker{size: int64(len(p)), page: p, have: len(p)}
+	f, err := w.next()
+	return f.csize, err
+}
+
 // next returns the next frame, or io.EOF after the last.
 func (w *walker) next() (f found, err error) {
 	if w.off == w.size {
