@@ -22,7 +22,7 @@ var allowed = map[string]string{
 	"serve/guard":          "configfs",
 	"configfs":             "backstores/inuse",
 	"tcmu/scsi":            "backstores",
-	"backstores/image":     "backstores backstores/contents backstores/raw backstores/overlay backstores/seekable backstores/entry",
+	"backstores/image":     "backstores backstores/contents backstores/raw backstores/overlay backstores/seekable backstores/qcow2 backstores/entry",
 	"backstores/raw":       "backstores backstores/inuse backstores/entry",
 	"backstores/overlay":   "backstores backstores/qcow2",
 	"backstores/seekable":  "backstores backstores/decoded",

@@ -8,7 +8,8 @@ import (
 // imageFlags select how an image is read. Their defaults are those of
 // [image.Options].
 type imageFlags struct {
-	Format     string    `enum:"auto,raw,sparse,zstd,simg" default:"auto" help:"Image format: ${enum}. auto detects it by the contents."`
+	Format     string    `enum:"auto,raw,sparse,zstd,qcow2,simg" default:"auto" help:"Image format: ${enum}. auto detects it by the contents."`
+	Backing    []string  `placeholder:"FILE" sep:"none" complete:"image" help:"Backing file of a qcow2 image. Repeat it for the backing file of that, and so on."`
 	CacheSize  cacheSize `default:"256M" placeholder:"SIZE" help:"Memory for decompressed data."`
 	ZstdWindow size      `default:"128M" placeholder:"SIZE" help:"Largest window to accept in a zstd file without random access."`
 	TmpDir     string    `name:"tmpdir" default:"/var/tmp" placeholder:"DIR" complete:"dir" help:"Directory for temporary files, which may grow as large as the image."`
@@ -18,6 +19,7 @@ type imageFlags struct {
 func (f *imageFlags) options() image.Options {
 	return image.Options{
 		Format:    f.Format,
+		Backing:   f.Backing,
 		CacheSize: int64(f.CacheSize),
 		MaxWindow: int64(f.ZstdWindow),
 		TempDir:   f.TmpDir,

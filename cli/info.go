@@ -25,6 +25,8 @@ type imageInfo struct {
 	image.Inspection
 	Ratio float64 `json:"ratio,omitempty"` // Size to Stored
 	Holes int64   `json:"holes"`           // bytes of zeros that take no space
+
+	read bool // the disk was read
 }
 
 // Run describes all images, even if some cannot be read.
@@ -66,10 +68,13 @@ func (c *infoCmd) look(ctx context.Context, con *console.Console, path string) (
 	if store == nil {
 		return a, nil
 	}
+	a.read = true
 	for off := int64(0); off < store.Size() && err == nil; {
 		var n int64
 		var data bool
-		n, data, err = backstores.Extent(store, off)
+		if n, data, err = backstores.Extent(store, off); err == nil {
+			err = ctx.Err()
+		}
 		if !data {
 			a.Holes += n
 		}
@@ -99,8 +104,17 @@ func (a *imageInfo) print(out *console.Printer, more bool) error {
 	} else {
 		row("stored", "%s", humanize.IBytes(uint64(a.Stored)))
 	}
-	if a.Random {
+	if a.read {
 		row("holes", "%s", humanize.IBytes(uint64(a.Holes)))
+	}
+	if a.Compressed > 0 {
+		row("compressed", "%s with %s", humanize.IBytes(uint64(a.Compressed)), a.Compression)
+	}
+	if a.Snapshots > 0 {
+		row("snapshots", "%d, which are not served", a.Snapshots)
+	}
+	if a.Backing != "" {
+		row("backing file", "%s, by its header", a.Backing)
 	}
 	switch {
 	case a.Format != image.Zstd:

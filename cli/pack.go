@@ -37,7 +37,7 @@ import (
 // substitute: "better" gains 2 % and takes half as long again.
 type packCmd struct {
 	In        string    `arg:"" name:"image" complete:"image" help:"The image to pack: a block device, or a file in any supported format."`
-	Out       string    `arg:"" optional:"" name:"output" complete:"file" help:"The file to create. Default: the name of the image with .zst added."`
+	Out       string    `arg:"" optional:"" name:"output" complete:"file" help:"The file to create. Default: the name of the image with .zst added, or with .img.zst in place of .qcow2."`
 	Force     bool      `short:"f" help:"Replace the file if it exists."`
 	FrameSize size      `default:"2M" help:"Uncompressed size of a frame, the unit of decompression. Larger frames make the file smaller and random reads slower."`
 	Level     packLevel `default:"3" placeholder:"N" help:"Compression level, 1 to 19 as for zstd; also written -1 to -19. There are four distinct levels: 1-2, 3-5, 6-9 and 10-19."`
@@ -113,6 +113,8 @@ func (c *packCmd) out() (string, error) {
 	case strings.HasSuffix(c.In, ".zst"):
 		return "", hint.Try(misuse("%s: ends in .zst already; name the file to make", c.In),
 			"lunserve", "pack", hint.Path(c.In), hint.Path(hint.Free(c.In)))
+	case strings.HasSuffix(c.In, ".qcow2"): // what is packed is the disk
+		return strings.TrimSuffix(c.In, ".qcow2") + ".img.zst", nil
 	case strings.HasPrefix(c.In, "/dev/"):
 		return filepath.Base(c.In) + ".img.zst", nil
 	}

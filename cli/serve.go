@@ -89,6 +89,9 @@ func (c *serveCmd) check() error {
 	case c.Line != "" && len(c.Command) > 0:
 		return misuse("--run and a command after -- exclude each other; give one of them")
 	}
+	if len(c.Backing) > 0 && len(c.Images) > 1 {
+		return misuse("--backing is for one image, not %d", len(c.Images))
+	}
 	if err := c.layerFlags.check(c.Images, c.ReadOnly); err != nil {
 		return err
 	}

@@ -74,6 +74,10 @@ func (s *service) openImage(ctx context.Context, path string, down *configfs.Und
 		return nil, fmt.Errorf("%s: less than one block of %d bytes", path, img.blockSize)
 	}
 	bar.Clear()
+	if img.writes == control.Temporary && !o.Snapshot && image.IsQcow2(img.base) {
+		s.console.Say("%s", hint.Text(hint.With(fmt.Errorf("%s: qcow2 images are not written in place", path),
+			hint.Command{Words: []string{"--overlay", hint.Path(hint.Free("changes"))}, Purpose: "to keep writes in that file"})))
+	}
 	s.console.Say("%s: %s, %s, %s", path, img.format, humanize.IBytes(uint64(whole)), words)
 	if rest := img.base.Size() - whole; rest > 0 {
 		s.console.Say("%s: the last %d bytes are not part of the disk: they do not fill a block of %d", path, rest, img.blockSize)

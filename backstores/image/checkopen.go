@@ -29,7 +29,10 @@ func CheckOpen(ctx context.Context, path string, o Options) (Check, error) {
 		err = errors.Join(err, store.Close())
 	}
 	c := Check{Inspection: info}
-	if info.Format == Zstd || info.Format == Simg {
+	if err == nil && store == nil && info.Format == Qcow2 {
+		_, err = Open(ctx, path, o) // it lacks its backing file
+	}
+	if readOnlyFormat(info.Format) {
 		switch {
 		case !info.Random && info.Size == 0:
 			c.Temporary = -1

@@ -42,7 +42,7 @@ func detect(path string, device bool, want string) (detected, error) {
 	case Auto, "":
 	case Raw, Sparse:
 		given = true
-	case Simg:
+	case Qcow2, Simg:
 		return detected{format: want}, nil
 	case Zstd:
 		if device {

@@ -70,7 +70,13 @@ func (i inspected) serveCommand(path string, o Options) string {
 	if i.SectorSize > sectorBytes {
 		words = append(words, "--sector-size", fmt.Sprint(i.SectorSize))
 	}
-	writable := i.Format != Zstd && i.Format != Simg
+	if i.Backing != "" && len(o.Backing) == 0 {
+		words = append(words, "--backing", "FILE")
+	}
+	for _, b := range o.Backing {
+		words = append(words, "--backing", b)
+	}
+	writable := !readOnlyFormat(i.Format)
 	if o.ReadOnly || writable && unix.Access(path, unix.W_OK) != nil {
 		words = append(words, "-r")
 	}
@@ -104,8 +110,11 @@ func inspect(ctx context.Context, path string, o Options) (i inspected, err erro
 	if err != nil {
 		return i, err
 	}
-	if d.format == Zstd {
+	switch d.format {
+	case Zstd:
 		return inspectZstd(ctx, path, o)
+	case Qcow2:
+		return inspectQcow2(ctx, path, o)
 	}
 	if i.store, err = open(ctx, path, o); err != nil {
 		return i, err
@@ -118,14 +127,22 @@ func inspect(ctx context.Context, path string, o Options) (i inspected, err erro
 		d.format = cmp.Or(RawFormat(i.store), Raw)
 	}
 	i.Info = Info{Format: d.format, LooksLike: d.looksLike, Size: i.store.Size(), Stored: i.store.Size(), Random: true}
-	if !device {
-		var st unix.Stat_t
-		if err := unix.Stat(path, &st); err != nil {
-			return inspected{}, errors.Join(fmt.Errorf("%s: %w", path, err), i.store.Close())
-		}
-		i.Stored = st.Blocks * 512
+	if i.Stored, err = stored(path, i.Stored); err != nil {
+		return inspected{}, errors.Join(err, i.store.Close())
 	}
 	return i, nil
+}
+
+// stored returns how many bytes the file at path takes, or size for a device.
+func stored(path string, size int64) (int64, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return 0, fmt.Errorf("%s: %w", path, err)
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFBLK {
+		return size, nil
+	}
+	return st.Blocks * 512, nil
 }
 
 func inspectZstd(ctx context.Context, path string, o Options) (inspected, error) {

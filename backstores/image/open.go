@@ -2,7 +2,7 @@
 // them.
 //
 // It finds out the format and gives an image to the package that reads it: raw,
-// seekable or overlay. cli and serve import it; it imports only the packages
+// seekable, qcow2 or overlay. cli and serve import it; it imports only the packages
 // below it, and knows nothing of SCSI or the kernel's targets. Its functions
 // end soon after their context is done, even if storage hangs.
 package image
@@ -10,6 +10,7 @@ package image
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/backstores/raw"
@@ -51,8 +52,11 @@ func open(ctx context.Context, path string, o Options) (backstores.Backstore, er
 			return nil, err
 		}
 	}
-	if d.format == Zstd || d.format == Simg {
+	if readOnlyFormat(d.format) {
 		return openReadOnlyFormat(ctx, path, d.format, o)
+	}
+	if len(o.Backing) > 0 {
+		return nil, noBacking(path, d.format)
 	}
 	s, err := raw.Open(ctx, path, raw.Options{ReadOnly: o.ReadOnly, Create: o.Create})
 	if err != nil {
@@ -61,15 +65,31 @@ func open(ctx context.Context, path string, o Options) (backstores.Backstore, er
 	return guess(s, path, d, o), nil
 }
 
+// readOnlyFormat reports whether images of a format are never written in place.
+func readOnlyFormat(format string) bool { return format == Zstd || format == Qcow2 || format == Simg }
+
+// noBacking is the error of an image of a format without backing files.
+func noBacking(path, format string) error {
+	return fmt.Errorf("%s: is a %s image, which has no backing file; leave out --backing", path, format)
+}
+
 // openReadOnlyFormat opens an image of a format that has no way to be written.
 func openReadOnlyFormat(ctx context.Context, path, format string, o Options) (s backstores.Backstore, err error) {
 	if o.Create > 0 {
 		return nil, existsAs(path, format)
 	}
-	if format == Simg {
+	if format != Qcow2 && len(o.Backing) > 0 {
+		return nil, noBacking(path, format)
+	}
+	switch format {
+	case Qcow2: // the guest of a disk writes to it what it likes
+		return openQcow2File(ctx, path, o)
+	case Simg:
 		s, err = openSimgFile(ctx, path)
-	} else if err = peekNested(path, o); err == nil { // before it is unpacked
-		s, err = openZstd(ctx, path, o.withDefaults())
+	default:
+		if err = peekNested(path, o); err == nil { // before it is unpacked
+			s, err = openZstd(ctx, path, o.withDefaults())
+		}
 	}
 	if err != nil {
 		return nil, err

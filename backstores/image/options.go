@@ -9,6 +9,7 @@ const (
 	Raw    = "raw"
 	Sparse = "sparse"
 	Zstd   = "zstd"
+	Qcow2  = "qcow2"
 	Simg   = "simg" // Android sparse image
 )
 
@@ -26,6 +27,10 @@ type Options struct {
 	// matter: Raw serves any file as it is.
 	Format string
 
+	// Backing are the backing files of a qcow2 image: its own, that of this one,
+	// and so on. The names in headers are not followed.
+	Backing []string
+
 	// CacheSize is the memory in bytes for decompressed data. MaxWindow is the
 	// memory for the window of a file that is decompressed from end to end.
 	// TempDir is for files that have no other place. Zero and an empty string
@@ -40,6 +45,7 @@ type Options struct {
 	Progress func(done, total int64, what string)
 
 	nested bool // the disk may be a file of another format
+	chain  int  // images that share CacheSize; 0 stands for 1
 }
 
 // withDefaults fills in the empty fields.

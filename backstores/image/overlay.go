@@ -118,10 +118,14 @@ func createOverlay(path string, base backstores.Backstore, basePath string) erro
 }
 
 // qemuFormat returns QEMU's name for the format of a base. QEMU has no format
-// "lunserve", so it does not open a base that it cannot read.
+// "lunserve", so it does not open a base that it cannot read, nor one that names a
+// backing file.
 func qemuFormat(base backstores.Backstore) string {
 	if rawFile(base) != nil {
 		return Raw
+	}
+	if q, ok := base.(*qcow2Image); ok && q.Header().Backing == "" {
+		return Qcow2
 	}
 	return "lunserve"
 }

@@ -10,6 +10,9 @@ import (
 // keep is the purpose of rescue for an overlay that lunserve cannot read any more.
 const keep = "to keep what it holds"
 
+// option returns a path for an option string, in which a comma is written twice.
+func option(path string) string { return strings.ReplaceAll(plain(path), ",", ",,") }
+
 // rescue is the command that has QEMU copy what an overlay and its base hold
 // together to a new raw image. It names the base: without that QEMU would open,
 // as root, the path in the overlay's header, and that may come from somebody else.
@@ -18,8 +21,6 @@ const keep = "to keep what it holds"
 // QEMU cannot read a base of another format, so lunserve serves it meanwhile.
 func rescue(path, base, format, purpose string) hint.Command {
 	base = cmp.Or(base, "BASE")
-	// In an option string a comma is written twice.
-	option := func(path string) string { return strings.ReplaceAll(plain(path), ",", ",,") }
 	over := "driver=qcow2,file.filename=" + option(path) + ",backing.driver=raw,backing.file.filename="
 	convert := []string{"qemu-img", "convert", "-O", "raw", "--image-opts"}
 	out := plain(hint.Free(rawName(path)))

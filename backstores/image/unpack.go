@@ -55,6 +55,11 @@ func unpack(ctx context.Context, path string, w io.WriterAt, o Options) (int64, 
 			return 0, err
 		}
 	}
+	if s == nil {
+		if s, err = open(ctx, path, o); err != nil { // it lacks its backing file
+			return 0, err
+		}
+	}
 	defer s.Close()
 	what := path + ": unpacking"
 	n, err := leastData(s)
@@ -67,7 +72,7 @@ func unpack(ctx context.Context, path string, w io.WriterAt, o Options) (int64, 
 	if g, ok := s.(*simg); ok && len(g.sums) > 0 {
 		return s.Size(), named(ctx, what, g.unpack(ctx, path, w, o.progress(what)))
 	}
-	err = copyOut(ctx, w, s, max(1<<20, i.FrameSize), o.progress(what))
+	err = copyOut(ctx, w, s, max(1<<20, i.FrameSize, i.ClusterSize), o.progress(what))
 	return s.Size(), named(ctx, what, err)
 }
 

@@ -148,3 +148,15 @@ func FeatureBytes(incompatible, compatible, autoclear uint64) []byte {
 	p = binary.BigEndian.AppendUint64(p, compatible)
 	return binary.BigEndian.AppendUint64(p, autoclear)
 }
+
+// BackingFormat returns the name of the format of the backing file, or an empty
+// string.
+func (h *Header) BackingFormat() string { return string(h.extension(BackingFormat)) }
+
+// CompressionName returns the name of the compression of clusters.
+func (h *Header) CompressionName() string {
+	if h.Compression == zstandard {
+		return "zstd"
+	}
+	return "zlib"
+}

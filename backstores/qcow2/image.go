@@ -102,7 +102,22 @@ func (m *Image) readL1() error {
 	return nil
 }
 
+// A MemoryError is the error of an image whose clusters are too large for the
+// memory of the caches.
+type MemoryError struct {
+	Cluster, Memory int64
+	Least           int64 // that is enough, in whole MiB
+}
+
+// Error implements error.
+func (e *MemoryError) Error() string {
+	return fmt.Sprintf("clusters of %d bytes do not fit in %d bytes of memory", e.Cluster, e.Memory)
+}
+
 func (m *Image) makeCaches(memory int64) (err error) {
+	if least := max(16*m.cluster(), 1<<20); memory < least {
+		return &MemoryError{m.cluster(), memory, least}
+	}
 	forTables := min(max(memory/8, minTables), maxTables)
 	m.slice = min(m.cluster(), maxSlice)
 	m.tables, err = decoded.New(tableSource{m}, decoded.Config{

@@ -1,6 +1,7 @@
 package qcow2
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/lunserve/lunserve/backstores"
@@ -108,6 +109,25 @@ func (m *Image) Extent(off int64) (n int64, data bool, err error) {
 		}
 	}
 	return n, data, nil
+}
+
+// Compressed returns how many bytes of the disk are in compressed clusters. It reads
+// all tables, until ctx is done.
+func (m *Image) Compressed(ctx context.Context) (n int64, err error) {
+	for off := int64(0); off < m.size; {
+		r, err := m.find(off, m.size-off, true)
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return 0, err
+		}
+		if r.kind == compressed {
+			n += min(r.n, m.size-off)
+		}
+		off += r.n
+	}
+	return n, nil
 }
 
 // extent is Extent for one run.
