@@ -1,13 +1,8 @@
 package qcow2
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
-	"io"
-	"sync"
 
-	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/lunserve/lunserve/backstores/decoded"
@@ -57,22 +52,6 @@ func (m clusterSource) Decode(i int64, in, out []byte) (zeros bool, err error) {
 }
 
 var errClusterSize = errors.New("does not decompress to the size of a cluster")
-
-var inflaters = sync.Pool{New: func() any { return flate.NewReader(nil) }}
-
-// inflate fills out with the deflate stream that in begins with. What follows is
-// not looked at: the size of a compressed cluster is known in sectors only.
-func inflate(out, in []byte) error {
-	r := inflaters.Get().(io.ReadCloser)
-	defer inflaters.Put(r)
-	if err := r.(flate.Resetter).Reset(bytes.NewReader(in), nil); err != nil {
-		return err
-	}
-	if _, err := io.ReadFull(r, out); err != nil {
-		return fmt.Errorf("%w: %w", errClusterSize, err)
-	}
-	return nil
-}
 
 func newZstd() (*zstd.Decoder, error) {
 	return zstd.NewReader(nil,
