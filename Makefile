@@ -94,7 +94,7 @@ package: ## build the Debian package, install it in an empty tree; build and ins
 	GO=$(GO) e2e/checkout
 
 bench: build ## benchmark the ring and the backstores, then lunserve beside its peers
-	@$(INSTALL) e2fsprogs fio tar util-linux zstd
+	@$(INSTALL) e2fsprogs fio libnbd-bin qemu-utils tar util-linux zstd
 	$(GO) test -run '^$$' -bench . -benchmem $$($(GO) list ./... | grep -v '/e2e$$')
 	PATH="$(CURDIR):$$PATH" $(GO) run ./e2e/packbench
 	CGO_ENABLED=0 $(GO) build -o $(BENCH) ./e2e/bench
