@@ -134,7 +134,7 @@ func openImage(t testing.TB, path, backing string) (*qcow2.Image, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := qcow2.Open(path, f, qcow2.Config{Memory: 16 << 20})
+	m, err := qcow2.Open(path, f, qcow2.Config{Memory: 32 << 20})
 	if err != nil {
 		f.Close()
 		return nil, err
