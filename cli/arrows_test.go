@@ -22,10 +22,11 @@ var allowed = map[string]string{
 	"serve/guard":          "configfs",
 	"configfs":             "backstores/inuse",
 	"tcmu/scsi":            "backstores",
-	"backstores/image":     "backstores backstores/contents backstores/raw backstores/overlay backstores/seekable backstores/entry",
+	"backstores/image":     "backstores backstores/contents backstores/raw backstores/overlay backstores/seekable backstores/remote backstores/entry",
 	"backstores/raw":       "backstores backstores/inuse backstores/entry",
 	"backstores/overlay":   "backstores",
 	"backstores/seekable":  "backstores",
+	"backstores/remote":    "backstores",
 	"backstores/storetest": "backstores",
 	"e2e/packbench":        "backstores backstores/image",
 }

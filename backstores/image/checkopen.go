@@ -29,7 +29,7 @@ func CheckOpen(ctx context.Context, path string, o Options) (Check, error) {
 		err = errors.Join(err, store.Close())
 	}
 	c := Check{Inspection: info}
-	if info.Format == Zstd || info.Format == Simg {
+	if info.Format == Zstd || info.Format == Simg || IsURL(path) {
 		switch {
 		case !info.Random && info.Size == 0:
 			c.Temporary = -1

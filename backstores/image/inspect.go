@@ -30,7 +30,7 @@ type inspected struct {
 // Inspect describes the image at path. It does no work that takes long: if
 // opening the image would, the store is nil.
 func Inspect(ctx context.Context, path string, o Options) (Inspection, backstores.Backstore, error) {
-	i, err := await(ctx, path, func() (inspected, error) {
+	i, err := await(ctx, Name(path), func() (inspected, error) {
 		i, err := inspectContents(ctx, path, o)
 		return i, missing(path, err, false)
 	},
@@ -70,18 +70,18 @@ func (i inspected) serveCommand(path string, o Options) string {
 	if i.SectorSize > sectorBytes {
 		words = append(words, "--sector-size", fmt.Sprint(i.SectorSize))
 	}
-	writable := i.Format != Zstd && i.Format != Simg
+	writable := i.Format != Zstd && i.Format != Simg && !IsURL(path)
 	if o.ReadOnly || writable && unix.Access(path, unix.W_OK) != nil {
 		words = append(words, "-r")
 	}
-	return hint.Quote(append(words, hint.Path(path))...)
+	return hint.Quote(append(words, typed(path))...)
 }
 
 // packCommand makes a file with random access from one without, beside it.
 func packCommand(path string, i Info, purpose string) hint.Command {
-	out := hint.Free(rawName(path) + ".zst")
+	out := hint.Free(rawName(beside(path)) + ".zst")
 	words := append([]string{"lunserve", "pack"}, i.windowFlag()...)
-	return hint.Command{Words: append(words, hint.Path(path), hint.Path(out)), Purpose: purpose}
+	return hint.Command{Words: append(words, typed(path), hint.Path(out)), Purpose: purpose}
 }
 
 // windowFlag is the flag without which an image with a large window cannot be
@@ -96,6 +96,9 @@ func (i Info) windowFlag() []string {
 func inspect(ctx context.Context, path string, o Options) (i inspected, err error) {
 	o.ReadOnly, o.Create = true, 0
 	o = o.withDefaults()
+	if IsURL(path) {
+		return inspectURL(ctx, path, o)
+	}
 	device, err := raw.Look(path)
 	if err != nil {
 		return i, err
@@ -105,7 +108,11 @@ func inspect(ctx context.Context, path string, o Options) (i inspected, err erro
 		return i, err
 	}
 	if d.format == Zstd {
-		return inspectZstd(ctx, path, o)
+		file, err := openSource(ctx, path, o)
+		if err != nil {
+			return i, err
+		}
+		return inspectZstd(ctx, file, o)
 	}
 	if i.store, err = open(ctx, path, o); err != nil {
 		return i, err
@@ -128,11 +135,13 @@ func inspect(ctx context.Context, path string, o Options) (i inspected, err erro
 	return i, nil
 }
 
-func inspectZstd(ctx context.Context, path string, o Options) (inspected, error) {
-	if err := peekNested(path, o); err != nil {
+// inspectZstd describes a zstd file, and takes it over.
+func inspectZstd(ctx context.Context, file source, o Options) (inspected, error) {
+	if err := peekNested(file, o); err != nil {
+		file.Close()
 		return inspected{}, err
 	}
-	f, err := scanZstd(ctx, path, o)
+	f, err := scanZstd(ctx, file, o)
 	if err != nil {
 		return inspected{}, err
 	}
@@ -144,7 +153,7 @@ func inspectZstd(ctx context.Context, path string, o Options) (inspected, error)
 		f.Close()
 		return inspected{}, err
 	}
-	s, err := unnested(path, &zstdImage{file: f, reader: r}, o)
+	s, err := unnested(f.Path(), &zstdImage{file: f, reader: r}, o)
 	if err != nil {
 		return inspected{}, err
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/lunserve/lunserve/backstores/entry"
+	"github.com/lunserve/lunserve/backstores/remote"
 	"github.com/lunserve/lunserve/hint"
 )
 
@@ -20,6 +21,9 @@ import (
 // typed get hints: one that a file contains names whatever the author of the file
 // likes.
 func missing(path string, err error, make bool) error {
+	if IsURL(path) {
+		return err
+	}
 	err, done := misspelt(path, err)
 	if done {
 		return err
@@ -66,20 +70,13 @@ func isFolder(dir string) bool {
 
 var url = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*://`)
 
-// download returns the error of a URL in the place of an image.
+// download returns the error of a URL of another kind than [IsURL].
 func download(location string) error {
-	err := fmt.Errorf("%s: is a URL, and only files can be opened", location)
-	scheme, rest, _ := strings.Cut(location, "://")
-	if !slices.Contains([]string{"http", "https", "ftp"}, strings.ToLower(scheme)) {
+	err := fmt.Errorf("%s: is a URL, and only those of http, https and s3 can be opened", remote.Name(location))
+	if scheme, _, _ := strings.Cut(location, "://"); !strings.EqualFold(scheme, "ftp") {
 		return err
 	}
-	rest, _, _ = strings.Cut(rest, "?")
-	_, rest, _ = strings.Cut(rest, "/")
-	name := filepath.Base(rest)
-	if rest == "" || name == "." || name == ".." || name == "/" {
-		name = "disk.img"
-	}
-	return hint.Try(err, "curl", "-fL", "-o", hint.Path(hint.Free(name)), location)
+	return hint.With(err, remote.Download(location))
 }
 
 // nearFiles returns the names of up to three files of which path is likely to be

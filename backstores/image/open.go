@@ -16,13 +16,16 @@ import (
 	"github.com/lunserve/lunserve/hint"
 )
 
-// Open opens and locks the image at path, a regular file or a block device. The
-// store is an [io.WriterAt] unless o.ReadOnly is set or its format is read-only.
+// Open opens and locks the image at path, a regular file or a block device, or
+// opens the image at a URL, which cannot be locked or written. The store is an [io.WriterAt] unless o.ReadOnly is set or its format is read-only.
 //
 // Each error is one line that begins with path. A file that Open created is
 // removed if Open fails. If ctx is done and storage does not answer, Open
 // returns an error, and closes the image when storage answers at last.
 func Open(ctx context.Context, path string, o Options) (backstores.Backstore, error) {
+	if IsURL(path) {
+		return await(ctx, Name(path), func() (backstores.Backstore, error) { return openURL(ctx, path, o) }, closeStore)
+	}
 	return await(ctx, path, func() (backstores.Backstore, error) {
 		s, err := open(ctx, path, o)
 		if o.Create > 0 && !o.ReadOnly {
@@ -52,6 +55,9 @@ func open(ctx context.Context, path string, o Options) (backstores.Backstore, er
 		}
 	}
 	if d.format == Zstd || d.format == Simg {
+		if o.Create > 0 {
+			return nil, existsAs(path, d.format)
+		}
 		return openReadOnlyFormat(ctx, path, d.format, o)
 	}
 	s, err := raw.Open(ctx, path, raw.Options{ReadOnly: o.ReadOnly, Create: o.Create})
@@ -63,13 +69,13 @@ func open(ctx context.Context, path string, o Options) (backstores.Backstore, er
 
 // openReadOnlyFormat opens an image of a format that has no way to be written.
 func openReadOnlyFormat(ctx context.Context, path, format string, o Options) (s backstores.Backstore, err error) {
-	if o.Create > 0 {
-		return nil, existsAs(path, format)
-	}
 	if format == Simg {
 		s, err = openSimgFile(ctx, path)
-	} else if err = peekNested(path, o); err == nil { // before it is unpacked
-		s, err = openZstd(ctx, path, o.withDefaults())
+	} else {
+		var file source
+		if file, err = openSource(ctx, path, o); err == nil {
+			s, err = openZstd(ctx, file, o.withDefaults())
+		}
 	}
 	if err != nil {
 		return nil, err

@@ -26,7 +26,8 @@ type Options struct {
 	// matter: Raw serves any file as it is.
 	Format string
 
-	// CacheSize is the memory in bytes for decompressed data. MaxWindow is the
+	// CacheSize is the memory in bytes for decompressed data, and for what was
+	// read from a URL. MaxWindow is the
 	// memory for the window of a file that is decompressed from end to end.
 	// TempDir is for files that have no other place. Zero and an empty string
 	// stand for the defaults.
@@ -39,7 +40,17 @@ type Options struct {
 	Notice   func(error)
 	Progress func(done, total int64, what string)
 
+	URL URLOptions
+
 	nested bool // the disk may be a file of another format
+	little bool // little of a file at a URL is going to be read
+}
+
+// URLOptions say how to open an image at a URL, see remote.Options.
+type URLOptions struct {
+	S3Endpoint, NetrcFile, CAFile string
+	CacheDir                      string
+	CacheLimit                    int64
 }
 
 // withDefaults fills in the empty fields.
