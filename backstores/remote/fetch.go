@@ -104,13 +104,12 @@ func (f *File) claim(first, end int64, ahead bool) int64 {
 // from the server.
 func (f *File) fetch(slots []*slot) {
 	for len(slots) > 0 {
-		n, err := f.disk.read(slots)
-		if n > 0 {
+		if n := f.disk.read(slots); n > 0 {
 			slots = f.fill(slots, n, nil)
 			continue
 		}
 		k := f.disk.missing(slots)
-		n, err = f.ask(slots[:k])
+		n, err := f.ask(slots[:k])
 		if err != nil {
 			f.fill(slots[n:], len(slots)-n, err)
 			return

@@ -130,3 +130,11 @@ func nobody(t testing.TB) string {
 	defer l.Close()
 	return l.Addr().String()
 }
+
+// makeSparse makes a file of zeros.
+func makeSparse(t testing.TB, path string, size int64) {
+	t.Helper()
+	if err := os.Truncate(path, size); err != nil {
+		t.Fatal(err)
+	}
+}

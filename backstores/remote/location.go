@@ -68,12 +68,14 @@ func parse(location string, o Options) (*url.URL, *signer, error) {
 func follow(from *url.URL, location string) (*url.URL, error) {
 	to, err := from.Parse(location)
 	switch {
-	case location == "" || err != nil || to.Host == "":
+	case location == "" || err != nil:
 		return nil, errors.New("is redirected to an invalid URL")
 	case to.Scheme == "http" && from.Scheme == "https":
 		return nil, fmt.Errorf("is redirected to %s, without TLS", to.Hostname())
 	case to.Scheme != "http" && to.Scheme != "https":
 		return nil, errors.New("is redirected to a URL that is not of HTTP")
+	case to.Host == "":
+		return nil, errors.New("is redirected to an invalid URL")
 	}
 	to.User, to.Fragment, to.RawFragment = nil, "", ""
 	return to, nil

@@ -101,7 +101,25 @@ func open(ctx context.Context, location string, o Options) (_ *File, err error) 
 		}
 	}()
 	stop := context.AfterFunc(ctx, f.cancel) // while it is opened
-	a, err := f.probe()
+	probe := int64(maxProbe)
+	if f.little {
+		probe = minProbe
+	}
+	var dir *cacheDir
+	if o.CacheDir != "" {
+		if dir, err = openCacheDir(o.CacheDir, o.CacheLimit); err != nil {
+			return nil, err
+		}
+		defer func() {
+			if f.disk == nil {
+				dir.root.Close()
+			}
+		}()
+		if dir.has(f.name) {
+			probe = 1 // what is kept is not sent again
+		}
+	}
+	a, err := f.probe(probe)
 	if !stop() && err == nil {
 		a.body.Close()
 	}
@@ -113,8 +131,8 @@ func open(ctx context.Context, location string, o Options) (_ *File, err error) 
 	}
 	f.version = a.version
 	f.told(a, o)
-	if f.cache, err = newBlocks(min(o.Memory, a.size+maxRequest)); err == nil && o.CacheDir != "" {
-		f.disk, err = openDiskCache(o.CacheDir, o.CacheLimit, f.ID(), a.size)
+	if f.cache, err = newBlocks(min(o.Memory, a.size+maxRequest)); err == nil && dir != nil {
+		f.disk, err = dir.open(f.name, f.ID())
 	}
 	if err != nil {
 		a.body.Close()
@@ -124,14 +142,10 @@ func open(ctx context.Context, location string, o Options) (_ *File, err error) 
 	return f, nil
 }
 
-// probe sends the first request, which also tells size and version. Some errors
+// probe sends the first request, for n bytes, which also tells size and version. Some errors
 // of servers last a moment; nobody has to wait for others, such as of a host that
 // does not exist.
-func (f *File) probe() (a *answer, err error) {
-	n := int64(maxProbe)
-	if f.little {
-		n = minProbe
-	}
+func (f *File) probe(n int64) (a *answer, err error) {
 	for try := range probes {
 		a, err = f.client.get(f.ctx, 0, n, nil)
 		s, ok := errors.AsType[*statusError](err)
@@ -189,14 +203,11 @@ func (f *File) Close() error {
 	f.cancel()
 	f.wg.Wait()
 	f.client.transport.CloseIdleConnections()
-	var errs []error
-	if f.disk != nil {
-		errs = append(errs, f.disk.close())
-	}
+	err := f.disk.close()
 	if f.cache != nil {
-		errs = append(errs, f.cache.close())
+		err = errors.Join(err, f.cache.close())
 	}
-	return errors.Join(errs...)
+	return err
 }
 
 // Stat describes the image as a file, with the time of Last-Modified.
