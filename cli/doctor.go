@@ -55,6 +55,13 @@ func (c *doctorCmd) Run(ctx context.Context, out *console.Printer) error {
 		}
 		name := image.Name(path)
 		found = append(found, configfs.Finding{About: name, Is: is, Err: err})
+		for _, fact := range r.Server {
+			f := configfs.Finding{About: strings.SplitN(name, "/", 4)[2], Is: fact.Is}
+			if fact.Warn {
+				f.Err, f.Minor = errors.New(fact.Is), true
+			}
+			found = append(found, f)
+		}
 		for _, note := range r.Notes {
 			found = append(found, configfs.Finding{About: name, Err: errors.New(note), Minor: true})
 		}

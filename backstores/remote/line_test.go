@@ -63,6 +63,8 @@ func TestServerThatIsGoneIsGivenUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	holds(t, f, want, 6<<20, 1<<20)
+	f.outage.mu.Lock()
+	defer f.outage.mu.Unlock()
 	if !f.outage.since.IsZero() {
 		t.Error("the outage has not ended")
 	}
