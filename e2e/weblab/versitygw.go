@@ -17,13 +17,13 @@ type Gateway struct {
 	log         bytes.Buffer
 }
 
-// VersityGW returns the path of the program, where make installs it.
+// VersityGW returns the path of the program, where make puts it.
 func VersityGW() (string, error) {
 	dir, err := os.UserCacheDir()
 	if err != nil {
 		return "", err
 	}
-	return exec.LookPath(filepath.Join(dir, "lunserve-versitygw", "versitygw"))
+	return exec.LookPath(filepath.Join(dir, "lunserve-versitygw", "v1.8.0", "versitygw"))
 }
 
 // StartGateway starts versitygw in an empty folder.
