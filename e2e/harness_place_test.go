@@ -9,9 +9,13 @@ import (
 type place struct {
 	name string
 	dir  func(t *testing.T) string // makes an empty folder
+
+	// sector is a logical block size to try with it. The two are independent, so not
+	// all pairs are tried.
+	sector int
 }
 
-var places = []place{{"tmpfs", tmpfsDir}, {"ext4", ext4Dir}}
+var places = []place{{"tmpfs", tmpfsDir, 512}, {"ext4", ext4Dir, 4096}}
 
 // tmpfsDir makes a folder on a tmpfs, which never reports that a read would block.
 func tmpfsDir(t *testing.T) string {

@@ -26,14 +26,15 @@ func newStorage(t *testing.T, size int64) *storage {
 	s := &storage{t, name, "/dev/mapper/" + name, loop(t, newImage(t, tmpfsDir(t), size)), size}
 	run(t, "dmsetup", "create", s.name, "--table", s.linear())
 	t.Cleanup(func() { run(t, "dmsetup", "remove", "--retry", s.name) })
-	t.Cleanup(s.resume)
 	return s
 }
 
 func (s *storage) linear() string { return fmt.Sprintf("0 %d linear %s 0", s.size/512, s.lower) }
 
+// suspend lets all wait until resume, or t ends: servers started before it can end then.
 func (s *storage) suspend() {
 	s.t.Helper()
+	s.t.Cleanup(s.resume)
 	run(s.t, "dmsetup", "suspend", "--nolockfs", s.name)
 }
 

@@ -37,7 +37,7 @@ func TestImagesAfterPowerCuts(t *testing.T) {
 				rec, path = recordFile(t, overlay)
 				s = start(t, "--overlay="+path, image)
 			}
-			made, synced := useExt4(t, s.disks[0], mnt, rec)
+			made, synced := useExt4(t, s.disks[0], mnt, rec, kind == "overlay")
 			s.ends()
 
 			r := rand.New(rand.NewPCG(*seed, 3))
@@ -74,7 +74,7 @@ func TestImagesAfterPowerCuts(t *testing.T) {
 
 // useExt4 makes and uses a file system. It returns how many operations of the
 // recorder made it, and after how many each file was synced.
-func useExt4(t *testing.T, disk, mnt string, rec *recorder) (made int, synced []int) {
+func useExt4(t *testing.T, disk, mnt string, rec *recorder, trims bool) (made int, synced []int) {
 	t.Helper()
 	run(t, "mkfs.ext4", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0", disk)
 	run(t, "sync", disk) // mkfs may write after its last flush
@@ -100,7 +100,9 @@ func useExt4(t *testing.T, disk, mnt string, rec *recorder) (made int, synced []
 		files.files++
 		synced = append(synced, rec.now())
 	}
-	run(t, "fstrim", mnt)
+	if trims { // FUSE punches no holes here, so a raw image on it is fully provisioned
+		run(t, "fstrim", mnt)
+	}
 	run(t, "umount", mnt)
 	return made, synced
 }

@@ -59,6 +59,7 @@ func (s *service) findOrphans(ctx context.Context, down *configfs.Undo) error {
 		case d != nil:
 			if ring != nil {
 				d.orphan = &orphan{e, ring}
+				d.image.provisionAs(e.Contents)
 				down.For(lunName(d.lun)).Push(ring.Close)
 				err = s.cannotAdopt(d)
 			}
@@ -172,11 +173,10 @@ func (d *disk) luns(fabric string) (all []configfs.LUN) {
 // sign.
 func (o *orphan) recover(spec configfs.Spec) (*configfs.Device, error) {
 	kernel := configfs.AdoptDevice(o.Export, spec)
-	pending, err := o.ring.Recover(kernel.Requeue)
-	if err == nil {
+	return kernel, o.ring.Recover(func(pending bool) error {
 		scsi.Recovered(o.ring.Spare(), pending)
-	}
-	return kernel, err
+		return kernel.Requeue()
+	})
 }
 
 // sign makes this process the owner of an orphan that it serves, and removes what

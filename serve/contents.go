@@ -25,6 +25,9 @@ func (i *openedImage) contents(removable bool) string {
 	if removable {
 		text += " removable"
 	}
+	if i.thin {
+		text += " " + thinWord
+	}
 	if i.overlay != "" {
 		over, err := pathID(i.overlay)
 		if err != nil {

@@ -141,7 +141,7 @@ func (s *service) unit(d *disk, serial, wwn string, ring *tcmu.Device) *scsi.Dis
 	if s.options.Vhost {
 		o.MostBytes = vhostBytes
 	}
-	return scsi.NewDisk(d.image.store, o)
+	return scsi.NewDisk(d.image.presented(&s.options), o)
 }
 
 // A handler is a logical unit as the ring sees it: tcmu and scsi do not know each

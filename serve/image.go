@@ -25,6 +25,8 @@ type openedImage struct {
 	format    string               // in words
 	writes    control.Writes       // where they go
 	overlay   string               // absolute path, or empty
+	thin      bool                 // thin provisioned
+	guessed   bool                 // thin follows from the holes of the file
 	base      backstores.Backstore // the image
 	store     backstores.Backstore // the disk's contents: base, or the topmost layer over it
 }

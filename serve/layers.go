@@ -8,7 +8,6 @@ import (
 
 	"github.com/dustin/go-humanize"
 
-	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/backstores/image"
 	"github.com/lunserve/lunserve/serve/control"
 )
@@ -44,15 +43,6 @@ func (i *openedImage) stack(ctx context.Context, o *Options) (words string, err 
 	default:
 		i.writes, words = control.InPlace, "writable"
 	}
-	format := o.Open.Format
-	if format == image.Auto && i.store == i.base {
-		format = image.RawFormat(i.base)
-	}
-	if o.IgnoreDiscard || format == image.Raw {
-		i.store = backstores.FullyProvisioned(i.store)
-	}
-	if o.DetectZeroes != WriteZeros {
-		i.store = backstores.DetectZeroes(i.store, o.DetectZeroes == UnmapZeros)
-	}
+	i.provision(o)
 	return words, nil
 }

@@ -7,8 +7,10 @@ import (
 
 // Recover makes a ring usable whose last server was killed. Call it after Open
 // and before Serve. requeue must have the kernel take all commands off the ring
-// and send them again (reset_ring=1 in configfs). Recover reports whether there
-// were any: commands that may have been executed and not completed.
+// and send them again (reset_ring=1 in configfs). It is told whether any are
+// pending: commands that may have been executed and not completed. What it notes
+// of that, it must note first, since this process may be killed as well, and
+// nothing is pending between the reset and the moment they are sent again.
 //
 // A killed server may have overwritten entries: a response goes into the oldest
 // entry, whichever command it is for. So the entries between tail and head are
@@ -16,18 +18,19 @@ import (
 // would break the ring. Only a reset makes both sides agree again. Before that,
 // the kick completes the commands whose responses the kernel has and has not
 // looked at: they must not be executed twice.
-func (d *Device) Recover(requeue func() error) (pending bool, err error) {
+func (d *Device) Recover(requeue func(pending bool) error) error {
 	if err := d.uio.kick(); err != nil {
-		return false, fmt.Errorf("%s: %w", d.name, err)
+		return fmt.Errorf("%s: %w", d.name, err)
 	}
-	pending = d.ring.mb.head.Load() != d.ring.mb.tail.Load()
-	if err := requeue(); err != nil {
-		return pending, err
+	if err := requeue(d.ring.mb.head.Load() != d.ring.mb.tail.Load()); err != nil {
+		return err
 	}
-	if d.ring, err = newRing(d.mem); err != nil {
-		err = fmt.Errorf("%s: %w", d.name, err)
+	ring, err := newRing(d.mem)
+	if err != nil {
+		return fmt.Errorf("%s: %w", d.name, err)
 	}
-	return pending, err
+	d.ring = ring
+	return nil
 }
 
 // Fence returns a function that makes Serve take no more commands and complete

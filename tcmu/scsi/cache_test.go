@@ -88,7 +88,7 @@ func TestClearingWCEFlushes(t *testing.T) {
 	u = newUnit("thin", 512)
 	u.fails["flush"] = unix.EIO
 	b := unhex(header6 + cachingOff)
-	if _, why := execute(t, u.Disk, unhex("15 10 0000 18 00"), b); !strings.HasPrefix(why, "3/0c/00") || modes(t, u.Disk) != "WCE" {
+	if _, why := execute(t, u.Disk, unhex("15 10 0000 18 00"), b); !strings.HasPrefix(why, "4/0c/00") || modes(t, u.Disk) != "WCE" {
 		t.Errorf("with a failing flush: sense data %q, modes %q", why, modes(t, u.Disk))
 	}
 }

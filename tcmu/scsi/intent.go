@@ -66,7 +66,7 @@ func (i *intent) noted() *note {
 }
 
 // Recovered updates the note in the memory of a disk whose server was killed, when
-// all its commands are completed but for those that are pending: they are sent
+// all its commands are completed but for those that are pending: they will be sent
 // again. If none is pending the note is removed, unless an earlier recovery had the
 // command sent again: the server of that may have been killed before it came.
 func Recovered(mem []byte, pending bool) {

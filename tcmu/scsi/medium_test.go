@@ -156,7 +156,7 @@ func TestFailedFlushPreventsEject(t *testing.T) {
 	u := newUnit("removable", 512)
 	u.fails["flush"] = unix.EIO
 	testExchanges(t, u.Disk, []exchange{
-		{name: "eject", cdb: eject, fail: "3/0c/00"},
+		{name: "eject", cdb: eject, fail: "4/0c/00"},
 		{name: "ready", cdb: isReady},
 	})
 }

@@ -99,10 +99,15 @@ func (d *Disk) write(r request) (int, error) {
 }
 
 // flush makes all completed writes durable.
+//
+// A store reports a failure once: what it has lost, a second flush cannot bring
+// back. Linux repeats a command that ended in MEDIUM ERROR (scsi_check_sense in
+// drivers/scsi/scsi_error.c), so the initiator's own program would see the success
+// of the second. It does not repeat one that ended in HARDWARE ERROR.
 func (d *Disk) flush() error {
 	err := d.during(task{name: "a flush"}, func() error { return backstores.Flush(d.store) })
 	if err != nil {
-		return storeError(writeFault, err)
+		return storeError(flushFailed, err)
 	}
 	return nil
 }

@@ -44,6 +44,7 @@ var (
 	writeFault         = reason(mediumError, 0x0c00, "WRITE ERROR")
 	unrecoveredRead    = reason(mediumError, 0x1100, "UNRECOVERED READ ERROR")
 	sanitizeFailed     = reason(mediumError, 0x3103, "SANITIZE COMMAND FAILED")
+	flushFailed        = reason(hardwareError, 0x0c00, "WRITE ERROR") // see flush
 	internalFailure    = reason(hardwareError, 0x4400, "INTERNAL TARGET FAILURE")
 	dataOutTooShort    = reason(illegalRequest, 0x0e03, "INVALID FIELD IN COMMAND INFORMATION UNIT")
 	listLengthError    = reason(illegalRequest, 0x1a00, "PARAMETER LIST LENGTH ERROR")
