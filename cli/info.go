@@ -61,7 +61,7 @@ func (c *infoCmd) look(ctx context.Context, con *console.Console, path string) (
 	if err != nil {
 		return nil, err
 	}
-	a := &imageInfo{Path: path, Inspection: info}
+	a := &imageInfo{Path: image.Name(path), Inspection: info}
 	if info.Size > 0 && info.Stored > 0 {
 		a.Ratio = float64(info.Size) / float64(info.Stored)
 	}

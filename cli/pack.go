@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"path/filepath"
 	"strings"
 	"time"
@@ -75,7 +76,7 @@ func (c *packCmd) Run(ctx context.Context, con *console.Console) (err error) {
 	packed, err := seekable.Pack(ctx, w, in, in.Size(), seekable.PackOptions{
 		Level:     zstd.EncoderLevelFromZstd(level),
 		FrameSize: int64(c.FrameSize),
-		Progress:  func(done, total int64) { o.Progress(done, total, c.In+": packing") },
+		Progress:  func(done, total int64) { o.Progress(done, total, image.Name(c.In)+": packing") },
 		Hole: func(off int64) (int64, bool, error) {
 			n, data, err := backstores.Extent(in, off)
 			return n, !data, err
@@ -85,7 +86,7 @@ func (c *packCmd) Run(ctx context.Context, con *console.Console) (err error) {
 		err = hint.Try(err, "--frame-size", fmt.Sprintf("%dK", many.Least>>10))
 	}
 	if err != nil && errors.Is(err, ctx.Err()) {
-		err = fmt.Errorf("%s: packing: interrupted", c.In)
+		err = fmt.Errorf("%s: packing: interrupted", image.Name(c.In))
 	}
 	if err == nil {
 		err = w.Flush()
@@ -110,6 +111,8 @@ func (c *packCmd) out() (string, error) {
 	switch {
 	case c.Out != "":
 		return c.Out, nil
+	case image.IsURL(c.In):
+		return path.Base(image.Name(c.In)) + ".zst", nil
 	case strings.HasSuffix(c.In, ".zst"):
 		return "", hint.Try(misuse("%s: ends in .zst already; name the file to make", c.In),
 			"lunserve", "pack", hint.Path(c.In), hint.Path(hint.Free(c.In)))

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lunserve/lunserve/backstores/image"
 	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/hint"
 	"github.com/lunserve/lunserve/serve"
@@ -84,6 +85,9 @@ func (d *servedDisk) matches(what string) bool {
 	if slices.Contains([]string{d.Name, d.Device, strings.TrimPrefix(d.Device, "/dev/"), d.URI, d.WWPN}, what) {
 		return what != ""
 	}
+	if image.IsURL(what) {
+		return image.Name(what) == d.Image
+	}
 	if path, err := filepath.Abs(what); err == nil && path == d.Image {
 		return what != "" // even if it is gone
 	}
@@ -91,8 +95,8 @@ func (d *servedDisk) matches(what string) bool {
 	if err != nil {
 		return false
 	}
-	image, err := os.Stat(d.Image)
-	return err == nil && os.SameFile(typed, image)
+	served, err := os.Stat(d.Image)
+	return err == nil && os.SameFile(typed, served)
 }
 
 // find returns the disks that the words mean, each once.

@@ -137,6 +137,48 @@ func TestKilledAdoptionCanBeRepeatedAndRemoved(t *testing.T) {
 	}
 }
 
+// A guard that removes a disk in good order may hang at any step. Then it removes
+// what is left by force.
+func TestRemovalThatHangsIsFinishedByForce(t *testing.T) {
+	for n, ended := 1, false; !ended; n++ {
+		k := iscsiKernel(t)
+		empty := k.snapshot(t)
+		serveEverywhere(t, k)
+		k.becomes(99)
+		before, steps := k.machine.before, -1000
+		k.machine.before = func(verb, name string) error {
+			if steps++; steps == n {
+				panic("it hangs")
+			}
+			return before(verb, name)
+		}
+		down, err := adoptEverywhere(t, k, onlyExport(t, k))
+		if err != nil {
+			t.Fatal(err)
+		}
+		steps = 0
+		func() {
+			defer func() { ended = recover() == nil }()
+			if err := down(); err != nil {
+				t.Error(err)
+			}
+		}()
+		k.machine.before = before
+		list, err := k.exports()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range list {
+			if err := k.removeByForce(e); err != nil {
+				t.Errorf("step %d: %v", n, err)
+			}
+			if after := k.snapshot(t); after != empty {
+				t.Errorf("step %d, left:\n%s", n, after)
+			}
+		}
+	}
+}
+
 // A target of another process stays as it is.
 func TestAdoptionRefusesWhatOthersMade(t *testing.T) {
 	for name, alter := range map[string]func(k *kernel){

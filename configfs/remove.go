@@ -152,10 +152,12 @@ func (r *remover) children(dir string) (dirs []string) {
 // may have been killed while it made or removed them.
 //
 // If a living process has the same id by now, its targets look the same. Then
-// only targets that this remover has just emptied are removed.
+// only targets that this remover has just emptied are removed. A process that
+// gives up removes its own as well.
 func (r *remover) removeTargets(emptied []attachment) {
 	exports, _ := r.exports()
 	reused := slices.ContainsFunc(exports, func(e Export) bool { return e.Alive && e.PID == r.export.PID })
+	reused = reused && !(r.export.Alive && r.export.PID == r.self().pid)
 	for _, fabric := range r.children("") {
 		if !r.isShared(fabric) {
 			continue

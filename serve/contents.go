@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/lunserve/lunserve/backstores/image"
 	"github.com/lunserve/lunserve/serve/control"
 )
 
@@ -37,8 +38,11 @@ func (i *openedImage) contents(removable bool) string {
 	return text
 }
 
-// id identifies the image.
+// id identifies the image: the file, or what is at a URL, by its version there.
 func (i *openedImage) id() (string, error) {
+	if id := image.RemoteID(i.base); id != "" {
+		return id, nil
+	}
 	if f, ok := i.base.(interface{ Fd() int }); ok {
 		return fileID(f.Fd())
 	}

@@ -18,8 +18,8 @@ import (
 
 // An openedImage is an image, opened and locked, with its layers.
 type openedImage struct {
-	path      string // as given
-	abs       string // absolute
+	path      string // as given, or the name of a URL
+	abs       string // absolute, or the name of a URL
 	starting  bool   // the start has not succeeded yet
 	blockSize int
 	format    string               // in words
@@ -39,9 +39,13 @@ func wholeBlocks(bytes int64, blockSize int) int64 {
 }
 
 // openImage opens and locks an image, stacks the layers, and prints what it is.
-func (s *service) openImage(ctx context.Context, path string, down *configfs.Undo) (*openedImage, error) {
+func (s *service) openImage(ctx context.Context, given string, down *configfs.Undo) (*openedImage, error) {
 	o := &s.options
-	abs, err := filepath.Abs(path)
+	path, err := image.Name(given), error(nil)
+	abs := path
+	if !image.IsURL(given) {
+		abs, err = filepath.Abs(path)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +56,7 @@ func (s *service) openImage(ctx context.Context, path string, down *configfs.Und
 	open.ReadOnly, open.Create = o.ReadOnly || o.redirectsWrites(), o.Size
 	open.Notice = func(note error) { s.console.Say("%s", hint.Text(note)) }
 	open.Progress = bar.Show
-	if img.base, err = image.Open(ctx, path, open); err != nil {
+	if img.base, err = image.Open(ctx, given, open); err != nil {
 		if errors.Is(err, fs.ErrNotExist) && open.Create > 0 {
 			err = fmt.Errorf("%w%s", err, o.keepsFromCreating())
 		}

@@ -56,7 +56,13 @@ func succeed(ctx context.Context, o Options, c *console.Console, death guard.Dea
 		case <-time.After(softTime):
 			c.Warn(fmt.Errorf("the disks are not removed after %v; removing them by force", softTime))
 			s.fence()
-			return removeByForce(o, death, true, c)
+			err := removeByForce(o, death, true, c)
+			// Nothing keeps it any longer, and its undo steps leave nothing.
+			select {
+			case <-removed:
+			case <-time.After(softTime):
+			}
+			return err
 		}
 	}
 	return removeByForce(o, death, false, c)

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/lunserve/lunserve/backstores/raw"
+	"github.com/lunserve/lunserve/backstores/remote"
 	"github.com/lunserve/lunserve/hint"
 )
 
@@ -18,6 +19,8 @@ type Check struct {
 	// for decompressed data, or for writes to a read-only format. It is -1 if
 	// the image must be decompressed to find out.
 	Temporary int64
+
+	Server []remote.Fact // of an image at a URL
 }
 
 // CheckOpen opens and locks the image at path like [Open], and closes it again.
@@ -32,7 +35,10 @@ func CheckOpen(ctx context.Context, path string, o Options) (Check, error) {
 	if err == nil && store == nil && info.Format == Qcow2 {
 		_, err = Open(ctx, path, o) // it lacks its backing file
 	}
-	if readOnlyFormat(info.Format) {
+	if err == nil && IsURL(path) {
+		c.Server, err = checkServer(ctx, path, o)
+	}
+	if readOnlyFormat(info.Format) || IsURL(path) {
 		switch {
 		case !info.Random && info.Size == 0:
 			c.Temporary = -1
@@ -46,6 +52,19 @@ func CheckOpen(ctx context.Context, path string, o Options) (Check, error) {
 		return c, err
 	}
 	return c, store.Close()
+}
+
+// checkServer measures the server of a URL.
+func checkServer(ctx context.Context, location string, o Options) ([]remote.Fact, error) {
+	o.little = true
+	return await(ctx, Name(location), func() ([]remote.Fact, error) {
+		f, err := openRemote(ctx, location, o)
+		if err != nil {
+			return nil, err
+		}
+		facts, err := f.Check(ctx)
+		return facts, errors.Join(err, f.Close())
+	}, func([]remote.Fact) {})
 }
 
 // Room returns the number of bytes that can be written to new files in dir.

@@ -10,7 +10,6 @@ import (
 
 	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/backstores/contents"
-	"github.com/lunserve/lunserve/backstores/raw"
 	"github.com/lunserve/lunserve/hint"
 )
 
@@ -30,7 +29,7 @@ type inspected struct {
 // Inspect describes the image at path. It does no work that takes long: if
 // opening the image would, the store is nil.
 func Inspect(ctx context.Context, path string, o Options) (Inspection, backstores.Backstore, error) {
-	i, err := await(ctx, path, func() (inspected, error) {
+	i, err := await(ctx, Name(path), func() (inspected, error) {
 		i, err := inspectContents(ctx, path, o)
 		return i, missing(path, err, false)
 	},
@@ -44,6 +43,7 @@ func Inspect(ctx context.Context, path string, o Options) (Inspection, backstore
 
 // inspectContents is inspect, and looks at what is on the disk.
 func inspectContents(ctx context.Context, path string, o Options) (inspected, error) {
+	o.little = true
 	i, err := inspect(ctx, path, o)
 	if i.store == nil || err != nil {
 		return i, err
@@ -74,20 +74,20 @@ func (i inspected) serveCommand(path string, o Options) string {
 		words = append(words, "--backing", "FILE")
 	}
 	for _, b := range o.Backing {
-		words = append(words, "--backing", b)
+		words = append(words, "--backing", typed(b))
 	}
-	writable := !readOnlyFormat(i.Format)
+	writable := !readOnlyFormat(i.Format) && !IsURL(path)
 	if o.ReadOnly || writable && unix.Access(path, unix.W_OK) != nil {
 		words = append(words, "-r")
 	}
-	return hint.Quote(append(words, hint.Path(path))...)
+	return hint.Quote(append(words, typed(path))...)
 }
 
 // packCommand makes a file with random access from one without, beside it.
 func packCommand(path string, i Info, purpose string) hint.Command {
-	out := hint.Free(rawName(path) + ".zst")
+	out := hint.Free(rawName(beside(path)) + ".zst")
 	words := append([]string{"lunserve", "pack"}, i.windowFlag()...)
-	return hint.Command{Words: append(words, hint.Path(path), hint.Path(out)), Purpose: purpose}
+	return hint.Command{Words: append(words, typed(path), hint.Path(out)), Purpose: purpose}
 }
 
 // windowFlag is the flag without which an image with a large window cannot be
@@ -102,21 +102,20 @@ func (i Info) windowFlag() []string {
 func inspect(ctx context.Context, path string, o Options) (i inspected, err error) {
 	o.ReadOnly, o.Create = true, 0
 	o = o.withDefaults()
-	device, err := raw.Look(path)
-	if err != nil {
+	file, d, err := openSource(ctx, path, o)
+	switch {
+	case err != nil:
 		return i, err
+	case d.format == Zstd:
+		return inspectZstd(ctx, file, o)
+	case d.format == Qcow2:
+		return inspectQcow2(ctx, file, o)
+	case file != nil:
+		i.store, err = openFormat(ctx, file, d.format, o)
+	default:
+		i.store, err = openInPlace(ctx, path, d, o)
 	}
-	d, err := detect(path, device, o.Format)
 	if err != nil {
-		return i, err
-	}
-	switch d.format {
-	case Zstd:
-		return inspectZstd(ctx, path, o)
-	case Qcow2:
-		return inspectQcow2(ctx, path, o)
-	}
-	if i.store, err = open(ctx, path, o); err != nil {
 		return i, err
 	}
 	if d, ok := i.store.(Describer); ok {
@@ -127,41 +126,52 @@ func inspect(ctx context.Context, path string, o Options) (i inspected, err erro
 		d.format = cmp.Or(RawFormat(i.store), Raw)
 	}
 	i.Info = Info{Format: d.format, LooksLike: d.looksLike, Size: i.store.Size(), Stored: i.store.Size(), Random: true}
-	if i.Stored, err = stored(path, i.Stored); err != nil {
+	if i.Stored, err = stored(i.store); err != nil {
 		return inspected{}, errors.Join(err, i.store.Close())
 	}
 	return i, nil
 }
 
-// stored returns how many bytes the file at path takes, or size for a device.
-func stored(path string, size int64) (int64, error) {
+// stored returns how many bytes an open file takes. A device, and a file at a URL,
+// take their size.
+func stored(file backstores.Backstore) (int64, error) {
+	f, ok := file.(interface{ Fd() int })
+	if !ok {
+		return file.Size(), nil
+	}
 	var st unix.Stat_t
-	if err := unix.Stat(path, &st); err != nil {
-		return 0, fmt.Errorf("%s: %w", path, err)
+	if err := unix.Fstat(f.Fd(), &st); err != nil {
+		return 0, err
 	}
 	if st.Mode&unix.S_IFMT == unix.S_IFBLK {
-		return size, nil
+		return file.Size(), nil
 	}
 	return st.Blocks * 512, nil
 }
 
-func inspectZstd(ctx context.Context, path string, o Options) (inspected, error) {
-	if err := peekNested(path, o); err != nil {
+// inspectZstd describes a zstd file, and takes it over.
+func inspectZstd(ctx context.Context, file source, o Options) (inspected, error) {
+	if len(o.Backing) > 0 {
+		file.Close()
+		return inspected{}, noBacking(file.Name(), Zstd)
+	}
+	if err := peekNested(file, o); err != nil {
+		file.Close()
 		return inspected{}, err
 	}
-	f, err := scanZstd(ctx, path, o)
+	f, err := scanZstd(ctx, file, o)
 	if err != nil {
 		return inspected{}, err
 	}
 	if f.large != nil || !f.scan.Sized {
 		return inspected{Inspection: Inspection{Info: f.info}}, f.Close()
 	}
-	r, err := f.reader(o)
+	r, err := f.reader()
 	if err != nil {
 		f.Close()
 		return inspected{}, err
 	}
-	s, err := unnested(path, &zstdImage{file: f, reader: r}, o)
+	s, err := unnested(f.Path(), &zstdImage{file: f, reader: r}, o)
 	if err != nil {
 		return inspected{}, err
 	}

@@ -68,9 +68,9 @@ func (m Merge) commit(ctx context.Context, path string) (err error) {
 		return err
 	}
 	again := commitAgain(path, m.Base)
-	if b.format != Raw {
+	if b.format != Raw || IsURL(b.typed) {
 		again.Words = append(again.Words, "-o", hint.Path(hint.Free("disk.img")))
-		return hint.With(fmt.Errorf("%s: is not a raw image, and cannot be written", hint.Visible(b.path)), again)
+		return hint.With(fmt.Errorf("%s: is not a raw image in a file, and cannot be written", hint.Visible(b.path)), again)
 	}
 	if err := b.open(ctx, o, m.Options, false); err != nil {
 		return err
@@ -159,7 +159,7 @@ func (m Merge) export(ctx context.Context, path, out string, replace bool) (err 
 func commitAgain(path, base string) hint.Command {
 	words := []string{"lunserve", "commit"}
 	if base != "" {
-		words = append(words, "--base", hint.Path(base))
+		words = append(words, "--base", typed(base))
 	}
 	return hint.Command{Words: append(words, hint.Path(path))}
 }

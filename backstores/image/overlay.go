@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
@@ -80,7 +79,7 @@ func (o *openOverlay) layOver(base backstores.Backstore, path string) error {
 
 // attach puts an overlay over an open image and its file. typed is the path of the
 // image if the user has typed it.
-func (o *openOverlay) attach(base backstores.Backstore, file *os.File, typed string) error {
+func (o *openOverlay) attach(base backstores.Backstore, file baseFile, typed string) error {
 	err := o.Attach(base, file)
 	if errors.Is(err, overlay.ErrTime) {
 		err = hint.With(err, rescue(o.path, typed, qemuFormat(base), "to write what both hold to a new image, if the base has lost no more than its time"))
@@ -90,7 +89,10 @@ func (o *openOverlay) attach(base backstores.Backstore, file *os.File, typed str
 
 // createOverlay makes an overlay, which appears when it is complete.
 func createOverlay(path string, base backstores.Backstore, basePath string) error {
-	absolute, err := filepath.Abs(basePath)
+	absolute, err := Name(basePath), error(nil)
+	if !IsURL(basePath) {
+		absolute, err = filepath.Abs(basePath)
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", basePath, err)
 	}
@@ -119,12 +121,12 @@ func createOverlay(path string, base backstores.Backstore, basePath string) erro
 
 // qemuFormat returns QEMU's name for the format of a base. QEMU has no format
 // "lunserve", so it does not open a base that it cannot read, nor one that names a
-// backing file.
+// backing file, nor one at a URL.
 func qemuFormat(base backstores.Backstore) string {
 	if rawFile(base) != nil {
 		return Raw
 	}
-	if q, ok := base.(*qcow2Image); ok && q.Header().Backing == "" {
+	if q, ok := base.(*qcow2Image); ok && q.Header().Backing == "" && elsewhere(q) == nil {
 		return Qcow2
 	}
 	return "lunserve"

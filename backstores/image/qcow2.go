@@ -9,24 +9,26 @@ import (
 	"github.com/lunserve/lunserve/backstores/entry"
 	"github.com/lunserve/lunserve/backstores/overlay"
 	"github.com/lunserve/lunserve/backstores/qcow2"
-	"github.com/lunserve/lunserve/backstores/raw"
+	"github.com/lunserve/lunserve/backstores/remote"
 	"github.com/lunserve/lunserve/hint"
 )
 
 // A qcow2Image is the disk in an image of QEMU. It is read-only.
 type qcow2Image struct {
 	*qcow2.Image
-	compressed int64 // see Info; filled in by inspect
+	file       source
+	backing    backstores.Backstore // or nil
+	compressed int64                // see Info; filled in by inspect
 }
 
 // ID returns the identity of the file.
-func (q *qcow2Image) ID() (entry.ID, error) { return fileID(q.File()) }
+func (q *qcow2Image) ID() (entry.ID, error) { return fileID(q.file) }
 
 // Info implements [Describer].
 func (q *qcow2Image) Info() Info {
 	h := q.Header()
 	i := Info{
-		Format: Qcow2, Size: q.Size(), Stored: q.File().Size(), Random: true,
+		Format: Qcow2, Size: q.Size(), Stored: q.file.Size(), Random: true,
 		ClusterSize: 1 << h.ClusterBits, Compressed: q.compressed, Snapshots: int(h.Snapshots), Backing: h.Backing,
 	}
 	if q.compressed > 0 {
@@ -42,72 +44,68 @@ func IsQcow2(b backstores.Backstore) bool {
 	return ok
 }
 
-// openQcow2File opens the QEMU image at path, and its backing files.
-func openQcow2File(ctx context.Context, path string, o Options) (backstores.Backstore, error) {
-	file, err := raw.Open(ctx, path, raw.Options{ReadOnly: true})
-	if err != nil {
-		return nil, err
+// Backing returns the backing file of an image, or nil.
+func Backing(b backstores.Backstore) backstores.Backstore {
+	if q, ok := b.(*qcow2Image); ok {
+		return q.backing
 	}
-	q, err := openQcow2(ctx, path, file, o)
-	if err != nil {
-		return nil, err
-	}
-	return q, nil
+	return nil
 }
 
-// openQcow2 returns the disk in a QEMU image, which is called path. Its backing
-// file, and the backing file of that, are those of the options: root does not open
-// what a header names. openQcow2 takes the file over, also if it fails.
-func openQcow2(ctx context.Context, path string, file backstores.Backstore, o Options) (*qcow2Image, error) {
-	o.chain = max(o.chain, len(o.Backing)+1)
-	q, err := newQcow2(path, file, o)
+// openQcow2 returns the disk in a QEMU image. Its backing file, and the backing
+// file of that, are those of the options: root does not open what a header names.
+// openQcow2 takes the file over, also if it fails.
+func openQcow2(ctx context.Context, file source, o Options) (*qcow2Image, error) {
+	q, err := newQcow2(file, o)
 	if err != nil {
 		return nil, err
 	}
-	backing, err := openBacking(ctx, path, q.Header(), o)
-	if err != nil {
+	if q.backing, err = openBacking(ctx, file.Name(), q.Header(), o); err != nil {
 		q.Close()
 		return nil, err
 	}
-	if backing != nil {
-		q.Attach(backing)
+	if q.backing != nil {
+		q.Attach(q.backing)
 	}
 	return q, nil
 }
 
-// newQcow2 is openQcow2 without the backing file. The images of a chain share the
-// memory.
-func newQcow2(path string, file backstores.Backstore, o Options) (_ *qcow2Image, err error) {
+// newQcow2 is openQcow2 without the backing file.
+func newQcow2(file source, o Options) (_ *qcow2Image, err error) {
 	defer func() {
 		if err != nil {
 			file.Close()
 		}
 	}()
-	c := &candidate{path, readSectors(file, file.Size()), file, file.Size()}
+	c := &candidate{file.Path(), readSectors(file, file.Size()), file, file.Size()}
 	if overlay.IsOverlay(c.start()) {
 		return nil, refuse(c, &anOverlay)
 	}
-	memory := o.withDefaults().CacheSize / int64(max(1, o.chain))
-	m, err := qcow2.Open(path, file, qcow2.Config{Memory: memory})
+	memory := o.memory(file, 2) // plain clusters are only in that of the file
+	m, err := qcow2.Open(file.Name(), file, qcow2.Config{Memory: memory})
 	if err == nil {
-		return &qcow2Image{Image: m}, nil
+		return &qcow2Image{Image: m, file: file}, nil
 	}
 	if least, ok := errors.AsType[*qcow2.MemoryError](err); ok {
-		return nil, hint.Try(err, "--cache-size", fmt.Sprintf("%dM", least.Least>>20*int64(max(1, o.chain))))
+		parts := (o.total + memory - 1) / memory
+		return nil, hint.Try(err, "--cache-size", fmt.Sprintf("%dM", least.Least>>20*parts))
+	}
+	if IsURL(c.path) {
+		return nil, hint.With(err, remote.Download(c.path))
 	}
 	return nil, hint.With(err, rescueQcow2(c, err)...)
 }
 
-// openBacking opens the backing file of the image at path, or returns nil if it has
-// none.
-func openBacking(ctx context.Context, path string, h *qcow2.Header, o Options) (backstores.Backstore, error) {
+// openBacking opens the backing file of the image of this name, or returns nil if
+// it has none.
+func openBacking(ctx context.Context, name string, h *qcow2.Header, o Options) (backstores.Backstore, error) {
 	switch {
 	case h.Backing == "" && len(o.Backing) > 0:
-		return nil, fmt.Errorf("%s: has no backing file; leave out --backing", path)
+		return nil, fmt.Errorf("%s: has no backing file; leave out --backing", name)
 	case h.Backing == "":
 		return nil, nil
 	case len(o.Backing) == 0:
-		return nil, hint.Try(fmt.Errorf("%s: needs its backing file, which it calls %s", path, hint.Visible(h.Backing)), "--backing", "FILE")
+		return nil, hint.Try(fmt.Errorf("%s: needs its backing file, which it calls %s", name, hint.Visible(h.Backing)), "--backing", "FILE")
 	}
 	b := o.Backing[0]
 	o.ReadOnly, o.Create, o.Format, o.Backing = true, 0, Auto, o.Backing[1:]
@@ -143,29 +141,24 @@ func rescueQcow2(c *candidate, err error) []hint.Command {
 	return one("qemu-img", "check", "-f", "qcow2", plain(c.path))
 }
 
-// inspectQcow2 is inspect for a QEMU image. Without its backing file, the store is
-// nil.
-func inspectQcow2(ctx context.Context, path string, o Options) (i inspected, err error) {
-	file, err := raw.Open(ctx, path, raw.Options{ReadOnly: true})
-	if err != nil {
-		return i, err
+// inspectQcow2 describes a QEMU image, and takes its file over. Without its backing
+// file, the store is nil.
+func inspectQcow2(ctx context.Context, file source, o Options) (i inspected, err error) {
+	var q *qcow2Image
+	if len(o.Backing) > 0 {
+		q, err = openQcow2(ctx, file, o)
+	} else {
+		q, err = newQcow2(file, o)
 	}
-	open := openQcow2
-	if len(o.Backing) == 0 {
-		open = func(_ context.Context, path string, file backstores.Backstore, o Options) (*qcow2Image, error) {
-			return newQcow2(path, file, o)
-		}
-	}
-	q, err := open(ctx, path, file, o)
 	if err != nil {
 		return i, err
 	}
 	if q.compressed, err = q.Compressed(ctx); err != nil {
-		return i, errors.Join(named(ctx, path, err), q.Close())
+		return i, errors.Join(named(ctx, file.Name(), err), q.Close())
 	}
 	i.Info = q.Info()
-	if i.Info.Stored, err = stored(path, i.Info.Stored); err != nil {
-		return inspected{}, errors.Join(err, q.Close())
+	if i.Info.Stored, err = stored(file); err != nil {
+		return inspected{}, errors.Join(fmt.Errorf("%s: %w", file.Name(), err), q.Close())
 	}
 	if i.Backing != "" && len(o.Backing) == 0 {
 		return i, q.Close()

@@ -174,7 +174,7 @@ func TestOverlayOverQcow2(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	storetest.WantError(t, image.Merge{}.Commit(ctx, "changes"), base, "PATH: is not a raw image, and cannot be written; try lunserve commit changes -o disk.img")
+	storetest.WantError(t, image.Merge{}.Commit(ctx, "changes"), base, "PATH: is not a raw image in a file, and cannot be written; try lunserve commit changes -o disk.img")
 	if err := (image.Merge{}).Export(ctx, "changes", "disk.img", false); err != nil {
 		t.Fatal(err)
 	}

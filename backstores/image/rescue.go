@@ -20,13 +20,13 @@ func option(path string) string { return strings.ReplaceAll(plain(path), ",", ",
 //
 // QEMU cannot read a base of another format, so lunserve serves it meanwhile.
 func rescue(path, base, format, purpose string) hint.Command {
-	base = cmp.Or(base, "BASE")
+	word := cmp.Or(base, "BASE")
 	over := "driver=qcow2,file.filename=" + option(path) + ",backing.driver=raw,backing.file.filename="
 	convert := []string{"qemu-img", "convert", "-O", "raw", "--image-opts"}
 	out := plain(hint.Free(rawName(path)))
 	if format == Raw {
-		return hint.Command{Words: append(convert, over+option(base), out), Purpose: purpose}
+		return hint.Command{Words: append(convert, over+option(word), out), Purpose: purpose}
 	}
 	line := hint.Quote(append(convert, over)...) + "$dev " + hint.Quote(out)
-	return hint.Command{Words: []string{"lunserve", "-r", "--run", line, hint.Path(base)}, Purpose: purpose}
+	return hint.Command{Words: []string{"lunserve", "-r", "--run", line, typed(word)}, Purpose: purpose}
 }

@@ -42,7 +42,7 @@ func leastData(s backstores.Backstore) (int64, error) {
 // A block of 128 KiB that holds zeros is stored in 4 to 32 bytes.
 func (f *zstdFile) leastData() int64 {
 	size := f.info.Size // 0 if unknown
-	return max(0, min(f.stat.Size, size)-size/4096)
+	return max(0, min(f.size, size)-size/4096)
 }
 
 // dataBytes returns how many bytes of s are not in holes.

@@ -15,7 +15,7 @@ import (
 // data, Unpack writes nothing. It decompresses on all cores if the format allows that. If
 // it fails, it does not write to w after it has returned.
 func Unpack(ctx context.Context, path string, w io.WriterAt, o Options) (int64, error) {
-	return await(ctx, path, func() (int64, error) {
+	return await(ctx, Name(path), func() (int64, error) {
 		n, err := unpack(ctx, path, ctxWriter{ctx, w}, o.withDefaults())
 		return n, missing(path, err, false)
 	}, func(int64) {})
@@ -43,7 +43,11 @@ func unpack(ctx context.Context, path string, w io.WriterAt, o Options) (int64, 
 	}
 	s := i.store
 	if s == nil && i.Format == Zstd {
-		f, err := scanZstd(ctx, path, o)
+		file, _, err := openSource(ctx, path, o)
+		if err != nil {
+			return 0, err
+		}
+		f, err := scanZstd(ctx, file, o)
 		if err != nil {
 			return 0, err
 		}
@@ -61,7 +65,7 @@ func unpack(ctx context.Context, path string, w io.WriterAt, o Options) (int64, 
 		}
 	}
 	defer s.Close()
-	what := path + ": unpacking"
+	what := Name(path) + ": unpacking"
 	n, err := leastData(s)
 	if err == nil {
 		err = reserve(w, n)

@@ -10,7 +10,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/backstores/qcow2"
@@ -60,8 +59,8 @@ type Overlay struct {
 
 // Base describes the image that a new overlay is made for.
 type Base struct {
-	File   *os.File
-	Path   string // absolute
+	File   BaseFile
+	Path   string // absolute, or the name of a file elsewhere
 	Size   int64  // of the disk in it
 	Format string // by QEMU's name, "lunserve" if it has none
 }
@@ -187,10 +186,10 @@ func (o *Overlay) load(file File) error {
 }
 
 // Attach puts the overlay over its base, which must be the image that it was
-// made over, and whose file is also open as file. If a commit has begun, Attach
-// takes only the image that it has begun to change. From then on the overlay can
-// be written, unless it was opened read-only, and Close also closes the base.
-func (o *Overlay) Attach(base backstores.Backstore, file *os.File) error {
+// made over, and is in file. If a commit has begun, Attach takes only the image
+// that it has begun to change. From then on the overlay can be written, unless it
+// was opened read-only, and Close also closes the base.
+func (o *Overlay) Attach(base backstores.Backstore, file BaseFile) error {
 	if o.Committed() {
 		return hint.With(fmt.Errorf("%s: is already merged into its base", o.path),
 			hint.Command{Words: []string{"rm", hint.Path(o.path)}, Purpose: "to remove it"})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 
@@ -142,24 +141,6 @@ func claim(ctx context.Context, path string, fd int, o Options) (size, block int
 		return 0, 0, err
 	}
 	return size, block, ctx.Err()
-}
-
-// OpenReader opens path for reading and locks it against writers. The caller
-// may read it in any format.
-func OpenReader(path string) (*os.File, error) {
-	fd, err := openImage(path, false, true)
-	if err != nil {
-		return nil, err
-	}
-	st, err := stat(path, fd)
-	if err == nil {
-		err = lock(path, fd, st, false)
-	}
-	if err != nil {
-		unix.Close(fd)
-		return nil, err
-	}
-	return os.NewFile(uintptr(fd), path), nil
 }
 
 // OpenRegular opens and locks a regular file as it is, whatever its length. If

@@ -167,19 +167,28 @@ func (r frameSource) Decode(n int64, in, out []byte) (zeros bool, err error) {
 }
 
 // decode decodes frame i, which is read to in, to buf, and reports whether it is
-// zeros.
+// zeros. If the index has its checksum, the frame itself shows that it is the one
+// that was there when the file was opened. Otherwise the whole file must be
+// unchanged.
 func (r *Reader) decode(i int, in, buf []byte) (zeros bool, err error) {
-	f, want := r.index.frames.at(i), r.index.dsize(i)
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("frame %d at %d of the file: %w", i, f.off, err)
+	f := r.index.frames.at(i)
+	zeros, err = r.decodeFrame(f, r.index.dsize(i), in, buf)
+	if err != nil || !r.index.Sums {
+		if changed := r.changed(); changed != nil {
+			err = changed
 		}
-	}()
+	}
+	if err != nil {
+		return false, fmt.Errorf("frame %d at %d of the file: %w", i, f.off, err)
+	}
+	return zeros, nil
+}
+
+// decodeFrame decodes a frame of want bytes, which is read to in, to buf, and
+// compares it with its checksum.
+func (r *Reader) decodeFrame(f *frame, want int64, in, buf []byte) (zeros bool, err error) {
 	src := in[:f.csize]
 	if err := readFull(r.src, src, f.off); err != nil {
-		return false, err
-	}
-	if err := r.changed(); err != nil {
 		return false, err
 	}
 	// The decoder would also take several frames, and ignore 3 bytes after them.

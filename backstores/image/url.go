@@ -1,0 +1,134 @@
+package image
+
+import (
+	"context"
+	"fmt"
+	"path"
+
+	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/remote"
+	"github.com/lunserve/lunserve/hint"
+)
+
+// IsURL reports whether an image is named by a URL that Open opens, not by a path.
+func IsURL(image string) bool { return remote.IsURL(image) }
+
+// Name returns the name of an image as it may be printed: its path, or scheme,
+// host and path of its URL.
+func Name(image string) string {
+	if IsURL(image) {
+		return remote.Name(image)
+	}
+	return image
+}
+
+// typed returns an image as a word of a command to type.
+func typed(image string) string {
+	if IsURL(image) {
+		return remote.Typed(image)
+	}
+	return hint.Path(image)
+}
+
+// beside returns the path in whose folder there is room for what is made of an
+// image: its own, or the last part of a URL, in the working directory.
+func beside(image string) string {
+	if IsURL(image) {
+		return path.Base(remote.Name(image))
+	}
+	return image
+}
+
+// A remoteFile is the file at a URL. It is a raw image as it is.
+type remoteFile struct {
+	*remote.File
+	location string
+	like     string // what it looks like although it is raw, or empty
+}
+
+// openRemote opens the file at a URL.
+func openRemote(ctx context.Context, location string, o Options) (*remoteFile, error) {
+	f, err := remote.Open(ctx, location, remote.Options{
+		S3Endpoint: o.URL.S3Endpoint, NetrcFile: o.URL.NetrcFile, CAFile: o.URL.CAFile,
+		CacheDir: o.URL.CacheDir, CacheLimit: o.URL.CacheLimit,
+		Memory: o.CacheSize, Little: o.little, Notice: o.Notice,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &remoteFile{File: f, location: location}, nil
+}
+
+// Path returns the URL.
+func (f *remoteFile) Path() string { return f.location }
+
+// Changed returns nil: a read of another version fails.
+func (f *remoteFile) Changed() error { return nil }
+
+// Place returns the name.
+func (f *remoteFile) Place() string { return f.Name() }
+
+// Version identifies what is at the URL.
+func (f *remoteFile) Version() []byte { return []byte(f.ID()) }
+
+// Info implements [Describer].
+func (f *remoteFile) Info() Info {
+	return Info{Format: Raw, LooksLike: f.like, Size: f.Size(), Stored: f.Size(), Random: true}
+}
+
+// elsewhere returns the file at a URL that a store reads, or nil.
+func elsewhere(store any) *remoteFile {
+	switch s := store.(type) {
+	case *remoteFile:
+		return s
+	case *zstdImage:
+		return elsewhere(s.file.source)
+	case *tempImage:
+		return elsewhere(s.of)
+	case *simg:
+		return elsewhere(s.file)
+	case *qcow2Image:
+		return elsewhere(s.file)
+	}
+	return nil
+}
+
+// RemoteID identifies the version of an image at a URL. It is empty for a file of
+// this machine.
+func RemoteID(b backstores.Backstore) string {
+	if f := elsewhere(b); f != nil {
+		return f.ID()
+	}
+	return ""
+}
+
+// openURL is openSource for a URL. It returns the file of a raw image as well.
+func openURL(ctx context.Context, location string, o Options) (source, detected, error) {
+	if o.Create > 0 {
+		return nil, detected{}, fmt.Errorf("%s: is a URL, and --size makes files", remote.Name(location))
+	}
+	f, err := openRemote(ctx, location, o)
+	if err != nil {
+		return nil, detected{}, err
+	}
+	d, err := decide(location, f, f.Size(), o.Format, func() bool { return false })
+	if err != nil {
+		f.Close()
+		return nil, d, err
+	}
+	if d.remains != nil {
+		f.like = d.remains.name
+	}
+	return f, d, nil
+}
+
+// memory returns the memory for what a format keeps of a file. That of a file at a
+// URL is divided: one part of this many stays for what was read from there.
+func (o Options) memory(file source, parts int64) int64 {
+	f, ok := file.(*remoteFile)
+	if !ok {
+		return o.CacheSize
+	}
+	f.LimitMemory(o.CacheSize / parts)
+	return o.CacheSize - o.CacheSize/parts
+}

@@ -1,0 +1,173 @@
+package remote
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+const diskBytes = 3<<20 + 1234
+
+func cacheFiles(t *testing.T, dir, end string) []string {
+	t.Helper()
+	all, err := filepath.Glob(filepath.Join(dir, "*"+end))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func TestSecondStartReadsNothingOverTheNetwork(t *testing.T) {
+	n, want := startNginx(t, "", diskBytes)
+	line := startLine(t, n.Addr, 0, 0)
+	url := "http://" + line.Addr() + "/disk.img"
+	dir := filepath.Join(t.TempDir(), "new")
+	f := openURL(t, url, Options{CacheDir: dir, CacheLimit: 1 << 30})
+	holds(t, f, want, 0, diskBytes)
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	before := line.Bytes.Load()
+	f = openURL(t, url+"?X=another+query", Options{CacheDir: dir, CacheLimit: 1 << 30})
+	holds(t, f, want, 0, diskBytes)
+	if sent := line.Bytes.Load() - before; sent > 1000 {
+		t.Errorf("%d bytes were sent again", sent)
+	}
+}
+
+// A power cut leaves any of the last writes undone. Other damage is no different.
+func TestDamagedCacheIsReadAgain(t *testing.T) {
+	n, want := startNginx(t, "", diskBytes)
+	dir := t.TempDir()
+	f := openURL(t, n.URL("disk.img"), Options{CacheDir: dir, CacheLimit: 1 << 30})
+	holds(t, f, want, 0, diskBytes)
+	f.Close()
+	data, index := cacheFiles(t, dir, dataEnd)[0], cacheFiles(t, dir, indexEnd)[0]
+	damage := func(name string, p []byte, off int64) {
+		d, err := os.OpenFile(name, os.O_RDWR, 0)
+		if err == nil {
+			_, err = d.WriteAt(p, off)
+			err = firstOf(err, d.Close())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	damage(data, make([]byte, 3*blockBytes), 5*blockBytes)
+	damage(index, make([]byte, 24), 20*sumBytes)
+	damage(index, noise(16), 40*sumBytes)
+	if err := os.Truncate(data, diskBytes-5000); err != nil {
+		t.Fatal(err)
+	}
+	f = openURL(t, n.URL("disk.img"), Options{CacheDir: dir, CacheLimit: 1 << 30})
+	holds(t, f, want, 0, diskBytes)
+}
+
+func firstOf(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func TestNewVersionDoesNotUseTheCacheOfTheOld(t *testing.T) {
+	n, want := startNginx(t, "", diskBytes)
+	dir := t.TempDir()
+	o := Options{CacheDir: dir, CacheLimit: 1 << 30}
+	f := openURL(t, n.URL("disk.img"), o)
+	holds(t, f, want, 0, diskBytes)
+	f.Close()
+	want = writeDisk(t, n, diskBytes)
+	os.Chtimes(n.Path("disk.img"), f.version.time().AddDate(1, 0, 0), f.version.time().AddDate(1, 0, 0))
+	f = openURL(t, n.URL("disk.img"), o)
+	holds(t, f, want, 0, diskBytes)
+}
+
+func TestProcessesShareACache(t *testing.T) {
+	n, want := startNginx(t, "", diskBytes)
+	dir := t.TempDir()
+	o := Options{CacheDir: dir, CacheLimit: 1 << 30}
+	a, b := openURL(t, n.URL("disk.img"), o), openURL(t, n.URL("disk.img"), o)
+	holds(t, a, want, 2<<20, 1<<20)
+	before := requests(t, n)
+	holds(t, b, want, 2<<20, 1<<20)
+	if n := requests(t, n); n != before {
+		t.Errorf("the second asked %d times for what the first has", n-before)
+	}
+}
+
+func TestCacheKeepsToItsLimit(t *testing.T) {
+	const limit = 4 << 20
+	n, want := startNginx(t, "", diskBytes)
+	os.Link(n.Path("disk.img"), n.Path("two"))
+	os.Link(n.Path("disk.img"), n.Path("three"))
+	dir := t.TempDir()
+	for _, name := range []string{"disk.img", "two", "three"} {
+		f := openURL(t, n.URL(name), Options{CacheDir: dir, CacheLimit: limit})
+		holds(t, f, want, 0, diskBytes)
+		f.Close()
+		c, err := openCacheDir(dir, limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		used := limit
+		all, _ := c.list()
+		for _, k := range all {
+			used -= int(k.bytes)
+		}
+		c.root.Close()
+		if used < 0 {
+			t.Errorf("after %s the cache is %d bytes over its limit", name, -used)
+		}
+	}
+	if all := cacheFiles(t, dir, dataEnd); len(all) > 2 {
+		t.Errorf("%d images are kept", len(all))
+	}
+	f := openURL(t, n.URL("disk.img"), Options{CacheDir: dir, CacheLimit: 100 << 10})
+	holds(t, f, want, 0, diskBytes)
+}
+
+func TestForeignCacheIsNotTrusted(t *testing.T) {
+	n, want := startNginx(t, "", diskBytes)
+	dir := t.TempDir()
+	o := Options{CacheDir: dir, CacheLimit: 1 << 30}
+	f := openURL(t, n.URL("disk.img"), o)
+	holds(t, f, want, 0, diskBytes)
+	f.Close()
+	data := cacheFiles(t, dir, dataEnd)[0]
+	link := filepath.Join(t.TempDir(), "link")
+	os.Symlink(dir, link)
+	for _, tt := range []struct {
+		do, undo func() error
+		dir      string
+		want     string
+	}{
+		{func() error { return nil }, func() error { return nil }, link, "symbolic link"},
+		{func() error { return os.Chmod(dir, 0o777) }, func() error { return os.Chmod(dir, 0o700) }, dir, "others may write it"},
+		{func() error { return os.Chown(dir, 12345, 0) }, func() error { return os.Chown(dir, 0, 0) }, dir, "belongs to another user"},
+		{func() error { return os.Chmod(data, 0o666) }, func() error { return os.Chmod(data, 0o600) }, dir, "only this user can have written"},
+		{func() error { return os.Rename(data, data+"x") }, func() error { return os.Rename(data+"x", data) }, dir, ""},
+		{func() error { os.Remove(data); return os.Symlink("/etc/passwd", data) }, func() error { return os.Remove(data) }, dir, "path escapes from parent"},
+		{func() error { return unix.Mkfifo(data, 0o600) }, func() error { return os.Remove(data) }, dir, "only this user can have written"},
+	} {
+		if err := tt.do(); err != nil {
+			if os.Geteuid() != 0 {
+				continue
+			}
+			t.Fatal(err)
+		}
+		o.CacheDir = tt.dir
+		if tt.want != "" {
+			wantError(t, refused(t, n.URL("disk.img"), o), tt.want)
+		} else {
+			holds(t, openURL(t, n.URL("disk.img"), o), want, 0, diskBytes)
+		}
+		if err := tt.undo(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

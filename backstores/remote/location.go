@@ -1,0 +1,82 @@
+package remote
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"path"
+	"regexp"
+	"strings"
+
+	"github.com/lunserve/lunserve/hint"
+)
+
+var scheme = regexp.MustCompile(`^(?i:https?|s3)://`)
+
+// IsURL reports whether an image is named by a URL that Open opens.
+func IsURL(image string) bool { return scheme.MatchString(image) }
+
+// Name returns the name of an image at a URL: scheme, host and path. Everything
+// that is printed, listed, logged or stored has the name. The rest of a URL, user
+// information and query, may be a secret.
+func Name(location string) string {
+	scheme, rest, _ := strings.Cut(location, "://")
+	if i := strings.IndexAny(rest, "?#"); i >= 0 {
+		rest = rest[:i]
+	}
+	host, path, _ := strings.Cut(rest, "/")
+	return strings.ToLower(scheme) + "://" + host[strings.LastIndex(host, "@")+1:] + "/" + path
+}
+
+// Typed returns a URL as a word of a command to type. One with a query is upper
+// case for "the same again": the query may be a secret.
+func Typed(location string) string {
+	if name := Name(location); !strings.ContainsAny(location, "?#@") {
+		return name
+	}
+	return "URL"
+}
+
+// Download returns the command that downloads the file at a URL.
+func Download(location string) hint.Command {
+	name := path.Base(strings.SplitN(Name(location), "/", 4)[3])
+	if name == "." || name == ".." || name == "/" {
+		name = "disk.img"
+	}
+	return hint.Command{Words: []string{"curl", "-fL", "-o", hint.Path(hint.Free(name)), Typed(location)}}
+}
+
+// parse returns the URL to ask for the bytes of an image. Its errors do not
+// contain the URL, as those of package url do.
+func parse(location string, o Options) (*url.URL, *signer, error) {
+	if strings.EqualFold(location[:5], "s3://") {
+		return parseS3(location[5:], o)
+	}
+	u, err := url.Parse(location)
+	switch {
+	case err != nil || u.Host == "":
+		return nil, nil, errors.New("is not a valid URL")
+	case u.User != nil:
+		return nil, nil, hint.With(errors.New("other users see a password on the command line"),
+			hint.Command{Words: []string{"--netrc-file", "FILE"}, Purpose: "to read it from a file"})
+	}
+	u.Scheme, u.Fragment, u.RawFragment = strings.ToLower(u.Scheme), "", ""
+	return u, nil, nil
+}
+
+// follow returns the URL that an answer redirects to.
+func follow(from *url.URL, location string) (*url.URL, error) {
+	to, err := from.Parse(location)
+	switch {
+	case location == "" || err != nil:
+		return nil, errors.New("is redirected to an invalid URL")
+	case to.Scheme == "http" && from.Scheme == "https":
+		return nil, fmt.Errorf("is redirected to %s, without TLS", to.Hostname())
+	case to.Scheme != "http" && to.Scheme != "https":
+		return nil, errors.New("is redirected to a URL that is not of HTTP")
+	case to.Host == "":
+		return nil, errors.New("is redirected to an invalid URL")
+	}
+	to.User, to.Fragment, to.RawFragment = nil, "", ""
+	return to, nil
+}

@@ -1,0 +1,121 @@
+package remote
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lunserve/lunserve/hint"
+)
+
+func writeFile(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestNetrcFileLogsIn(t *testing.T) {
+	n, want := startNginx(t, "", small)
+	if err := os.WriteFile(n.Dir+"/htpasswd", []byte("joe:{PLAIN}s3cr3t\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Reload(`auth_basic "a"; auth_basic_user_file ` + n.Dir + `/htpasswd;`); err != nil {
+		t.Fatal(err)
+	}
+	netrc := writeFile(t, "netrc", "# c\nmachine example.org login x password y\nmacdef init\ncd machine 127.0.0.1\n\nmachine 127.0.0.1\n login joe\n\tpassword s3cr3t\ndefault login a password b\n")
+	holds(t, openURL(t, n.URL("disk.img"), Options{NetrcFile: netrc}), want, 0, small)
+
+	err := refused(t, n.URL("disk.img"), Options{})
+	if text := hint.Text(err); !strings.HasSuffix(text, "401 Unauthorized; try --netrc-file FILE to log in") {
+		t.Error(text)
+	}
+	os.Chmod(netrc, 0o640)
+	wantError(t, refused(t, n.URL("disk.img"), Options{NetrcFile: netrc}), "others may read or write it")
+	wantError(t, refused(t, n.URL("disk.img"), Options{NetrcFile: netrc + "x"}), "no such file")
+	wantError(t, refused(t, n.URL("disk.img"), Options{NetrcFile: "/dev/null"}), "is not a regular file")
+}
+
+// A server that a URL redirects to gets no login but its own.
+func TestDefaultLoginIsForTheHostThatWasTyped(t *testing.T) {
+	n := parseNetrc("machine a login x password y default login d password e")
+	for _, tt := range []struct {
+		host  string
+		typed bool
+		want  string
+	}{{"a", true, "x y"}, {"A", false, "x y"}, {"b", true, "d e"}, {"b", false, " "}} {
+		login, password, _ := n.find(tt.host, tt.typed)
+		if got := login + " " + password; got != tt.want {
+			t.Errorf("%+v: %s", tt, got)
+		}
+	}
+}
+
+// newAuthority returns the certificate of a new authority, and a certificate and
+// key of its for 127.0.0.1, in PEM.
+func newAuthority(t *testing.T) (ca, cert, key string) {
+	t.Helper()
+	sign := func(c, parent *x509.Certificate, pub *ecdsa.PrivateKey, by *ecdsa.PrivateKey) string {
+		der, err := x509.CreateCertificate(rand.Reader, c, parent, &pub.PublicKey, by)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	}
+	newKey := func() *ecdsa.PrivateKey {
+		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	root, leaf := newKey(), newKey()
+	authority := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "lab"}, NotBefore: time.Now().Add(-time.Hour),
+		NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	server := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "server"}, NotBefore: time.Now().Add(-time.Hour),
+		NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	der, err := x509.MarshalPKCS8PrivateKey(leaf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sign(authority, authority, root, root), sign(server, authority, leaf, root), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+}
+
+func TestTLSIsVerified(t *testing.T) {
+	ca, cert, key := newAuthority(t)
+	n, want := startNginx(t, "", small)
+	os.WriteFile(n.Dir+"/cert", []byte(cert), 0o600)
+	os.WriteFile(n.Dir+"/key", []byte(key), 0o600)
+	plain := n.URL("disk.img")
+	if err := n.Reload("listen 127.0.0.2:" + strings.Split(n.Addr, ":")[1] + " ssl; listen 127.0.0.3:" + strings.Split(n.Addr, ":")[1] +
+		" ssl; ssl_certificate " + n.Dir + "/cert; ssl_certificate_key " + n.Dir + "/key; location /down { return 302 " + plain + "; }"); err != nil {
+		t.Fatal(err)
+	}
+	file := writeFile(t, "ca.pem", ca)
+	// The certificate is for 127.0.0.1, where nginx does not use TLS.
+	port := strings.Split(n.Addr, ":")[1]
+	wantError(t, refused(t, "https://127.0.0.2:"+port+"/disk.img", Options{CAFile: file}), "certificate is valid for 127.0.0.1, not 127.0.0.2")
+	wantError(t, refused(t, "https://"+n.Addr+"/disk.img", Options{CAFile: file}), "the server does not use TLS")
+	wantError(t, refused(t, plain, Options{CAFile: n.Dir + "/key"}), "has no certificate in PEM")
+
+	line := startLine(t, "127.0.0.2:"+port, 0, 0) // at 127.0.0.1
+	url := "https://" + line.Addr() + "/"
+	err := refused(t, url+"disk.img", Options{})
+	if text := hint.Text(err); !strings.Contains(text, "unknown authority; try --ca-file FILE") {
+		t.Error(text)
+	}
+	holds(t, openURL(t, url+"disk.img", Options{CAFile: file}), want, 0, small)
+	wantError(t, refused(t, url+"down", Options{CAFile: file}), "is redirected to 127.0.0.1, without TLS")
+}
