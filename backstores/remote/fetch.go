@@ -38,8 +38,9 @@ func (f *File) blockLen(block int64) int {
 func (f *File) blockCount() int64 { return (f.Size() + blockBytes - 1) / blockBytes }
 
 // demand fetches a block that is absent, the others up to last, and what is
-// likely to be read next. It reports whether the first has got a slot. The cache
-// is locked.
+// likely to be read next: what follows or, at the end of the image, what precedes,
+// such as a seek table. It reports whether the block has got a slot. The cache is
+// locked.
 func (f *File) demand(block, last int64, run *run) bool {
 	over := int64(minRequest) / int64(f.demands+1)
 	if f.little {
@@ -48,8 +49,11 @@ func (f *File) demand(block, last int64, run *run) bool {
 	if run != nil {
 		over = min(max(over, run.n), maxRequest)
 	}
-	end := max(last+1, block+max(over/blockBytes, 1))
-	return f.claim(block, end, false) > block
+	first, end := block, max(last+1, block+max(over/blockBytes, 1))
+	if count := f.blockCount(); end > count {
+		first = max(min(block, count-over/blockBytes), 0)
+	}
+	return f.claim(first, end, false) > block
 }
 
 // readAhead fetches what a run is going to read: as far ahead as it is long. It
