@@ -23,8 +23,9 @@ func Name(image string) string {
 	return image
 }
 
-// typed returns an image as a word of a command to type.
-func typed(image string) string {
+// Typed returns an image as a word of a command to type. A URL that may have a
+// secret is a placeholder.
+func Typed(image string) string {
 	if IsURL(image) {
 		return remote.Typed(image)
 	}
