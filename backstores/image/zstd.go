@@ -84,7 +84,11 @@ func (f *zstdFile) reader(o Options) (*seekable.Reader, error) {
 	if f.scan.Size() == 0 {
 		return nil, fmt.Errorf("%s: is empty after decompression", f.Name())
 	}
-	r, err := seekable.NewReader(f, f.scan.Index, seekable.Config{Memory: o.CacheSize, Changed: f.Changed})
+	c := seekable.Config{Memory: o.CacheSize, Changed: f.Changed}
+	if elsewhere(f.source) != nil {
+		c.Reads = remote.MaxRequests
+	}
+	r, err := seekable.NewReader(f, f.scan.Index, c)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.Name(), err)
 	}

@@ -20,14 +20,16 @@ const (
 	minRequest = 256 << 10
 	maxRequest = 2 << 20
 
-	// maxRequests are in flight at a time. Read-ahead leaves half of them.
-	maxRequests = 16
-	maxAhead    = 8
+	// Read-ahead leaves half of the requests to reads that wait.
+	maxAhead = MaxRequests / 2
 
 	// maxWindow is how far a run is read ahead: what a line of 1 GB/s holds in
 	// 16 ms.
 	maxWindow = 16 << 20
 )
+
+// MaxRequests are in flight at a time.
+const MaxRequests = 16
 
 // blockLen returns the length of a block: the last is shorter.
 func (f *File) blockLen(block int64) int {

@@ -1,6 +1,7 @@
 package seekable
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -35,6 +36,10 @@ type Config struct {
 	// be at least four times the largest frame of the index.
 	Memory int64
 
+	// Reads is how many frames are read from the file at a time, if the memory
+	// suffices: 0 stands for a file of this machine, which the CPUs bound.
+	Reads int
+
 	// Changed, if not nil, is called after each read from the file. If it
 	// returns an error the read fails: the file may not match the index.
 	Changed func() error
@@ -49,7 +54,8 @@ func NewReader(src io.ReaderAt, x *Index, c Config) (*Reader, error) {
 	// Slots begin on a cache line. Nearly all files have frames of one size, so
 	// all slots are as large as the largest frame.
 	stride := (x.maxD + slack + 63) &^ 63
-	inputs := max(1, min(2*int64(runtime.GOMAXPROCS(0))+2, c.Memory/8/max(x.maxC, 1)))
+	reads := cmp.Or(int64(c.Reads), 2*int64(runtime.GOMAXPROCS(0))+2)
+	inputs := max(1, min(reads, c.Memory/8/max(x.maxC, 1)))
 	slots := min((c.Memory-inputs*x.maxC)/stride, int64(x.frames.n))
 	if slots < min(2, int64(x.frames.n)) {
 		return nil, fmt.Errorf("frames of %d bytes do not fit in %d bytes of memory", x.maxD, c.Memory)
