@@ -104,9 +104,10 @@ package: ## build the Debian package, install it in an empty tree; build and ins
 	GO=$(GO) e2e/checkout
 
 bench: build ## benchmark the ring and the backstores, then lunserve beside its peers
-	@$(INSTALL) e2fsprogs fio libnbd-bin qemu-utils tar util-linux zstd
+	@$(INSTALL) curl e2fsprogs fio libnbd-bin nbdkit nginx-light qemu-block-extra qemu-utils tar util-linux zstd
 	$(GO) test -run '^$$' -bench . -benchmem $$($(GO) list ./... | grep -v '/e2e$$')
 	PATH="$(CURDIR):$$PATH" $(GO) run ./e2e/packbench
+	PATH="$(CURDIR):$$PATH" $(GO) run ./e2e/urlbench
 	CGO_ENABLED=0 $(GO) build -o $(BENCH) ./e2e/bench
 	e2e/vm -t 3600 $(BENCH)
 	e2e/vm -1 -t 3600 $(BENCH) -icount

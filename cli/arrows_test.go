@@ -31,6 +31,7 @@ var allowed = map[string]string{
 	"backstores/remote":    "backstores",
 	"backstores/storetest": "backstores",
 	"e2e/packbench":        "backstores backstores/image",
+	"e2e/urlbench":         "backstores backstores/image e2e/weblab",
 }
 
 func TestArrows(t *testing.T) {

@@ -116,10 +116,10 @@ func find(con *console.Console, words []string) (all, found []servedDisk, err er
 		}
 		switch len(names) {
 		case 0:
-			return nil, nil, hint.Try(fmt.Errorf("%s: not served by lunserve", word), "lunserve", "list")
+			return nil, nil, hint.Try(fmt.Errorf("%s: not served by lunserve", image.Name(word)), "lunserve", "list")
 		case 1:
 		default:
-			return nil, nil, fmt.Errorf("%s: matches %s; give one of these names", word, strings.Join(names, ", "))
+			return nil, nil, fmt.Errorf("%s: matches %s; give one of these names", image.Name(word), strings.Join(names, ", "))
 		}
 	}
 	return all, found, nil

@@ -3,8 +3,12 @@ package cli
 import (
 	"fmt"
 	"reflect"
+	"slices"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/lunserve/lunserve/backstores/image"
+	"github.com/lunserve/lunserve/hint"
 )
 
 // A usageError is an error in the command line itself.
@@ -20,7 +24,7 @@ func parse(g *grammar, args []string, options ...kong.Option) (*kong.Context, er
 	parser := kong.Must(g, append(options, kong.KindMapper(reflect.String, kong.MapperFunc(verbatim)))...)
 	l := commandLine{typed: args, app: parser.Model}
 	if err := l.read(); err != nil {
-		return nil, err
+		return nil, withoutQueries(err)
 	}
 	k, err := parser.Parse(l.canonical())
 	if err != nil {
@@ -28,6 +32,22 @@ func parse(g *grammar, args []string, options ...kong.Option) (*kong.Context, er
 	}
 	g.Serve.Command = l.command
 	return k, nil
+}
+
+// withoutQueries returns an error of the command line whose commands to type do not
+// repeat what may be a secret.
+func withoutQueries(err error) error {
+	text, try := hint.Split(err)
+	for i, c := range try {
+		words := slices.Clone(c.Words)
+		for j, word := range words {
+			if image.IsURL(word) {
+				words[j] = image.Typed(word)
+			}
+		}
+		try[i].Words = words
+	}
+	return hint.With(misuse("%s", text), try...)
 }
 
 // verbatim decodes a string as it was typed. A file name is any bytes; kong's own

@@ -1,10 +1,17 @@
 package serve
 
 import (
+	"bytes"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/lunserve/lunserve/backstores/image"
 	"github.com/lunserve/lunserve/serve/control"
 )
 
@@ -76,5 +83,40 @@ func TestTemporaryWritesAreNotAdopted(t *testing.T) {
 	}
 	if keepsWrites("") {
 		t.Error("what cannot be identified is adopted")
+	}
+}
+
+// The version on the server counts, and the query of the URL does not.
+func TestImageAtAURLIsIdentifiedByItsVersion(t *testing.T) {
+	tag := "1"
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("ETag", strconv.Quote(tag))
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(make([]byte, 8192)))
+	}))
+	defer server.Close()
+	contents := func(url string) string {
+		t.Helper()
+		base, err := image.Open(t.Context(), url, image.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer base.Close()
+		img := &openedImage{abs: image.Name(url), blockSize: 512, writes: control.Refused, base: base}
+		text := img.contents(false)
+		if !img.isOf(text) || !keepsWrites(text) || !strings.HasPrefix(text, "url=") || strings.Contains(text, "s3cr3t") {
+			t.Errorf("the contents are %q", text)
+		}
+		return text
+	}
+	first := contents(server.URL + "/a?s3cr3t")
+	if again := contents(server.URL + "/a"); again != first {
+		t.Errorf("%q without a query, not %q", again, first)
+	}
+	if other := contents(server.URL + "/b"); other == first {
+		t.Error("another image has the same contents")
+	}
+	tag = "2"
+	if changed := contents(server.URL + "/a"); changed == first {
+		t.Error("another version has the same contents")
 	}
 }

@@ -9,6 +9,7 @@
 package decoded
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"sync"
@@ -41,6 +42,10 @@ const Slack = 16
 type Config struct {
 	// Memory is the size in bytes of all buffers, decoded and encoded.
 	Memory int64
+
+	// Reads is how many parts are read from the file at a time, if the memory
+	// suffices: 0 stands for a file of this machine, which the CPUs bound.
+	Reads int
 
 	// Parts is the largest number of parts that have to be decoded. If they all
 	// fit in memory, none is evicted.
@@ -93,7 +98,8 @@ func New(src Source, o Config) (*Cache, error) {
 	// Slots begin on a cache line. Nearly all images have parts of one size, so
 	// all slots are as large as the largest part.
 	stride := (c.size + Slack + 63) &^ 63
-	inputs := max(1, min(2*int64(runtime.GOMAXPROCS(0))+2, o.Memory/8/max(c.encoded, 1)))
+	reads := cmp.Or(int64(o.Reads), 2*int64(runtime.GOMAXPROCS(0))+2)
+	inputs := max(1, min(reads, o.Memory/8/max(c.encoded, 1)))
 	n := min((o.Memory-inputs*c.encoded)/stride, o.Parts)
 	if n < min(2, o.Parts) {
 		return nil, fmt.Errorf("parts of %d bytes do not fit in %d bytes of memory", c.size, o.Memory)

@@ -74,20 +74,20 @@ func (i inspected) serveCommand(path string, o Options) string {
 		words = append(words, "--backing", "FILE")
 	}
 	for _, b := range o.Backing {
-		words = append(words, "--backing", typed(b))
+		words = append(words, "--backing", Typed(b))
 	}
 	writable := !readOnlyFormat(i.Format) && !IsURL(path)
 	if o.ReadOnly || writable && unix.Access(path, unix.W_OK) != nil {
 		words = append(words, "-r")
 	}
-	return hint.Quote(append(words, typed(path))...)
+	return hint.Quote(append(words, Typed(path))...)
 }
 
 // packCommand makes a file with random access from one without, beside it.
 func packCommand(path string, i Info, purpose string) hint.Command {
 	out := hint.Free(rawName(beside(path)) + ".zst")
 	words := append([]string{"lunserve", "pack"}, i.windowFlag()...)
-	return hint.Command{Words: append(words, typed(path), hint.Path(out)), Purpose: purpose}
+	return hint.Command{Words: append(words, Typed(path), hint.Path(out)), Purpose: purpose}
 }
 
 // windowFlag is the flag without which an image with a large window cannot be

@@ -159,7 +159,7 @@ func (m Merge) export(ctx context.Context, path, out string, replace bool) (err 
 func commitAgain(path, base string) hint.Command {
 	words := []string{"lunserve", "commit"}
 	if base != "" {
-		words = append(words, "--base", typed(base))
+		words = append(words, "--base", Typed(base))
 	}
 	return hint.Command{Words: append(words, hint.Path(path))}
 }

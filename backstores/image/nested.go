@@ -24,7 +24,7 @@ func checkNested(path string, disk io.ReaderAt, size int64, o Options) error {
 		return nil
 	}
 	return hint.With(fmt.Errorf("%s: unpacked, it is %s", Name(path), like.name),
-		hint.Command{Words: []string{"lunserve", "unpack", typed(path), hint.Path(hint.Free(innerName(beside(path))))}})
+		hint.Command{Words: []string{"lunserve", "unpack", Typed(path), hint.Path(hint.Free(innerName(beside(path))))}})
 }
 
 // peekBytes is how far contents.IsDisk reads: to the superblock of btrfs.

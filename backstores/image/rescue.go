@@ -28,5 +28,5 @@ func rescue(path, base, format, purpose string) hint.Command {
 		return hint.Command{Words: append(convert, over+option(word), out), Purpose: purpose}
 	}
 	line := hint.Quote(append(convert, over)...) + "$dev " + hint.Quote(out)
-	return hint.Command{Words: []string{"lunserve", "-r", "--run", line, typed(word)}, Purpose: purpose}
+	return hint.Command{Words: []string{"lunserve", "-r", "--run", line, Typed(word)}, Purpose: purpose}
 }

@@ -22,8 +22,9 @@ func Name(image string) string {
 	return image
 }
 
-// typed returns an image as a word of a command to type.
-func typed(image string) string {
+// Typed returns an image as a word of a command to type. A URL that may have a
+// secret is a placeholder.
+func Typed(image string) string {
 	if IsURL(image) {
 		return remote.Typed(image)
 	}
@@ -131,4 +132,13 @@ func (o Options) memory(file source, parts int64) int64 {
 	}
 	f.LimitMemory(o.CacheSize / parts)
 	return o.CacheSize - o.CacheSize/parts
+}
+
+// reads returns how many parts of a file a format reads at a time, 0 for its
+// default.
+func reads(file source) int {
+	if elsewhere(file) != nil {
+		return remote.MaxRequests
+	}
+	return 0
 }

@@ -85,7 +85,7 @@ func (f *zstdFile) reader() (*seekable.Reader, error) {
 	if f.scan.Size() == 0 {
 		return nil, fmt.Errorf("%s: is empty after decompression", f.Name())
 	}
-	r, err := seekable.NewReader(f, f.scan.Index, seekable.Config{Memory: f.memory, Changed: f.Changed})
+	r, err := seekable.NewReader(f, f.scan.Index, seekable.Config{Memory: f.memory, Reads: reads(f.source), Changed: f.Changed})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.Name(), err)
 	}

@@ -35,6 +35,10 @@ type Config struct {
 	// Memory is the size in bytes of the caches. They also take about 90 bytes
 	// for each cluster that fits.
 	Memory int64
+
+	// Reads is how many tables, and how many compressed clusters, are read from
+	// the file at a time: 0 stands for a file of this machine.
+	Reads int
 }
 
 const (
@@ -68,7 +72,7 @@ func Open(name string, file backstores.Backstore, o Config) (_ *Image, err error
 	if err := m.readL1(); err != nil {
 		return nil, err
 	}
-	return m, m.makeCaches(o.Memory)
+	return m, m.makeCaches(o)
 }
 
 // ReadHeader reads the header of the image in a file, and checks no value.
@@ -114,20 +118,21 @@ func (e *MemoryError) Error() string {
 	return fmt.Sprintf("clusters of %d bytes do not fit in %d bytes of memory", e.Cluster, e.Memory)
 }
 
-func (m *Image) makeCaches(memory int64) (err error) {
+func (m *Image) makeCaches(o Config) (err error) {
+	memory := o.Memory
 	if least := max(16*m.cluster(), 1<<20); memory < least {
 		return &MemoryError{m.cluster(), memory, least}
 	}
 	forTables := min(max(memory/8, minTables), maxTables)
 	m.slice = min(m.cluster(), maxSlice)
 	m.tables, err = decoded.New(tableSource{m}, decoded.Config{
-		Memory: forTables, Parts: m.geometry.tables * m.slices(), DecodedSize: m.slice,
+		Memory: forTables, Reads: o.Reads, Parts: m.geometry.tables * m.slices(), DecodedSize: m.slice,
 	})
 	if err != nil {
 		return err
 	}
 	m.clusters, err = decoded.New(clusterSource{m}, decoded.Config{
-		Memory: memory - forTables, Parts: (m.size-1)>>m.clusterBits + 1,
+		Memory: memory - forTables, Reads: o.Reads, Parts: (m.size-1)>>m.clusterBits + 1,
 		EncodedSize: maxEncoded * m.cluster(), DecodedSize: m.cluster(),
 	})
 	if err == nil && m.header.Compression == zstandard {

@@ -64,7 +64,7 @@ func newClient(location string, o Options) (*client, error) {
 		TLSHandshakeTimeout:    dialTime,
 		ResponseHeaderTimeout:  stallTime,
 		IdleConnTimeout:        time.Minute,
-		MaxIdleConnsPerHost:    maxRequests,
+		MaxIdleConnsPerHost:    MaxRequests,
 		MaxResponseHeaderBytes: 64 << 10,
 		DisableCompression:     true,
 		Protocols:              protocols,

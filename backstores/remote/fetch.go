@@ -20,14 +20,16 @@ const (
 	minRequest = 256 << 10
 	maxRequest = 2 << 20
 
-	// maxRequests are in flight at a time. Read-ahead leaves half of them.
-	maxRequests = 16
-	maxAhead    = 8
+	// Read-ahead leaves half of the requests to reads that wait.
+	maxAhead = MaxRequests / 2
 
 	// maxWindow is how far a run is read ahead: what a line of 1 GB/s holds in
 	// 16 ms.
 	maxWindow = 16 << 20
 )
+
+// MaxRequests are in flight at a time.
+const MaxRequests = 16
 
 // blockLen returns the length of a block: the last is shorter.
 func (f *File) blockLen(block int64) int {
@@ -38,8 +40,9 @@ func (f *File) blockLen(block int64) int {
 func (f *File) blockCount() int64 { return (f.Size() + blockBytes - 1) / blockBytes }
 
 // demand fetches a block that is absent, the others up to last, and what is
-// likely to be read next. It reports whether the first has got a slot. The cache
-// is locked.
+// likely to be read next: what follows or, at the end of the image, what precedes,
+// such as a seek table. It reports whether the block has got a slot. The cache is
+// locked.
 func (f *File) demand(block, last int64, run *run) bool {
 	over := int64(minRequest) / int64(f.demands+1)
 	if f.little {
@@ -48,8 +51,11 @@ func (f *File) demand(block, last int64, run *run) bool {
 	if run != nil {
 		over = min(max(over, run.n), maxRequest)
 	}
-	end := max(last+1, block+max(over/blockBytes, 1))
-	return f.claim(block, end, false) > block
+	first, end := block, max(last+1, block+max(over/blockBytes, 1))
+	if count := f.blockCount(); end > count {
+		first = max(min(block, count-over/blockBytes), 0)
+	}
+	return f.claim(first, end, false) > block
 }
 
 // readAhead fetches what a run is going to read: as far ahead as it is long. It

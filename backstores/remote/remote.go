@@ -83,7 +83,7 @@ func Open(ctx context.Context, location string, o Options) (*File, error) {
 }
 
 func open(ctx context.Context, location string, o Options) (_ *File, err error) {
-	f := &File{name: Name(location), little: o.Little, requests: make(chan struct{}, maxRequests)}
+	f := &File{name: Name(location), little: o.Little, requests: make(chan struct{}, MaxRequests)}
 	if f.client, err = newClient(location, o); err != nil {
 		return nil, err
 	}

@@ -32,6 +32,10 @@ type Config struct {
 	// be at least four times the largest frame of the index.
 	Memory int64
 
+	// Reads is how many frames are read from the file at a time, if the memory
+	// suffices: 0 stands for a file of this machine, which the CPUs bound.
+	Reads int
+
 	// Changed, if not nil, is called after each read from the file. If it
 	// returns an error the read fails: the file may not match the index.
 	Changed func() error
@@ -53,7 +57,7 @@ func NewReader(src io.ReaderAt, x *Index, c Config) (*Reader, error) {
 		return nil, err
 	}
 	r.dec = dec
-	r.cache, err = decoded.New(frameSource{r}, decoded.Config{Memory: c.Memory, Parts: data, EncodedSize: x.maxC, DecodedSize: x.maxD})
+	r.cache, err = decoded.New(frameSource{r}, decoded.Config{Memory: c.Memory, Reads: c.Reads, Parts: data, EncodedSize: x.maxC, DecodedSize: x.maxD})
 	if err != nil {
 		dec.Close()
 		return nil, err

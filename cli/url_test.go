@@ -1,0 +1,69 @@
+package cli
+
+import (
+	"bytes"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The query of a URL is in nothing that is printed or made.
+func TestQueryOfAURLIsNotPrinted(t *testing.T) {
+	disk := bytes.Repeat([]byte("a disk "), 200_000)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/a/disk.img" {
+			http.Error(w, r.URL.RawQuery, http.StatusForbidden)
+			return
+		}
+		w.Header().Set("ETag", `"1"`)
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(disk))
+	}))
+	defer server.Close()
+	dir := t.TempDir()
+	url := server.URL + "/a/disk.img?X-Amz-Date=20990102T030405Z&X-Amz-Expires=60&X-Amz-Signature=s3cr3t"
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"info", url}, server.URL + "/a/disk.img"},
+		{[]string{"info", "--json", url}, `"serve": "lunserve URL"`},
+		{[]string{"doctor", url}, "the URL expires at "},
+		{[]string{"doctor", "--json", url}, "a change is noticed by ETag"},
+		{[]string{"pack", url}, "disk.img.zst: "},
+		{[]string{"unpack", "--cache-dir", "cache", url, "out.img"}, "out.img: 1.3 MiB"},
+		{[]string{"commit", "--base", url, "out.img"}, "out.img"},
+		{[]string{"info", server.URL + "/other?s3cr3t"}, "/other: the server answers 403 Forbidden"},
+		{[]string{"detach", url}, ""},
+		{[]string{"--overly", "x", url}, "unknown flag --overly; try lunserve --overlay x URL"},
+		{[]string{"mount", "-o", "ro", url, dir}, "try lunserve -r URL"},
+		{[]string{"unpack", "a", "b", url}, "/a/disk.img: one argument too many"},
+		{[]string{"--size", "1M", url}, "--size makes files"},
+		{[]string{url}, ""},
+	} {
+		cmd := exec.Command(os.Args[0])
+		cmd.Args = append([]string{"lunserve"}, tt.args...)
+		cmd.Dir = dir
+		out, _ := cmd.CombinedOutput() // some are refused
+		if text := string(out); strings.Contains(text, "s3cr3t") || strings.Contains(text, "Amz") || !strings.Contains(text, tt.want) {
+			t.Errorf("%q prints\n%swant %s", tt.args, text, tt.want)
+		}
+	}
+	got, err := os.ReadFile(filepath.Join(dir, "out.img"))
+	if err != nil || !bytes.Equal(got, disk) {
+		t.Errorf("unpacked %d bytes, %v", len(got), err)
+	}
+	err = filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+		if strings.Contains(path, "s3cr3t") {
+			t.Errorf("made %s", path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
