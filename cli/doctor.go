@@ -56,7 +56,7 @@ func (c *doctorCmd) Run(ctx context.Context, out *console.Printer) error {
 		name := image.Name(path)
 		found = append(found, configfs.Finding{About: name, Is: is, Err: err})
 		for _, fact := range r.Server {
-			f := configfs.Finding{About: strings.SplitN(name, "/", 4)[2], Is: fact.Is}
+			f := configfs.Finding{About: fact.Host, Is: fact.Is}
 			if fact.Warn {
 				f.Err, f.Minor = errors.New(fact.Is), true
 			}

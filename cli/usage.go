@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/alecthomas/kong"
 
@@ -41,8 +42,13 @@ func withoutQueries(err error) error {
 	for i, c := range try {
 		words := slices.Clone(c.Words)
 		for j, word := range words {
-			if image.IsURL(word) {
+			// as in --backing=URL
+			flag, value, ok := strings.Cut(word, "=")
+			switch {
+			case image.IsURL(word):
 				words[j] = image.Typed(word)
+			case ok && image.IsURL(value):
+				words[j] = flag + "=" + image.Typed(value)
 			}
 		}
 		try[i].Words = words

@@ -18,9 +18,10 @@ import (
 
 // An openedImage is an image, opened and locked, with its layers.
 type openedImage struct {
-	path      string // as given, or the name of a URL
-	abs       string // absolute, or the name of a URL
-	starting  bool   // the start has not succeeded yet
+	path      string   // as given, or the name of a URL
+	abs       string   // absolute, or the name of a URL
+	backing   []string // the same of its backing files
+	starting  bool     // the start has not succeeded yet
 	blockSize int
 	format    string               // in words
 	writes    control.Writes       // where they go
@@ -38,18 +39,29 @@ func wholeBlocks(bytes int64, blockSize int) int64 {
 	return bytes / int64(blockSize) * int64(blockSize)
 }
 
+// absolute returns the absolute path of an image, or the name of a URL.
+func absolute(given string) (string, error) {
+	if image.IsURL(given) {
+		return image.Name(given), nil
+	}
+	return filepath.Abs(given)
+}
+
 // openImage opens and locks an image, stacks the layers, and prints what it is.
 func (s *service) openImage(ctx context.Context, given string, down *configfs.Undo) (*openedImage, error) {
 	o := &s.options
-	path, err := image.Name(given), error(nil)
-	abs := path
-	if !image.IsURL(given) {
-		abs, err = filepath.Abs(path)
-	}
+	abs, err := absolute(given)
 	if err != nil {
 		return nil, err
 	}
+	path := image.Name(given)
 	img := &openedImage{path: path, abs: abs, starting: true, blockSize: o.SectorSize}
+	for _, b := range o.Open.Backing {
+		if abs, err = absolute(b); err != nil {
+			return nil, err
+		}
+		img.backing = append(img.backing, abs)
+	}
 	bar := s.console.NewBar()
 	defer bar.Clear()
 	open := o.Open

@@ -20,7 +20,7 @@ type Check struct {
 	// the image must be decompressed to find out.
 	Temporary int64
 
-	Server []remote.Fact // of an image at a URL
+	Server []remote.Fact // of images at URLs
 }
 
 // CheckOpen opens and locks the image at path like [Open], and closes it again.
@@ -35,8 +35,12 @@ func CheckOpen(ctx context.Context, path string, o Options) (Check, error) {
 	if err == nil && store == nil && info.Format == Qcow2 {
 		_, err = Open(ctx, path, o) // it lacks its backing file
 	}
-	if err == nil && IsURL(path) {
-		c.Server, err = checkServer(ctx, path, o)
+	for _, image := range append([]string{path}, o.Backing...) {
+		if err == nil && IsURL(image) {
+			var facts []remote.Fact
+			facts, err = checkServer(ctx, image, o)
+			c.Server = append(c.Server, facts...)
+		}
 	}
 	if readOnlyFormat(info.Format) || IsURL(path) {
 		switch {

@@ -24,6 +24,12 @@ type qcow2Image struct {
 // ID returns the identity of the file.
 func (q *qcow2Image) ID() (entry.ID, error) { return fileID(q.file) }
 
+// Close closes the files of the chain, which also releases their locks.
+func (q *qcow2Image) Close() error {
+	cancel(q.file)
+	return q.Image.Close()
+}
+
 // Info implements [Describer].
 func (q *qcow2Image) Info() Info {
 	h := q.Header()

@@ -134,6 +134,13 @@ func (o Options) memory(file source, parts int64) int64 {
 	return o.CacheSize - o.CacheSize/parts
 }
 
+// cancel ends the requests for a file at a URL that is about to be closed.
+func cancel(file source) {
+	if f := elsewhere(file); f != nil {
+		f.Cancel()
+	}
+}
+
 // reads returns how many parts of a file a format reads at a time, 0 for its
 // default.
 func reads(file source) int {

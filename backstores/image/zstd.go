@@ -160,6 +160,7 @@ func (z *zstdImage) Close() error {
 	if z.closed.Swap(true) {
 		return fmt.Errorf("%s: close: %w", z.file.Name(), fs.ErrClosed)
 	}
+	cancel(z.file.source)
 	return errors.Join(z.reader.Close(), z.file.Close())
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 
 // A Fact is something that a person should know about a server.
 type Fact struct {
+	Host string
 	Is   string
 	Warn bool // it is not as it should be
 }
@@ -20,8 +22,9 @@ type Fact struct {
 // Check measures the server of an open image, and returns what it does well or
 // not. It reads 8 MiB at most.
 func (f *File) Check(ctx context.Context) (facts []Fact, err error) {
+	host := strings.SplitN(f.name, "/", 4)[2]
 	say := func(warn bool, format string, a ...any) {
-		facts = append(facts, Fact{fmt.Sprintf(format, a...), warn})
+		facts = append(facts, Fact{host, fmt.Sprintf(format, a...), warn})
 	}
 	say(false, "the server sends ranges, of %s bytes in all", humanize.Comma(f.Size()))
 	if v := f.version; v.known() {

@@ -195,6 +195,10 @@ func (f *File) Hits() (hits, misses uint64) {
 	return f.cache.hits, f.cache.misses
 }
 
+// Cancel ends all requests: reads that wait fail, and so do later ones. A format
+// that reads ahead calls it before it waits for its own reads, to be closed.
+func (f *File) Cancel() { f.cancel() }
+
 // Close ends all requests.
 func (f *File) Close() error {
 	if f.closed.Swap(true) {
