@@ -11,7 +11,7 @@ import (
 )
 
 type serveCmd struct {
-	Images     []string   `arg:"" name:"image" complete:"image" help:"Disk images: files or block devices. Each becomes one LUN."`
+	Images     []string   `arg:"" name:"image" complete:"image" help:"Disk images: files, block devices or URLs. Each becomes one LUN."`
 	ReadOnly   bool       `short:"r" common:"" aliases:"readonly" help:"Refuse writes, and share the image with other readers." group:"image"`
 	Size       size       `common:"" placeholder:"SIZE" help:"Create the image with this size if it does not exist. The file is sparse. K, M, G and T are powers of 1024; KB, MB, GB and TB are powers of 1000." group:"image"`
 	Removable  bool       `help:"Present a removable disk: initiators can eject and load the medium." group:"image"`
