@@ -153,6 +153,10 @@ type Range struct {
 	Off, N        int64 // in the part
 	Ends          bool  // the part ends there
 	Before, After int64 // parts that the same read is of
+
+	// Follows says that parts before this one which need not be decoded were
+	// likely read: reads of those are not recorded.
+	Follows bool
 }
 
 // Use returns the bytes of a range, decoded. They do not change until Done is

@@ -19,13 +19,15 @@ type parts struct {
 	size int64
 	fail error
 
+	plain int64 // parts that need not be decoded
+
 	mu    sync.Mutex
 	count map[int64]int
 }
 
 func (p *parts) n() int64 { return (int64(len(p.data)) + p.size - 1) / p.size }
 
-func (p *parts) Encoded(i int64) bool { return i < p.n() }
+func (p *parts) Encoded(i int64) bool { return i >= p.plain && i < p.n() }
 
 func (p *parts) Decode(i int64, in, out []byte) (bool, error) {
 	p.mu.Lock()
@@ -127,6 +129,34 @@ func TestMemoryIsAsGiven(t *testing.T) {
 					t.Errorf("took %d bytes of %d", took, memory)
 				}
 			})
+		})
+	}
+}
+
+// Reads in order are decoded ahead, also after parts that need not be decoded, and
+// reads here and there are not.
+func TestOnlyReadsInOrderAreDecodedAhead(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		r    Range
+		want int
+	}{
+		{"here and there", Range{Part: 9, N: 100}, 1},
+		{"after a part that is plain", Range{Part: 9, N: 100, Follows: true}, 3},
+		{"of more parts", Range{Part: 9, N: 100, After: 4}, 5},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c, p := open(t, 256<<10, 4<<10, 1<<20)
+			p.plain = 9
+			_, slot, err := c.Use(tt.r, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Done(slot)
+			synctest.Wait()
+			if len(p.count) != tt.want {
+				t.Errorf("%s: decoded %v, want %d", tt.name, p.count, tt.want)
+			}
 		})
 	}
 }

@@ -127,8 +127,8 @@ func (c *Cache) touch(s int32, r Range) int32 {
 		if c.slots[p].touched {
 			t.run = min(c.slots[p].run+1, 1<<20)
 		}
-	} else if t.part > 0 && !c.src.Encoded(t.part-1) {
-		t.run = 2 // a guess: only reads of parts that are decoded are recorded
+	} else if r.Follows && t.part > 0 && !c.src.Encoded(t.part-1) {
+		t.run = 2
 	}
 	return t.run
 }

@@ -25,7 +25,9 @@ func (m *Image) ReadVec(bufs [][]byte, off int64, f backstores.Flag) error {
 	wait := f&backstores.NoWait == 0
 	v := backstores.NewSegments(bufs)
 	defer v.Free()
-	for end, start := off+total, off; off < end; {
+	q := query{start: off, end: off + total, wait: wait}
+	q.follows = m.next.Swap(q.end) == off
+	for end := q.end; off < end; {
 		r, err := m.find(off, end-off, wait)
 		if err != nil {
 			return err
@@ -42,7 +44,7 @@ func (m *Image) ReadVec(bufs [][]byte, off int64, f backstores.Flag) error {
 			if !wait && total > maxNoWait {
 				return backstores.ErrWouldBlock
 			}
-			err = m.readCompressed(v, off, r.n, start, end, wait)
+			err = m.readCompressed(v, off, r.n, q)
 		}
 		if err != nil {
 			return err
@@ -74,14 +76,21 @@ func readPadded(s backstores.Backstore, size int64, v *backstores.Segments, off,
 	return nil
 }
 
-// readCompressed reads n bytes at off, in one cluster. The whole read is from start
-// to end.
-func (m *Image) readCompressed(v *backstores.Segments, off, n, start, end int64, wait bool) error {
+// A query is a read, of which a cluster is a part.
+type query struct {
+	start, end int64
+	follows    bool // the read before ended at start
+	wait       bool
+}
+
+// readCompressed reads n bytes at off, in one cluster.
+func (m *Image) readCompressed(v *backstores.Segments, off, n int64, q query) error {
 	part, inside := off>>m.clusterBits, off&(m.cluster()-1)
 	p, slot, err := m.clusters.Use(decoded.Range{
 		Part: part, Off: inside, N: n, Ends: inside+n == m.cluster() || off+n == m.size,
-		Before: part - start>>m.clusterBits, After: (end-1)>>m.clusterBits - part,
-	}, wait)
+		Before: part - q.start>>m.clusterBits, After: (q.end-1)>>m.clusterBits - part,
+		Follows: q.follows || off > q.start,
+	}, q.wait)
 	if err != nil {
 		return err
 	}

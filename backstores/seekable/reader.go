@@ -118,7 +118,7 @@ func (r *Reader) read(v *backstores.Segments, off, n int64, wait bool) (done int
 		} else {
 			p, slot, err := r.cache.Use(decoded.Range{
 				Part: int64(i), Off: at - start, N: k, Ends: at+k == end,
-				Before: int64(i - first), After: int64(last - i),
+				Before: int64(i - first), After: int64(last - i), Follows: true,
 			}, wait)
 			if err != nil {
 				return done, err
