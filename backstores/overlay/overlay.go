@@ -17,9 +17,9 @@ import (
 )
 
 // An Overlay keeps the changes to a base in a file. The file is a QCOW2 image,
-// so that qemu-img can show, check and convert it if its base is a raw image.
-// For any other base the format of the base is given as "lunserve", which QEMU
-// refuses: it would take compressed data for a disk.
+// so that qemu-img can show, check and convert it if its base is a raw image, or a
+// QCOW2 image without a backing file. For any other base the format of the base is
+// given as "lunserve", which QEMU refuses: it would take compressed data for a disk.
 //
 // QCOW2 allows the properties that keep it small and safe here. Every part has a
 // fixed offset in a sparse file, as in [layout]. The address of a cluster never
