@@ -229,3 +229,15 @@ func TestQcow2IsDescribedAndUnpacked(t *testing.T) {
 		t.Errorf("%+v, %v", c, err)
 	}
 }
+
+// A file that is too short for a header has none, and gets no command that reads one.
+func TestQcow2ShorterThanItsHeader(t *testing.T) {
+	t.Chdir(t.TempDir())
+	head := append([]byte(qcow2Head), "\x00\x00\x00\x00\x00\x00\x00\x70"...) // of a backing file
+	head = append(head, make([]byte, 104-len(head))...)
+	for n := range len(head) - 1 {
+		write(t, "disk", head[:n+1])
+		_, err := image.Open(ctx, "disk", image.Options{Format: image.Qcow2})
+		storetest.WantError(t, err, "disk", "PATH: is not a qcow2 image")
+	}
+}

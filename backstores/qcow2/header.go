@@ -63,8 +63,9 @@ func Version(p []byte) uint32 {
 	return binary.BigEndian.Uint32(p[4:])
 }
 
-// HasBacking reports whether the header that p begins with names a backing file.
-func HasBacking(p []byte) bool { return binary.BigEndian.Uint64(p[8:]) != 0 }
+// HasBacking reports whether p begins with a header of qcow or qcow2 that names a
+// backing file.
+func HasBacking(p []byte) bool { return Version(p) != 0 && binary.BigEndian.Uint64(p[8:]) != 0 }
 
 // errName is the error of a header whose backing file has no usable name.
 var errName = errors.New("the name of the backing file is too long, or outside the header")
