@@ -129,7 +129,7 @@ func openBacking(ctx context.Context, name string, h *qcow2.Header, o Options) (
 // would also read the files that the header names, and those may be any files of
 // this machine: a command that reads the disk has the names of all files.
 func rescueQcow2(c *candidate, err error) []hint.Command {
-	if !qcow2.Is(c.head) {
+	if !qcow2.Is(c.head) || qcow2.HasDataFile(c.head) && !errors.Is(err, qcow2.ErrDataFile) {
 		return nil
 	}
 	backing := qcow2.HasBacking(c.head)

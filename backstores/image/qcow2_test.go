@@ -1,6 +1,7 @@
 package image_test
 
 import (
+	"encoding/binary"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -239,5 +240,24 @@ func TestQcow2ShorterThanItsHeader(t *testing.T) {
 		write(t, "disk", head[:n+1])
 		_, err := image.Open(ctx, "disk", image.Options{Format: image.Qcow2})
 		storetest.WantError(t, err, "disk", "PATH: is not a qcow2 image")
+	}
+}
+
+// QEMU opens the file that a header names for the data, so no command reads an image
+// with such a header, whatever else is wrong with it.
+func TestNoCommandReadsADataFile(t *testing.T) {
+	t.Chdir(t.TempDir())
+	storetest.Command(t, "qemu-img", "create", "-q", "-f", "qcow2", "-o", "data_file=data", "made", "1M")
+	b := binary.BigEndian
+	for want, change := range map[string]func([]byte){
+		"the header has a length that QCOW2 does not allow":               func(p []byte) { b.PutUint32(p[100:], 8) },
+		"a header extension is larger than the header":                    func(p []byte) { b.PutUint32(p[b.Uint32(p[100:])+4:], 1<<31) },
+		"the name of the backing file is too long, or outside the header": func(p []byte) { b.PutUint64(p[8:], 1<<15); b.PutUint32(p[16:], 1<<30) },
+	} {
+		p := storetest.ReadFile(t, "made")
+		change(p)
+		write(t, "disk", p)
+		_, err := image.Open(ctx, "disk", image.Options{})
+		storetest.WantError(t, err, "disk", "PATH: "+want)
 	}
 }

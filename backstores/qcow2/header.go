@@ -67,6 +67,11 @@ func Version(p []byte) uint32 {
 // backing file.
 func HasBacking(p []byte) bool { return Version(p) != 0 && binary.BigEndian.Uint64(p[8:]) != 0 }
 
+// HasDataFile reports whether p begins with a header whose data is in another file.
+func HasDataFile(p []byte) bool {
+	return Version(p) == 3 && binary.BigEndian.Uint64(p[FeaturesAt:])&ExternalData != 0
+}
+
 // errName is the error of a header whose backing file has no usable name.
 var errName = errors.New("the name of the backing file is too long, or outside the header")
 
