@@ -65,7 +65,7 @@ func newZstd() (*zstd.Decoder, error) {
 func unzstd(d *zstd.Decoder, out, in []byte) error {
 	all := out[: 0 : len(out)+decoded.Slack]
 	for len(all) < len(out) {
-		n, err := seekable.FrameLength(in)
+		n, err := seekable.FrameLength(in, int64(len(out)-len(all)))
 		if err == nil {
 			all, err = d.DecodeAll(in[:n], all)
 		}
