@@ -35,15 +35,20 @@ type run struct {
 	size int64 // in the file, of a compressed cluster
 }
 
+// atOnce is how many entries, or parts of extended ones, are looked at for one
+// question. A table may have millions.
+const atOnce = 1024
+
 // find returns where the n > 0 bytes at off are, or the first of them. They must be
-// inside the disk. If wait is not set, find may return ErrWouldBlock.
+// inside the disk. It looks at atOnce entries at most. If wait is not set, find may
+// return ErrWouldBlock.
 func (m *Image) find(off, n int64, wait bool) (run, error) {
 	span := m.clusterBits + m.l2Bits
 	i := off >> span
 	at := int64(m.l1[i] & addressMask)
 	if at == 0 {
 		end := i + 1
-		for end<<span < off+n && m.l1[end]&addressMask == 0 {
+		for end-i < atOnce && end<<span < off+n && m.l1[end]&addressMask == 0 {
 			end++
 		}
 		return run{kind: absent, n: min(n, end<<span-off)}, nil
@@ -62,7 +67,7 @@ func (m *Image) find(off, n int64, wait bool) (run, error) {
 		return run{}, err
 	}
 	// What follows it may be found in the same way.
-	for first.n < n && first.kind != compressed {
+	for looked := 1; looked < atOnce && first.n < n && first.kind != compressed; looked++ {
 		next := off + first.n
 		k := next>>m.clusterBits - off>>m.clusterBits
 		if k*m.entryBytes >= int64(len(p)) {
