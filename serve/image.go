@@ -93,8 +93,11 @@ func (s *service) openImage(ctx context.Context, given string, down *configfs.Un
 	}
 	bar.Clear()
 	if img.writes == control.Temporary && !o.Snapshot && image.IsQcow2(img.base) {
-		s.console.Say("%s", hint.Text(hint.With(fmt.Errorf("%s: qcow2 images are not written in place", path),
-			hint.Command{Words: []string{"--overlay", hint.Path(hint.Free("changes"))}, Purpose: "to keep writes in that file"})))
+		note := fmt.Errorf("%s: qcow2 images are not written in place", path)
+		if image.TakesOverlay(img.base) == nil {
+			note = hint.With(note, hint.Command{Words: []string{"--overlay", hint.Path(hint.Free("changes"))}, Purpose: "to keep writes in that file"})
+		}
+		s.console.Say("%s", hint.Text(note))
 	}
 	s.console.Say("%s: %s, %s, %s", path, img.format, humanize.IBytes(uint64(whole)), words)
 	if rest := img.base.Size() - whole; rest > 0 {

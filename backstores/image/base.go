@@ -101,6 +101,9 @@ func (b *mergeBase) open(ctx context.Context, o *openOverlay, opts Options, read
 			b.store.Close()
 		}
 	}()
+	if err := TakesOverlay(b.store); err != nil {
+		return b.failed(err)
+	}
 	if b.file, err = openAgain(b.path, b.store); err != nil {
 		return b.failed(err)
 	}

@@ -37,6 +37,9 @@ func OpenOverlay(ctx context.Context, path string, base backstores.Backstore, ba
 
 // layOver creates the overlay if it is missing, opens it and attaches the base.
 func layOver(ctx context.Context, path string, base backstores.Backstore, basePath string, readOnly bool) (_ *openOverlay, err error) {
+	if err := TakesOverlay(base); err != nil {
+		return nil, err
+	}
 	if err := unix.Access(path, unix.F_OK); err == unix.ENOENT && !readOnly {
 		if err := createOverlay(path, base, basePath); err != nil {
 			return nil, err
@@ -120,13 +123,12 @@ func createOverlay(path string, base backstores.Backstore, basePath string) erro
 }
 
 // qemuFormat returns QEMU's name for the format of a base. QEMU has no format
-// "lunserve", so it does not open a base that it cannot read, nor one that names a
-// backing file, nor one at a URL.
+// "lunserve", so it does not open a base that it cannot read, nor one at a URL.
 func qemuFormat(base backstores.Backstore) string {
 	if rawFile(base) != nil {
 		return Raw
 	}
-	if q, ok := base.(*qcow2Image); ok && q.Header().Backing == "" && elsewhere(q) == nil {
+	if IsQcow2(base) && elsewhere(base) == nil { // and has no backing file, see TakesOverlay
 		return Qcow2
 	}
 	return "lunserve"

@@ -17,6 +17,7 @@ import (
 type qcow2Image struct {
 	*qcow2.Image
 	file       source
+	chain      []string             // paths and URLs of the backing files, as they were typed
 	backing    backstores.Backstore // or nil
 	compressed int64                // see Info; filled in by inspect
 }
@@ -58,6 +59,24 @@ func Backing(b backstores.Backstore) backstores.Backstore {
 	return nil
 }
 
+// TakesOverlay returns an error if there can be no overlay over the image: an
+// overlay records the identity of one file, and over a chain it would not notice
+// another backing file.
+func TakesOverlay(b backstores.Backstore) error {
+	q, ok := b.(*qcow2Image)
+	if !ok || q.Header().Backing == "" {
+		return nil
+	}
+	words := []string{"lunserve", "unpack"}
+	for _, b := range q.chain {
+		words = append(words, "--backing", Typed(b))
+	}
+	path := q.file.Path()
+	words = append(words, Typed(path), hint.Path(hint.Free(rawName(beside(path)))))
+	return hint.With(fmt.Errorf("%s: has a backing file, which an overlay would not know again", q.file.Name()),
+		hint.Command{Words: words, Purpose: "to make a base of both"})
+}
+
 // openQcow2 returns the disk in a QEMU image. Its backing file, and the backing
 // file of that, are those of the options: root does not open what a header names.
 // openQcow2 takes the file over, also if it fails.
@@ -72,6 +91,7 @@ func openQcow2(ctx context.Context, file source, o Options) (*qcow2Image, error)
 	}
 	if q.backing != nil {
 		q.Attach(q.backing)
+		q.chain = o.Backing
 	}
 	return q, nil
 }

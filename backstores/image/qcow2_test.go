@@ -261,3 +261,21 @@ func TestNoCommandReadsADataFile(t *testing.T) {
 		storetest.WantError(t, err, "disk", "PATH: "+want)
 	}
 }
+
+// An overlay knows one file again. So there is none over an image with a backing
+// file, which could be another one next time.
+func TestNoOverlayOverAChain(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, "-base", noise(1<<20))
+	storetest.Command(t, "sh", "-euc", `
+		qemu-img create -q -f qcow2 -b ./-base -F raw disk.qcow2
+		qemu-io -f qcow2 -c 'write -q -P 1 64k 100k' disk.qcow2`)
+	s := open(t, "disk.qcow2", image.Options{Backing: []string{"-base"}})
+	const want = "PATH: has a backing file, which an overlay would not know again; try lunserve unpack --backing ./-base PATH disk.img to make a base of both"
+	_, _, err := image.OpenOverlay(ctx, "changes", s, "disk.qcow2", false)
+	storetest.WantError(t, err, "disk.qcow2", want)
+	storetest.WantError(t, image.TakesOverlay(s), "disk.qcow2", want)
+	if _, err := os.Lstat("changes"); err == nil {
+		t.Error("an overlay was made")
+	}
+}
