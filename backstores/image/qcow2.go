@@ -122,29 +122,6 @@ func newQcow2(file source, o Options) (_ *qcow2Image, err error) {
 	return nil, hint.With(err, rescueQcow2(c, err)...)
 }
 
-// openBacking opens the backing file of the image of this name, or returns nil if
-// it has none.
-func openBacking(ctx context.Context, name string, h *qcow2.Header, o Options) (backstores.Backstore, error) {
-	switch {
-	case h.Backing == "" && len(o.Backing) > 0:
-		return nil, fmt.Errorf("%s: has no backing file; leave out --backing", name)
-	case h.Backing == "":
-		return nil, nil
-	case len(o.Backing) == 0:
-		return nil, hint.Try(fmt.Errorf("%s: needs its backing file, which it calls %s", name, hint.Visible(h.Backing)), "--backing", "FILE")
-	}
-	b := o.Backing[0]
-	o.ReadOnly, o.Create, o.Format, o.Backing = true, 0, Auto, o.Backing[1:]
-	if h.BackingFormat() == Raw {
-		o.Format = Raw // whatever its guest wrote
-	}
-	s, err := open(ctx, b, o)
-	if err != nil {
-		err, _ = misspelt(b, err)
-	}
-	return s, err
-}
-
 // rescueQcow2 returns the command for an image that lunserve does not read. QEMU
 // would also read the files that the header names, and those may be any files of
 // this machine: a command that reads the disk has the names of all files.

@@ -51,10 +51,13 @@ func TestQcow2IsOpened(t *testing.T) {
 // The files of a chain are those that were typed. A raw one stays raw, whatever its
 // guest has written.
 func TestBackingFilesAreTyped(t *testing.T) {
-	t.Chdir(t.TempDir())
-	base := noise(1 << 20)
-	copy(base, qcow2Head)
-	write(t, "base.img", base)
+	t.Chdir(storetest.TempDir(t, "/var/tmp"))
+	write(t, "base.img", noise(1<<20))
+	served := open(t, "base.img", image.Options{Format: image.Raw})
+	if err := backstores.WriteVec(served, [][]byte{[]byte(qcow2Head)}, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	served.Close()
 	write(t, "other.img", noise(1<<20))
 	storetest.Command(t, "sh", "-euc", `
 		qemu-img create -q -f qcow2 -b base.img -F raw middle

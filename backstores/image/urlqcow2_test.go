@@ -142,6 +142,7 @@ func TestQcow2AtAURLThatIsRefused(t *testing.T) {
 		{"top.qcow2", n.URL("nosuch") + secret, at + "nosuch: the server answers 404 Not Found"},
 		{"top.qcow2", n.URL("middle.qcow2") + secret, at + "middle.qcow2: needs its backing file, which it calls disk.img; try --backing FILE"},
 		{"top.qcow2", "dsik.img", "dsik.img: no such file or directory; did you mean disk.img?"},
+		{"middle.qcow2", n.URL("plain.qcow2") + secret, at + "plain.qcow2: is a qcow2 file, and " + at + "middle.qcow2 says that its backing file is in the format raw"},
 		{"plain.qcow2", n.URL("disk.img") + secret, at + "plain.qcow2: has no backing file; leave out --backing"},
 		{"disk.img", n.URL("disk.img") + secret, at + "disk.img: is a raw image, which has no backing file; leave out --backing"},
 	} {
