@@ -31,7 +31,7 @@ func TestFormatOfBackingFile(t *testing.T) {
 	for _, tt := range []struct{ says, backing, want string }{
 		{"raw", "base.img", ""},
 		{"raw", "base.img.zst", "base.img.zst: is a zstd file, and top says that its backing file is in the format raw; try lunserve unpack base.img.zst NEW-base.img"},
-		{"raw", "base.img.gz", "base.img.gz: is a gzip file; try zcat base.img.gz > NEW-base.img"},
+		{"raw", "base.img.gz", "base.img.gz: is a gzip file; try zcat base.img.gz >NEW-base.img"},
 		{"raw", "base.qcow2", "base.qcow2: is a qcow2 file, and top says that its backing file is in the format raw"},
 		{"qcow2", "base.qcow2", ""},
 		{"qcow2", "base.img", "base.img: is not a qcow2 image"},
