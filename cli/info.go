@@ -7,7 +7,6 @@ import (
 
 	"github.com/dustin/go-humanize"
 
-	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/backstores/image"
 	"github.com/lunserve/lunserve/serve/console"
 )
@@ -26,7 +25,7 @@ type imageInfo struct {
 	Ratio float64 `json:"ratio,omitempty"` // Size to Stored
 	Holes int64   `json:"holes"`           // bytes of zeros that take no space
 
-	read bool // the disk was read
+	counted bool // Holes is known
 }
 
 // Run describes all images, even if some cannot be read.
@@ -68,18 +67,7 @@ func (c *infoCmd) look(ctx context.Context, con *console.Console, path string) (
 	if store == nil {
 		return a, nil
 	}
-	a.read = true
-	for off := int64(0); off < store.Size() && err == nil; {
-		var n int64
-		var data bool
-		if n, data, err = backstores.Extent(store, off); err == nil {
-			err = ctx.Err()
-		}
-		if !data {
-			a.Holes += n
-		}
-		off += n
-	}
+	a.Holes, a.counted, err = image.Holes(ctx, store)
 	return a, errors.Join(err, store.Close())
 }
 
@@ -104,7 +92,7 @@ func (a *imageInfo) print(out *console.Printer, more bool) error {
 	} else {
 		row("stored", "%s", humanize.IBytes(uint64(a.Stored)))
 	}
-	if a.read {
+	if a.counted {
 		row("holes", "%s", humanize.IBytes(uint64(a.Holes)))
 	}
 	if a.Compressed > 0 {

@@ -26,7 +26,7 @@ type Check struct {
 // CheckOpen opens and locks the image at path like [Open], and closes it again.
 // It skips work that takes long.
 func CheckOpen(ctx context.Context, path string, o Options) (Check, error) {
-	o.Create, o.Notice, o.Progress = 0, nil, nil
+	o.Create, o.Notice, o.Progress, o.brief = 0, nil, nil, true
 	info, store, err := Inspect(ctx, path, o)
 	if store != nil {
 		err = errors.Join(err, store.Close())

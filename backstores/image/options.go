@@ -47,6 +47,7 @@ type Options struct {
 
 	URL URLOptions
 
+	brief  bool  // Info has no numbers that take long to find out
 	nested bool  // the disk may be a file of another format
 	total  int64 // CacheSize, before it was divided
 	little bool  // little of a file at a URL is going to be read

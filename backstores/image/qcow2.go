@@ -159,8 +159,10 @@ func inspectQcow2(ctx context.Context, file source, o Options) (i inspected, err
 	if err != nil {
 		return i, err
 	}
-	if q.compressed, err = q.Compressed(ctx); err != nil {
-		return i, errors.Join(named(ctx, file.Name(), err), q.Close())
+	if !o.brief {
+		if q.compressed, err = q.Compressed(ctx); err != nil {
+			return i, errors.Join(named(ctx, file.Name(), err), q.Close())
+		}
 	}
 	i.Info = q.Info()
 	if i.Info.Stored, err = stored(file); err != nil {

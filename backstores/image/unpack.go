@@ -36,6 +36,7 @@ func (c ctxWriter) WriteAt(p []byte, off int64) (int, error) {
 }
 
 func unpack(ctx context.Context, path string, w io.WriterAt, o Options) (int64, error) {
+	o.brief = true
 	o.nested = true // the file in it is what is asked for
 	i, err := inspect(ctx, path, o)
 	if err != nil {

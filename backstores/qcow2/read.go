@@ -1,7 +1,6 @@
 package qcow2
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/lunserve/lunserve/backstores"
@@ -105,10 +104,6 @@ func (m *Image) Extent(off int64) (n int64, data bool, err error) {
 	if err := backstores.CheckRange(m.size, off, 1); err != nil {
 		return 0, false, fmt.Errorf("%s: extent at %d: %w", m.name, off, err)
 	}
-	unit := int64(1) << m.clusterBits // that an entry, or a part of one, is for
-	if m.entryBytes == 16 {
-		unit /= subclusters
-	}
 	for looked := int64(0); looked < atOnce && off+n < m.size; {
 		r, err := m.find(off+n, m.size-off-n, true)
 		if err != nil {
@@ -130,7 +125,7 @@ func (m *Image) Extent(off int64) (n int64, data bool, err error) {
 			break
 		}
 		n, data = n+r.n, d
-		looked += 1 + r.n/unit
+		looked += m.Looked(r.n)
 	}
 	return n, data, nil
 }
@@ -138,23 +133,4 @@ func (m *Image) Extent(off int64) (n int64, data bool, err error) {
 // inBacking reports whether a run at off begins in the backing file.
 func (m *Image) inBacking(r run, off int64) bool {
 	return r.kind == absent && m.backing != nil && off < m.backing.Size()
-}
-
-// Compressed returns how many bytes of the disk are in compressed clusters. It reads
-// all tables, until ctx is done.
-func (m *Image) Compressed(ctx context.Context) (n int64, err error) {
-	for off := int64(0); off < m.size; {
-		r, err := m.find(off, m.size-off, true)
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err != nil {
-			return 0, err
-		}
-		if r.kind == compressed {
-			n += min(r.n, m.size-off)
-		}
-		off += r.n
-	}
-	return n, nil
 }
