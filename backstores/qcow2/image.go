@@ -27,7 +27,7 @@ type Image struct {
 	slice    int64          // bytes of a slice
 	clusters *decoded.Cache // compressed clusters
 	zstd     *zstd.Decoder  // or nil
-	next     atomic.Int64   // where the last read ended
+	next     atomic.Int64   // where the last read that succeeded ended
 	closed   atomic.Bool
 }
 

@@ -25,7 +25,7 @@ func (m *Image) ReadVec(bufs [][]byte, off int64, f backstores.Flag) error {
 	v := backstores.NewSegments(bufs)
 	defer v.Free()
 	q := query{start: off, end: off + total, wait: wait}
-	q.follows = m.next.Swap(q.end) == off
+	q.follows = m.next.Load() == off
 	for end := q.end; off < end; {
 		r, err := m.find(off, end-off, wait)
 		if err != nil {
@@ -50,6 +50,7 @@ func (m *Image) ReadVec(bufs [][]byte, off int64, f backstores.Flag) error {
 		}
 		off += r.n
 	}
+	m.next.Store(q.end)
 	return nil
 }
 
