@@ -133,9 +133,9 @@ func (m Merge) export(ctx context.Context, path, out string, replace bool) (err 
 		return err
 	}
 	defer func() { err = errors.Join(err, to.Close()) }()
-	n, err := dataBytes(o)
+	n, err := dataBytes(ctx, o)
 	if err != nil {
-		return err
+		return named(ctx, out, err)
 	}
 	if err := to.Reserve(n); err != nil {
 		return fmt.Errorf("%s: %w", out, err)

@@ -67,12 +67,15 @@ func unpack(ctx context.Context, path string, w io.WriterAt, o Options) (int64, 
 	}
 	defer s.Close()
 	what := Name(path) + ": unpacking"
-	n, err := leastData(s)
+	n, err := leastData(ctx, s)
 	if err == nil {
 		err = reserve(w, n)
 	}
+	if err != nil && err != ctx.Err() {
+		err = fmt.Errorf("%s: %w", what, err)
+	}
 	if err != nil {
-		return 0, fmt.Errorf("%s: %w", what, err)
+		return 0, named(ctx, what, err)
 	}
 	if g, ok := s.(*simg); ok && len(g.sums) > 0 {
 		return s.Size(), named(ctx, what, g.unpack(ctx, path, w, o.progress(what)))
@@ -96,6 +99,9 @@ func copyOut(ctx context.Context, w io.WriterAt, s backstores.Backstore, chunk i
 		mu.Lock()
 		defer mu.Unlock()
 		for first == nil && next < size {
+			if first = ctx.Err(); first != nil {
+				break
+			}
 			off, n = next, min(chunk, size-next)
 			next += n
 			hole, err := inHole(s, off, n)
