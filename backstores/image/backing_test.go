@@ -1,6 +1,7 @@
 package image_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/lunserve/lunserve/backstores/image"
@@ -78,4 +79,26 @@ func TestFormatOfBackingDevice(t *testing.T) {
 	writeTop(t, "top", "", len(disk))
 	_, err := image.Open(ctx, "top", o)
 	storetest.WantError(t, err, dev, "PATH: looks like a qcow2 image, and top does not say in which format its backing file is")
+}
+
+// The images of a chain share the memory, of whatever format they are.
+func TestChainSharesMemory(t *testing.T) {
+	t.Chdir(t.TempDir())
+	disk := noise(400 << 10)
+	write(t, "base.img", disk)
+	storetest.Command(t, "zstd", "-q", "base.img")
+	writeTop(t, "top", "", len(disk))
+	// Half of it has no room for four frames of 400 KiB.
+	for memory, want := range map[int64]string{
+		2 << 20: "base.img.zst: ",
+		4 << 20: "",
+	} {
+		var notices []string
+		o := image.Options{Backing: []string{"base.img.zst"}, CacheSize: memory, Notice: func(err error) { notices = append(notices, err.Error()) }}
+		s := open(t, "top", o)
+		storetest.Holds(t, s, disk)
+		if got := strings.Join(notices, "\n"); (got == "") != (want == "") || !strings.HasPrefix(got, want) {
+			t.Errorf("%d bytes of memory: %q", memory, got)
+		}
+	}
 }
