@@ -108,7 +108,7 @@ func newQcow2(file source, o Options) (_ *qcow2Image, err error) {
 		return nil, refuse(c, &anOverlay)
 	}
 	memory := o.memory(file, 2) // plain clusters are only in that of the file
-	m, err := qcow2.Open(file.Name(), file, qcow2.Config{Memory: memory, Reads: reads(file)})
+	m, err := qcow2.Open(file.Name(), file, qcow2.Config{Memory: memory, Reads: reads(file), Changed: file.Changed})
 	if err == nil {
 		return &qcow2Image{Image: m, file: file}, nil
 	}

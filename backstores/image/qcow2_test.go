@@ -1,12 +1,14 @@
 package image_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/backstores/image"
@@ -280,5 +282,27 @@ func TestNoOverlayOverAChain(t *testing.T) {
 	storetest.WantError(t, image.TakesOverlay(s), "disk.qcow2", want)
 	if _, err := os.Lstat("changes"); err == nil {
 		t.Error("an overlay was made")
+	}
+}
+
+// What others write to an image while it is served is no data of its disk: no table
+// and no cluster is read from it any more.
+func TestQcow2ChangedWhileServed(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, "in.raw", bytes.Repeat([]byte("fox "), 1<<18))
+	for _, name := range []string{"new.qcow2", "read.qcow2"} {
+		storetest.Command(t, "qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-c", "in.raw", name)
+		s := open(t, name, image.Options{})
+		p := make([]byte, 512)
+		if name == "read.qcow2" { // the table, and the first cluster
+			if _, err := s.ReadAt(p, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Chtimes(name, time.Time{}, time.Unix(1, 0)); err != nil {
+			t.Fatal(err)
+		}
+		_, err := s.ReadAt(p, 500<<10)
+		storetest.WantError(t, err, name, "PATH: the image was changed while it was served")
 	}
 }

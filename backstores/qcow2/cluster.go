@@ -2,6 +2,7 @@ package qcow2
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -37,18 +38,20 @@ func (m clusterSource) Decode(i int64, in, out []byte) (zeros bool, err error) {
 		return false, m.damaged(off, "it was compressed before")
 	}
 	in, out = in[:r.size], out[:m.cluster()]
-	if err := readFull(m.file, in, r.host); err != nil {
-		return false, err
+	if err = readFull(m.file, in, r.host); err == nil {
+		if m.zstd != nil {
+			err = unzstd(m.zstd, out, in)
+		} else {
+			err = inflate(out, in)
+		}
+		if err != nil {
+			err = m.damaged(off, "at %d in the file: %w", r.host, err)
+		}
 	}
-	if m.zstd != nil {
-		err = unzstd(m.zstd, out, in)
-	} else {
-		err = inflate(out, in)
+	if changed := m.changed(); changed != nil {
+		err = fmt.Errorf("%s: %w", m.name, changed)
 	}
-	if err != nil {
-		return false, m.damaged(off, "at %d in the file: %w", r.host, err)
-	}
-	return false, nil
+	return false, err
 }
 
 var errClusterSize = errors.New("does not decompress to the size of a cluster")

@@ -28,6 +28,7 @@ type Image struct {
 	clusters *decoded.Cache // compressed clusters
 	zstd     *zstd.Decoder  // or nil
 	next     atomic.Int64   // where the last read that succeeded ended
+	changed  func() error
 	closed   atomic.Bool
 }
 
@@ -40,6 +41,10 @@ type Config struct {
 	// Reads is how many tables, and how many compressed clusters, are read from
 	// the file at a time: 0 stands for a file of this machine.
 	Reads int
+
+	// Changed, if not nil, is called after each table and each compressed cluster
+	// that is read. If it returns an error, that is the error of the read.
+	Changed func() error
 }
 
 const (
@@ -58,7 +63,10 @@ const (
 // If the header names a backing file, the caller opens it or another one, as the
 // user tells, and calls Attach.
 func Open(name string, file backstores.Backstore, o Config) (_ *Image, err error) {
-	m := &Image{name: name, file: file, fileSize: file.Size()}
+	m := &Image{name: name, file: file, fileSize: file.Size(), changed: o.Changed}
+	if m.changed == nil {
+		m.changed = func() error { return nil }
+	}
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("%s: %w", name, err)
@@ -71,6 +79,9 @@ func Open(name string, file backstores.Backstore, o Config) (_ *Image, err error
 		return nil, err
 	}
 	if err := m.readL1(); err != nil {
+		return nil, err
+	}
+	if err := m.changed(); err != nil {
 		return nil, err
 	}
 	return m, m.makeCaches(o)

@@ -186,7 +186,11 @@ func (m tableSource) Decode(i int64, _, out []byte) (zeros bool, err error) {
 	if at%m.cluster() != 0 || at > m.fileSize-m.cluster() {
 		return false, fmt.Errorf("%s: is damaged: L2 table %d is at %d of %d bytes", m.name, table, at, m.fileSize)
 	}
-	return false, readFull(m.file, out[:m.slice], at+i%m.slices()*m.slice)
+	err = readFull(m.file, out[:m.slice], at+i%m.slices()*m.slice)
+	if changed := m.changed(); changed != nil {
+		err = fmt.Errorf("%s: %w", m.name, changed)
+	}
+	return false, err
 }
 
 var errShort = errors.New("the file is shorter than it was")
