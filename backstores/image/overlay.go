@@ -83,6 +83,14 @@ func (o *openOverlay) layOver(base backstores.Backstore, path string) error {
 // attach puts an overlay over an open image and its file. typed is the path of the
 // image if the user has typed it.
 func (o *openOverlay) attach(base backstores.Backstore, file baseFile, typed string) error {
+	// At a URL it had none of QEMU.
+	if path, format := o.Base(); format != "" && !IsURL(path) && format != diskFormat(base) {
+		err := fmt.Errorf("%s: is not read in the format that it had when %s was made over it", file.Name(), o.path)
+		if format == Raw || format == Qcow2 {
+			err = hint.Try(err, "--format", format)
+		}
+		return err
+	}
 	err := o.Attach(base, file)
 	if errors.Is(err, overlay.ErrTime) {
 		err = hint.With(err, rescue(o.path, typed, qemuFormat(base), "to write what both hold to a new image, if the base has lost no more than its time"))
@@ -125,10 +133,19 @@ func createOverlay(path string, base backstores.Backstore, basePath string) erro
 // qemuFormat returns QEMU's name for the format of a base. QEMU has no format
 // "lunserve", so it does not open a base that it cannot read, nor one at a URL.
 func qemuFormat(base backstores.Backstore) string {
-	if rawFile(base) != nil {
-		return Raw
+	if elsewhere(base) != nil {
+		return "lunserve"
 	}
-	if IsQcow2(base) && elsewhere(base) == nil { // and has no backing file, see TakesOverlay
+	return diskFormat(base)
+}
+
+// diskFormat is qemuFormat wherever the base is.
+func diskFormat(base backstores.Backstore) string {
+	_, remote := base.(*remoteFile)
+	switch {
+	case remote || rawFile(base) != nil:
+		return Raw
+	case IsQcow2(base): // and has no backing file, see TakesOverlay
 		return Qcow2
 	}
 	return "lunserve"

@@ -306,3 +306,25 @@ func TestQcow2ChangedWhileServed(t *testing.T) {
 		storetest.WantError(t, err, name, "PATH: the image was changed while it was served")
 	}
 }
+
+// An image can be as long as its disk. An overlay over the one is none over the other.
+func TestOverlayKnowsTheFormatOfItsBase(t *testing.T) {
+	t.Chdir(t.TempDir())
+	storetest.Command(t, "sh", "-euc", `
+		qemu-img create -q -f qcow2 disk.qcow2 1M
+		truncate -s 1M disk.qcow2`)
+	for format, other := range map[string]string{image.Qcow2: image.Raw, image.Raw: image.Qcow2} {
+		path := "changes-" + format
+		for _, o := range []image.Options{{Format: format, ReadOnly: true}, {Format: other, ReadOnly: true}, {Format: format, ReadOnly: true}} {
+			s, _, err := image.OpenOverlay(ctx, path, open(t, "disk.qcow2", o), "disk.qcow2", false)
+			if o.Format == format {
+				if err != nil {
+					t.Fatal(err)
+				}
+				s.Close()
+				continue
+			}
+			storetest.WantError(t, err, "disk.qcow2", "PATH: is not read in the format that it had when "+path+" was made over it; try --format "+format)
+		}
+	}
+}
