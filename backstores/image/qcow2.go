@@ -110,14 +110,14 @@ func newQcow2(file source, o Options) (_ *qcow2Image, err error) {
 	memory := o.memory(file, 2) // plain clusters are only in that of the file
 	m, err := qcow2.Open(file.Name(), file, qcow2.Config{Memory: memory, Reads: reads(file), Changed: file.Changed})
 	if err == nil {
+		if m.Header().Incompatible&qcow2.Corrupt != 0 && o.Notice != nil {
+			o.Notice(hint.With(fmt.Errorf("%s: is marked as corrupt, and may hold wrong data", file.Name()), rescueQcow2(c, nil)...))
+		}
 		return &qcow2Image{Image: m, file: file}, nil
 	}
 	if least, ok := errors.AsType[*qcow2.MemoryError](err); ok {
 		parts := (o.total + memory - 1) / memory
 		return nil, hint.Try(err, "--cache-size", fmt.Sprintf("%dM", least.Least>>20*parts))
-	}
-	if IsURL(c.path) {
-		return nil, hint.With(err, remote.Download(c.path))
 	}
 	return nil, hint.With(err, rescueQcow2(c, err)...)
 }
@@ -133,6 +133,8 @@ func rescueQcow2(c *candidate, err error) []hint.Command {
 	options := "driver=qcow2,file.filename=" + option(c.path)
 	out := plain(hint.Free(rawName(c.path)))
 	switch {
+	case IsURL(c.path):
+		return []hint.Command{remote.Download(c.path)}
 	case errors.Is(err, qcow2.ErrDataFile) && !backing:
 		return one("qemu-img", "convert", "-O", "raw", "--image-opts", options+",data-file.driver=file,data-file.filename=DATA-FILE", out)
 	case errors.Is(err, qcow2.ErrDataFile):

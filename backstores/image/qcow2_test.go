@@ -328,3 +328,18 @@ func TestOverlayKnowsTheFormatOfItsBase(t *testing.T) {
 		}
 	}
 }
+
+// QEMU marks an image in which it has found an error, and does not write to it again.
+func TestCorruptQcow2IsServedWithANotice(t *testing.T) {
+	t.Chdir(t.TempDir())
+	storetest.Command(t, "qemu-img", "create", "-q", "-f", "qcow2", "disk.qcow2", "1M")
+	var notices []string
+	o := image.Options{Notice: func(err error) { notices = append(notices, hint.Text(err)) }}
+	open(t, "disk.qcow2", o)
+	put(t, "disk.qcow2", 79, "\x02")
+	open(t, "disk.qcow2", o)
+	want := []string{"disk.qcow2: is marked as corrupt, and may hold wrong data; try qemu-img check -f qcow2 disk.qcow2"}
+	if !reflect.DeepEqual(notices, want) {
+		t.Errorf("%q, want %q", notices, want)
+	}
+}
