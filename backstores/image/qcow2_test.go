@@ -280,6 +280,11 @@ func TestNoOverlayOverAChain(t *testing.T) {
 	_, _, err := image.OpenOverlay(ctx, "changes", s, "disk.qcow2", false)
 	storetest.WantError(t, err, "disk.qcow2", want)
 	storetest.WantError(t, image.TakesOverlay(s), "disk.qcow2", want)
+	i, s, err := image.Inspect(ctx, "disk.qcow2", image.Options{Backing: []string{"-base"}})
+	if err != nil || i.Serve != "lunserve --backing ./-base disk.qcow2" {
+		t.Errorf("%q, %v", i.Serve, err)
+	}
+	s.Close()
 	if _, err := os.Lstat("changes"); err == nil {
 		t.Error("an overlay was made")
 	}
