@@ -44,6 +44,9 @@ func (f *imageFlags) options() image.Options {
 	}
 }
 
+// inputs returns the files that an image is read from.
+func (f *imageFlags) inputs(path string) []string { return append([]string{path}, f.Backing...) }
+
 // shown returns the options with messages on the console and progress in a bar.
 func (f *imageFlags) shown(con *console.Console, bar *console.Bar) image.Options {
 	o := f.options()

@@ -56,7 +56,7 @@ func (c *packCmd) Run(ctx context.Context, con *console.Console) (err error) {
 	if err != nil {
 		return err
 	}
-	file, err := image.NewOutput(out, c.Force, append(c.Backing, c.In)...)
+	file, err := image.NewOutput(out, c.Force, c.inputs(c.In)...)
 	if err != nil {
 		return err
 	}
