@@ -81,6 +81,18 @@ func TestFormatOfBackingDevice(t *testing.T) {
 	storetest.WantError(t, err, dev, "PATH: looks like a qcow2 image, and top does not say in which format its backing file is")
 }
 
+// A backing file that is named for nothing is an error, also if it is only asked what
+// an image is.
+func TestInspectTakesNoUselessBackingFile(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, "disk.img", noise(1<<20))
+	storetest.Command(t, "zstd", "-q", "disk.img")
+	for path, format := range map[string]string{"disk.img": "raw", "disk.img.zst": "zstd"} {
+		_, _, err := image.Inspect(ctx, path, image.Options{Backing: []string{"disk.img"}})
+		storetest.WantError(t, err, path, "PATH: is a "+format+" image, which has no backing file; leave out --backing")
+	}
+}
+
 // The images of a chain share the memory, of whatever format they are.
 func TestChainSharesMemory(t *testing.T) {
 	t.Chdir(t.TempDir())

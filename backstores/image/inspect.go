@@ -151,10 +151,6 @@ func stored(file backstores.Backstore) (int64, error) {
 
 // inspectZstd describes a zstd file, and takes it over.
 func inspectZstd(ctx context.Context, file source, o Options) (inspected, error) {
-	if len(o.Backing) > 0 {
-		file.Close()
-		return inspected{}, noBacking(file.Name(), Zstd)
-	}
 	if err := peekNested(file, o); err != nil {
 		file.Close()
 		return inspected{}, err

@@ -59,9 +59,6 @@ func open(ctx context.Context, path string, o Options) (backstores.Backstore, er
 
 // openInPlace opens the raw image at path.
 func openInPlace(ctx context.Context, path string, d detected, o Options) (backstores.Backstore, error) {
-	if len(o.Backing) > 0 {
-		return nil, noBacking(path, d.format)
-	}
 	s, err := raw.Open(ctx, path, raw.Options{ReadOnly: o.ReadOnly, Create: o.Create})
 	if err != nil {
 		return nil, err
@@ -69,18 +66,18 @@ func openInPlace(ctx context.Context, path string, d detected, o Options) (backs
 	return guess(s, path, d, o), nil
 }
 
-// noBacking is the error of an image of a format without backing files.
-func noBacking(name, format string) error {
+// noBacking returns an error if an image of a format without backing files is given
+// some.
+func noBacking(name, format string, o Options) error {
+	if format == Qcow2 || len(o.Backing) == 0 {
+		return nil
+	}
 	return fmt.Errorf("%s: is a %s image, which has no backing file; leave out --backing", name, format)
 }
 
 // openFormat returns the disk in a file, and takes the file over. A raw image is
 // one at a URL.
 func openFormat(ctx context.Context, file source, format string, o Options) (s backstores.Backstore, err error) {
-	if format != Qcow2 && len(o.Backing) > 0 {
-		file.Close()
-		return nil, noBacking(file.Name(), format)
-	}
 	switch format {
 	case Zstd:
 		s, err = openZstd(ctx, file, o)

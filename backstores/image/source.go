@@ -40,7 +40,10 @@ func openSource(ctx context.Context, path string, o Options) (source, detected, 
 	d := detected{format: Raw}
 	// An error of Look is returned by raw.Open.
 	if device, err := raw.Look(path); err == nil {
-		if d, err = detect(path, device, o.Format); err != nil {
+		if d, err = detect(path, device, o.Format); err == nil {
+			err = noBacking(path, d.format, o)
+		}
+		if err != nil {
 			return nil, d, err
 		}
 	}

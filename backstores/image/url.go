@@ -113,6 +113,9 @@ func openURL(ctx context.Context, location string, o Options) (source, detected,
 		return nil, detected{}, err
 	}
 	d, err := decide(location, f, f.Size(), o.Format, func() bool { return false })
+	if err == nil {
+		err = noBacking(f.Name(), d.format, o)
+	}
 	if err != nil {
 		f.Close()
 		return nil, d, err
