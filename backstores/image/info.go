@@ -23,7 +23,7 @@ type Info struct {
 	ClusterSize int64  `json:"cluster_size,omitempty"`
 	Compressed  int64  `json:"compressed,omitempty"` // bytes of the disk that are in compressed clusters
 	Compression string `json:"compression,omitempty"`
-	Snapshots   int    `json:"snapshots,omitempty"` // internal ones, which are not served
+	Snapshots   int64  `json:"snapshots,omitempty"` // internal ones, which are not served
 	Backing     string `json:"backing,omitempty"`   // what the header calls the backing file
 
 	// Random is false if all or part of the image must be decompressed once

@@ -36,7 +36,7 @@ func (q *qcow2Image) Info() Info {
 	h := q.Header()
 	i := Info{
 		Format: Qcow2, Size: q.Size(), Stored: q.file.Size(), Random: true,
-		ClusterSize: 1 << h.ClusterBits, Compressed: q.compressed, Snapshots: int(h.Snapshots), Backing: h.Backing,
+		ClusterSize: 1 << h.ClusterBits, Compressed: q.compressed, Snapshots: int64(h.Snapshots), Backing: h.Backing,
 	}
 	if q.compressed > 0 {
 		i.Compression = h.CompressionName()

@@ -217,6 +217,13 @@ func TestQcow2IsDescribedAndUnpacked(t *testing.T) {
 	}
 	storetest.Holds(t, open(t, "disk.img", reading), text)
 
+	// A header can claim any number of snapshots.
+	put(t, "disk.qcow2", 60, "\xff\xff\xff\xff")
+	if i, s, err = image.Inspect(ctx, "disk.qcow2", image.Options{}); err != nil || i.Snapshots != 1<<32-1 {
+		t.Fatalf("%+v, %v", i, err)
+	}
+	s.Close()
+
 	// Without its backing file it is described, and not opened.
 	i, s, err = image.Inspect(ctx, "top", image.Options{})
 	if err != nil || s != nil || i.Backing != "in.raw" || i.Size != 1<<20 || i.Serve != "lunserve --backing FILE top" {
