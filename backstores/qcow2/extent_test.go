@@ -40,6 +40,19 @@ func tables(n int, entry uint64, set func(i int) bool) []byte {
 	return file
 }
 
+// largeTables is like tables, with clusters of 64 KiB.
+func largeTables(entry uint64) []byte {
+	const cluster = 64 << 10
+	b := binary.BigEndian
+	h := qcow2.Header{ClusterBits: 16, Size: cluster / 8 * cluster, L1Size: 1, L1At: cluster, RefcountOrder: 4}
+	file := append(h.Bytes(), make([]byte, 3*cluster)...)[:3*cluster]
+	b.PutUint64(file[cluster:], 2*cluster)
+	for i := range cluster / 8 {
+		b.PutUint64(file[2*cluster+i*8:], entry)
+	}
+	return file
+}
+
 // One question is answered soon, whatever is in the tables.
 func TestExtentLooksAtFewEntries(t *testing.T) {
 	for name, tt := range map[string]struct {
@@ -47,9 +60,10 @@ func TestExtentLooksAtFewEntries(t *testing.T) {
 		least, most int64
 		data        bool
 	}{
-		"zeros":    {tables(4096, 1, func(int) bool { return true }), 1024 * 512, 2048 * 512, false},
-		"one data": {tables(4096, 512, func(int) bool { return true }), 1024 / 2 * 512, 2048 * 512, true},
-		"no table": {tables(4096, 0, func(int) bool { return false }), 1024 * 64 * 512, 2048 * 64 * 512, false},
+		"zeros":        {tables(4096, 1, func(int) bool { return true }), 1024 * 512, 2048 * 512, false},
+		"large tables": {largeTables(1), 1024 << 16, 2048 << 16, false},
+		"one data":     {tables(4096, 512, func(int) bool { return true }), 1024 / 2 * 512, 2048 * 512, true},
+		"no table":     {tables(4096, 0, func(int) bool { return false }), 1024 * 64 * 512, 2048 * 64 * 512, false},
 	} {
 		m, err := qcow2.Open("disk", memory{bytes.NewReader(tt.file)}, qcow2.Config{Memory: 4 << 20})
 		if err != nil {
