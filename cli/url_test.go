@@ -40,6 +40,8 @@ func TestQueryOfAURLIsNotPrinted(t *testing.T) {
 		{[]string{"info", server.URL + "/other?s3cr3t"}, "/other: the server answers 403 Forbidden"},
 		{[]string{"detach", url}, ""},
 		{[]string{"--overly", "x", url}, "unknown flag --overly; try lunserve --overlay x URL"},
+		{[]string{"--overly", "--backing=" + url, "a.qcow2"}, "--backing=URL a.qcow2"},
+		{[]string{"--backing", url, "out.img"}, ""},
 		{[]string{"mount", "-o", "ro", url, dir}, "try lunserve -r URL"},
 		{[]string{"unpack", "a", "b", url}, "/a/disk.img: one argument too many"},
 		{[]string{"--size", "1M", url}, "--size makes files"},

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/lunserve/lunserve/backstores/image"
+	"github.com/lunserve/lunserve/backstores/storetest"
 	"github.com/lunserve/lunserve/serve/control"
 )
 
@@ -118,5 +119,33 @@ func TestImageAtAURLIsIdentifiedByItsVersion(t *testing.T) {
 	tag = "2"
 	if changed := contents(server.URL + "/a"); changed == first {
 		t.Error("another version has the same contents")
+	}
+}
+
+// A chain is identified by all its files.
+func TestBackingFilesIdentifyADisk(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, args := range [][]string{
+		{"qemu-img", "create", "-q", "-f", "raw", "a", "1M"},
+		{"qemu-img", "create", "-q", "-f", "raw", "b", "1M"},
+		{"qemu-img", "create", "-q", "-f", "qcow2", "-b", "a", "-F", "raw", "top"},
+	} {
+		storetest.Command(t, args[0], args[1:]...)
+	}
+	contents := func(backing string) string {
+		base, err := image.Open(t.Context(), "top", image.Options{Backing: []string{backing}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer base.Close()
+		img := &openedImage{abs: "top", backing: []string{backing}, blockSize: 512, writes: control.Refused, base: base}
+		return img.contents(false)
+	}
+	first := contents("a")
+	if again := contents("./a"); again != first || !strings.Contains(first, " backing=") {
+		t.Errorf("%q, then %q", first, again)
+	}
+	if other := contents("b"); other == first {
+		t.Error("with another backing file it is the same disk")
 	}
 }

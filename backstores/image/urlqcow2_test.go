@@ -2,10 +2,15 @@ package image_test
 
 import (
 	"bytes"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/backstores/image"
@@ -170,4 +175,56 @@ func TestQcow2AtAURLThatIsRefused(t *testing.T) {
 	}
 	o.CacheSize = 64 << 20
 	storetest.Holds(t, open(t, n.URL("large.qcow2"), o), converted(t, n.Path("large.qcow2")))
+}
+
+// Decoding ahead waits for the server. To close an image does not.
+func TestImageOfASilentServerIsClosedAtOnce(t *testing.T) {
+	t.Chdir(t.TempDir())
+	disk := noise(12 << 20)
+	for i := range disk {
+		disk[i] &= 15 // clusters that do not get smaller are not compressed
+	}
+	write(t, "disk.img", disk)
+	packFile(t, "disk.img.zst", disk, 64<<10)
+	storetest.Command(t, "qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-c", "disk.img", "disk.qcow2")
+	for _, name := range []string{"disk.img.zst", "disk.qcow2"} {
+		end, waiting := make(chan struct{}), make(chan struct{}, 1000)
+		var silent atomic.Bool
+		file := storetest.ReadFile(t, name)
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			var from int
+			fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &from)
+			if silent.Load() && from >= 2<<20 {
+				waiting <- struct{}{}
+				<-end
+			}
+			w.Header().Set("ETag", `"1"`)
+			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(file))
+		}))
+		s, err := image.Open(ctx, server.URL+"/"+name, image.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		silent.Store(true)
+		p := make([]byte, 64<<10)
+		for off := int64(0); off < 3<<20; off += int64(len(p)) {
+			if err := backstores.ReadVec(s, [][]byte{p}, off, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		<-waiting
+		time.Sleep(100 * time.Millisecond) // until a decoder waits as well; without, this test finds less
+		closed := make(chan error)
+		go func() { closed <- s.Close() }()
+		select {
+		case err := <-closed:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(20 * time.Second): // the server has 30
+			t.Errorf("%s: Close waits for the server", name)
+		}
+		close(end)
+		server.Close()
+	}
 }
