@@ -194,7 +194,7 @@ func TestImageOfASilentServerIsClosedAtOnce(t *testing.T) {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			var from int
 			fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &from)
-			if silent.Load() && from >= 2<<20 {
+			if silent.Load() && from >= len(file)/2 {
 				waiting <- struct{}{}
 				<-end
 			}
@@ -207,7 +207,7 @@ func TestImageOfASilentServerIsClosedAtOnce(t *testing.T) {
 		}
 		silent.Store(true)
 		p := make([]byte, 64<<10)
-		for off := int64(0); off < 3<<20; off += int64(len(p)) {
+		for off := int64(0); off < 5<<20; off += int64(len(p)) {
 			if err := backstores.ReadVec(s, [][]byte{p}, off, 0); err != nil {
 				t.Fatal(err)
 			}
