@@ -117,6 +117,27 @@ func TestServerThatMixesVersionsIsFound(t *testing.T) {
 	}
 }
 
+// A later answer without the validator that the first had may be of any version.
+func TestAnswerWithoutItsValidatorIsAChange(t *testing.T) {
+	for name, value := range map[string]string{"ETag": `"1"`, "Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT"} {
+		first := true
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if first {
+				w.Header().Set(name, value)
+			}
+			r.Header.Del("If-Match")
+			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(make([]byte, small)))
+		}))
+		t.Cleanup(s.Close)
+		f := openURL(t, s.URL, Options{})
+		holds(t, f, make([]byte, small), 0, 4096)
+		first = false
+		if _, err := f.ReadAt(make([]byte, 10), small-10); !errors.Is(err, errChanged) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+}
+
 func TestWaitForAnAnswerCanBeInterrupted(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

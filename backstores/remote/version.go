@@ -30,13 +30,14 @@ func (v version) strong() bool {
 func (v version) known() bool { return v.strong() || v.modified != "" }
 
 // is reports whether an answer is of this version. The same strong entity tag
-// means the same bytes. Otherwise all that both have must be the same.
+// means the same bytes, and an answer without one may be of any version. If there
+// is none, all that both have must be the same.
 func (v version) is(now version) bool {
 	same := func(a, b string) bool { return a == b || a == "" || b == "" }
 	switch {
 	case now.size != v.size:
 		return false
-	case v.strong() && now.etag != "":
+	case v.strong():
 		return now.etag == v.etag
 	}
 	return same(v.etag, now.etag) && v.modified == now.modified
