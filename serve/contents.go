@@ -3,6 +3,7 @@ package serve
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -57,8 +58,10 @@ func (i *openedImage) id() (string, error) { return identify(i.base, i.abs) }
 // identify identifies the image at an absolute path: the file, or what is at a URL,
 // by its version there.
 func identify(s backstores.Backstore, path string) (string, error) {
-	if id := image.RemoteID(s); id != "" {
+	if id, remote := image.RemoteID(s); id != "" {
 		return id, nil
+	} else if remote {
+		return "", errors.New("the server does not identify the image")
 	}
 	if f, ok := s.(interface{ Fd() int }); ok {
 		return fileID(f.Fd())

@@ -122,6 +122,24 @@ func TestImageAtAURLIsIdentifiedByItsVersion(t *testing.T) {
 	}
 }
 
+// Without a validator any image may be at a URL, so its disk is never taken for
+// another.
+func TestImageWithoutAVersionIsNotIdentified(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(make([]byte, 8192)))
+	}))
+	defer server.Close()
+	base, err := image.Open(t.Context(), server.URL+"/a", image.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer base.Close()
+	img := &openedImage{abs: server.URL + "/a", blockSize: 512, writes: control.Refused, base: base}
+	if text := img.contents(false); text != "" || img.isOf("url= block=512") {
+		t.Errorf("the contents are %q", text)
+	}
+}
+
 // A chain is identified by all its files.
 func TestBackingFilesIdentifyADisk(t *testing.T) {
 	t.Chdir(t.TempDir())

@@ -1,7 +1,9 @@
 package image
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"path"
 
@@ -69,8 +71,9 @@ func (f *remoteFile) Changed() error { return nil }
 // Place returns the name.
 func (f *remoteFile) Place() string { return f.Name() }
 
-// Version identifies what is at the URL.
-func (f *remoteFile) Version() []byte { return []byte(f.ID()) }
+// Version identifies what is at the URL. Without a version there nothing that was
+// remembered of it counts.
+func (f *remoteFile) Version() []byte { return []byte(cmp.Or(f.ID(), rand.Text())) }
 
 // Info implements [Describer].
 func (f *remoteFile) Info() Info {
@@ -94,13 +97,13 @@ func elsewhere(store any) *remoteFile {
 	return nil
 }
 
-// RemoteID identifies the version of an image at a URL. It is empty for a file of
-// this machine.
-func RemoteID(b backstores.Backstore) string {
+// RemoteID identifies the version of an image at a URL, and is empty if the server
+// does not. It reports false for a file of this machine.
+func RemoteID(b backstores.Backstore) (id string, remote bool) {
 	if f := elsewhere(b); f != nil {
-		return f.ID()
+		return f.ID(), true
 	}
-	return ""
+	return "", false
 }
 
 // openURL is openSource for a URL. It returns the file of a raw image as well.

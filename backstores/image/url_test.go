@@ -75,7 +75,7 @@ func TestImagesAtURLsHoldWhatTheirFilesHold(t *testing.T) {
 		if text := told(); !strings.Contains(text, want.told) || want.told == "" && text != "" {
 			t.Errorf("%s: told is %q", name, text)
 		}
-		if id := image.RemoteID(s); !strings.HasPrefix(id, "url=") || strings.Contains(id, " ") {
+		if id, remote := image.RemoteID(s); !remote || !strings.HasPrefix(id, "url=") || strings.Contains(id, " ") {
 			t.Errorf("%s: the ID is %q", name, id)
 		}
 

@@ -76,13 +76,14 @@ func TestQcow2AtAURLHoldsWhatQEMUReads(t *testing.T) {
 		if got := image.Describe(s); !strings.HasPrefix(got, "qcow2, clusters of ") {
 			t.Errorf("%s is %s", name, got)
 		}
-		if at := image.RemoteID(s) != ""; at != image.IsURL(chain[0]) {
+		if _, at := image.RemoteID(s); at != image.IsURL(chain[0]) {
 			t.Errorf("%s: it has an ID: %v", name, at)
 		}
 		depth := 0
 		for b := image.Backing(s); b != nil; b = image.Backing(b) {
-			if depth++; (image.RemoteID(b) != "") != image.IsURL(chain[depth]) {
-				t.Errorf("%s: backing file %d has the ID %q", name, depth, image.RemoteID(b))
+			depth++
+			if id, at := image.RemoteID(b); at != image.IsURL(chain[depth]) {
+				t.Errorf("%s: backing file %d has the ID %q", name, depth, id)
 			}
 		}
 		if depth != len(chain)-1 {

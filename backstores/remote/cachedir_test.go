@@ -3,6 +3,7 @@ package remote
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -85,6 +86,26 @@ func TestNewVersionDoesNotUseTheCacheOfTheOld(t *testing.T) {
 	os.Chtimes(n.Path("disk.img"), f.version.time().AddDate(1, 0, 0), f.version.time().AddDate(1, 0, 0))
 	f = openURL(t, n.URL("disk.img"), o)
 	holds(t, f, want, 0, diskBytes)
+}
+
+// Two images of the same length at a server that says nothing of their versions
+// are not told apart, so neither is kept.
+func TestImageWithoutAVersionIsNotKept(t *testing.T) {
+	n, want := startNginx(t, `etag off; add_header Last-Modified "";`, diskBytes)
+	dir := t.TempDir()
+	var told []string
+	o := Options{CacheDir: dir, CacheLimit: 1 << 30, Notice: func(err error) { told = append(told, err.Error()) }}
+	f := openURL(t, n.URL("disk.img?file=a"), o)
+	holds(t, f, want, 0, diskBytes)
+	f.Close()
+	want = writeDisk(t, n, diskBytes)
+	holds(t, openURL(t, n.URL("disk.img?file=b"), o), want, 0, diskBytes)
+	if all := cacheFiles(t, dir, ""); len(all) > 0 {
+		t.Errorf("the folder has %q", all)
+	}
+	if len(told) != 2 || !strings.HasSuffix(told[0], "and nothing of it is kept in --cache-dir") {
+		t.Errorf("told is %q", told)
+	}
 }
 
 func TestProcessesShareACache(t *testing.T) {

@@ -131,7 +131,7 @@ func open(ctx context.Context, location string, o Options) (_ *File, err error) 
 	}
 	f.version = a.version
 	f.told(a, o)
-	if f.cache, err = newBlocks(min(o.Memory, a.size+maxRequest)); err == nil && dir != nil {
+	if f.cache, err = newBlocks(min(o.Memory, a.size+maxRequest)); err == nil && dir != nil && f.version.known() {
 		f.disk, err = dir.open(f.name, f.ID())
 	}
 	if err != nil {
@@ -168,7 +168,11 @@ func (f *File) told(a *answer, o Options) {
 		return
 	}
 	if !a.known() {
-		o.Notice(fmt.Errorf("%s: the server sends neither a strong ETag nor Last-Modified; a change of the image would not be noticed", f.name))
+		unused := ""
+		if o.CacheDir != "" {
+			unused = ", and nothing of it is kept in --cache-dir"
+		}
+		o.Notice(fmt.Errorf("%s: the server sends neither a strong ETag nor Last-Modified; a change of the image would not be noticed%s", f.name, unused))
 	}
 	if s := f.client.signer; s != nil && s.key != "" && f.skew.Abs() > time.Minute {
 		o.Notice(fmt.Errorf("%s: %s", f.name, skewed(f.skew)))
@@ -181,8 +185,14 @@ func (f *File) Name() string { return f.name }
 // Size implements [backstores.Backstore].
 func (f *File) Size() int64 { return f.version.size }
 
-// ID identifies the image: its name, and the version on the server.
-func (f *File) ID() string { return "url=" + f.version.id(f.name) }
+// ID identifies the image: its name, and the version on the server. It is empty if
+// the server does not tell one version from another.
+func (f *File) ID() string {
+	if !f.version.known() {
+		return ""
+	}
+	return "url=" + f.version.id(f.name)
+}
 
 // LimitMemory reduces the cache. It is for a format that has one of its own.
 func (f *File) LimitMemory(bytes int64) { f.cache.limit(bytes) }
