@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -45,15 +46,38 @@ func TestQueryOfAURLIsNotPrinted(t *testing.T) {
 		{[]string{"mount", "-o", "ro", url, dir}, "try lunserve -r URL"},
 		{[]string{"unpack", "a", "b", url}, "/a/disk.img: one argument too many"},
 		{[]string{"--size", "1M", url}, "--size makes files"},
+		{[]string{"--format", url, "a"}, `"` + server.URL + `/a/disk.img" is not one of`},
+		{[]string{"--cache-size=" + url, "a"}, server.URL + "/a/disk.img"},
+		{[]string{"-x" + url, "a"}, ""},
+		{[]string{"nosuch", url}, ""},
+		{[]string{"resize", url, "1M"}, ""},
+		{[]string{"pack", url + ".zst"}, ""},
+		{[]string{"htps" + strings.TrimPrefix(url, "http")}, "only those of http, https and s3"},
+		{[]string{"--s3-endpoint", strings.Replace(url, "//", "//joe:s3cr3t@", 1), "s3://bucket/key"}, "the endpoint is not a URL"},
+		{[]string{"-s", url}, ""},
+		{[]string{"-s", "--backing=" + url, "out.img"}, ""},
 		{[]string{url}, ""},
 	} {
-		cmd := exec.Command(os.Args[0])
-		cmd.Args = append([]string{"lunserve"}, tt.args...)
-		cmd.Dir = dir
-		out, _ := cmd.CombinedOutput() // some are refused
-		if text := string(out); strings.Contains(text, "s3cr3t") || strings.Contains(text, "Amz") || !strings.Contains(text, tt.want) {
-			t.Errorf("%q prints\n%swant %s", tt.args, text, tt.want)
+		prints := func(attr *syscall.SysProcAttr, want string) {
+			cmd := exec.Command(os.Args[0])
+			cmd.Args = append([]string{"lunserve"}, tt.args...)
+			cmd.Dir = dir
+			cmd.SysProcAttr = attr
+			out, _ := cmd.CombinedOutput() // some are refused
+			if text := string(out); strings.Contains(text, "s3cr3t") || strings.Contains(text, "Amz") || !strings.Contains(text, want) {
+				t.Errorf("%q prints\n%swant %s", tt.args, text, want)
+			}
 		}
+		prints(nil, tt.want)
+		want := ""
+		switch tt.args[0] {
+		case url:
+			want = "try sudo lunserve URL"
+		case "-s":
+			want = "try sudo lunserve -s "
+		}
+		// In a user namespace without a map nobody is root.
+		prints(&syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER}, want)
 	}
 	got, err := os.ReadFile(filepath.Join(dir, "out.img"))
 	if err != nil || !bytes.Equal(got, disk) {

@@ -16,9 +16,9 @@ import (
 func IsURL(image string) bool { return remote.IsURL(image) }
 
 // Name returns the name of an image as it may be printed: its path, or scheme,
-// host and path of its URL.
+// host and path of a URL, also of one that cannot be opened.
 func Name(image string) string {
-	if IsURL(image) {
+	if url.MatchString(image) {
 		return remote.Name(image)
 	}
 	return image
@@ -27,7 +27,7 @@ func Name(image string) string {
 // Typed returns an image as a word of a command to type. A URL that may have a
 // secret is a placeholder.
 func Typed(image string) string {
-	if IsURL(image) {
+	if url.MatchString(image) {
 		return remote.Typed(image)
 	}
 	return hint.Path(image)
