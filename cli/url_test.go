@@ -2,6 +2,8 @@ package cli
 
 import (
 	"bytes"
+	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -12,6 +14,43 @@ import (
 	"testing"
 	"time"
 )
+
+// Bytes that follow an answer get to no terminal.
+func TestTextOfAServerIsNotPrinted(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				p := make([]byte, 4096)
+				for {
+					n, err := c.Read(p)
+					if err != nil {
+						return
+					}
+					var first, last int
+					_, asked, _ := strings.Cut(string(p[:n]), "Range: bytes=")
+					fmt.Sscanf(asked, "%d-%d", &first, &last)
+					last = min(last, 8191)
+					fmt.Fprintf(c, "HTTP/1.1 206 X\r\nETag: \"1\"\r\nContent-Range: bytes %d-%d/8192\r\nContent-Length: %d\r\n\r\n%s\x1b[2J forged", first, last, last-first+1, make([]byte, last-first+1))
+				}
+			}()
+		}
+	}()
+	cmd := exec.Command(os.Args[0])
+	cmd.Args = []string{"lunserve", "doctor", "http://" + l.Addr().String() + "/disk.img"}
+	if out, _ := cmd.CombinedOutput(); bytes.Contains(out, []byte("forged")) || !bytes.Contains(out, []byte("a small request takes")) {
+		t.Errorf("prints %q", out)
+	}
+}
 
 // The query of a URL is in nothing that is printed or made.
 func TestQueryOfAURLIsNotPrinted(t *testing.T) {
