@@ -76,7 +76,12 @@ func (readCloser) Close() error { return nil }
 func FuzzSettings(f *testing.F) {
 	f.Add("machine a login b password c\nmacdef x\n\ndefault login d", "[default]\na=b\n[x")
 	f.Fuzz(func(t *testing.T, netrc, ini string) {
-		parseNetrc(netrc).find("a", true)
+		if n, err := parseNetrc(netrc); err == nil {
+			n.find("a", true)
+			if _, _, ok := n.find("", false); ok {
+				t.Fatal("an entry has no name")
+			}
+		}
 		parseINI(ini, "default", "profile default")
 	})
 }

@@ -50,7 +50,10 @@ func TestNetrcFileLogsIn(t *testing.T) {
 
 // A server that a URL redirects to gets no login but its own.
 func TestDefaultLoginIsForTheHostThatWasTyped(t *testing.T) {
-	n := parseNetrc("machine a login x password y default login d password e")
+	n, err := parseNetrc("machine a login x password y default login d password e")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		host  string
 		typed bool
@@ -60,6 +63,32 @@ func TestDefaultLoginIsForTheHostThatWasTyped(t *testing.T) {
 		if got := login + " " + password; got != tt.want {
 			t.Errorf("%+v: %s", tt, got)
 		}
+	}
+}
+
+// A login is sent to no other host than that of its entry, on however many lines
+// that is.
+func TestEntryOfNetrcIsForItsHostAlone(t *testing.T) {
+	for _, text := range []string{"machine a login x password y", "machine\na\nlogin\nx\npassword\ny\n", "machine\n\n# c\na login x\npassword y",
+		"macdef m\nmachine b login x password y\n\nmachine a login x password y", "macdef\nm\nmachine b login x password y\n\nmachine a login x password y",
+		"machine a login x password y\naccount default\nlog in machine b",
+	} {
+		n, err := parseNetrc(text)
+		if err != nil {
+			t.Errorf("%q: %v", text, err)
+			continue
+		}
+		if login, password, _ := n.find("a", false); login != "x" || password != "y" {
+			t.Errorf("%q: a has the login %q, %q", text, login, password)
+		}
+		for _, typed := range []bool{true, false} {
+			if login, password, ok := n.find("b", typed); ok && login+password != "" {
+				t.Errorf("%q: b has the login %q, %q", text, login, password)
+			}
+		}
+	}
+	for _, text := range []string{"machine", "machine\n", "machine login x password y", "machine\ndefault login x password y"} {
+		wantError(t, refused(t, "http://127.0.0.1:1/", Options{NetrcFile: writeFile(t, "netrc", text)}), "has a machine without a name")
 	}
 }
 

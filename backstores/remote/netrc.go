@@ -1,9 +1,11 @@
 package remote
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -15,7 +17,10 @@ type netrc struct {
 	entries []netrcEntry
 }
 
-type netrcEntry struct{ machine, login, password string }
+type netrcEntry struct {
+	isDefault                bool
+	machine, login, password string
+}
 
 // readNetrc reads a file that only its owner may read.
 func readNetrc(path string) (*netrc, error) {
@@ -38,50 +43,66 @@ func readNetrc(path string) (*netrc, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return parseNetrc(string(text)), nil
+	n, err := parseNetrc(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return n, nil
 }
 
-// parseNetrc reads words: machine or default, then login, password and account
-// with their values. A macro definition ends at an empty line. What else there is
-// has no meaning for HTTP.
-func parseNetrc(text string) *netrc {
+// parseNetrc reads words, on any lines: machine with a name, or default, then login,
+// password and account with their values. A macro definition ends at an empty line.
+// What else there is has no meaning for HTTP.
+func parseNetrc(text string) (*netrc, error) {
 	n := new(netrc)
-	macro := false
+	keyword, macro := "", false // keyword is one that waits for its value
 	for line := range strings.Lines(text) {
-		if macro = macro && strings.TrimSpace(line) != ""; macro {
-			continue
-		}
-		if strings.HasPrefix(strings.TrimSpace(line), "#") {
-			continue
-		}
 		words := strings.Fields(line)
-		for i := 0; i < len(words); i++ {
-			value := ""
-			if i+1 < len(words) {
-				value = words[i+1]
-			}
-			last := len(n.entries) - 1
-			switch words[i] {
-			case "default":
-				n.entries = append(n.entries, netrcEntry{})
-				continue
-			case "macdef":
-				macro = true
-			case "machine":
-				n.entries = append(n.entries, netrcEntry{machine: value})
-			case "login":
-				if last >= 0 {
-					n.entries[last].login = value
+		if macro = macro && len(words) > 0; macro || len(words) > 0 && strings.HasPrefix(words[0], "#") {
+			continue
+		}
+		for _, word := range words {
+			switch {
+			case keyword != "":
+				if err := n.set(keyword, word); err != nil {
+					return nil, err
 				}
-			case "password":
-				if last >= 0 {
-					n.entries[last].password = value
-				}
+				macro = macro || keyword == "macdef"
+				keyword = ""
+			case word == "default":
+				n.entries = append(n.entries, netrcEntry{isDefault: true})
+			default:
+				keyword = word
 			}
-			i++
+			if macro {
+				break // the rest of the line is no part of it
+			}
 		}
 	}
-	return n
+	if keyword == "machine" {
+		return nil, errNoMachine
+	}
+	return n, nil
+}
+
+// errNoMachine is that of an entry which a careless reader takes for the default.
+var errNoMachine = errors.New("has a machine without a name")
+
+// set gives a keyword its value.
+func (n *netrc) set(keyword, value string) error {
+	last := len(n.entries) - 1
+	switch {
+	case keyword == "machine":
+		if slices.Contains([]string{"machine", "default", "login", "password", "account", "macdef"}, value) {
+			return errNoMachine
+		}
+		n.entries = append(n.entries, netrcEntry{machine: value})
+	case keyword == "login" && last >= 0:
+		n.entries[last].login = value
+	case keyword == "password" && last >= 0:
+		n.entries[last].password = value
+	}
+	return nil
 }
 
 // find returns the login for a host: that of the first entry for it. The default
@@ -89,7 +110,7 @@ func parseNetrc(text string) *netrc {
 // redirects to.
 func (n *netrc) find(host string, typed bool) (login, password string, ok bool) {
 	for _, e := range n.entries {
-		if e.machine == "" && typed || e.machine != "" && strings.EqualFold(e.machine, host) {
+		if e.isDefault && typed || !e.isDefault && strings.EqualFold(e.machine, host) {
 			return e.login, e.password, true
 		}
 	}
