@@ -3,6 +3,7 @@ package remote
 import (
 	"fmt"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -113,6 +114,17 @@ func (c *blocks) filled(s *slot, err error) {
 	close(s.ready)
 	s.ready = nil
 	c.drop(s)
+}
+
+// waitFreed waits until a slot is no longer in use, or for the time given.
+func (c *blocks) waitFreed(until time.Time) {
+	wake := time.AfterFunc(time.Until(until), func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.freed.Broadcast()
+	})
+	c.freed.Wait()
+	wake.Stop()
 }
 
 // drop ends one use of a slot.

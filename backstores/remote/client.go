@@ -17,7 +17,8 @@ import (
 )
 
 const (
-	// stallTime is how long a server may send nothing.
+	// stallTime is how long a server may take to answer, with all redirects and the
+	// bodies of other answers than the image, and then for each block.
 	stallTime = 30 * time.Second
 	// dialTime limits a new connection, and the handshake of TLS again.
 	dialTime = 10 * time.Second
@@ -103,7 +104,7 @@ func authorities(file string) (*x509.CertPool, error) {
 
 // get asks for n bytes at off of a version of the image, or of any if that is
 // nil. It returns once the header of the answer is there. The body ends with an
-// error when ctx is done, or if no byte comes for a while.
+// error when ctx is done, or if it comes too slowly.
 func (c *client) get(ctx context.Context, off, n int64, v *version) (*answer, error) {
 	u, redirected := c.target()
 	a, err := c.ask(ctx, u, off, n, v)
@@ -141,7 +142,15 @@ func (c *client) forget(u *url.URL) {
 }
 
 // ask follows redirects from u, and keeps the URL that answers.
-func (c *client) ask(ctx context.Context, u *url.URL, off, n int64, v *version) (*answer, error) {
+func (c *client) ask(ctx context.Context, u *url.URL, off, n int64, v *version) (a *answer, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(c.stall, func() { cancel(errStalled) })
+	defer func() {
+		if err != nil {
+			timer.Stop()
+			cancel(nil)
+		}
+	}()
 	for range maxRedirects {
 		r, err := c.send(ctx, u, off, n, v)
 		if err != nil {
@@ -158,20 +167,23 @@ func (c *client) ask(ctx context.Context, u *url.URL, off, n int64, v *version) 
 				continue
 			}
 		}
-		a, err := newAnswer(r, off, n)
-		if err == nil && u != c.first {
+		if a, err = newAnswer(r, off, n); err != nil {
+			return nil, err
+		}
+		if u != c.first {
 			c.mu.Lock()
 			c.final = u
 			c.mu.Unlock()
 		}
-		return a, err
+		timer.Reset(c.stall)
+		a.body = &body{a.body, ctx, cancel, timer, c.stall, 0}
+		return a, nil
 	}
 	return nil, fmt.Errorf("more than %d redirects", maxRedirects)
 }
 
 // send sends one request.
 func (c *client) send(ctx context.Context, u *url.URL, off, n int64, v *version) (*http.Response, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
 	r := &http.Request{Method: http.MethodGet, URL: u, Host: u.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{
 		"Range":           {"bytes=" + strconv.FormatInt(off, 10) + "-" + strconv.FormatInt(off+n-1, 10)},
 		"Accept-Encoding": {"identity"},
@@ -188,31 +200,30 @@ func (c *client) send(ctx context.Context, u *url.URL, off, n int64, v *version)
 	if c.signer.mayBeSent(c.first, u) {
 		c.signer.sign(r, time.Now())
 	}
-	timer := time.AfterFunc(c.stall, func() { cancel(errStalled) })
 	response, err := c.transport.RoundTrip(r.WithContext(ctx))
 	if err != nil {
-		timer.Stop()
-		err = failure(ctx, err)
-		cancel(nil)
-		return nil, err
+		return nil, failure(ctx, err)
 	}
-	timer.Reset(c.stall)
-	response.Body = &body{response.Body, ctx, cancel, timer, c.stall}
 	return response, nil
 }
 
-// A body is read until no byte has come for a while.
+// A body is read as long as each block of it comes in time. A server that sends a
+// byte now and then is no better than one that sends nothing.
 type body struct {
 	io.ReadCloser
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	timer  *time.Timer
 	stall  time.Duration
+	n      int // bytes since the timer was set
 }
 
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	b.timer.Reset(b.stall)
+	if b.n += n; b.n >= blockBytes {
+		b.n = 0
+		b.timer.Reset(b.stall)
+	}
 	if err != nil && err != io.EOF {
 		err = failure(b.ctx, err)
 	}

@@ -15,7 +15,7 @@ import (
 // Text of package http may quote the URL or what the server wrote. So an error
 // of it that is not known here is replaced by a sentence of ours.
 var (
-	errStalled = errors.New("no byte for 30 seconds")
+	errStalled = errors.New("less than 16 KiB in 30 seconds")
 	errCut     = errors.New("the connection was cut")
 	errNotHTTP = errors.New("the answer is not valid HTTP")
 )

@@ -61,7 +61,7 @@ func (f *File) demand(block, last int64, run *run) bool {
 // readAhead fetches what a run is going to read: as far ahead as it is long. It
 // asks again when half of that is used up. The cache is locked.
 func (f *File) readAhead(run *run) {
-	if run == nil || f.little {
+	if run == nil || f.little || f.outage.long() != nil {
 		return
 	}
 	window := min(run.n, maxWindow, int64(f.cache.most)*blockBytes/4)
@@ -135,22 +135,21 @@ func (f *File) fill(slots []*slot, n int, err error) []*slot {
 }
 
 // ask fills consecutive slots from the server. It asks again for what is missing
-// until that is of no use. It returns the number of slots that were filled.
+// until that is of no use: if it gets nothing for as long as patience, whatever
+// others get. It returns the number of slots that were filled.
 func (f *File) ask(slots []*slot) (done int, err error) {
+	came := time.Now() // some of it, last
 	for try := 0; done < len(slots); try++ {
 		n, err := f.request(slots[done:])
 		done += n
+		now := time.Now()
 		if n > 0 {
-			try = 0
-			f.outage.end()
+			try, came = 0, now
 		}
 		if err == nil {
 			continue
 		}
-		if !repeat(err) {
-			return done, err
-		}
-		if !f.outage.goesOn(time.Now()) {
+		if !repeat(err) || now.Sub(came) >= f.outage.patience || f.outage.long() != nil {
 			return done, err
 		}
 		if pause(f.ctx, delay(try, err)) != nil {
@@ -162,11 +161,22 @@ func (f *File) ask(slots []*slot) (done int, err error) {
 
 // request sends one request, and fills slots as their bytes come.
 func (f *File) request(slots []*slot) (done int, err error) {
+	probes, err := f.outage.enter(f.ctx)
+	if err != nil {
+		return 0, err
+	}
+	start := time.Now()
+	defer func() { f.outage.leave(probes, start, done > 0, err) }()
 	select {
 	case f.requests <- struct{}{}:
 		defer func() { <-f.requests }()
 	case <-f.ctx.Done():
 		return 0, f.ctx.Err()
+	}
+	if start = time.Now(); !probes {
+		if err := f.outage.long(); err != nil { // since it was queued
+			return 0, err
+		}
 	}
 	last := slots[len(slots)-1]
 	off := slots[0].block * blockBytes

@@ -50,7 +50,7 @@ func TestServerThatIsGoneIsGivenUp(t *testing.T) {
 	holds(t, f, want, 0, 1<<20)
 	n.Stop()
 	f.outage.mu.Lock()
-	f.outage.since = time.Now().Add(-patience)
+	f.outage.since, f.outage.err = time.Now().Add(-patience), transportError{errCut}
 	f.outage.mu.Unlock()
 	start := time.Now()
 	_, err := f.ReadAt(make([]byte, 4096), 6<<20)

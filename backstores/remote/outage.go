@@ -10,35 +10,111 @@ import (
 	"time"
 )
 
-// patience is how long requests are repeated while the server does not answer.
-// It is longer than stallTime, and shorter than the 5 minutes after which the
-// kernel fails a command. Initiators wait: they abort a command after 30 s, and
-// the abort waits for it.
-const patience = 2 * time.Minute
+// The kernel fails a command after 5 minutes. Initiators wait for that long: they
+// abort a command after 30 s, and the abort waits for it.
+const (
+	// patience is how long requests for a range are repeated although nothing of
+	// it comes. It is longer than stallTime.
+	patience = 2 * time.Minute
+	// readTime limits a read whose bytes come, but slowly.
+	readTime = 3 * time.Minute
+)
 
-// An outage is the time for which a server does not answer. When it has lasted
-// for as long as patience, requests are sent once: all commands that wait fail,
-// and later ones do not wait.
+// errSlow is the error of a read that takes longer than readTime.
+var errSlow = errors.New("the server is too slow")
+
+// An outage is the time for which all requests to a server fail. When it has lasted
+// for as long as patience, one request at a time finds out whether the server is
+// back. The others wait a moment for it, and fail with it: commands are not to wait
+// for each other.
 type outage struct {
+	patience, readTime time.Duration
+
 	mu    sync.Mutex
-	since time.Time // zero if there is none
+	last  time.Time     // when a block came
+	since time.Time     // zero if there is none
+	err   error         // of the last request
+	probe chan struct{} // of the request that probes; closed when that has ended
+	slow  time.Time     // when a read last took too long
 }
 
-// goesOn records that a request has failed, and reports whether it is worth
-// another.
-func (o *outage) goesOn(now time.Time) bool {
+// probeTime is how long the other requests wait for the one that probes.
+const probeTime = time.Second
+
+// enter begins a request, which may be the one that probes. Its error is that of
+// earlier ones if this one is not to be sent.
+func (o *outage) enter(ctx context.Context) (probes bool, err error) {
+	o.mu.Lock()
+	err = o.isLong()
+	probe := o.probe
+	if probes = err != nil && probe == nil; probes {
+		o.probe = make(chan struct{})
+	}
+	o.mu.Unlock()
+	if probes || err == nil {
+		return probes, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTime)
+	defer cancel()
+	select {
+	case <-probe:
+	case <-ctx.Done():
+	}
+	return false, o.long()
+}
+
+// leave ends a request that began at start. It has filled blocks or not.
+func (o *outage) leave(probes bool, start time.Time, filled bool, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.since.IsZero() {
-		o.since = now
+	if probes {
+		close(o.probe)
+		o.probe = nil
 	}
-	return now.Sub(o.since) < patience
+	switch {
+	case filled:
+		o.last, o.since = time.Now(), time.Time{}
+	case err == nil || !repeat(err): // the server has answered
+		o.since = time.Time{}
+	default:
+		o.err = err
+		if o.since.IsZero() {
+			if o.since = start; o.last.After(start) {
+				o.since = o.last
+			}
+		}
+	}
 }
 
-// end records that the server has sent something.
-func (o *outage) end() {
+// long returns the error of the last request if requests are not worth repeating.
+func (o *outage) long() error {
 	o.mu.Lock()
-	o.since = time.Time{}
+	defer o.mu.Unlock()
+	return o.isLong()
+}
+
+func (o *outage) isLong() error {
+	if o.since.IsZero() || time.Since(o.since) < o.patience {
+		return nil
+	}
+	return o.err
+}
+
+// readUntil returns when a read that begins now fails. Those that were queued behind
+// one that took too long get less time.
+func (o *outage) readUntil(now time.Time) time.Time {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if now.Sub(o.slow) < o.patience {
+		return now.Add(o.readTime / 16)
+	}
+	return now.Add(o.readTime)
+}
+
+// tooSlow records that a read has failed by errSlow.
+func (o *outage) tooSlow(now time.Time) {
+	o.mu.Lock()
+	o.slow = now
 	o.mu.Unlock()
 }
 

@@ -2,6 +2,7 @@ package remote
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/lunserve/lunserve/backstores"
 )
@@ -37,9 +38,13 @@ func (f *File) read(bufs [][]byte, off, n int64, wait bool) error {
 
 	v := backstores.NewSegments(bufs)
 	defer v.Free()
+	var until time.Time
+	if wait {
+		until = f.outage.readUntil(time.Now())
+	}
 	for end := off + n; off < end; {
 		block := off / blockBytes
-		s, err := f.pin(block, last, run, wait)
+		s, err := f.pin(block, last, run, until)
 		if err != nil {
 			return err
 		}
@@ -72,10 +77,10 @@ func (f *File) have(first, last int64) bool {
 
 // pin returns the slot of a block, which stays until the caller drops it. If the
 // block is absent, pin fetches it and others with it: those up to last are going
-// to be read. A reader has one slot pinned at a time, so readers never wait for
-// each other's slots.
-func (f *File) pin(block, last int64, run *run, wait bool) (*slot, error) {
-	c := f.cache
+// to be read. It waits until the time given, if that is not zero. A reader has one
+// slot pinned at a time, so readers never wait for each other's slots.
+func (f *File) pin(block, last int64, run *run, until time.Time) (*slot, error) {
+	c, wait := f.cache, !until.IsZero()
 	c.mu.Lock()
 	for {
 		if i, ok := c.where[block]; ok {
@@ -95,10 +100,17 @@ func (f *File) pin(block, last int64, run *run, wait bool) (*slot, error) {
 			ready := s.ready
 			f.demands++
 			c.mu.Unlock()
-			<-ready // by a fetch, which ends when the file is closed
+			err := errSlow
+			timer := time.NewTimer(time.Until(until))
+			select {
+			case <-ready: // by a fetch, which ends when the file is closed
+				err = s.err
+			case <-timer.C:
+				f.outage.tooSlow(until)
+			}
+			timer.Stop()
 			c.mu.Lock()
 			f.demands--
-			err := s.err
 			if err != nil {
 				c.drop(s)
 			}
@@ -113,7 +125,12 @@ func (f *File) pin(block, last int64, run *run, wait bool) (*slot, error) {
 			return nil, f.ctx.Err()
 		}
 		if !f.demand(block, last, run) {
-			c.freed.Wait()
+			if !time.Now().Before(until) {
+				c.mu.Unlock()
+				f.outage.tooSlow(until)
+				return nil, errSlow
+			}
+			c.waitFreed(until)
 		}
 	}
 	c.mu.Unlock()

@@ -83,7 +83,8 @@ func Open(ctx context.Context, location string, o Options) (*File, error) {
 }
 
 func open(ctx context.Context, location string, o Options) (_ *File, err error) {
-	f := &File{name: Name(location), little: o.Little, requests: make(chan struct{}, MaxRequests)}
+	f := &File{name: Name(location), little: o.Little, requests: make(chan struct{}, MaxRequests),
+		outage: outage{patience: patience, readTime: readTime}}
 	if f.client, err = newClient(location, o); err != nil {
 		return nil, err
 	}
