@@ -79,5 +79,5 @@ func backingFormat(ctx context.Context, path, top, says string, o Options) (stri
 	if d.format == Qcow2 {
 		return "", err
 	}
-	return "", hint.Try(err, "lunserve", "unpack", Typed(path), hint.Path(hint.Free(innerName(beside(path)))))
+	return "", hint.With(err, unpackCommand(path, o))
 }

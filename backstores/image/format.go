@@ -9,7 +9,6 @@ import (
 
 	"github.com/lunserve/lunserve/backstores/contents"
 	"github.com/lunserve/lunserve/backstores/overlay"
-	"github.com/lunserve/lunserve/backstores/remote"
 	"github.com/lunserve/lunserve/hint"
 )
 
@@ -103,7 +102,7 @@ func refuse(c *candidate, like *signature) error {
 	case like.try == nil:
 		return err
 	case IsURL(c.path):
-		return hint.With(err, remote.Download(c.path))
+		return hint.With(err, download(c.path, c.file))
 	}
 	return hint.With(err, like.try(c)...)
 }

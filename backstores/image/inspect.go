@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -36,7 +37,7 @@ func Inspect(ctx context.Context, path string, o Options) (Inspection, backstore
 		func(i inspected) { closeStore(i.store) })
 	i.Serve = i.serveCommand(path, o)
 	if !i.Random {
-		i.Pack = packCommand(path, i.Info, "").Line()
+		i.Pack = packCommand(path, o, i.Info, "").Line()
 	}
 	return i.Inspection, i.store, err
 }
@@ -62,7 +63,7 @@ func (i inspected) serveCommand(path string, o Options) string {
 	if i.store != nil && i.Size < sectorBytes {
 		return ""
 	}
-	words := []string{"lunserve"}
+	words := append([]string{"lunserve"}, o.URL.flags(path, o.Backing...)...)
 	if o.Format != Auto && o.Format != "" {
 		words = append(words, "--format", o.Format)
 	}
@@ -84,9 +85,9 @@ func (i inspected) serveCommand(path string, o Options) string {
 }
 
 // packCommand makes a file with random access from one without, beside it.
-func packCommand(path string, i Info, purpose string) hint.Command {
+func packCommand(path string, o Options, i Info, purpose string) hint.Command {
 	out := hint.Free(rawName(beside(path)) + ".zst")
-	words := append([]string{"lunserve", "pack"}, i.windowFlag()...)
+	words := slices.Concat([]string{"lunserve", "pack"}, o.URL.flags(path), i.windowFlag())
 	return hint.Command{Words: append(words, Typed(path), hint.Path(out)), Purpose: purpose}
 }
 

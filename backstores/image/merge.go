@@ -67,7 +67,7 @@ func (m Merge) commit(ctx context.Context, path string) (err error) {
 	if err != nil {
 		return err
 	}
-	again := commitAgain(path, m.Base)
+	again := commitAgain(path, m.Base, m.Options.URL.flags(m.Base))
 	if b.format != Raw || IsURL(b.typed) {
 		again.Words = append(again.Words, "-o", hint.Path(hint.Free("disk.img")))
 		return hint.With(fmt.Errorf("%s: is not a raw image in a file, and cannot be written", hint.Visible(b.path)), again)
@@ -156,8 +156,8 @@ func (m Merge) export(ctx context.Context, path, out string, replace bool) (err 
 
 // commitAgain is the command that commits an overlay to a base that the user has
 // named, or else to the one in the header.
-func commitAgain(path, base string) hint.Command {
-	words := []string{"lunserve", "commit"}
+func commitAgain(path, base string, flags []string) hint.Command {
+	words := append([]string{"lunserve", "commit"}, flags...)
 	if base != "" {
 		words = append(words, "--base", Typed(base))
 	}

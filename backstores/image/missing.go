@@ -28,7 +28,7 @@ func missing(path string, err error, make bool) error {
 	dir, name := filepath.Split(path)
 	switch {
 	case url.MatchString(path):
-		return download(path)
+		return unknownScheme(path)
 	case strings.HasPrefix(path, "/dev/"):
 		return hint.With(err, hint.Command{Words: []string{"lsblk"}, Purpose: "to list the block devices"})
 	case strings.ContainsAny(path, "*?["):
@@ -67,13 +67,13 @@ func isFolder(dir string) bool {
 
 var url = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*://`)
 
-// download returns the error of a URL of another kind than [IsURL].
-func download(location string) error {
+// unknownScheme returns the error of a URL of another kind than [IsURL].
+func unknownScheme(location string) error {
 	err := fmt.Errorf("%s: is a URL, and only those of http, https and s3 can be opened", remote.Name(location))
 	if scheme, _, _ := strings.Cut(location, "://"); !strings.EqualFold(scheme, "ftp") {
 		return err
 	}
-	return hint.With(err, remote.Download(location))
+	return hint.With(err, remote.Download(location, remote.Options{}))
 }
 
 // nearFiles returns the names of up to three files of which path is likely to be

@@ -24,7 +24,13 @@ func checkNested(path string, disk io.ReaderAt, size int64, o Options) error {
 		return nil
 	}
 	return hint.With(fmt.Errorf("%s: unpacked, it is %s", Name(path), like.name),
-		hint.Command{Words: []string{"lunserve", "unpack", Typed(path), hint.Path(hint.Free(innerName(beside(path))))}})
+		unpackCommand(path, o))
+}
+
+// unpackCommand makes a file of what is in an image, beside it.
+func unpackCommand(path string, o Options) hint.Command {
+	words := append([]string{"lunserve", "unpack"}, o.URL.flags(path)...)
+	return hint.Command{Words: append(words, Typed(path), hint.Path(hint.Free(innerName(beside(path)))))}
 }
 
 // peekBytes is how far contents.IsDisk reads: to the superblock of btrfs.

@@ -50,13 +50,13 @@ func layOver(ctx context.Context, path string, base backstores.Backstore, basePa
 	case errors.Is(err, overlay.ErrNoOverlay):
 		err = fmt.Errorf("%w; give the name of a file that does not exist, to make one", err)
 	case errors.Is(err, overlay.ErrChanged):
-		err = hint.With(err, rescue(path, basePath, qemuFormat(base), keep))
+		err = hint.With(err, rescue(path, basePath, base, keep))
 	}
 	if err != nil {
 		return nil, err
 	}
 	if o.Committing() {
-		err = hint.With(fmt.Errorf("%s: is only partly merged into its base", path), commitAgain(path, basePath))
+		err = hint.With(fmt.Errorf("%s: is only partly merged into its base", path), commitAgain(path, basePath, flagsOf(base)))
 	} else {
 		err = o.layOver(base, basePath)
 	}
@@ -93,7 +93,7 @@ func (o *openOverlay) attach(base backstores.Backstore, file baseFile, typed str
 	}
 	err := o.Attach(base, file)
 	if errors.Is(err, overlay.ErrTime) {
-		err = hint.With(err, rescue(o.path, typed, qemuFormat(base), "to write what both hold to a new image, if the base has lost no more than its time"))
+		err = hint.With(err, rescue(o.path, typed, base, "to write what both hold to a new image, if the base has lost no more than its time"))
 	}
 	return err
 }
@@ -162,7 +162,7 @@ type openOverlay struct {
 func loadOverlay(path string, readOnly bool) (*openOverlay, error) {
 	o, err := openOverlayFile(path, readOnly)
 	if errors.Is(err, overlay.ErrChanged) {
-		err = hint.With(err, rescue(path, "", Raw, keep))
+		err = hint.With(err, rescue(path, "", nil, keep))
 	}
 	return o, err
 }

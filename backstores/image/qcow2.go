@@ -9,7 +9,6 @@ import (
 	"github.com/lunserve/lunserve/backstores/entry"
 	"github.com/lunserve/lunserve/backstores/overlay"
 	"github.com/lunserve/lunserve/backstores/qcow2"
-	"github.com/lunserve/lunserve/backstores/remote"
 	"github.com/lunserve/lunserve/hint"
 )
 
@@ -17,6 +16,7 @@ import (
 type qcow2Image struct {
 	*qcow2.Image
 	file       source
+	url        URLOptions           // for all of them
 	chain      []string             // paths and URLs of the backing files, as they were typed
 	backing    backstores.Backstore // or nil
 	compressed int64                // see Info; filled in by inspect
@@ -67,7 +67,7 @@ func TakesOverlay(b backstores.Backstore) error {
 	if !ok || q.Header().Backing == "" {
 		return nil
 	}
-	words := []string{"lunserve", "unpack"}
+	words := append([]string{"lunserve", "unpack"}, q.url.flags(q.file.Path(), q.chain...)...)
 	for _, b := range q.chain {
 		words = append(words, "--backing", Typed(b))
 	}
@@ -113,7 +113,7 @@ func newQcow2(file source, o Options) (_ *qcow2Image, err error) {
 		if m.Header().Incompatible&qcow2.Corrupt != 0 && o.Notice != nil {
 			o.Notice(hint.With(fmt.Errorf("%s: is marked as corrupt, and may hold wrong data", file.Name()), rescueQcow2(c, nil)...))
 		}
-		return &qcow2Image{Image: m, file: file}, nil
+		return &qcow2Image{Image: m, file: file, url: o.URL}, nil
 	}
 	if least, ok := errors.AsType[*qcow2.MemoryError](err); ok {
 		parts := (o.total + memory - 1) / memory
@@ -134,7 +134,7 @@ func rescueQcow2(c *candidate, err error) []hint.Command {
 	out := plain(hint.Free(rawName(c.path)))
 	switch {
 	case IsURL(c.path):
-		return []hint.Command{remote.Download(c.path)}
+		return []hint.Command{download(c.path, c.file)}
 	case errors.Is(err, qcow2.ErrDataFile) && !backing:
 		return one("qemu-img", "convert", "-O", "raw", "--image-opts", options+",data-file.driver=file,data-file.filename=DATA-FILE", out)
 	case errors.Is(err, qcow2.ErrDataFile):

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"strings"
 
+	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/hint"
 )
 
@@ -19,14 +20,15 @@ func option(path string) string { return strings.ReplaceAll(plain(path), ",", ",
 // base is its path if the user has typed that, else empty.
 //
 // QEMU cannot read a base of another format, so lunserve serves it meanwhile.
-func rescue(path, base, format, purpose string) hint.Command {
+func rescue(path, base string, store backstores.Backstore, purpose string) hint.Command {
 	word := cmp.Or(base, "BASE")
 	over := "driver=qcow2,file.filename=" + option(path) + ",backing.driver=raw,backing.file.filename="
 	convert := []string{"qemu-img", "convert", "-O", "raw", "--image-opts"}
 	out := plain(hint.Free(rawName(path)))
-	if format == Raw {
+	if store == nil || qemuFormat(store) == Raw {
 		return hint.Command{Words: append(convert, over+option(word), out), Purpose: purpose}
 	}
 	line := hint.Quote(append(convert, over)...) + "$dev " + hint.Quote(out)
-	return hint.Command{Words: []string{"lunserve", "-r", "--run", line, Typed(word)}, Purpose: purpose}
+	words := append([]string{"lunserve", "-r"}, flagsOf(store)...)
+	return hint.Command{Words: append(words, "--run", line, Typed(word)), Purpose: purpose}
 }

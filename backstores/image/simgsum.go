@@ -8,7 +8,6 @@ import (
 	"hash/crc32"
 	"io"
 
-	"github.com/lunserve/lunserve/backstores/remote"
 	"github.com/lunserve/lunserve/hint"
 )
 
@@ -60,7 +59,7 @@ func (s *simg) unpack(ctx context.Context, path string, w io.WriterAt, progress 
 				if sums[0].sum != crc && sums[0].sum != written {
 					err := fmt.Errorf("%s: the checksum of the first %d bytes is %08x, the image says %08x", Name(path), off, crc, sums[0].sum)
 					if IsURL(path) {
-						return hint.With(err, remote.Download(path))
+						return hint.With(err, download(path, s))
 					}
 					return hint.With(err, hint.Command{Words: []string{"simg2img", hint.Path(path), hint.Path(hint.Free(rawName(path)))}, Purpose: "to unpack it regardless"})
 				}

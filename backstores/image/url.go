@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"path"
+	"slices"
 
 	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/backstores/remote"
@@ -46,20 +47,53 @@ func beside(image string) string {
 type remoteFile struct {
 	*remote.File
 	location string
+	options  URLOptions
 	like     string // what it looks like although it is raw, or empty
 }
 
 // openRemote opens the file at a URL.
 func openRemote(ctx context.Context, location string, o Options) (*remoteFile, error) {
-	f, err := remote.Open(ctx, location, remote.Options{
-		S3Endpoint: o.URL.S3Endpoint, NetrcFile: o.URL.NetrcFile, CAFile: o.URL.CAFile,
-		CacheDir: o.URL.CacheDir, CacheLimit: o.URL.CacheLimit,
-		Memory: o.CacheSize, Little: o.little, Notice: o.Notice,
-	})
+	to := o.URL.remote()
+	to.Memory, to.Little, to.Notice = o.CacheSize, o.little, o.Notice
+	f, err := remote.Open(ctx, location, to)
 	if err != nil {
 		return nil, err
 	}
-	return &remoteFile{File: f, location: location}, nil
+	return &remoteFile{File: f, location: location, options: o.URL}, nil
+}
+
+func (u URLOptions) remote() remote.Options {
+	return remote.Options{S3Endpoint: u.S3Endpoint, NetrcFile: u.NetrcFile, CAFile: u.CAFile, CacheDir: u.CacheDir, CacheLimit: u.CacheLimit}
+}
+
+// flags returns the flags without which images cannot be opened in another command,
+// if one is at a URL.
+func (u URLOptions) flags(image string, backing ...string) (words []string) {
+	if !IsURL(image) && !slices.ContainsFunc(backing, IsURL) {
+		return nil
+	}
+	for _, flag := range [][2]string{{"--netrc-file", u.NetrcFile}, {"--ca-file", u.CAFile}, {"--s3-endpoint", u.S3Endpoint}} {
+		if flag[1] != "" {
+			words = append(words, flag[0], hint.Path(flag[1]))
+		}
+	}
+	return words
+}
+
+// flagsOf is flags for the image that a store reads.
+func flagsOf(store any) []string {
+	if f := elsewhere(store); f != nil {
+		return f.options.flags(f.location)
+	}
+	return nil
+}
+
+// download returns the command that downloads the file at a URL, which a store reads.
+func download(location string, store any) hint.Command {
+	if f := elsewhere(store); f != nil {
+		return remote.Download(location, f.options.remote())
+	}
+	return remote.Download(location, remote.Options{})
 }
 
 // Path returns the URL.

@@ -11,7 +11,6 @@ import (
 
 	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/backstores/entry"
-	"github.com/lunserve/lunserve/backstores/remote"
 	"github.com/lunserve/lunserve/backstores/seekable"
 	"github.com/lunserve/lunserve/hint"
 )
@@ -134,7 +133,7 @@ func (f *zstdFile) bad(ctx context.Context, what string, err error) error {
 		return named(ctx, what, err)
 	}
 	if IsURL(f.Path()) {
-		return hint.With(fmt.Errorf("%s: %w", f.Name(), err), remote.Download(f.Path()))
+		return hint.With(fmt.Errorf("%s: %w", f.Name(), err), download(f.Path(), f.source))
 	}
 	try := hint.Command{Words: []string{"zstd", "-t", hint.Path(f.Name())}}
 	if errors.Is(err, seekable.ErrDictionary) {

@@ -19,7 +19,7 @@ func (f *zstdFile) findSizes(ctx context.Context, o Options) error {
 	// What is damaged, or of another file, is not used.
 	if b, err := readCache(f.Place()); err != nil || f.scan.Load(b, key) != nil {
 		o.notice(fmt.Errorf("%s: %s; decompressing %s once to find them", f.Name(), f.noSizes(), humanize.IBytes(uint64(f.size))),
-			packCommand(f.Path(), f.info, "to make a file that does not need this"))
+			packCommand(f.Path(), o, f.info, "to make a file that does not need this"))
 		what := f.Name() + ": finding frames"
 		err := f.scan.Decode(ctx, f, f.limit, o.progress(what))
 		debug.FreeOSMemory() // the buffers may have been large

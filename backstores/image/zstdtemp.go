@@ -64,7 +64,7 @@ func unpackTemp(ctx context.Context, f *zstdFile, o Options) (_ *tempImage, err 
 		size = humanize.IBytes(uint64(f.info.Size))
 	}
 	o.notice(fmt.Errorf("%s: %s, and so has no random access; unpacking %s to %s first", f.Name(), what, size, o.TempDir),
-		packCommand(f.Path(), f.info, "to make a file that can be served directly"))
+		packCommand(f.Path(), o, f.info, "to make a file that can be served directly"))
 	elsewhere := hint.Command{Words: []string{"--tmpdir", "DIR"}}
 	to, err := raw.NewTemp(o.TempDir)
 	if err != nil {

@@ -16,6 +16,8 @@ var scheme = regexp.MustCompile(`^(?i:https?|s3)://`)
 // IsURL reports whether an image is named by a URL that Open opens.
 func IsURL(image string) bool { return scheme.MatchString(image) }
 
+func isS3(location string) bool { return len(location) > 5 && strings.EqualFold(location[:5], "s3://") }
+
 // Name returns the name of an image at a URL: scheme, host and path. Everything
 // that is printed, listed, logged or stored has the name. The rest of a URL, user
 // information and query, may be a secret.
@@ -37,19 +39,35 @@ func Typed(location string) string {
 	return "URL"
 }
 
-// Download returns the command that downloads the file at a URL.
-func Download(location string) hint.Command {
+// Download returns the command that downloads the file at a URL, as it is opened.
+func Download(location string, o Options) hint.Command {
 	name := path.Base(strings.SplitN(Name(location), "/", 4)[3])
 	if name == "." || name == ".." || name == "/" {
 		name = "disk.img"
 	}
-	return hint.Command{Words: []string{"curl", "-fL", "-o", hint.Path(hint.Free(name)), Typed(location)}}
+	out := hint.Path(hint.Free(name))
+	var words []string
+	add := func(flag, value string) {
+		if value != "" {
+			words = append(words, flag, hint.Path(value))
+		}
+	}
+	if isS3(location) {
+		words = []string{"aws", "s3", "cp"}
+		add("--endpoint-url", o.S3Endpoint)
+		add("--ca-bundle", o.CAFile)
+		return hint.Command{Words: append(words, Typed(location), out)}
+	}
+	words = []string{"curl", "-fL"}
+	add("--netrc-file", o.NetrcFile)
+	add("--cacert", o.CAFile)
+	return hint.Command{Words: append(words, "-o", out, Typed(location))}
 }
 
 // parse returns the URL to ask for the bytes of an image. Its errors do not
 // contain the URL, as those of package url do.
 func parse(location string, o Options) (*url.URL, *signer, error) {
-	if strings.EqualFold(location[:5], "s3://") {
+	if isS3(location) {
 		return parseS3(location[5:], o)
 	}
 	u, err := url.Parse(location)

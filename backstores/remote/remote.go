@@ -244,7 +244,7 @@ func explain(location string, o Options, err error) error {
 	s, ok := errors.AsType[*statusError](err)
 	switch {
 	case errors.Is(err, errNoRanges):
-		return hint.With(err, Download(location))
+		return hint.With(err, Download(location, o))
 	case ok && (s.status == 401 || s.status == 403):
 		if now, bad := parseDate(s.date); bad == nil && time.Until(now).Abs() > 5*time.Minute {
 			return fmt.Errorf("%w; %s", err, skewed(time.Until(now)))

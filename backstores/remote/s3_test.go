@@ -177,3 +177,17 @@ func TestBucketIsInTheHostOrThePath(t *testing.T) {
 		}
 	}
 }
+
+// curl(1) cannot read s3://.
+func TestObjectIsDownloadedByTheCLI(t *testing.T) {
+	t.Chdir(t.TempDir())
+	os.WriteFile("k", nil, 0o600)
+	for want, o := range map[string]Options{
+		"aws s3 cp s3://bucket/a/k NEW-k": {NetrcFile: "n"},
+		"aws s3 cp --endpoint-url https://s3.example.org --ca-bundle ca.pem s3://bucket/a/k NEW-k": {S3Endpoint: "https://s3.example.org", CAFile: "ca.pem"},
+	} {
+		if line := Download("s3://bucket/a/k", o).Line(); line != want {
+			t.Errorf("%s, want %s", line, want)
+		}
+	}
+}
