@@ -20,8 +20,8 @@ import (
 // A cacheDir is a folder that keeps blocks of images. What it holds becomes the
 // contents of disks, so it is used only if nobody else can have written it.
 //
-// Each version of an image has two files there, see [diskCache]. Whoever uses them
-// has a shared lock on the first.
+// Each version of an image has two files there, see [diskCache]. A process that uses
+// them has a shared lock on the first, and removes them under an exclusive one.
 type cacheDir struct {
 	root  *os.Root
 	limit int64
@@ -84,21 +84,42 @@ func (c *cacheDir) open(name, id string) (*diskCache, error) {
 	d := &diskCache{dir: c}
 	base := short(name) + "-" + short(id)
 	var err error
-	if d.data, err = c.file(base + dataEnd); err != nil {
+	if d.data, err = c.locked(base + dataEnd); err != nil {
 		return nil, err
 	}
 	if d.index, err = c.file(base + indexEnd); err != nil {
 		return nil, errors.Join(err, d.data.Close())
 	}
-	err = unix.Flock(int(d.data.Fd()), unix.LOCK_SH)
-	if err == nil {
-		err = unix.Futimes(int(d.index.Fd()), nil)
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", d.data.Name(), err), d.data.Close(), d.index.Close())
+	if err = unix.Futimes(int(d.index.Fd()), nil); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", d.index.Name(), err), d.data.Close(), d.index.Close())
 	}
 	d.makeRoom()
 	return d, nil
+}
+
+// locked opens a file of ours with a shared lock. Another process may remove it just
+// before it is locked; then it is made again.
+func (c *cacheDir) locked(name string) (*os.File, error) {
+	for {
+		f, err := c.file(name)
+		if err != nil {
+			return nil, err
+		}
+		if err := unix.Flock(int(f.Fd()), unix.LOCK_SH); err != nil {
+			return nil, errors.Join(fmt.Errorf("%s: %w", f.Name(), err), f.Close())
+		}
+		if c.leadsTo(name, f) {
+			return f, nil
+		}
+		f.Close()
+	}
+}
+
+// leadsTo reports whether name leads to an open file.
+func (c *cacheDir) leadsTo(name string, f *os.File) bool {
+	is, err := f.Stat()
+	at, err2 := c.root.Lstat(name)
+	return err == nil && err2 == nil && os.SameFile(is, at)
 }
 
 // file opens a file of ours, which it makes if it does not exist.
@@ -133,17 +154,21 @@ func (c *cacheDir) list() ([]kept, error) {
 	}
 	defer dir.Close()
 	names, err := dir.Readdirnames(-1)
-	var all []kept
-	for _, name := range names {
-		base, ok := strings.CutSuffix(name, indexEnd)
-		if !ok {
-			continue
+	bases := make(map[string]bool)
+	for _, name := range names { // one of the two may be missing
+		for _, end := range []string{indexEnd, dataEnd} {
+			if base, ok := strings.CutSuffix(name, end); ok {
+				bases[base] = true
+			}
 		}
+	}
+	var all []kept
+	for base := range bases {
 		k := kept{name: base}
 		for _, end := range []string{indexEnd, dataEnd} {
 			if st, err := c.root.Lstat(base + end); err == nil && st.Mode().IsRegular() {
 				k.bytes += st.Sys().(*syscall.Stat_t).Blocks * 512
-				if end == indexEnd {
+				if end == indexEnd || k.used == 0 {
 					k.used = st.ModTime().UnixNano()
 				}
 			}
@@ -170,14 +195,22 @@ func (c *cacheDir) room() int64 {
 	return left
 }
 
-// remove removes a version of an image unless a process uses it.
+// remove removes a version of an image unless a process uses it. If it has no data,
+// they are made, to be locked. They go first: an index without them is small, and says
+// nothing of data that are written later, since a checksum must match.
 func (c *cacheDir) remove(k kept) bool {
-	f, err := c.root.OpenFile(k.name+dataEnd, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	if err == nil {
-		defer f.Close()
-		if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
+	f, err := c.file(k.name + dataEnd)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil || !c.leadsTo(k.name+dataEnd, f) {
+		return false
+	}
+	for _, end := range []string{dataEnd, indexEnd} {
+		if err := c.root.Remove(k.name + end); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return false
 		}
 	}
-	return errors.Join(c.root.Remove(k.name+indexEnd), c.root.Remove(k.name+dataEnd)) == nil
+	return true
 }

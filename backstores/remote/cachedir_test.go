@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -150,6 +152,65 @@ func TestCacheKeepsToItsLimit(t *testing.T) {
 	}
 	f := openURL(t, n.URL("disk.img"), Options{CacheDir: dir, CacheLimit: 100 << 10})
 	holds(t, f, want, 0, diskBytes)
+}
+
+// The files that a process uses are not removed, also if they are about to be when it
+// opens them.
+func TestCacheInUseIsNotRemoved(t *testing.T) {
+	dir := t.TempDir()
+	folder := func() *cacheDir {
+		c, err := openCacheDir(dir, 1<<30)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	remover := folder()
+	defer remover.root.Close()
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			for !stop.Load() {
+				remover.remove(kept{name: short("n") + "-" + short("id")})
+			}
+		})
+	}
+	for range 2000 {
+		d, err := folder().open("n", "id")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			if _, err := os.Stat(d.data.Name()); err != nil {
+				t.Errorf("a file in use is gone: %v", err)
+			}
+		}
+		if err := d.close(); err != nil || t.Failed() {
+			t.Error(err)
+			break
+		}
+	}
+	stop.Store(true)
+	wg.Wait()
+}
+
+// What a removal leaves that was interrupted counts, and is removed later.
+func TestHalfOfAKeptImageIsRemoved(t *testing.T) {
+	for _, end := range []string{dataEnd, indexEnd} {
+		dir := t.TempDir()
+		c, err := openCacheDir(dir, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.root.Close()
+		if err := os.WriteFile(filepath.Join(dir, "a-b"+end), noise(2<<20), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if left := c.room(); left != 1<<20 || len(cacheFiles(t, dir, "")) > 0 {
+			t.Errorf("%s: %d bytes are left, and %q", end, left, cacheFiles(t, dir, ""))
+		}
+	}
 }
 
 func TestForeignCacheIsNotTrusted(t *testing.T) {

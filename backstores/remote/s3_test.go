@@ -90,15 +90,22 @@ func TestPresignedURLIsReadUntilItExpires(t *testing.T) {
 		t.Errorf("told is %q", told)
 	}
 	wantError(t, refused(t, presign(g, object, time.Now().Add(-time.Hour), 60), Options{}), "/bucket/disk.img: the URL expired 59m")
+}
 
-	// A short one expires while it is served.
-	f = openURL(t, presign(g, object, time.Now(), 2), Options{})
-	time.Sleep(3 * time.Second)
+// One expires while it is served: the server refuses it from then on.
+func TestReadsFailWhenAPresignedURLExpires(t *testing.T) {
+	n, want := startNginx(t, "", small)
+	f := openURL(t, n.URL("disk.img?X-Amz-Date=20990102T030405Z&X-Amz-Expires=60&X-Amz-Signature=s3cr3t"), Options{})
+	holds(t, f, want, 0, 4096)
+	if err := n.Reload(`location = /disk.img { return 403 "<Code>AccessDenied</Code>"; }`); err != nil {
+		t.Fatal(err)
+	}
 	_, err := f.ReadAt(make([]byte, 4096), small-4096)
-	wantError(t, err, "403 Forbidden")
-	if strings.Contains(err.Error(), "X-Amz") {
+	wantError(t, err, "403 Forbidden, AccessDenied")
+	if strings.Contains(err.Error(), "X-Amz") || strings.Contains(err.Error(), "s3cr3t") {
 		t.Errorf("the error is %v", err)
 	}
+	holds(t, f, want, 0, 4096) // from memory
 }
 
 // presign returns a URL that is signed by its query.
