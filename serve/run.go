@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/lunserve/lunserve/backstores/image"
 	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/hint"
 	"github.com/lunserve/lunserve/serve/console"
@@ -47,6 +48,9 @@ func (s *service) serve(ctx context.Context) error {
 	}
 	if end.cause == goesOn {
 		end = s.wait()
+	}
+	for _, d := range s.disks {
+		image.Hurry(d.image.base) // or the commands of its initiators keep the disk
 	}
 	end.add(s.removing(down.Close))
 	if end.err != nil && s.role == starting {

@@ -181,6 +181,28 @@ func cancel(file source) {
 	}
 }
 
+// Hurry says that an image is about to be closed. If it is at a URL, reads do not wait
+// for long any more, see remote.File.
+func Hurry(b backstores.Backstore) {
+	for ; b != nil; b = Backing(b) {
+		if f := elsewhere(b); f != nil {
+			f.Hurry()
+		}
+	}
+}
+
+// Doctor returns the command that examines the place of an image which does not answer:
+// the server, or the devices of this machine.
+func Doctor(b backstores.Backstore) hint.Command {
+	for ; b != nil; b = Backing(b) {
+		if f := elsewhere(b); f != nil {
+			words := append([]string{"lunserve", "doctor"}, flagsOf(f)...)
+			return hint.Command{Words: append(words, Typed(f.location))}
+		}
+	}
+	return hint.Command{Words: []string{"dmesg"}, Pipe: []string{"tail"}}
+}
+
 // reads returns how many parts of a file a format reads at a time, 0 for its
 // default.
 func reads(file source) int {

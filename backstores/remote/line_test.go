@@ -106,7 +106,7 @@ func TestCloseEndsWhatWaits(t *testing.T) {
 	f.cancel()
 	select {
 	case err := <-failed:
-		wantError(t, err, "context canceled")
+		wantError(t, err, "given up, since the image is being closed")
 	case <-time.After(20 * time.Second):
 		t.Fatal("the read still waits")
 	}

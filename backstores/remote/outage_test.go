@@ -170,6 +170,25 @@ func TestSlowReadsEnd(t *testing.T) {
 	}
 }
 
+// A read does not wait for a server that is gone once the image is to be closed, and
+// does for one that answers slowly.
+func TestHurryEndsReadsThatWait(t *testing.T) {
+	t.Parallel()
+	n, want := startNginx(t, "", 8<<20)
+	line := startLine(t, n.Addr, 0, 0)
+	f := openURL(t, "http://"+line.Addr()+"/disk.img", Options{Little: true})
+	f.Hurry()
+	time.Sleep(hurryTime + time.Second) // nothing waits
+	holds(t, f, want, 2<<20, 4096)
+	line.Stall(true)
+	if err, took := fails(t, f, 6<<20); took > 20*time.Second || !errors.Is(err, errClosing) {
+		t.Errorf("%v after %v", err, took)
+	}
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // When a server is given up, one request finds out whether it is back. The reads that
 // are queued for the others do not wait in turn.
 func TestQueuedReadsFailTogether(t *testing.T) {

@@ -1,6 +1,8 @@
 package remote
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -11,6 +13,8 @@ import (
 // commands.
 const maxNoWait = 1 << 20
 
+var errClosing = errors.New("given up, since the image is being closed")
+
 // ReadVec implements [backstores.VectorReader]. Under NoWait it copies what is in
 // memory.
 func (f *File) ReadVec(bufs [][]byte, off int64, flag backstores.Flag) error {
@@ -18,6 +22,9 @@ func (f *File) ReadVec(bufs [][]byte, off int64, flag backstores.Flag) error {
 	err := backstores.CheckRange(f.Size(), off, n)
 	if err == nil && n > 0 {
 		err = f.read(bufs, off, n, flag&backstores.NoWait == 0)
+	}
+	if err == context.Canceled { // by Cancel, Close or Hurry
+		err = errClosing
 	}
 	if err != nil && err != backstores.ErrWouldBlock {
 		return fmt.Errorf("%s: read %d bytes at %d: %w", f.name, n, off, err)
