@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -88,7 +87,7 @@ func authorities(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil
 	}
-	text, err := os.ReadFile(file)
+	text, err := readSetting(file, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +95,7 @@ func authorities(file string) (*x509.CertPool, error) {
 	if err != nil {
 		all = x509.NewCertPool()
 	}
-	if !all.AppendCertsFromPEM(text) {
+	if !all.AppendCertsFromPEM([]byte(text)) {
 		return nil, fmt.Errorf("%s: has no certificate in PEM", file)
 	}
 	return all, nil
@@ -192,8 +191,8 @@ func (c *client) send(ctx context.Context, u *url.URL, off, n int64, v *version)
 	if v != nil && v.strong() {
 		r.Header.Set("If-Match", v.etag)
 	}
-	if c.netrc != nil {
-		if login, password, ok := c.netrc.find(u.Hostname(), u.Host == c.first.Host); ok {
+	if typed := u.Host == c.first.Host; c.netrc != nil && (typed || u.Scheme == "https") {
+		if login, password, ok := c.netrc.find(u.Hostname(), typed); ok {
 			r.SetBasicAuth(login, password)
 		}
 	}

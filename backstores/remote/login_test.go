@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/lunserve/lunserve/hint"
 )
 
@@ -89,6 +91,41 @@ func TestEntryOfNetrcIsForItsHostAlone(t *testing.T) {
 	}
 	for _, text := range []string{"machine", "machine\n", "machine login x password y", "machine\ndefault login x password y"} {
 		wantError(t, refused(t, "http://127.0.0.1:1/", Options{NetrcFile: writeFile(t, "netrc", text)}), "has a machine without a name")
+	}
+}
+
+// A redirect cannot have a login sent where others on the network can read it.
+func TestLoginGoesToOtherHostsByTLSAlone(t *testing.T) {
+	other, _ := startNginx(t, "", small)
+	if err := other.Reload(`if ($http_authorization) { return 418; }`); err != nil {
+		t.Fatal(err)
+	}
+	n, want := startNginx(t, "", small)
+	os.WriteFile(other.Path("disk.img"), want, 0o644)
+	if err := n.Reload("location = /away { return 302 " + other.URL("disk.img") + "; } location = /here { return 302 /disk.img; } if ($http_authorization = '') { return 401; }"); err != nil {
+		t.Fatal(err)
+	}
+	o := Options{NetrcFile: writeFile(t, "netrc", "machine 127.0.0.1 login joe password s3cr3t")}
+	holds(t, openURL(t, n.URL("here"), o), want, 0, small)
+	holds(t, openURL(t, n.URL("away"), o), want, 0, small)
+}
+
+// A named file may be anything, and is read as root.
+func TestOnlyRegularFilesOfSomeLengthAreRead(t *testing.T) {
+	dir := t.TempDir()
+	fifo, long := filepath.Join(dir, "fifo"), filepath.Join(dir, "long")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(long, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	makeSparse(t, long, 1<<40)
+	for path, want := range map[string]string{fifo: "is not a regular file", "/dev/zero": "is not a regular file", long: "has more than"} {
+		wantError(t, refused(t, "http://127.0.0.1:1/", Options{NetrcFile: path}), want)
+		wantError(t, refused(t, "http://127.0.0.1:1/", Options{CAFile: path}), want)
+		t.Setenv("AWS_CONFIG_FILE", path)
+		wantError(t, refused(t, "s3://bucket/k", Options{S3Endpoint: "http://127.0.0.1:1"}), want)
 	}
 }
 

@@ -3,11 +3,9 @@ package remote
 import (
 	"errors"
 	"fmt"
-	"io"
-	"os"
+	"io/fs"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/lunserve/lunserve/hint"
 )
@@ -24,26 +22,17 @@ type netrcEntry struct {
 
 // readNetrc reads a file that only its owner may read.
 func readNetrc(path string) (*netrc, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	st, err := f.Stat()
-	switch {
-	case err != nil:
-		return nil, err
-	case st.Mode().IsRegular() && st.Mode()&0o077 != 0:
-		return nil, hint.With(fmt.Errorf("%s: others may read or write it", path),
+	text, err := readSetting(path, func(st fs.FileInfo) error {
+		if st.Mode()&0o077 == 0 {
+			return nil
+		}
+		return hint.With(fmt.Errorf("%s: others may read or write it", path),
 			hint.Command{Words: []string{"chmod", "go=", hint.Path(path)}, Purpose: "to keep them out"})
-	case !st.Mode().IsRegular():
-		return nil, fmt.Errorf("%s: is not a regular file", path)
-	}
-	text, err := io.ReadAll(io.LimitReader(f, 1<<20))
+	})
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, err
 	}
-	n, err := parseNetrc(string(text))
+	n, err := parseNetrc(text)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

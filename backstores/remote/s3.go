@@ -3,8 +3,6 @@ package remote
 import (
 	"cmp"
 	"errors"
-	"fmt"
-	"io"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -39,10 +37,14 @@ func parseS3(location string, o Options) (*url.URL, *signer, error) {
 	endpoint := cmp.Or(o.S3Endpoint, os.Getenv("AWS_ENDPOINT_URL_S3"), os.Getenv("AWS_ENDPOINT_URL"))
 	path := "/" + bucket + "/" + key
 	if endpoint == "" {
-		endpoint = "https://s3." + s.region + ".amazonaws.com"
-		if !strings.Contains(bucket, ".") { // else no certificate is for its host
-			endpoint, path = "https://"+bucket+".s3."+s.region+".amazonaws.com", "/"+key
+		host := "s3." + s.region + ".amazonaws.com"
+		if strings.HasPrefix(s.region, "cn-") {
+			host += ".cn"
 		}
+		if !strings.Contains(bucket, ".") { // else no certificate is for its host
+			host, path = bucket+"."+host, "/"+key
+		}
+		endpoint = "https://" + host
 	}
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.RawQuery != "" {
@@ -93,18 +95,16 @@ func readINI(variable, name string, sections ...string) (map[string]string, erro
 		}
 		path = filepath.Join(home, ".aws", name)
 	}
-	f, err := os.Open(path)
+	if path == os.DevNull {
+		return nil, nil
+	}
+	text, err := readSetting(path, nil)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	} else if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, 1<<20))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return parseINI(string(text), sections...), nil
+	return parseINI(text, sections...), nil
 }
 
 // parseINI returns the values in sections of an INI file. The first counts.

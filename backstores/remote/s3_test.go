@@ -160,6 +160,13 @@ func TestKeysAreNotSentElsewhere(t *testing.T) {
 		{"https://s3.example.org/b/k", "https://example.org/b/k", false},
 		{"https://b.s3.us-east-1.amazonaws.com/k", "https://b.s3.eu-west-1.amazonaws.com/k", true},
 		{"https://b.s3.us-east-1.amazonaws.com/k", "https://evilamazonaws.com/k", false},
+		{"https://b.s3.us-east-1.amazonaws.com/k", "https://s3-us-west-2.amazonaws.com/b/k", true},
+		{"https://b.s3.us-east-1.amazonaws.com/k", "https://b.s3.dualstack.us-gov-west-1.amazonaws.com/k", true},
+		{"https://b.s3.us-east-1.amazonaws.com/k", "https://ec2-192-0-2-1.us-west-2.compute.amazonaws.com/k", false},
+		{"https://b.s3.us-east-1.amazonaws.com/k", "https://x.execute-api.us-east-1.amazonaws.com/k", false},
+		{"https://b.s3.us-east-1.amazonaws.com/k", "https://x.s3-object-lambda.us-east-1.amazonaws.com/k", false},
+		{"https://b.s3.us-east-1.amazonaws.com/k", "https://b.s3.eu-west-1.amazonaws.com:8443/k", false},
+		{"https://b.s3.cn-north-1.amazonaws.com.cn/k", "https://b.s3.cn-northwest-1.amazonaws.com.cn/k", true},
 		{"https://s3.example.org/b/k", "https://b.s3.eu-west-1.amazonaws.com/k", false},
 	} {
 		if got := s.mayBeSent(parse(tt.first), parse(tt.to)); got != tt.want {
@@ -173,14 +180,30 @@ func TestKeysAreNotSentElsewhere(t *testing.T) {
 
 func TestBucketIsInTheHostOrThePath(t *testing.T) {
 	startGateway(t, "disk.img")
-	t.Setenv("AWS_REGION", "eu-west-1")
-	for location, want := range map[string]string{
-		"bucket/a/b c.img": "https://bucket.s3.eu-west-1.amazonaws.com/a/b%20c.img",
-		"my.bucket/k":      "https://s3.eu-west-1.amazonaws.com/my.bucket/k",
+	for _, tt := range []struct{ region, location, want string }{
+		{"eu-west-1", "bucket/a/b c.img", "https://bucket.s3.eu-west-1.amazonaws.com/a/b%20c.img"},
+		{"eu-west-1", "my.bucket/k", "https://s3.eu-west-1.amazonaws.com/my.bucket/k"},
+		{"cn-north-1", "bucket/k", "https://bucket.s3.cn-north-1.amazonaws.com.cn/k"},
 	} {
-		u, _, err := parseS3(location, Options{})
-		if err != nil || u.String() != want {
-			t.Errorf("%s: %v, %v", location, u, err)
+		t.Setenv("AWS_REGION", tt.region)
+		u, _, err := parseS3(tt.location, Options{})
+		if err != nil || u.String() != tt.want {
+			t.Errorf("%+v: %v, %v", tt, u, err)
+		}
+	}
+}
+
+// A redirect to another region is signed for that.
+func TestSignatureIsForTheRegionOfTheHost(t *testing.T) {
+	for host, want := range map[string]string{
+		"b.s3.eu-west-1.amazonaws.com": "eu-west-1", "s3-us-west-2.amazonaws.com": "us-west-2",
+		"b.s3.amazonaws.com": "us-east-1", "s3.example.org": "us-east-1",
+	} {
+		u := &url.URL{Scheme: "https", Host: host, Path: "/k"}
+		r := &http.Request{Method: "GET", URL: u, Host: u.Host, Header: http.Header{}}
+		(&signer{region: "us-east-1", key: "K", secret: "S"}).sign(r, time.Now())
+		if got := r.Header.Get("Authorization"); !strings.Contains(got, "/"+want+"/s3/aws4_request") {
+			t.Errorf("%s: signed as %s", host, got)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -20,16 +21,19 @@ type signer struct {
 // nothing is the SHA-256 of an empty body.
 const nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
+// s3Host matches the host of S3, perhaps with a bucket, in a region that it names.
+// Other hosts of AWS may be anybody's, such as ec2-192-0-2-1.compute.amazonaws.com.
+var s3Host = regexp.MustCompile(`^(?:[a-z0-9.-]+\.)?s3[.-](?:dualstack\.)?([a-z]{2}(?:-[a-z]+)+-[0-9]+)\.amazonaws\.com(\.cn)?$`)
+
 // mayBeSent reports whether a request to a URL that first redirects to may be
 // signed: the token is for the endpoint, and for S3 in other regions.
 func (s *signer) mayBeSent(first, to *url.URL) bool {
-	const aws = ".amazonaws.com"
 	return s != nil && s.key != "" && (to.Host == first.Host && to.Scheme == first.Scheme ||
-		to.Scheme == "https" && strings.HasSuffix(to.Host, aws) && strings.HasSuffix(first.Host, aws))
+		to.Scheme == "https" && s3Host.MatchString(to.Host) && s3Host.MatchString(first.Host))
 }
 
-// sign adds the headers of a signature over method, path, query, host and the
-// other headers that S3 requires ("Authenticating Requests: Using the
+// sign adds the headers of a signature, for the region of the host, over method,
+// path, query, host and the other headers that S3 requires ("Authenticating Requests: Using the
 // Authorization Header").
 func (s *signer) sign(r *http.Request, now time.Time) {
 	date := now.UTC().Format("20060102T150405Z")
@@ -52,10 +56,14 @@ func (s *signer) sign(r *http.Request, now time.Time) {
 	signed := strings.Join(names, ";")
 	canonical.WriteString("\n" + signed + "\n" + nothing)
 
-	scope := date[:8] + "/" + s.region + "/s3/aws4_request"
+	region := s.region
+	if m := s3Host.FindStringSubmatch(r.URL.Host); m != nil {
+		region = m[1]
+	}
+	scope := date[:8] + "/" + region + "/s3/aws4_request"
 	sum := sha256.Sum256([]byte(canonical.String()))
 	key := []byte("AWS4" + s.secret)
-	for _, part := range []string{date[:8], s.region, "s3", "aws4_request"} {
+	for _, part := range []string{date[:8], region, "s3", "aws4_request"} {
 		key = mac(key, part)
 	}
 	signature := mac(key, "AWS4-HMAC-SHA256\n"+date+"\n"+scope+"\n"+hex.EncodeToString(sum[:]))
