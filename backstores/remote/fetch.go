@@ -20,7 +20,8 @@ const (
 	minRequest = 256 << 10
 	maxRequest = 2 << 20
 
-	// Read-ahead leaves half of the requests to reads that wait.
+	// Read-ahead leaves half of the requests to reads that wait, counted when it is
+	// claimed: many reads can claim some before the first request is sent.
 	maxAhead = MaxRequests / 2
 
 	// maxWindow is how far a run is read ahead: what a line of 1 GB/s holds in
@@ -66,7 +67,7 @@ func (f *File) readAhead(run *run) {
 	}
 	window := min(run.n, maxWindow, int64(f.cache.most)*blockBytes/4)
 	run.ahead = max(run.ahead, run.next)
-	if window < minRequest || run.ahead-run.next > window/2 || len(f.requests) >= maxAhead {
+	if window < minRequest || run.ahead-run.next > window/2 || f.aheads >= maxAhead {
 		return
 	}
 	first, end := run.ahead/blockBytes, (run.next+window)/blockBytes
@@ -97,9 +98,19 @@ func (f *File) claim(first, end int64, ahead bool) int64 {
 			first++
 		}
 		if len(claimed) > 0 {
-			f.wg.Go(func() { f.fetch(claimed) })
+			if ahead {
+				f.aheads++
+			}
+			f.wg.Go(func() {
+				f.fetch(claimed)
+				if ahead {
+					f.cache.mu.Lock()
+					f.aheads--
+					f.cache.mu.Unlock()
+				}
+			})
 		}
-		if ahead && len(f.requests) >= maxAhead {
+		if ahead && f.aheads >= maxAhead {
 			break
 		}
 	}
@@ -206,12 +217,24 @@ func (f *File) take(a *answer, slots []*slot) (done int, err error) {
 			}
 			return done, err
 		}
-		f.disk.write(s)
-		f.fill(slots[done:], 1, nil)
+		f.keep(s)
 		done++
 	}
 	io.CopyN(io.Discard, a.body, 1) // the end, so that the connection can be used again
 	return done, nil
+}
+
+// keep records that a slot has been filled. Its readers do not wait until the block is
+// in the folder.
+func (f *File) keep(s *slot) {
+	f.cache.mu.Lock()
+	s.users++
+	f.cache.filled(s, nil)
+	f.cache.mu.Unlock()
+	f.disk.write(s)
+	f.cache.mu.Lock()
+	f.cache.drop(s)
+	f.cache.mu.Unlock()
 }
 
 // begin fills the first blocks with the first answer.

@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -29,9 +30,15 @@ func TestServerThatComesBackIsWaitedFor(t *testing.T) {
 	var wg sync.WaitGroup
 	for off := int64(2 << 20); off < 8<<20; off += 1 << 20 {
 		wg.Go(func() {
-			holds(t, f, want, off, 1<<20)
-			if !back.Load() {
+			got := make([]byte, 1<<20)
+			_, err := f.ReadAt(got, off)
+			switch {
+			case err != nil:
+				t.Error(err)
+			case !back.Load():
 				t.Error("read from a server that is stopped")
+			case !bytes.Equal(got, want[off:off+1<<20]):
+				t.Errorf("the bytes at %d differ", off)
 			}
 		})
 	}
@@ -78,14 +85,16 @@ func TestStalledConnectionIsReplaced(t *testing.T) {
 	f.client.stall = 200 * time.Millisecond
 	before := line.Conns.Load()
 	line.Stall(true)
-	done := make(chan struct{})
+	got, done := make([]byte, 1<<20), make(chan error)
 	go func() {
-		defer close(done)
-		holds(t, f, want, 4<<20, 1<<20)
+		_, err := f.ReadAt(got, 4<<20)
+		done <- err
 	}()
 	time.Sleep(time.Second)
 	line.Stall(false)
-	<-done
+	if err := <-done; err != nil || !bytes.Equal(got, want[4<<20:5<<20]) {
+		t.Errorf("read with the error %v", err)
+	}
 	if line.Conns.Load() == before {
 		t.Error("no new connection was made")
 	}
@@ -115,28 +124,52 @@ func TestCloseEndsWhatWaits(t *testing.T) {
 // What is beyond a read does not take the line from other reads: at 20 ms and 50
 // MB/s, 16 readers of 4 KiB get as much as by requests of their own.
 func TestRandomReadsAreNotWasteful(t *testing.T) {
-	const size = 256 << 20
-	n, _ := startNginx(t, "", 4096)
-	makeSparse(t, n.Path("disk.img"), size)
-	line := startLine(t, n.Addr, 20*time.Millisecond, 50<<20)
-	f := openURL(t, "http://"+line.Addr()+"/disk.img", Options{})
-	f.ReadAt(make([]byte, 1<<20), 0)
-	before := line.Bytes.Load()
-	const readers, each = 16, 24
-	var wg sync.WaitGroup
-	for i := range readers {
-		wg.Go(func() {
-			r := rand.New(rand.NewPCG(7, uint64(i)))
-			for range each {
-				if _, err := f.ReadAt(make([]byte, 4096), r.Int64N(size/4096)*4096); err != nil {
-					t.Error(err)
-				}
+	for _, tt := range []struct{ demands, most int64 }{{0, minRequest}, {1, minRequest / 2}, {15, blockBytes}, {255, blockBytes}} {
+		n, _ := startNginx(t, "", 4096)
+		makeSparse(t, n.Path("disk.img"), 64<<20)
+		line := startLine(t, n.Addr, 0, 0)
+		f := openURL(t, "http://"+line.Addr()+"/disk.img", Options{})
+		if _, err := f.ReadAt(make([]byte, maxProbe), 0); err != nil {
+			t.Fatal(err)
+		}
+		before := line.Bytes.Load()
+		f.cache.mu.Lock()
+		f.demands = int(tt.demands) // that many others wait
+		f.cache.mu.Unlock()
+		const reads = 8
+		for i := range int64(reads) {
+			if _, err := f.ReadAt(make([]byte, 4096), (i+1)*7<<20); err != nil {
+				t.Fatal(err)
 			}
-		})
+		}
+		f.wg.Wait()
+		if sent := line.Bytes.Load() - before; sent > reads*(tt.most+1<<10) || sent < reads*tt.most {
+			t.Errorf("%d others wait: %d bytes were sent for %d reads of 4 KiB", tt.demands, sent, reads)
+		}
 	}
-	wg.Wait()
-	// 4 KiB in blocks of 16 KiB, and a few larger requests while few wait.
-	if sent := line.Bytes.Load() - before; sent > readers*each*(blockBytes+24<<10) {
-		t.Errorf("%d bytes were sent for %d", sent, readers*each*4096)
+}
+
+// However many runs there are, half of the requests are left to reads that wait.
+func TestReadAheadLeavesRequestsToOthers(t *testing.T) {
+	n, _ := startNginx(t, "", 4096)
+	makeSparse(t, n.Path("disk.img"), 64<<20)
+	line := startLine(t, n.Addr, 0, 0)
+	f := openURL(t, "http://"+line.Addr()+"/disk.img", Options{Memory: 128 << 20})
+	f.wg.Wait()
+	line.Stall(true)
+	f.cache.mu.Lock()
+	claimed := 0
+	for at := int64(4 << 20); at < 64<<20; at += 4 << 20 {
+		f.readAhead(&run{next: at, n: 4 << 20, ahead: at})
+	}
+	for i := range f.cache.slots {
+		if f.cache.slots[i].ready != nil {
+			claimed++
+		}
+	}
+	f.cache.mu.Unlock()
+	line.Stall(false)
+	if most := maxAhead * maxRequest / blockBytes; claimed > most {
+		t.Errorf("%d blocks are claimed, want at most %d", claimed, most)
 	}
 }

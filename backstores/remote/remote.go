@@ -60,6 +60,7 @@ type File struct {
 	disk     *diskCache // nil without a folder
 	runs     runs       // guarded by the lock of the cache
 	demands  int        // reads that wait for the server; guarded by it as well
+	aheads   int        // requests of read-ahead; guarded by it as well
 	requests chan struct{}
 	outage   outage
 	closed   atomic.Bool
