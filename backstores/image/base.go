@@ -129,14 +129,16 @@ type baseFile interface {
 	io.Closer
 }
 
+// A sameFile is the file of an image, which stays open when it is closed.
+type sameFile struct{ *remoteFile }
+
+func (sameFile) Close() error { return nil }
+
 // openAgain opens the file of an image that is open, for its identity. A URL is
 // not opened again.
 func openAgain(path string, s backstores.Backstore) (baseFile, error) {
 	if r := elsewhere(s); r != nil {
-		return struct {
-			overlay.BaseFile
-			io.Closer
-		}{r, io.NopCloser(nil)}, nil
+		return sameFile{r}, nil
 	}
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {

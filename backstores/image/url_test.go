@@ -2,6 +2,8 @@ package image_test
 
 import (
 	"bytes"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -209,4 +211,31 @@ func TestOverlayFitsTheImageAtAURL(t *testing.T) {
 	if err := (image.Merge{Options: o}).Export(ctx, over, out+"2", false); err == nil || !strings.Contains(hint.Text(err), "which is not an absolute path; try --base IMAGE") {
 		t.Errorf("without --base: %v", err)
 	}
+}
+
+// Where the server tells no time, the ETag tells that the base was replaced, although
+// its samples and its length are the same.
+func TestOverlayKnowsItsBaseByTheETag(t *testing.T) {
+	tag := `"1"`
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("ETag", tag)
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(make([]byte, 8<<20)))
+	}))
+	defer server.Close()
+	over := filepath.Join(t.TempDir(), "over")
+	lay := func() error {
+		b := open(t, server.URL+"/disk.img", image.Options{})
+		s, _, err := image.OpenOverlay(ctx, over, b, server.URL+"/disk.img", false)
+		if err == nil {
+			err = s.Close()
+		}
+		return err
+	}
+	for range 2 {
+		if err := lay(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tag = `"2"`
+	storetest.WantError(t, lay(), server.URL+"/disk.img", "PATH: is not the image that "+over+" was made over, or has changed since")
 }

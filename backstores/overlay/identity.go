@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// A BaseFile is the file of a base: an open file, or a file elsewhere.
+// A BaseFile is the file of a base: an open file, or a file elsewhere. That may have
+// a method Validator, for a text that tells its versions apart if it has no time.
 type BaseFile interface {
 	io.ReaderAt
 	Name() string
@@ -89,6 +90,9 @@ func identify(f BaseFile) (id identity, err error) {
 	p, err := readSamples(f, id.size)
 	if err != nil {
 		return id, fmt.Errorf("%s: %w", f.Name(), cause(err))
+	}
+	if v, ok := f.(interface{ Validator() string }); ok {
+		p = append(p, v.Validator()...)
 	}
 	id.digest = sha256.Sum256(p)
 	return id, nil

@@ -196,6 +196,15 @@ func (f *File) ID() string {
 	return "url=" + f.version.id(f.name)
 }
 
+// Validator returns what tells versions of the image apart for lack of a time: the
+// strong entity tag. It is empty if there is a time.
+func (f *File) Validator() string {
+	if v := f.version; v.strong() && v.time().IsZero() {
+		return v.etag
+	}
+	return ""
+}
+
 // LimitMemory reduces the cache. It is for a format that has one of its own.
 func (f *File) LimitMemory(bytes int64) { f.cache.limit(bytes) }
 
