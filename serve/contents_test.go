@@ -87,7 +87,7 @@ func TestTemporaryWritesAreNotAdopted(t *testing.T) {
 	}
 }
 
-// The version on the server counts, and the query of the URL does not.
+// The version on the server counts, and the signature in the URL does not.
 func TestImageAtAURLIsIdentifiedByItsVersion(t *testing.T) {
 	tag := "1"
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -109,12 +109,15 @@ func TestImageAtAURLIsIdentifiedByItsVersion(t *testing.T) {
 		}
 		return text
 	}
-	first := contents(server.URL + "/a?s3cr3t")
+	first := contents(server.URL + "/a?X-Amz-Signature=s3cr3t")
 	if again := contents(server.URL + "/a"); again != first {
 		t.Errorf("%q without a query, not %q", again, first)
 	}
 	if other := contents(server.URL + "/b"); other == first {
 		t.Error("another image has the same contents")
+	}
+	if other := contents(server.URL + "/a?file=s3cr3t"); other == first {
+		t.Error("another query has the same contents")
 	}
 	tag = "2"
 	if changed := contents(server.URL + "/a"); changed == first {

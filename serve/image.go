@@ -19,6 +19,7 @@ import (
 // An openedImage is an image, opened and locked, with its layers.
 type openedImage struct {
 	path      string   // as given, or the name of a URL
+	identity  string   // see image.Identity
 	abs       string   // absolute, or the name of a URL
 	backing   []string // the same of its backing files
 	starting  bool     // the start has not succeeded yet
@@ -55,7 +56,7 @@ func (s *service) openImage(ctx context.Context, given string, down *configfs.Un
 		return nil, err
 	}
 	path := image.Name(given)
-	img := &openedImage{path: path, abs: abs, starting: true, blockSize: o.SectorSize}
+	img := &openedImage{path: path, identity: image.Identity(given), abs: abs, starting: true, blockSize: o.SectorSize}
 	for _, b := range o.Open.Backing {
 		if abs, err = absolute(b); err != nil {
 			return nil, err

@@ -14,7 +14,7 @@ const stallAfter = 5 * time.Second
 type stall struct {
 	image string
 	try   hint.Command // that examines the storage
-	since time.Time // zero if there is none
+	since time.Time    // zero if there is none
 }
 
 // look takes the command that has been waiting for longest, and since when; its

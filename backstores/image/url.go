@@ -25,6 +25,15 @@ func Name(image string) string {
 	return image
 }
 
+// Identity returns what identifies a disk of an image: its path, or the URL without
+// what may be a secret, see remote.Identity.
+func Identity(image string) string {
+	if IsURL(image) {
+		return remote.Identity(image)
+	}
+	return image
+}
+
 // Typed returns an image as a word of a command to type. A URL that may have a
 // secret is a placeholder.
 func Typed(image string) string {

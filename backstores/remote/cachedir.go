@@ -73,16 +73,16 @@ func short(text string) string {
 	return hex.EncodeToString(sum[:10])
 }
 
-// has reports whether there is a version of the image of this name.
-func (c *cacheDir) has(name string) bool {
+// has reports whether there is a version of an image.
+func (c *cacheDir) has(identity string) bool {
 	all, _ := c.list()
-	return slices.ContainsFunc(all, func(e kept) bool { return strings.HasPrefix(e.name, short(name)+"-") })
+	return slices.ContainsFunc(all, func(e kept) bool { return strings.HasPrefix(e.name, short(identity)+"-") })
 }
 
 // open returns the cache of a version of an image.
-func (c *cacheDir) open(name, id string) (*diskCache, error) {
+func (c *cacheDir) open(identity, id string) (*diskCache, error) {
 	d := &diskCache{dir: c}
-	base := short(name) + "-" + short(id)
+	base := short(identity) + "-" + short(id)
 	var err error
 	if d.data, err = c.locked(base + dataEnd); err != nil {
 		return nil, err

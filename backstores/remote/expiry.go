@@ -3,8 +3,25 @@ package remote
 import (
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
+
+// signs reports whether a parameter is part of a signature, of AWS, Google, CloudFront
+// or Azure. Without one of these names a token counts as part of the URL.
+func signs(parameter string) bool {
+	for _, prefix := range []string{"x-amz-", "x-goog-"} {
+		if strings.HasPrefix(strings.ToLower(parameter), prefix) {
+			return true
+		}
+	}
+	switch parameter {
+	case "AWSAccessKeyId", "GoogleAccessId", "Expires", "Signature", "Key-Pair-Id", "Policy",
+		"sig", "se", "st", "sp", "sr", "sv", "spr", "sip", "skoid", "sktid", "skt", "ske", "sks", "skv":
+		return true
+	}
+	return false
+}
 
 // expiry returns when a presigned URL expires. The parameters are those of AWS
 // Signature Version 4 and its imitation by Google, of version 2 and CloudFront,

@@ -166,6 +166,26 @@ func TestNamesAreWithoutSecrets(t *testing.T) {
 	}
 }
 
+// A URL that is signed again is the same image. Another parameter may be another image.
+func TestIdentityIsThatOfTheImage(t *testing.T) {
+	all := make(map[string]string)
+	for _, location := range []string{"https://h/a", "https://h/b", "https://h/a?file=1", "https://h/a?file=2", "s3://bucket/a", "s3://bucket/a?X-Amz-Signature=1", "s3://bucket/a?b#c"} {
+		id := Identity(location)
+		if other, ok := all[id]; ok || strings.Contains(id, "file") {
+			t.Errorf("%s and %s are %s", location, other, id)
+		}
+		all[id] = location
+	}
+	for _, same := range [][2]string{
+		{"https://h/a", "HTTPS://h/a?X-Amz-Date=1&X-Amz-Signature=2"}, {"https://h/a", "https://joe@h/a?sv=1&sig=2&se=3#f"},
+		{"https://h/a?file=1", "https://h/a?Expires=1&file=1&Signature=2"}, {"https://h/a", "https://h/a?"},
+	} {
+		if a, b := Identity(same[0]), Identity(same[1]); a != b {
+			t.Errorf("%q is %s, and %q %s", same[0], a, same[1], b)
+		}
+	}
+}
+
 func TestExpiryOfPresignedURLs(t *testing.T) {
 	for query, want := range map[string]string{
 		"X-Amz-Date=20260102T030405Z&X-Amz-Expires=60":   "2026-01-02 03:05:05",

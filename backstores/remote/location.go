@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/lunserve/lunserve/hint"
@@ -28,6 +29,25 @@ func Name(location string) string {
 	}
 	host, path, _ := strings.Cut(rest, "/")
 	return strings.ToLower(scheme) + "://" + host[strings.LastIndex(host, "@")+1:] + "/" + path
+}
+
+// Identity returns a text that is the same for URLs of the same image, and contains no
+// secret: the name and, since /get?file=a and /get?file=b differ, a digest of the query
+// without the signature of a presigned URL, which is another each time.
+func Identity(location string) string {
+	name := Name(location)
+	_, query, _ := strings.Cut(location, "?")
+	if !isS3(location) { // else it is part of the key
+		query, _, _ = strings.Cut(query, "#")
+		query = strings.Join(slices.DeleteFunc(strings.Split(query, "&"), func(parameter string) bool {
+			key, _, _ := strings.Cut(parameter, "=")
+			return signs(key)
+		}), "&")
+	}
+	if query == "" {
+		return name
+	}
+	return name + "?" + short(query)
 }
 
 // Typed returns a URL as a word of a command to type. One with a query is upper

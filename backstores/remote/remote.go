@@ -47,10 +47,11 @@ type Options struct {
 // A File is an image at a URL. It is a [backstores.Backstore] and a
 // [backstores.VectorReader]; it cannot be written.
 type File struct {
-	name    string
-	client  *client
-	version version
-	little  bool
+	name     string
+	identity string // see Identity
+	client   *client
+	version  version
+	little   bool
 
 	ctx    context.Context // done by Close
 	cancel context.CancelFunc
@@ -84,7 +85,7 @@ func Open(ctx context.Context, location string, o Options) (*File, error) {
 }
 
 func open(ctx context.Context, location string, o Options) (_ *File, err error) {
-	f := &File{name: Name(location), little: o.Little, requests: make(chan struct{}, MaxRequests),
+	f := &File{name: Name(location), identity: Identity(location), little: o.Little, requests: make(chan struct{}, MaxRequests),
 		outage: outage{patience: patience, readTime: readTime}}
 	if f.client, err = newClient(location, o); err != nil {
 		return nil, err
@@ -117,7 +118,7 @@ func open(ctx context.Context, location string, o Options) (_ *File, err error) 
 				dir.root.Close()
 			}
 		}()
-		if dir.has(f.name) {
+		if dir.has(f.identity) {
 			probe = 1 // what is kept is not sent again
 		}
 	}
@@ -134,7 +135,7 @@ func open(ctx context.Context, location string, o Options) (_ *File, err error) 
 	f.version = a.version
 	f.told(a, o)
 	if f.cache, err = newBlocks(min(o.Memory, a.size+maxRequest)); err == nil && dir != nil && f.version.known() {
-		f.disk, err = dir.open(f.name, f.ID())
+		f.disk, err = dir.open(f.identity, f.ID())
 	}
 	if err != nil {
 		a.body.Close()
@@ -187,13 +188,13 @@ func (f *File) Name() string { return f.name }
 // Size implements [backstores.Backstore].
 func (f *File) Size() int64 { return f.version.size }
 
-// ID identifies the image: its name, and the version on the server. It is empty if
+// ID identifies the image: its URL, see [Identity], and the version on the server. It is empty if
 // the server does not tell one version from another.
 func (f *File) ID() string {
 	if !f.version.known() {
 		return ""
 	}
-	return "url=" + f.version.id(f.name)
+	return "url=" + f.version.id(f.identity)
 }
 
 // Validator returns what tells versions of the image apart for lack of a time: the

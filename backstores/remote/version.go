@@ -43,9 +43,9 @@ func (v version) is(now version) bool {
 	return same(v.etag, now.etag) && v.modified == now.modified
 }
 
-// id identifies the image of this name and version.
-func (v version) id(name string) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %d", name, v.etag, v.modified, v.size))
+// id identifies the image of this URL and version.
+func (v version) id(identity string) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %d", identity, v.etag, v.modified, v.size))
 	return hex.EncodeToString(sum[:16])
 }
 
