@@ -13,8 +13,8 @@ import (
 var location = regexp.MustCompile(`(?s)[A-Za-z][A-Za-z0-9+.-]*://.*`)
 
 // withoutSecrets returns err without the queries and passwords of the URLs on the
-// command line, for whoever sees the terminal or the log. Its text has their names,
-// and its commands a placeholder.
+// command line: others may see the terminal or the log. Its text has their names, and
+// its commands a placeholder.
 func withoutSecrets(err error, args []string) error {
 	var pairs []string
 	for _, word := range args {

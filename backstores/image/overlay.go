@@ -184,7 +184,7 @@ func openOverlayFile(path string, readOnly bool) (*openOverlay, error) {
 // writes go to a file in dir that has no name; it is gone when the store is
 // closed or the process ends. See [overlay.Snapshot].
 func Snapshot(ctx context.Context, base backstores.Backstore, dir string) (backstores.Backstore, error) {
-	elsewhere := hint.Command{Words: []string{"--tmpdir", "DIR"}, Purpose: "to keep temporary writes elsewhere"}
+	another := hint.Command{Words: []string{"--tmpdir", "DIR"}, Purpose: "to keep temporary writes elsewhere"}
 	size := (base.Size() + overlay.BlockBytes - 1) / overlay.BlockBytes * overlay.BlockBytes
 	file, err := await(ctx, dir, func() (*raw.Writable, error) {
 		t, err := raw.NewTemp(dir)
@@ -198,7 +198,7 @@ func Snapshot(ctx context.Context, base backstores.Backstore, dir string) (backs
 		return file, err
 	}, func(file *raw.Writable) { file.Close() })
 	if err != nil {
-		return nil, hint.With(err, elsewhere)
+		return nil, hint.With(err, another)
 	}
 	return overlay.Snapshot(base, file), nil
 }

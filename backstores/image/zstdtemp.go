@@ -65,10 +65,10 @@ func unpackTemp(ctx context.Context, f *zstdFile, o Options) (_ *tempImage, err 
 	}
 	o.notice(fmt.Errorf("%s: %s, and so has no random access; unpacking %s to %s first", f.Name(), what, size, o.TempDir),
 		packCommand(f.Path(), o, f.info, "to make a file that can be served directly"))
-	elsewhere := hint.Command{Words: []string{"--tmpdir", "DIR"}}
+	another := hint.Command{Words: []string{"--tmpdir", "DIR"}}
 	to, err := raw.NewTemp(o.TempDir)
 	if err != nil {
-		return nil, hint.With(err, elsewhere)
+		return nil, hint.With(err, another)
 	}
 	defer func() {
 		if err != nil {
@@ -84,11 +84,11 @@ func unpackTemp(ctx context.Context, f *zstdFile, o Options) (_ *tempImage, err 
 		file, err = to.Image(f.Name(), n)
 	}
 	if full, ok := errors.AsType[*raw.RoomError](err); ok {
-		return nil, hint.With(fmt.Errorf("%s: unpack to %s: %w", f.Name(), o.TempDir, full), elsewhere)
+		return nil, hint.With(fmt.Errorf("%s: unpack to %s: %w", f.Name(), o.TempDir, full), another)
 	}
 	for _, full := range []error{unix.ENOSPC, unix.EDQUOT, unix.EFBIG} {
 		if errors.Is(err, full) {
-			return nil, hint.With(fmt.Errorf("%s: unpack to %s: %w", f.Name(), o.TempDir, full), elsewhere)
+			return nil, hint.With(fmt.Errorf("%s: unpack to %s: %w", f.Name(), o.TempDir, full), another)
 		}
 	}
 	if err != nil {

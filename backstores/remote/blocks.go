@@ -33,7 +33,7 @@ type slot struct {
 	buf   []byte
 	block int64 // or -1
 	n     int   // bytes of the block
-	users int   // whoever reads or fills it
+	users int   // goroutines that read or fill it
 	ready chan struct{}
 	err   error
 	read  bool // since the hand passed

@@ -107,7 +107,7 @@ func authorities(file string) (*x509.CertPool, error) {
 func (c *client) get(ctx context.Context, off, n int64, v *version) (*answer, error) {
 	u, redirected := c.target()
 	a, err := c.ask(ctx, u, off, n, v)
-	if _, ok := errors.AsType[transportError](err); ok {
+	if err != nil && repeat(err) { // the first URL may lead to another mirror by then
 		c.forget(u)
 	}
 	if s, ok := errors.AsType[*statusError](err); ok && redirected && s.gone() {

@@ -159,6 +159,13 @@ func TestNamesAreWithoutSecrets(t *testing.T) {
 		"http://host/a@b":                        "http://host/a@b",
 		"http://a@b@host/":                       "http://host/",
 		"s3://bucket/a/b":                        "s3://bucket/a/b",
+		"http://HOST/A":                          "http://host/A",
+		"http://joe:p/w@host/a":                  "http://joe/",
+		"http://joe:p?w@host/a":                  "http://joe/",
+		"http://joe:p#w@host/a":                  "http://joe/",
+		"http://[::1]:80/a":                      "http://[::1]:80/a",
+		"http://:80/a":                           "http://:80/a",
+		"http://":                                "http:///",
 	} {
 		if got := Name(location); got != want {
 			t.Errorf("Name(%q) = %q, want %q", location, got, want)

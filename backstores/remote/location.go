@@ -28,7 +28,11 @@ func Name(location string) string {
 		rest = rest[:i]
 	}
 	host, path, _ := strings.Cut(rest, "/")
-	return strings.ToLower(scheme) + "://" + host[strings.LastIndex(host, "@")+1:] + "/" + path
+	host = host[strings.LastIndex(host, "@")+1:]
+	if name, port, ok := strings.Cut(host, ":"); ok && host[0] != '[' && strings.Trim(port, "0123456789") != "" {
+		host, path = name, "" // after it comes a password with a slash or the like
+	}
+	return strings.ToLower(scheme+"://"+host) + "/" + path
 }
 
 // Identity returns a text that is the same for URLs of the same image, and contains no
@@ -50,8 +54,8 @@ func Identity(location string) string {
 	return name + "?" + short(query)
 }
 
-// Typed returns a URL as a word of a command to type. One with a query is upper
-// case for "the same again": the query may be a secret.
+// Typed returns a URL as a word of a command to type. The placeholder URL stands for
+// one with a query or a password, which may be a secret.
 func Typed(location string) string {
 	if name := Name(location); !strings.ContainsAny(location, "?#@") {
 		return name

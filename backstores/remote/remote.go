@@ -90,13 +90,6 @@ func open(ctx context.Context, location string, o Options) (_ *File, err error) 
 	if f.client, err = newClient(location, o); err != nil {
 		return nil, err
 	}
-	if at, ok := expiry(f.client.first); ok {
-		if left := time.Until(at); left < 0 {
-			return nil, fmt.Errorf("the URL expired %s ago, at %s", -left.Round(time.Second), at.Local().Format(time.DateTime))
-		} else if o.Notice != nil {
-			o.Notice(fmt.Errorf("%s: the URL expires at %s, in %s; reads fail from then on", f.name, at.Local().Format(time.DateTime), left.Round(time.Second)))
-		}
-	}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
@@ -130,7 +123,7 @@ func open(ctx context.Context, location string, o Options) (_ *File, err error) 
 		return nil, ctx.Err()
 	}
 	if err != nil {
-		return nil, err
+		return nil, f.expired(err)
 	}
 	f.version = a.version
 	f.told(a, o)
@@ -145,9 +138,9 @@ func open(ctx context.Context, location string, o Options) (_ *File, err error) 
 	return f, nil
 }
 
-// probe sends the first request, for n bytes, which also tells size and version. Some errors
-// of servers last a moment; nobody has to wait for others, such as of a host that
-// does not exist.
+// probe sends the first request, for n bytes, which also tells size and version. It
+// repeats the request after errors that last a moment, and returns others at once, such
+// as that of a host that does not exist.
 func (f *File) probe(n int64) (a *answer, err error) {
 	for try := range probes {
 		a, err = f.client.get(f.ctx, 0, n, nil)
@@ -162,6 +155,17 @@ func (f *File) probe(n int64) (a *answer, err error) {
 	return a, err
 }
 
+// expired returns err or, if the server refuses a presigned URL that has expired, that.
+// The clock here may be wrong, so the server is asked first.
+func (f *File) expired(err error) error {
+	at, ok := expiry(f.client.first)
+	late := time.Since(at)
+	if _, refused := errors.AsType[*statusError](err); !ok || !refused || late < 0 {
+		return err
+	}
+	return fmt.Errorf("the URL expired %s ago, at %s: %w", late.Round(time.Second), at.Local().Format(time.DateTime), err)
+}
+
 // told passes on what the first answer says of later ones.
 func (f *File) told(a *answer, o Options) {
 	if now, err := parseDate(a.date); err == nil {
@@ -169,6 +173,9 @@ func (f *File) told(a *answer, o Options) {
 	}
 	if o.Notice == nil {
 		return
+	}
+	if at, ok := expiry(f.client.first); ok {
+		o.Notice(fmt.Errorf("%s: the URL expires at %s, in %s; reads fail from then on", f.name, at.Local().Format(time.DateTime), time.Until(at).Round(time.Second)))
 	}
 	if !a.known() {
 		unused := ""

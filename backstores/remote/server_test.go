@@ -155,11 +155,18 @@ func TestMirrorThatDiesIsAskedForElsewhere(t *testing.T) {
 	if err := n.Reload("location = /disk.img { return 302 " + mirror.URL("disk.img") + "; }"); err != nil {
 		t.Fatal(err)
 	}
-	f := openURL(t, n.URL("disk.img"), Options{})
-	holds(t, f, want, 0, 1<<20)
-	mirror.Stop()
-	if err := n.Reload("location = /disk.img { return 302 /copy; }"); err != nil {
-		t.Fatal(err)
+	for _, ill := range []func() error{mirror.Stop, func() error { return mirror.Reload("location = /disk.img { return 503; }") }} {
+		f := openURL(t, n.URL("disk.img"), Options{})
+		holds(t, f, want, 0, 1<<20)
+		if err := ill(); err != nil {
+			t.Fatal(err)
+		}
+		if err := n.Reload("location = /disk.img { return 302 /copy; }"); err != nil {
+			t.Fatal(err)
+		}
+		holds(t, f, want, 4<<20, 4<<20)
+		if err := errors.Join(mirror.Start(), n.Reload("location = /disk.img { return 302 "+mirror.URL("disk.img")+"; }")); err != nil {
+			t.Fatal(err)
+		}
 	}
-	holds(t, f, want, 4<<20, 4<<20)
 }
