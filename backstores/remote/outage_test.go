@@ -30,15 +30,15 @@ func serveDisk(t *testing.T, size int, handle func(w http.ResponseWriter, first,
 	return s.URL
 }
 
-// fails reads a block, and returns its error and how long that took.
-func fails(t *testing.T, f *File, off int64) (error, time.Duration) {
+// fails reads a block, and returns how long that took and its error.
+func fails(t *testing.T, f *File, off int64) (time.Duration, error) {
 	t.Helper()
 	start := time.Now()
 	_, err := f.ReadAt(make([]byte, 4096), off)
 	if err == nil {
 		t.Fatalf("the %d bytes at %d are read", 4096, off)
 	}
-	return err, time.Since(start)
+	return time.Since(start), err
 }
 
 // One range that always fails is given up, although other reads succeed all the
@@ -133,7 +133,7 @@ func TestServerThatDripsIsGivenUp(t *testing.T) {
 			f := openURL(t, url, Options{Little: true})
 			begun.Store(true)
 			f.client.stall, f.outage.patience = 500*time.Millisecond, time.Second
-			if err, took := fails(t, f, small-4096); took > 15*time.Second {
+			if took, err := fails(t, f, small-4096); took > 15*time.Second {
 				t.Errorf("%v after %v", err, took)
 			}
 		})
@@ -181,7 +181,7 @@ func TestHurryEndsReadsThatWait(t *testing.T) {
 	time.Sleep(hurryTime + time.Second) // nothing waits
 	holds(t, f, want, 2<<20, 4096)
 	line.Stall(true)
-	if err, took := fails(t, f, 6<<20); took > 20*time.Second || !errors.Is(err, errClosing) {
+	if took, err := fails(t, f, 6<<20); took > 20*time.Second || !errors.Is(err, errClosing) {
 		t.Errorf("%v after %v", err, took)
 	}
 	if err := f.Close(); err != nil {
