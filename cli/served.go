@@ -40,6 +40,7 @@ func servedDisks(con *console.Console) ([]servedDisk, error) {
 		return nil, err
 	}
 	control.Sweep()
+	_ = configfs.Sweep() // what it cannot remove does no harm here
 	exports, err := configfs.Exports()
 	if err != nil {
 		return nil, err

@@ -43,7 +43,7 @@ func (i *openedImage) contents(removable bool) string {
 		text += " backing=" + hex.EncodeToString(chain.Sum(nil)[:16])
 	}
 	if i.overlay != "" {
-		over, err := pathID(i.overlay)
+		over, err := i.overlayID()
 		if err != nil {
 			return ""
 		}
@@ -67,6 +67,13 @@ func identify(s backstores.Backstore, path string) (string, error) {
 		return fileID(f.Fd())
 	}
 	return pathID(path)
+}
+
+func (i *openedImage) overlayID() (string, error) {
+	if f, ok := i.store.(interface{ Fd() int }); ok && f.Fd() >= 0 {
+		return fileID(f.Fd())
+	}
+	return pathID(i.overlay)
 }
 
 // isOf reports whether contents are those of the image, perhaps with other

@@ -38,17 +38,17 @@ type fabric interface {
 func (s *service) newFabrics(ctx context.Context) (list []fabric, err error) {
 	image := image.Identity(s.options.Images[0])
 	if s.options.Loopback {
-		list = append(list, &loopback{image: image})
+		list = append(list, &loopback{image: image, usersAt: s.usersAt})
 	}
 	if o := s.options.ISCSI; o != nil {
-		f, err := newISCSI(ctx, image, o, s.options.ReadOnly, s.console)
+		f, err := newISCSI(ctx, image, o, s.options.ReadOnly, s.console, s.taken)
 		if err != nil {
 			return nil, err
 		}
 		list = append(list, f)
 	}
 	if s.options.Vhost {
-		list = append(list, &vhost{image: image, console: s.console})
+		list = append(list, &vhost{image: image, console: s.console, usersAt: s.usersAt})
 	}
 	return list, nil
 }

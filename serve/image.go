@@ -31,6 +31,7 @@ type openedImage struct {
 	guessed   bool                 // thin follows from the holes of the file
 	base      backstores.Backstore // the image
 	store     backstores.Backstore // the disk's contents: base, or the topmost layer over it
+	handed    *handedOverDisk      // from the program before, or nil
 }
 
 // size is that of the disk in bytes, in whole blocks.
@@ -56,7 +57,7 @@ func (s *service) openImage(ctx context.Context, given string, down *configfs.Un
 		return nil, err
 	}
 	path := image.Name(given)
-	img := &openedImage{path: path, identity: image.Identity(given), abs: abs, starting: true, blockSize: o.SectorSize}
+	img := &openedImage{path: path, identity: image.Identity(given), abs: abs, starting: true, blockSize: o.SectorSize, handed: s.handedDisk(len(s.disks))}
 	for _, b := range o.Open.Backing {
 		if abs, err = absolute(b); err != nil {
 			return nil, err
@@ -69,7 +70,12 @@ func (s *service) openImage(ctx context.Context, given string, down *configfs.Un
 	open.ReadOnly, open.Create = o.ReadOnly || o.redirectsWrites(), o.Size
 	open.Notice = func(note error) { s.console.Say("%s", hint.Text(note)) }
 	open.Progress = bar.Show
-	if img.base, err = image.Open(ctx, given, open); err != nil {
+	if img.handed != nil {
+		img.base, err = image.Inherit(path, img.handed.Image, img.handed.Size, open)
+	} else {
+		img.base, err = image.Open(ctx, given, open)
+	}
+	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) && open.Create > 0 {
 			err = fmt.Errorf("%w%s", err, o.keepsFromCreating())
 		}

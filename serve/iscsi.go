@@ -18,17 +18,23 @@ type iscsi struct {
 	image   string // the first, which names the target
 	named   bool   // by the user
 	adopted bool
+	silent  bool // it has warned before
 	options *ISCSI
 	spec    configfs.ISCSISpec
 	target  *configfs.ISCSI
 	console *console.Console
 }
 
-// newISCSI reads the CHAP file, and warns of portals without authentication.
-func newISCSI(ctx context.Context, image string, o *ISCSI, readOnly bool, c *console.Console) (*iscsi, error) {
+// newISCSI reads the CHAP file, and warns of portals without authentication. The
+// program before, if any, has done both.
+func newISCSI(ctx context.Context, image string, o *ISCSI, readOnly bool, c *console.Console, before *handOver) (*iscsi, error) {
 	f := &iscsi{image: image, named: o.IQN != "", options: o, console: c, spec: configfs.ISCSISpec{
 		IQN: o.IQN, Portals: o.Portals, Allow: o.Allow, ReadOnly: readOnly,
 	}}
+	if before != nil {
+		f.spec.CHAP, f.silent = before.CHAP, true
+		return f, nil
+	}
 	if o.CHAPFile != "" {
 		var err error
 		if f.spec.CHAP, err = readCHAP(ctx, o.CHAPFile); err != nil {
@@ -68,7 +74,7 @@ func (f *iscsi) check() error {
 }
 
 func (f *iscsi) up(_ context.Context, disks []*disk, down, last *configfs.Undo) (all []address, err error) {
-	if err := f.options.warnOfUsers(disks, f.spec.ReadOnly); err != nil {
+	if err := f.options.warnOfUsers(disks, f.spec.ReadOnly); err != nil && !f.silent {
 		f.console.Warn(err)
 	}
 	make := configfs.NewISCSI

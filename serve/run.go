@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/lunserve/lunserve/backstores/image"
 	"github.com/lunserve/lunserve/configfs"
@@ -22,6 +23,16 @@ func Run(ctx context.Context, o Options, c *console.Console) error {
 	if death, is := guard.Await(); is {
 		return succeed(ctx, o, c, death)
 	}
+	if takenErr != nil {
+		return takenErr
+	}
+	if taken != nil {
+		s, err := takeOver(o, c)
+		if err != nil {
+			return err
+		}
+		return s.serve(ctx)
+	}
 	return newService(o, c, starting).serve(ctx)
 }
 
@@ -33,7 +44,7 @@ func (s *service) serve(ctx context.Context) error {
 	if o.Fork && waiting == nil && s.role == starting {
 		return fork(s.stopSignals)
 	}
-	c.SetQuiet(o.Quiet)
+	c.SetQuiet(o.Quiet || s.role == upgrading)
 	c.OnWarning(func(text string) { _ = s.events.emit(event{Event: "warning", Message: text}) })
 
 	var down configfs.Undo
@@ -45,6 +56,10 @@ func (s *service) serve(ctx context.Context) error {
 	}
 	if end.cause == goesOn {
 		end = s.ready(waiting, &down)
+	}
+	if end.cause == failed && s.role == upgrading {
+		down = configfs.Undo{} // what is left is as after a kill, and the guard's
+		return end.err
 	}
 	if end.cause == goesOn {
 		end = s.wait()
@@ -86,14 +101,16 @@ func interruption(ctx context.Context, err error) error {
 
 func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) {
 	if s.options.ExitWithParent {
-		if s.parentEnd, err = parentEnd(down); err != nil {
+		if s.parentEnd, err = parentEnd(s.parent, s.role, down); err != nil {
 			return err
 		}
 	}
 	if s.fabrics, err = s.newFabrics(ctx); err != nil {
 		return err
 	}
-	configfs.WaitForKilled(ctx, killedTime) // for its locks
+	if s.role != upgrading {
+		configfs.WaitForKilled(ctx, killedTime) // for its locks
+	}
 	s.refuseStops(down)
 	last := down.For("") // what is undone when the disks are gone
 	// Images first: they are the likeliest to be wrong, and a typing error must
@@ -108,6 +125,58 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 		}
 		s.disks = append(s.disks, newDisk(lun, img, s.imageErrs))
 	}
+	if err := s.findDevices(ctx, down); err != nil {
+		return err
+	}
+	for _, f := range s.fabrics {
+		if err := f.check(); err != nil {
+			return err
+		}
+	}
+	if err := s.makeFiles(down, last); err != nil {
+		return err
+	}
+	limitHeap(int64(len(s.disks)) * s.options.Open.CacheSize)
+	s.standing = holdOut()
+	last.Push(s.endGuard)
+	if err := s.startGuard(); err != nil {
+		return err
+	}
+	s.ringErrs = make(chan error, len(s.disks))
+	// A new device has no users yet, and those of an orphan wait: no thread of this
+	// process can wait for storage between the two.
+	if err := s.attachAll(ctx, false, down); err != nil {
+		return err
+	}
+	s.confine()
+	if err := s.attachAll(ctx, true, down); err != nil {
+		return err
+	}
+	s.serving = time.Now()
+	if s.role == upgrading && s.guard != nil {
+		s.guard.Renew() // the disks do not wait for that
+	}
+	return s.connect(ctx, down, last)
+}
+
+// attachAll attaches the disks that are new, or those that are orphans.
+func (s *service) attachAll(ctx context.Context, orphans bool, down *configfs.Undo) error {
+	for _, d := range s.disks {
+		if (d.orphan != nil) != orphans {
+			continue
+		}
+		if err := s.attach(ctx, d, down.For(lunName(d.lun))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// findDevices finds the devices that are not to be made, as they exist.
+func (s *service) findDevices(ctx context.Context, down *configfs.Undo) error {
+	if s.role == upgrading {
+		return s.inherit(down)
+	}
 	var kinds []string
 	for _, f := range s.fabrics {
 		kinds = append(kinds, f.kind())
@@ -118,35 +187,10 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 	if err := s.findOrphans(ctx, down); err != nil {
 		return err
 	}
-	if s.role != starting {
-		if err := s.mustAdopt(); err != nil {
-			return err
-		}
+	if s.role == starting {
+		return nil
 	}
-	for _, f := range s.fabrics {
-		if err := f.check(); err != nil {
-			return err
-		}
-	}
-	if s.options.Trace {
-		if err := s.trace(last); err != nil {
-			return err
-		}
-	}
-	limitHeap(int64(len(s.disks)) * s.options.Open.CacheSize)
-	s.standing = holdOut()
-	if s.role != removing {
-		if err := s.startGuard(last); err != nil {
-			return err
-		}
-	}
-	s.ringErrs = make(chan error, len(s.disks))
-	for _, d := range s.disks {
-		if err := s.attach(ctx, d, down.For(lunName(d.lun))); err != nil {
-			return err
-		}
-	}
-	return s.connect(ctx, down, last)
+	return s.mustAdopt()
 }
 
 // connect makes the targets, and makes each disk a LUN of all of them.

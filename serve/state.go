@@ -6,7 +6,7 @@ import (
 )
 
 // state returns the disk as other programs see it, without its users.
-func (d *disk) state() control.Disk {
+func (d *disk) state(confined []string) control.Disk {
 	return control.Disk{
 		Name:      d.device.kernel.Name(),
 		Image:     d.image.abs,
@@ -20,6 +20,7 @@ func (d *disk) state() control.Disk {
 		WWPN:      d.address.wwpn,
 		PID:       configfs.Self(),
 		Started:   d.started,
+		Confined:  confined,
 		Done:      control.Stats(d.device.unit.Stats()),
 	}
 }
@@ -37,7 +38,7 @@ func (s *service) statesWithUsers() []control.Disk {
 // all processes.
 func (s *service) states() (all []control.Disk) {
 	for _, d := range s.disks {
-		all = append(all, d.state())
+		all = append(all, d.state(s.confined.Names()))
 	}
 	return all
 }

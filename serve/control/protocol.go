@@ -49,10 +49,10 @@ type reply struct {
 	Waits string         `json:"waits,omitempty"` // detach: the command that must end first
 }
 
-// socketDir has a socket for each serving process. Only root can enter it.
-const socketDir = "/run/lunserve"
+// Dir has a socket for each serving process. Only root can enter it.
+const Dir = "/run/lunserve"
 
-func socket(pid int) string { return filepath.Join(socketDir, fmt.Sprintf("%d.sock", pid)) }
+func socket(pid int) string { return filepath.Join(Dir, fmt.Sprintf("%d.sock", pid)) }
 
 // A codec reads and writes objects, one per line, whose strings may be any
 // bytes. A line longer than limit is an error and ends the connection.

@@ -12,7 +12,7 @@ import (
 
 // Sweep removes the sockets of processes that were killed. What it cannot remove
 // does no harm.
-func Sweep() { sweep(socketDir, processExists) }
+func Sweep() { sweep(Dir, processExists) }
 
 // sweep removes a socket if there is no process with its id. A process that exists
 // may be about to listen.

@@ -81,15 +81,21 @@ func (m *medium) prevented() bool {
 // nexus, so prevention is shared by all initiators and ends at the latest when
 // every nexus that existed at the time is gone.
 func (d *Disk) preventAllow(r request) (int, error) {
-	switch {
-	case r.cdb[4]&1 == 0:
+	if r.cdb[4]&1 == 0 {
 		d.medium.allow()
-	case d.Nexuses == nil:
-		d.medium.prevent(func() bool { return true })
-	default:
-		d.medium.prevent(d.Nexuses())
+	} else {
+		d.prevent()
 	}
 	return 0, nil
+}
+
+// prevent prevents medium removal until every nexus that exists now is gone.
+func (d *Disk) prevent() {
+	if d.Nexuses == nil {
+		d.medium.prevent(func() bool { return true })
+	} else {
+		d.medium.prevent(d.Nexuses())
+	}
 }
 
 // startStop is SBC-4, START STOP UNIT command. While the unit is stopped or the
