@@ -54,65 +54,58 @@ func awaitFired(t *testing.T, image string) {
 func TestFaultsAreSeenBySGUtils(t *testing.T) {
 	needTarget(t)
 	dir := tmpfsDir(t)
-	image := newImage(t, dir, 16<<20)
-	s := start(t, "--fault=read lba 1000+8: medium", image)
+	image, block := newImage(t, dir, 16<<20), filepath.Join(dir, "block")
+	s := start(t, "--fault=read lba 1000+8: medium", "--fault=write lba 1100: medium", "--fault=unmap: unsupported",
+		"--fault=read lba 1200: aborted", "--fault=read lba 1201: transport", "--fault=read lba 1202: reservation", "--fault=read lba 1203: ua",
+		"--fault=read lba 1204 once: busy", "--fault=read lba 1205 once: task-set-full", "--fault=flush once: medium", "--fault=flush once: lost", image)
 	disk := generic(t, s.disks[0])
-	block := filepath.Join(dir, "block")
 	if err := os.WriteFile(block, noise(512, 9), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	const (
-		readRaw  = "sg_raw --request=2048 DISK 28 00 00 00 03 e6 00 00 04 00" // LBA 998 to 1001
-		writeRaw = "sg_raw --send=512 --infile=BLOCK DISK 2a 00 00 00 03 e8 00 00 01 00"
-	)
+	const readRaw = "sg_raw --request=2048 DISK 28 00 00 00 03 e6 00 00 04 00" // LBA 998 to 1001
 	for _, tt := range []struct {
-		rule, command string // without a rule those before stay
-		status        int
-		says          string
+		command string
+		status  int
+		says    string
 	}{
-		{"", readRaw, mediumError, `(?s)Fixed format.*Medium Error.*Unrecovered read error.*Info fld=0x3e8`},
-		{"", "sg_dd if=DISK of=/dev/null bs=512 skip=990 count=20 bpt=20", anyError, `(?i)medium`},
-		{"", "sg_dd if=DISK of=/dev/null bs=512 skip=900 count=100", good, ``},
-		{"", "sg_read if=DISK bs=512 skip=1007 count=1", anyError, ``},
-		{"", "sg_verify --lba=1003 --count=5 DISK", anyError, `(?i)medium`},
-		{"", "sg_dd if=BLOCK of=DISK bs=512 seek=1000 count=1", good, ``}, // reallocates the block
-		{"", "sg_raw --request=512 DISK 28 00 00 00 03 e8 00 00 01 00", good, ``},
-		{"", readRaw, mediumError, `Info fld=0x3e9`},
-		{"write: medium", writeRaw, mediumError, `(?s)Medium Error.*Write error.*Info fld=0x3e8`},
-		{"unmap: unsupported", "sg_unmap --force --lba=0 --num=8 DISK", invalidOpcode, ``},
-		{"unmap: unsupported", "sg_raw DISK 42 00 00 00 00 00 00 00 00 00", invalidOpcode, `Invalid command operation code`},
-		{"any: reservation", "sg_raw DISK 00 00 00 00 00 00", anyError, `(?i)reservation conflict`},
-		{"any once: ua", "sg_logs --page=0x19 DISK", unitAttention, ``},
-		{"any once: ua", "sg_raw DISK 00 00 00 00 00 00", unitAttention, `(?s)Unit Attention.*Power on, reset, or bus device reset occurred`},
-		{"read: aborted", readRaw, abortedError, `Aborted Command`},
-		{"read: transport", readRaw, abortedError, `(?s)Aborted Command.*[Aa]ck/nak timeout`},
-		{"flush: medium", "sg_sync DISK", anyError, ``},
-		{"flush: lost", "sg_sync DISK", good, ``},
-		{"any once: busy", readRaw, good, ``}, // Linux sends the command again
-		{"any once: task-set-full", readRaw, good, ``},
+		{readRaw, mediumError, `(?s)Fixed format.*Medium Error.*Unrecovered read error.*Info fld=0x3e8`},
+		{"sg_dd if=DISK of=/dev/null bs=512 skip=990 count=20 bpt=20", mediumError, `1 unrecovered error`},
+		{"sg_dd if=DISK of=/dev/null bs=512 skip=900 count=100", good, ``},
+		{"sg_read if=DISK bs=512 skip=1007 count=1", anyError, ``},
+		{"sg_verify --lba=1003 --count=5 DISK", anyError, `(?i)medium`},
+		{"sg_dd if=BLOCK of=DISK bs=512 seek=1000 count=1", good, ``}, // reallocates the block
+		{"sg_raw --request=512 DISK 28 00 00 00 03 e8 00 00 01 00", good, ``},
+		{readRaw, mediumError, `Info fld=0x3e9`},
+		{"sg_raw --send=512 --infile=BLOCK DISK 2a 00 00 00 04 4c 00 00 01 00", mediumError, `(?s)Medium Error.*Write error.*Info fld=0x44c`},
+		{"sg_unmap --force --lba=0 --num=8 DISK", invalidOpcode, ``},
+		{"sg_raw DISK 42 00 00 00 00 00 00 00 00 00", invalidOpcode, `Invalid command operation code`},
+		{"sg_raw --request=512 DISK 28 00 00 00 04 b0 00 00 01 00", abortedError, `Aborted Command`},
+		{"sg_raw --request=512 DISK 28 00 00 00 04 b1 00 00 01 00", abortedError, `(?s)Aborted Command.*[Aa]ck/nak timeout`},
+		{"sg_raw --request=512 DISK 28 00 00 00 04 b2 00 00 01 00", anyError, `(?i)reservation conflict`},
+		{"sg_raw --request=512 DISK 28 00 00 00 04 b3 00 00 01 00", unitAttention, `(?s)Unit Attention.*Power on, reset, or bus device reset occurred`},
+		{"sg_raw --request=512 DISK 28 00 00 00 04 b4 00 00 01 00", good, ``}, // Linux sends it again
+		{"sg_raw --request=512 DISK 28 00 00 00 04 b5 00 00 01 00", good, ``},
+		{"sg_sync DISK", anyError, ``},
+		{"sg_sync DISK", good, ``}, // lost
+		{"lunserve fault --clear IMAGE RULE", good, `0 faults by any once: ua\n--fault-seed \d+ repeats them\n`},
+		{"sg_logs --page=0x19 DISK", unitAttention, ``},
+		{"lunserve list", good, `\n  1 fault by any once: ua\n`},
 	} {
-		if tt.rule != "" {
-			setFaults(t, image, tt.rule)
+		args := strings.Fields(strings.NewReplacer("DISK", disk, "BLOCK", block, "IMAGE", image, "lunserve", binary).Replace(tt.command))
+		if args[len(args)-1] == "RULE" {
+			args[len(args)-1] = "any once: ua"
 		}
-		args := strings.Fields(strings.NewReplacer("DISK", disk, "BLOCK", block).Replace(tt.command))
-		before := fired(t, image)
 		out, err := try(t, args[0], args[1:]...)
 		status := 0
 		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 			status = exit.ExitCode()
 		}
 		if status != tt.status && (tt.status != anyError || status == 0) || !regexp.MustCompile(tt.says).MatchString(out) {
-			t.Errorf("%s, %s: exit status %d, want %d and %q:\n%s", tt.rule, tt.command, status, tt.status, tt.says, out)
+			t.Errorf("%s: exit status %d, want %d and %q:\n%s", tt.command, status, tt.status, tt.says, out)
 		}
-		if n := fired(t, image) - before; n == 0 && (tt.status != good || tt.rule != "") {
-			t.Errorf("%s, %s: no command was changed", tt.rule, tt.command)
-		}
-	}
-	if out := run(t, binary, "list"); !strings.Contains(out, "\n  1 fault by any once: task-set-full\n") {
-		t.Errorf("listed is\n%s", out)
 	}
 	s.ends()
-	s.stderr.await(t, `lunserve: `+s.disks[0]+` removed; .*, \d+ faults\nlunserve: `+s.disks[0]+`: 1 fault by any once: task-set-full\n`)
+	s.stderr.await(t, `lunserve: `+s.disks[0]+` removed; .*, 17 faults\nlunserve: `+s.disks[0]+`: 1 fault by any once: ua\n`)
 }
 
 // Linux takes the blocks before the bad one for read, and those of a write for
@@ -148,7 +141,9 @@ func TestFaultsReachAFileSystem(t *testing.T) {
 	run(t, "mkfs.ext4", "-q", "-b", "4096", s.disks[0])
 	mount(t, s.disks[0], mnt)
 	data, file := noise(64<<10, 4), filepath.Join(mnt, "file")
-	write(t, file, 0, data)
+	if err := os.WriteFile(file, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	dropCaches(t)
 	blocks := strings.Fields(run(t, "debugfs", "-R", "blocks /file", s.disks[0]))
 	at, err := strconv.Atoi(blocks[len(blocks)-8]) // after the banner
@@ -268,7 +263,10 @@ func TestFaultsDriveErrorRecovery(t *testing.T) {
 	s := start(t, "--fault=read lba 2048 once: hang", "--fault=read lba 2048 once: hang", image)
 	impatient(t, s.disks[0])
 	kernel := followKernel(t)
-	holds(t, s.disks[0], 1<<20, data)
+	// Not through the page cache: Linux does not repeat what it reads ahead.
+	copied := filepath.Join(t.TempDir(), "copy")
+	run(t, "dd", "if="+s.disks[0], "of="+copied, "bs=4k", "skip=256", "count=1", "iflag=direct")
+	holds(t, copied, 0, data)
 	kernel.await(t, `ABORT_TASK: Found referenced loopback task_tag`)
 	kernel.await(t, `sd `+address(t, s.disks[0])+`: Power-on or device reset occurred`)
 	if n := fired(t, image); n != 2 {
@@ -278,7 +276,7 @@ func TestFaultsDriveErrorRecovery(t *testing.T) {
 }
 
 // When nothing answers any more, Linux goes through all of its recovery and takes the
-// disk offline. It can be removed.
+// disk offline. It can be removed, though nobody can flush it.
 func TestFaultsTakeADiskOffline(t *testing.T) {
 	needTarget(t)
 	image := newImage(t, tmpfsDir(t), 16<<20)
@@ -288,14 +286,17 @@ func TestFaultsTakeADiskOffline(t *testing.T) {
 	setFaults(t, image, "any: hang")
 	fails(t, "dd", "if="+s.disks[0], "of=/dev/null", "bs=4k", "count=1", "iflag=direct")
 	kernel.await(t, address(t, s.disks[0])+`: Device offlined`)
-	s.ends()
+	if status := s.stop(os.Interrupt); status != 1 {
+		t.Errorf("exit status %d", status)
+	}
+	s.stderr.await(t, s.disks[0]+`: flush: no such device or address\n`)
 }
 
 // SIGTERM, and the death of the server, remove a disk on which a command hangs. It is
 // executed then.
 func TestFaultsDoNotKeepADisk(t *testing.T) {
-	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
-		for _, rule := range []string{"any: hang", "any: busy"} {
+	for sig, rules := range map[syscall.Signal][]string{syscall.SIGTERM: {"any: hang", "any: busy"}, syscall.SIGKILL: {"any: hang"}} {
+		for _, rule := range rules {
 			t.Run(fmt.Sprint(sig, " ", rule), func(t *testing.T) {
 				needTarget(t)
 				image := newImage(t, tmpfsDir(t), 16<<20)
@@ -335,14 +336,19 @@ func TestFaultsAfterARestart(t *testing.T) {
 	if want := "0 faults by read lba 1000+1: medium\n0 faults by write every 1000: busy\n--fault-seed 12 repeats them\n"; before != want {
 		t.Errorf("the rules are\n%swant\n%s", before, want)
 	}
-	first := s.cmd.Process.Pid
+	first, began := s.cmd.Process.Pid, time.Now()
 	s.signal(syscall.SIGKILL)
 	serverOf(t, image, first)
+	t.Logf("served again after %v", time.Since(began))
 	if got, want := run(t, binary, "fault", image), "0 faults by read lba 1000+1: medium\n--fault-seed 12 repeats them\n"; got != want {
 		t.Errorf("the rules are\n%swant\n%s", got, want)
 	}
-	fails(t, "sg_raw", "--request=512", generic(t, s.disks[0]), "28", "00", "00", "00", "03", "e8", "00", "00", "01", "00")
+	if out := fails(t, "sg_raw", "--request=512", generic(t, s.disks[0]), "28", "00", "00", "00", "03", "e8", "00", "00", "01", "00"); !strings.Contains(out, "Medium Error") {
+		t.Error(out)
+	}
+	t.Logf("after %v", time.Since(began))
 	run(t, binary, "detach", image)
+	t.Logf("detached after %v", time.Since(began))
 	s.wait()
 }
 
