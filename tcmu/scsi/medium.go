@@ -81,8 +81,12 @@ func (m *medium) prevented() bool {
 // nexus, so prevention is shared by all initiators and ends at the latest when
 // every nexus that existed at the time is gone.
 func (d *Disk) preventAllow(r request) (int, error) {
+	prevent := r.cdb[4]&1 != 0
 	switch {
-	case r.cdb[4]&1 == 0:
+	case r.nexus != nil:
+		r.nexus.prevents.Store(prevent)
+		d.medium.prevent(d.nexuses.prevent)
+	case !prevent:
 		d.medium.allow()
 	case d.Nexuses == nil:
 		d.medium.prevent(func() bool { return true })

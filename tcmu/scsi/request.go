@@ -8,6 +8,8 @@ type request struct {
 	cdb  []byte // of the length of the row's usage data
 	data [][]byte
 	wait bool // if false, fail with backstores.ErrWouldBlock rather than wait
+
+	nexus *unitNexus // nil behind the ring
 }
 
 // room returns the size of the buffers in bytes.
@@ -19,7 +21,8 @@ func (r request) room() (n int) {
 }
 
 // reply copies p into the buffers, up to the allocation length. It is not an
-// error if p does not fit (SPC-5, Allocation length).
+// error if p does not fit (SPC-5, Allocation length). It returns how much was copied
+// or, for a nexus, how much there was to copy.
 func (r request) reply(p []byte, allocation int) (n int, err error) {
 	p = p[:min(len(p), allocation)]
 	for _, b := range r.data {
@@ -28,6 +31,9 @@ func (r request) reply(p []byte, allocation int) (n int, err error) {
 		if c < len(b) {
 			break
 		}
+	}
+	if r.nexus != nil {
+		return len(p), nil
 	}
 	return n, nil
 }
@@ -114,3 +120,10 @@ func (r request) lengthOffset() int { return map[int]int{6: 4, 10: 7, 12: 6, 16:
 // flag reports whether a bit of the second byte is set. Six-byte CDBs have no
 // flags there, but a part of the LBA.
 func (r request) flag(bit byte) bool { return len(r.cdb) > 6 && r.cdb[1]&bit != 0 }
+
+// wholeBlocks returns the part of the buffers that is whole blocks.
+func (r request) wholeBlocks(size int) (bufs [][]byte, n int64) {
+	n = int64(r.room() / size * size)
+	bufs, _ = r.first(int(n))
+	return bufs, n
+}
