@@ -17,7 +17,7 @@ const module = "github.com/lunserve/lunserve"
 var allowed = map[string]string{
 	"":                     "cli",
 	"cli":                  "serve serve/control serve/console serve/guard configfs backstores backstores/image backstores/seekable completions",
-	"serve":                "serve/control serve/console serve/guard tcmu tcmu/scsi configfs backstores backstores/image backstores/inuse backstores/entry",
+	"serve":                "serve/control serve/console serve/guard tcmu tcmu/scsi iscsi configfs backstores backstores/image backstores/inuse backstores/entry",
 	"serve/control":        "backstores/inuse",
 	"serve/guard":          "configfs",
 	"configfs":             "backstores/inuse",

@@ -31,17 +31,17 @@ func (d *servedDisk) dial() (*control.Client, error) {
 	return control.Dial(d.PID)
 }
 
-// servedDisks returns all disks that lunserve made on this machine, by name.
-// The kernel has the basic facts of each; processes that answer supply the
-// rest.
+// servedDisks returns all disks that lunserve made on this machine, by name: for root
+// those of the kernel, which has the basic facts of each, and the disks of --userspace
+// that belong to this user. Processes that answer supply the rest.
 func servedDisks(con *console.Console) ([]servedDisk, error) {
-	if err := needRoot("see the disks"); err != nil {
-		return nil, err
-	}
 	control.Sweep()
-	exports, err := configfs.Exports()
-	if err != nil {
-		return nil, err
+	var exports []configfs.Export
+	if os.Geteuid() == 0 { // others have only disks of --userspace
+		var err error
+		if exports, err = configfs.Exports(); err != nil {
+			return nil, err
+		}
 	}
 	var all []servedDisk
 	known := make(map[string]control.Disk)
@@ -64,6 +64,20 @@ func servedDisks(con *console.Console) ([]servedDisk, error) {
 			d = serve.KernelView(e)
 		}
 		all = append(all, servedDisk{d, e, silent[e.PID]})
+	}
+	for _, pid := range control.Processes() {
+		if asked[pid] {
+			continue
+		}
+		disks, err := disksOf(pid) // of --userspace, or about to be made or removed
+		if errors.Is(err, control.ErrNotAnswering) {
+			con.Warn(err)
+		}
+		for _, d := range disks {
+			if d.Direct {
+				all = append(all, servedDisk{Disk: d})
+			}
+		}
 	}
 	slices.SortFunc(all, func(a, b servedDisk) int { return strings.Compare(a.Name, b.Name) })
 	return all, nil

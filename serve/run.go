@@ -89,7 +89,9 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 	if s.fabrics, err = s.newFabrics(ctx); err != nil {
 		return err
 	}
-	configfs.WaitForKilled(ctx, killedTime) // for its locks
+	if !s.options.Userspace {
+		configfs.WaitForKilled(ctx, killedTime) // for its locks
+	}
 	s.refuseStops(down)
 	last := down.For("") // what is undone when the disks are gone
 	// Images first: they are the likeliest to be wrong, and a typing error must
@@ -104,18 +106,8 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 		}
 		s.disks = append(s.disks, newDisk(lun, img, s.imageErrs))
 	}
-	var kinds []string
-	for _, f := range s.fabrics {
-		kinds = append(kinds, f.kind())
-	}
-	if err := configfs.Ready(kinds...); err != nil {
-		return err
-	}
-	if err := s.findOrphans(ctx, down); err != nil {
-		return err
-	}
-	if s.role != starting {
-		if err := s.mustAdopt(); err != nil {
+	if !s.options.Userspace {
+		if err := s.prepareKernel(ctx, down); err != nil {
 			return err
 		}
 	}
@@ -131,7 +123,7 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 	}
 	limitHeap(int64(len(s.disks)) * s.options.Open.CacheSize)
 	s.standing = holdOut()
-	if s.role != removing {
+	if s.role != removing && !s.options.Userspace { // a guard removes what is left in the kernel
 		if err := s.startGuard(last); err != nil {
 			return err
 		}
@@ -143,6 +135,21 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 		}
 	}
 	return s.connect(ctx, down, last)
+}
+
+// prepareKernel loads what the targets need, and finds disks to adopt.
+func (s *service) prepareKernel(ctx context.Context, down *configfs.Undo) error {
+	var kinds []string
+	for _, f := range s.fabrics {
+		kinds = append(kinds, f.kind())
+	}
+	if err := configfs.Ready(kinds...); err != nil {
+		return s.options.userspaceInstead(err)
+	}
+	if err := s.findOrphans(ctx, down); err != nil || s.role == starting {
+		return err
+	}
+	return s.mustAdopt()
 }
 
 // connect makes the targets, and makes each disk a LUN of all of them.

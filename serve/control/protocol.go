@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"reflect"
 
@@ -49,10 +50,22 @@ type reply struct {
 	Waits string         `json:"waits,omitempty"` // detach: the command that must end first
 }
 
-// socketDir has a socket for each serving process. Only root can enter it.
-const socketDir = "/run/lunserve"
+// socketDir returns the folder that has a socket for each serving process of this
+// user, who alone can enter it; "" if there can be none.
+func socketDir() string {
+	if os.Geteuid() == 0 {
+		return "/run/lunserve"
+	}
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "lunserve")
+	}
+	return ""
+}
 
-func socket(pid int) string { return filepath.Join(socketDir, fmt.Sprintf("%d.sock", pid)) }
+// errNoDir is the error of a user without a folder for sockets.
+var errNoDir = errors.New("$XDG_RUNTIME_DIR is not set")
+
+func socket(pid int) string { return filepath.Join(socketDir(), fmt.Sprintf("%d.sock", pid)) }
 
 // A codec reads and writes objects, one per line, whose strings may be any
 // bytes. A line longer than limit is an error and ends the connection.
