@@ -81,8 +81,7 @@ func (c *conn) commandWithData(t *task) error {
 	}
 	t.got = n
 	if t.complete() {
-		c.start(t)
-		return nil
+		return c.start(t)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -143,8 +142,7 @@ func (c *conn) execute(t *task) error {
 			return nil
 		}
 	}
-	c.start(c.keep(t))
-	return nil
+	return c.start(c.keep(t))
 }
 
 // attempt executes and completes the quick task, and reports whether it did not have

@@ -139,19 +139,17 @@ func (c *conn) serve() error {
 // take takes one PDU.
 func (c *conn) take(h *header, ahs []byte) error {
 	op := h.op()
-	if op == opDataOut && c.nexus != nil {
-		return c.dataOut(h)
+	if op == opDataOut || op == opSNACK { // without a CmdSN
+		return c.uncounted(h)
 	}
-	if op != opDataOut && op != opSNACK {
-		c.mu.Lock()
-		v := c.window.admit(h)
-		c.mu.Unlock()
-		switch v {
-		case ignored:
-			return c.in.drop()
-		case missing:
-			return c.refuse(h, protocolError)
-		}
+	c.mu.Lock()
+	v := c.window.admit(h)
+	c.mu.Unlock()
+	switch v {
+	case ignored:
+		return c.in.drop()
+	case missing:
+		return c.refuse(h, protocolError)
 	}
 	if op == opCommand && c.nexus != nil {
 		return c.command(h, ahs)
@@ -170,12 +168,21 @@ func (c *conn) take(h *header, ahs []byte) error {
 		return c.text(h)
 	case op == opLogout:
 		return c.logout(h)
-	case op == opSNACK:
-		return c.reject(h, snackReject)
-	case op == opCommand, op == opManage, op == opDataOut, op == opLogin: // in a discovery session, or again
+	case op == opCommand, op == opManage, op == opLogin: // in a discovery session, or again
 		return c.refuse(h, protocolError)
 	}
 	return c.reject(h, notSupported)
+}
+
+// uncounted takes a PDU that belongs to another one, and so has no number of its own.
+func (c *conn) uncounted(h *header) error {
+	switch {
+	case h.op() == opSNACK:
+		return c.reject(h, snackReject)
+	case c.nexus == nil: // in a discovery session
+		return c.refuse(h, protocolError)
+	}
+	return c.dataOut(h)
 }
 
 // reject answers a PDU that is not executed.

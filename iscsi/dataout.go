@@ -85,7 +85,7 @@ func (c *conn) dataOut(h *header) error {
 		c.forget(t)
 	case t.complete():
 		c.waiting = slices.Delete(c.waiting, i, i+1)
-		c.startLocked(t)
+		return c.startLocked(t)
 	default:
 		c.solicit(t)
 	}

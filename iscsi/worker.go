@@ -1,29 +1,38 @@
 package iscsi
 
 import (
+	"errors"
 	"slices"
 	"time"
 )
 
 // start passes a task to a worker.
-func (c *conn) start(t *task) {
+func (c *conn) start(t *task) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.startLocked(t)
+	return c.startLocked(t)
 }
 
 // startLocked is start with c.mu held. The queue has room for all commands that the
-// window lets in.
-func (c *conn) startLocked(t *task) {
+// window lets in: an error, which ends the session, is a fault of this package.
+func (c *conn) startLocked(t *task) error {
 	c.last++
 	t.number = c.last
 	c.active = append(c.active, t)
-	c.queue <- t
+	select {
+	case c.queue <- t:
+	default:
+		c.finish(t)
+		return errQueue
+	}
 	if int(c.idle.Load()) < len(c.queue) && c.started < maxWorkers {
 		c.started++
 		c.workers.Go(c.work)
 	}
+	return nil
 }
+
+var errQueue = errors.New("more commands than the window lets in")
 
 // work executes the tasks of the queue.
 func (c *conn) work() {
