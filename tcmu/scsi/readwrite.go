@@ -37,6 +37,9 @@ func (d *Disk) transfer(r request) (bufs [][]byte, off, n int64, err error) {
 
 // read is SBC-4, READ (6), (10), (12) and (16) command.
 func (d *Disk) read(r request) (int, error) {
+	if r.nexus != nil {
+		r.data = r.padded(d.BlockSize)
+	}
 	bufs, off, n, err := d.transfer(r)
 	if err != nil || n == 0 {
 		return d.asked(r, 0), err

@@ -1,6 +1,9 @@
 package scsi
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // A request is a command being executed. It is passed by value: a pointer to it
 // would escape and cost an allocation.
@@ -120,6 +123,16 @@ func (r request) lengthOffset() int { return map[int]int{6: 4, 10: 7, 12: 6, 16:
 // flag reports whether a bit of the second byte is set. Six-byte CDBs have no
 // flags there, but a part of the LBA.
 func (r request) flag(bit byte) bool { return len(r.cdb) > 6 && r.cdb[1]&bit != 0 }
+
+// padded returns the buffers and, if they end within a block, memory for the rest of
+// it: an initiator that expects a part of a block gets that part.
+func (r request) padded(size int) [][]byte {
+	rest := r.room() % size
+	if rest == 0 {
+		return r.data
+	}
+	return append(slices.Clip(r.data), make([]byte, size-rest))
+}
 
 // wholeBlocks returns the part of the buffers that is whole blocks.
 func (r request) wholeBlocks(size int) (bufs [][]byte, n int64) {
