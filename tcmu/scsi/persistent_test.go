@@ -123,6 +123,7 @@ func TestPersistentReservationsLifeCycle(t *testing.T) {
 	n[1].out(t, "", prReserve, 8, 0xb, 0)
 	state("b a type 8 key 0")
 	n[1].out(t, "", prRegister, 0, 0xb, 0)
+	n[1].want(t, "conflict", readOne) // it holds no more than its registration
 	state("a type 8 key 0")
 	n[0].out(t, "", prRegister, 0, 0xa, 0)
 	state("")
@@ -145,6 +146,25 @@ func TestPersistentReservationsLifeCycle(t *testing.T) {
 	again.want(t, "", readOne)
 	again.out(t, "", prRegister, 0, 0xa, 0)
 	n[1].want(t, "", readOne)
+}
+
+// The initiator that made a reservation of all registrants is one of them.
+func TestOwnerOfAllRegistrantsCanBeFenced(t *testing.T) {
+	for _, kind := range []int{7, 8} {
+		_, _, n := direct("thin", 2)
+		n[0].out(t, "", prRegister, 0, 0, 0xa)
+		n[1].out(t, "", prRegister, 0, 0, 0xb)
+		n[0].out(t, "", prReserve, kind, 0xa, 0)
+		n[1].out(t, "", prPreempt, kind, 0xb, 0xa)
+		n[0].want(t, "conflict", writeOne, block)
+		n[0].want(t, "6/2a/05", isReady)
+		n[0].out(t, "conflict", prRelease, kind, 0xa, 0)
+		n[0].out(t, "", prRegister, 0, 0, 0xa)
+		n[0].want(t, "", writeOne, block)
+		n[0].out(t, "", prRegister, 0, 0xa, 0)
+		n[0].want(t, "conflict", writeOne, block)
+		n[1].want(t, "", writeOne, block)
+	}
 }
 
 func TestFullStatusNamesThePorts(t *testing.T) {

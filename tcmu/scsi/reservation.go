@@ -84,7 +84,10 @@ func (s *reservations) registered(port string) int {
 
 // holds reports whether a port holds the persistent reservation.
 func (s *reservations) holds(port string) bool {
-	return s.kind != 0 && (s.owner == port || allRegistrants(s.kind) && s.registered(port) >= 0)
+	if allRegistrants(s.kind) {
+		return s.registered(port) >= 0
+	}
+	return s.kind != 0 && s.owner == port
 }
 
 // reserve is SPC-2, RESERVE (6) and (10) command, for the whole unit. For a unit with
