@@ -60,7 +60,7 @@ func (d *Disk) run(r request) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	r.cdb = r.cdb[:len(row.usage)]
+	r.row, r.cdb = row, r.cdb[:len(row.usage)]
 	if err := row.check(r.cdb); err != nil {
 		return 0, err
 	}
@@ -68,7 +68,7 @@ func (d *Disk) run(r request) (int, error) {
 		return 0, backstores.ErrWouldBlock
 	}
 	if r.nexus != nil {
-		if err := d.admit(row, r); err != nil {
+		if err := d.admit(r); err != nil {
 			return 0, err
 		}
 	}
@@ -91,6 +91,9 @@ func (d *Disk) run(r request) (int, error) {
 			}
 		} else {
 			return 0, backstores.ErrWouldBlock
+		}
+		if err := d.conflict(r); err != nil { // see settle
+			return 0, err
 		}
 	}
 	if row.attrs&changes != 0 {

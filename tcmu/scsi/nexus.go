@@ -111,11 +111,11 @@ func (d *Disk) raise(s Sense, wanted func(*unitNexus) bool) {
 // admit returns the reason that a command of a nexus cannot run: a reservation of
 // another, or a unit attention condition. The conflict takes precedence (SAM-6, Status
 // precedence).
-func (d *Disk) admit(row *row, r request) error {
-	if d.reservations.any.Load() && d.reservations.conflict(row, r) {
-		return errReservationConflict
+func (d *Disk) admit(r request) error {
+	if err := d.conflict(r); err != nil {
+		return err
 	}
-	if row.attrs&anyState != 0 {
+	if r.row.attrs&anyState != 0 {
 		return nil
 	}
 	return r.nexus.attention()

@@ -25,7 +25,7 @@ var kernelCommands = []command{
 	{0x5f, 0x02, "PERSISTENT RESERVE OUT, RELEASE", "5f 02 ff 0000 ffffffff 00", reserving, dataOut | shares, 0, (*Disk).persistentReserveOut},
 	{0x5f, 0x03, "PERSISTENT RESERVE OUT, CLEAR", "5f 03 ff 0000 ffffffff 00", reserving, dataOut | shares, 0, (*Disk).persistentReserveOut},
 	{0x5f, 0x04, "PERSISTENT RESERVE OUT, PREEMPT", "5f 04 ff 0000 ffffffff 00", reserving, dataOut | shares, 0, (*Disk).persistentReserveOut},
-	{0x5f, 0x05, "PERSISTENT RESERVE OUT, PREEMPT AND ABORT", "5f 05 ff 0000 ffffffff 00", reserving, dataOut | shares, 0, (*Disk).persistentReserveOut},
+	{0x5f, 0x05, "PERSISTENT RESERVE OUT, PREEMPT AND ABORT", "5f 05 ff 0000 ffffffff 00", reserving, dataOut | slow | shares, 0, (*Disk).persistentReserveOut},
 	{0x5f, 0x06, "PERSISTENT RESERVE OUT, REGISTER AND IGNORE EXISTING KEY", "5f 06 ff 0000 ffffffff 00", reserving, dataOut | shares, 0, (*Disk).persistentReserveOut},
 	{0x5f, 0x07, "PERSISTENT RESERVE OUT, REGISTER AND MOVE", "5f 07 ff 0000 ffffffff 00", reserving, dataOut | shares, 0, nil},
 	{0xa0, none, "REPORT LUNS", "a0 00 ff 000000 ffffffff 00 00", fields{option("select", 0), allocationLength}, anyState, 0, (*Disk).reportLUNs},

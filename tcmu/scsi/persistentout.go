@@ -17,8 +17,9 @@ const (
 )
 
 // persistentReserveOut is SPC-5, PERSISTENT RESERVE OUT command. PREEMPT AND ABORT
-// aborts nothing: commands that the unit executes run to their end, and later ones
-// fail.
+// aborts nothing, but waits: commands that the unit executes run to their end, except
+// UNMAP and WRITE SAME, which end with the slice, and SANITIZE, which cannot be aborted.
+// Later ones fail.
 func (d *Disk) persistentReserveOut(r request) (int, error) {
 	const listLength, aptpl, specIPT = 24, 0x01, 0x08
 	if binary.BigEndian.Uint32(r.cdb[5:]) != listLength {
@@ -40,45 +41,55 @@ func (d *Disk) persistentReserveOut(r request) (int, error) {
 			return 0, badField(2, -1)
 		}
 	}
+	if err := d.changeReservation(r.nexus, service, kind, key, action); err != nil {
+		return 0, err
+	}
+	if service == prPreemptAndAbort {
+		d.tasks.settle()
+	}
+	return 0, nil
+}
+
+// changeReservation performs a service action of PERSISTENT RESERVE OUT.
+func (d *Disk) changeReservation(n *unitNexus, service int, kind byte, key, action uint64) error {
 	s := &d.reservations
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer s.update()
-	if s.holder != nil && s.holder != r.nexus {
-		return 0, errReservationConflict
+	if s.holder != nil && s.holder != n {
+		return errReservationConflict
 	}
-	port := r.nexus.port
-	at := s.registered(port)
+	at := s.registered(n.port)
 	if service == prRegister || service == prRegisterAndIgnore {
-		return 0, d.register(r.nexus, at, key, action, service == prRegisterAndIgnore)
+		return d.register(n, at, key, action, service == prRegisterAndIgnore)
 	}
 	if at < 0 || s.registrations[at].key != key {
-		return 0, errReservationConflict
+		return errReservationConflict
 	}
 	switch service {
 	case prReserve:
 		switch {
 		case s.kind == 0:
-			s.kind, s.owner = kind, port
-		case !s.holds(port) || s.kind != kind:
-			return 0, errReservationConflict
+			s.kind, s.owner = kind, n.port
+		case !s.holds(n.port) || s.kind != kind:
+			return errReservationConflict
 		}
 	case prRelease:
 		switch {
-		case !s.holds(port):
+		case !s.holds(n.port):
 		case s.kind != kind:
-			return 0, invalidRelease
+			return invalidRelease
 		default:
-			d.endReservation(others(r.nexus))
+			d.endReservation(others(n))
 		}
 	case prClear:
-		d.informRegistered(preempted, others(r.nexus))
+		d.informRegistered(preempted, others(n))
 		s.registrations, s.kind, s.owner = nil, 0, ""
 		s.generation++
 	default:
-		return 0, d.preempt(r.nexus, action, kind)
+		return d.preempt(n, action, kind)
 	}
-	return 0, nil
+	return nil
 }
 
 // register adds, changes or removes the registration of a nexus, which is at an index

@@ -8,11 +8,12 @@ import (
 // A request is a command being executed. It is passed by value: a pointer to it
 // would escape and cost an allocation.
 type request struct {
-	cdb  []byte // of the length of the row's usage data
+	cdb  []byte // of the length of the row's usage data, once that is known
 	data [][]byte
 	wait bool // if false, fail with backstores.ErrWouldBlock rather than wait
 
 	nexus *unitNexus // nil behind the ring
+	row   *row       // of the command
 }
 
 // room returns the size of the buffers in bytes.

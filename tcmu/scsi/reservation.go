@@ -55,11 +55,21 @@ func admitsRegistrants(kind byte) bool { return kind >= writeExclusiveRegistrant
 // update sets any. The caller holds s.mu and has changed s.
 func (s *reservations) update() { s.any.Store(s.holder != nil || s.kind != 0) }
 
-// conflict reports whether a reservation of another nexus refuses a command (SPC-5,
+// conflict returns an error if a reservation of another nexus refuses a command. A
+// command that has entered Disk.tasks asks again: see settle.
+func (d *Disk) conflict(r request) error {
+	if d.reservations.any.Load() && r.nexus != nil && d.reservations.refuse(r) {
+		return errReservationConflict
+	}
+	return nil
+}
+
+// refuse reports whether a reservation of another nexus refuses a command (SPC-5,
 // Persistent reservations, and SBC-4, Reservations).
-func (s *reservations) conflict(row *row, r request) bool {
+func (s *reservations) refuse(r request) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	row := r.row
 	harmless := row.attrs&anyState != 0 ||
 		row.op == opStartStop && r.cdb[4]&0xf1 == 0x01 || // START, no power condition
 		row.op == opPrevent && r.cdb[4]&1 == 0
