@@ -61,11 +61,11 @@ func (d *Disk) modeSelect(r request) (int, error) {
 			return 0, err
 		}
 	}
-	if r.nexus != nil {
-		d.raise(modeChanged, others(r.nexus))
-	}
 	d.mode.descriptorSense.Store(pages[1].current[2]&controlDSense != 0)
 	d.mode.softwareProtect.Store(pages[1].current[4]&controlSWP != 0)
+	if r.nexus != nil {
+		d.raise(modeChanged, others(r.nexus)) // now they can read what has changed
+	}
 	return 0, nil
 }
 
