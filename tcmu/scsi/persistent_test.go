@@ -167,6 +167,24 @@ func TestOwnerOfAllRegistrantsCanBeFenced(t *testing.T) {
 	}
 }
 
+// RESERVE and RELEASE change nothing on a unit with registrations.
+func TestReserveBesidePersistentReservations(t *testing.T) {
+	for kind, registrant := range map[int]string{0: "conflict", 1: "conflict", 3: "conflict", 5: "", 6: "", 7: "", 8: ""} {
+		_, _, n := direct("thin", 3) // holder, registered, stranger
+		n[0].out(t, "", prRegister, 0, 0, 0xa)
+		n[1].out(t, "", prRegister, 0, 0, 0xb)
+		holder := "conflict"
+		if kind != 0 {
+			n[0].out(t, "", prReserve, kind, 0xa, 0)
+			holder = ""
+		}
+		for i, want := range []string{holder, registrant, "conflict"} {
+			n[i].want(t, want, reserveUnit)
+			n[i].want(t, want, releaseUnit)
+		}
+	}
+}
+
 func TestFullStatusNamesThePorts(t *testing.T) {
 	_, _, n := direct("thin", 2)
 	n[0].out(t, "", prRegister, 0, 0, 0xa)

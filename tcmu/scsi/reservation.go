@@ -74,12 +74,10 @@ func (s *reservations) refuse(r request) bool {
 		row.op == opStartStop && r.cdb[4]&0xf1 == 0x01 || // START, no power condition
 		row.op == opPrevent && r.cdb[4]&1 == 0
 	if s.holder != nil {
-		return s.holder != r.nexus && !harmless && row.op != 0x17 && row.op != 0x57 // RELEASE
+		return s.holder != r.nexus && !harmless && row.op != opRelease6 && row.op != opRelease10
 	}
 	switch {
-	case s.kind == 0 || harmless || row.attrs&shares != 0 || s.holds(r.nexus.port):
-		return false
-	case admitsRegistrants(s.kind) && s.registered(r.nexus.port) >= 0:
+	case s.kind == 0 || harmless || row.attrs&shares != 0 || s.admits(r.nexus.port):
 		return false
 	case writesOnly(s.kind):
 		return row.attrs&(changes|controls) != 0
@@ -100,18 +98,18 @@ func (s *reservations) holds(port string) bool {
 	return s.kind != 0 && s.owner == port
 }
 
-// reserve is SPC-2, RESERVE (6) and (10) command, for the whole unit. For a unit with
-// persistent reservations it is as SPC-5 has it, Exceptions to SPC-2 RESERVE and
-// RELEASE behavior.
+// admits reports whether the persistent reservation lets a port use the unit freely.
+func (s *reservations) admits(port string) bool {
+	return s.holds(port) || admitsRegistrants(s.kind) && s.registered(port) >= 0
+}
+
+// reserve is SPC-2, RESERVE (6) and (10) command, for the whole unit.
 func (d *Disk) reserve(r request) (int, error) {
 	s := &d.reservations
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.kind != 0 && (s.holds(r.nexus.port) || admitsRegistrants(s.kind) && s.registered(r.nexus.port) >= 0):
-		return 0, nil
-	case len(s.registrations) > 0:
-		return 0, errReservationConflict
+	if len(s.registrations) > 0 {
+		return 0, s.reservesNothing(r.nexus)
 	}
 	s.holder = r.nexus
 	s.update()
@@ -120,14 +118,35 @@ func (d *Disk) reserve(r request) (int, error) {
 
 // release is SPC-2, RELEASE (6) and (10) command.
 func (d *Disk) release(r request) (int, error) {
-	d.reservations.release(r.nexus)
+	s := &d.reservations
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.registrations) > 0 {
+		return 0, s.reservesNothing(r.nexus)
+	}
+	s.drop(r.nexus)
 	return 0, nil
+}
+
+// reservesNothing is what RESERVE and RELEASE do on a unit with registrations: they
+// succeed for those whom the persistent reservation admits (SPC-5, Exceptions to SPC-2
+// RESERVE and RELEASE behavior).
+func (s *reservations) reservesNothing(n *unitNexus) error {
+	if s.admits(n.port) {
+		return nil
+	}
+	return errReservationConflict
 }
 
 // release ends the reservation of RESERVE of a nexus or, if that is nil, of any.
 func (s *reservations) release(n *unitNexus) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.drop(n)
+}
+
+// drop is release with the lock held.
+func (s *reservations) drop(n *unitNexus) {
 	if n == nil || s.holder == n {
 		s.holder = nil
 		s.update()

@@ -7,6 +7,18 @@ const (
 	opReportLUNs   = 0xa0
 	opStartStop    = 0x1b
 	opPrevent      = 0x1e
+	opRelease6     = 0x17
+	opRelease10    = 0x57
+
+	opReadCapacity10  = 0x25
+	opPreFetch10      = 0x34
+	opPreFetch16      = 0x90
+	opWriteSame10     = 0x41
+	opWriteSame16     = 0x93
+	opCompareAndWrite = 0x89
+	opVerify10        = 0x2f
+	opVerify12        = 0xaf
+	opVerify16        = 0x8f
 )
 
 // transferLength returns how many bytes a command transfers: of data-out, or of
@@ -16,20 +28,20 @@ func (d *Disk) transferLength(row *row, cdb []byte) int64 {
 	_, blocks := r.blocks()
 	size := uint64(d.BlockSize)
 	switch row.op {
-	case 0x25: // READ CAPACITY(10)
+	case opReadCapacity10:
 		return 8
-	case 0x34, 0x90: // PRE-FETCH
+	case opPreFetch10, opPreFetch16:
 		return 0
-	case 0x41: // WRITE SAME(10)
+	case opWriteSame10:
 		return int64(size)
-	case 0x93: // WRITE SAME(16)
+	case opWriteSame16:
 		if r.flag(0x01) { // NDOB
 			return 0
 		}
 		return int64(size)
-	case 0x89: // COMPARE AND WRITE
+	case opCompareAndWrite:
 		return int64(2 * blocks * size)
-	case 0x2f, 0x8f, 0xaf: // VERIFY
+	case opVerify10, opVerify12, opVerify16:
 		switch cdb[1] >> 1 & 3 {
 		case 0:
 			return 0
@@ -53,7 +65,7 @@ func (d *Disk) transferLength(row *row, cdb []byte) int64 {
 // commands that check how much comes.
 func (d *Disk) mostData(row *row, cdb []byte) int64 {
 	switch row.op {
-	case 0x41, 0x89, 0x93: // WRITE SAME, COMPARE AND WRITE
+	case opWriteSame10, opWriteSame16, opCompareAndWrite:
 		return MaxTransfer
 	}
 	n := d.transferLength(row, cdb)
