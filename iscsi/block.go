@@ -16,6 +16,14 @@ const (
 // blocks holds unused blocks by the logarithm of their size.
 var blocks [mostBlock - leastBlock + 1]sync.Pool
 
+// blockBytes is how many bytes a block for n bytes has.
+func blockBytes(n int) int {
+	if n == 0 {
+		return 0
+	}
+	return 1 << (blockClass(n) + leastBlock)
+}
+
 func blockClass(n int) int { return max(bits.Len(uint(n-1))-leastBlock, 0) }
 
 // newBlock returns a block of at least n bytes, which hold old data.
@@ -24,7 +32,7 @@ func newBlock(n int) *block {
 	if b, ok := blocks[class].Get().(*block); ok {
 		return b
 	}
-	return &block{make([]byte, 1<<(class+leastBlock))}
+	return &block{make([]byte, blockBytes(n))}
 }
 
 // free gives the block back.

@@ -3,17 +3,35 @@ package iscsi
 import "slices"
 
 // solicit has the initiator send the next burst of data-out, when there is memory for
-// it. The caller holds c.mu.
+// it. Commands get memory in their order. The caller holds c.mu, as do those of the
+// functions below.
 func (c *conn) solicit(t *task) {
-	if need := t.room - t.provided; need > 0 {
-		if c.outMemory+need > memory {
-			c.pending = append(c.pending, t)
+	if t.room == t.provided {
+		c.ask(t)
+		return
+	}
+	c.pending = append(c.pending, t)
+	c.solicitPending()
+}
+
+// solicitPending solicits data-out as far as there is memory.
+func (c *conn) solicitPending() {
+	for len(c.pending) > 0 && !c.closed {
+		t := c.pending[0]
+		need := t.room - t.provided
+		if c.outMemory+blockBytes(need) > memory {
 			return
 		}
-		c.outMemory += need
-		t.reserved = need
+		c.pending = slices.Delete(c.pending, 0, 1)
+		t.reserved = blockBytes(need)
+		c.outMemory += t.reserved
 		t.provide(need)
+		c.ask(t)
 	}
+}
+
+// ask sends an R2T for the next burst.
+func (c *conn) ask(t *task) {
 	n := min(c.params.maxBurst, t.room-t.got)
 	c.lastTag++
 	if c.lastTag == noTag {
@@ -114,14 +132,7 @@ var (
 func (c *conn) releaseOut(t *task) {
 	c.outMemory -= t.reserved
 	t.reserved = 0
-	for len(c.pending) > 0 && !c.closed {
-		next := c.pending[0]
-		if c.outMemory+next.room-next.provided > memory {
-			return
-		}
-		c.pending = slices.Delete(c.pending, 0, 1)
-		c.solicit(next)
-	}
+	c.solicitPending()
 }
 
 // dropWaiting drops commands whose data-out has not arrived. Only the goroutine that

@@ -70,7 +70,7 @@ func (c *conn) begin(t *task) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !t.out && t.room > 0 {
-		for c.inMemory+t.room > memory && !c.closed && !t.aborted {
+		for c.inMemory+blockBytes(t.room) > memory && !c.closed && !t.aborted {
 			c.done.Wait()
 		}
 	}
@@ -80,7 +80,7 @@ func (c *conn) begin(t *task) bool {
 		return false
 	}
 	if !t.out {
-		c.inMemory += t.room
+		c.inMemory += blockBytes(t.room)
 		t.provide(t.room)
 	}
 	t.running = true
@@ -91,7 +91,7 @@ func (c *conn) begin(t *task) bool {
 func (c *conn) finish(t *task) {
 	c.active = slices.DeleteFunc(c.active, func(other *task) bool { return other == t })
 	if !t.out && t.provided > 0 {
-		c.inMemory -= t.room
+		c.inMemory -= blockBytes(t.room)
 	}
 	t.free()
 	c.releaseOut(t)
