@@ -225,6 +225,9 @@ func (c *conn) nopOut(h *header) error {
 	copy(a[8:16], h[8:16])
 	a.setWord(20, noTag)
 	c.send(&a, data[:min(len(data), c.params.maxSend)], true)
+	if len(data) > maxCopied { // it is in the receive buffer
+		return c.out.flush()
+	}
 	return nil
 }
 

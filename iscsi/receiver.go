@@ -96,8 +96,8 @@ func (r *receiver) take(n int) ([]byte, error) {
 // header receives the next header with its additional header segments, which are
 // valid until the next call of a method. Then the data segment must be taken.
 func (r *receiver) header(h *header) (ahs []byte, err error) {
+	r.began.Store(0)
 	if r.r == r.w {
-		r.began.Store(0)
 		if err := r.fill(1); err != nil {
 			return nil, err // between PDUs
 		}

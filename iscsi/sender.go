@@ -14,7 +14,10 @@ const (
 	// that much costs less than an element of writev.
 	maxCopied = 8 << 10
 
-	maxVector = 128 // elements of a writev
+	maxVector = 128 // elements of the vector
+
+	// maxPortion is what an initiator must take in quietTime, about: 17 kB/s.
+	maxPortion = 512 << 10
 )
 
 // A sender sends PDUs. It collects them until flush. The lock of the connection
@@ -105,20 +108,30 @@ func (s *sender) addPlaced(h *header, n int) {
 	s.addTrailer(s.buf[at:])
 }
 
+// portion returns how many elements are written at once: about maxPortion bytes.
+func portion(v net.Buffers) (n int) {
+	for bytes := 0; n < len(v) && bytes < maxPortion; n++ {
+		bytes += len(v[n])
+	}
+	return n
+}
+
 // flush sends what was added. After an error it drops it.
 func (s *sender) flush() error {
 	if len(s.buf) > s.sent {
 		s.vector = append(s.vector, s.buf[s.sent:])
 	}
-	if len(s.vector) > 0 && s.err == nil {
+	for rest := s.vector; len(rest) > 0 && s.err == nil; {
+		n := portion(rest)
 		s.began.Store(s.clock.Load())
-		if len(s.vector) == 1 {
-			_, s.err = s.to.Write(s.vector[0])
+		if n == 1 {
+			_, s.err = s.to.Write(rest[0])
 		} else {
-			s.rest = s.vector
+			s.rest = rest[:n]
 			_, s.err = s.rest.WriteTo(s.to)
 		}
 		s.began.Store(0)
+		rest = rest[n:]
 	}
 	clear(s.vector)
 	s.vector, s.buf, s.sent = s.vector[:0], s.buf[:0], 0
