@@ -1,6 +1,7 @@
 package iscsi
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strconv"
@@ -159,7 +160,7 @@ func (l *login) name(pairs []pair) (others []pair, err error) {
 		case "SessionType":
 			c.params.discovery = p.value == "Discovery"
 			if p.value != "Discovery" && p.value != "Normal" {
-				return nil, refuse(0x0209, "SessionType=%s", p.value)
+				return nil, refuse(0x0209, "SessionType=%s", brief(p.value))
 			}
 		case "InitiatorAlias":
 		default:
@@ -167,15 +168,17 @@ func (l *login) name(pairs []pair) (others []pair, err error) {
 		}
 	}
 	o := &c.target.options
-	tsih := l.first[14:16]
+	tsih := binary.BigEndian.Uint16(l.first[14:])
 	switch {
-	case c.initiator == "" || len(c.initiator) > 223:
+	case c.initiator == "" || len(c.initiator) > maxName:
 		return nil, refuse(missingKey, "no InitiatorName")
 	case !c.params.discovery && l.target == "":
 		return nil, refuse(missingKey, "no TargetName")
 	case !c.params.discovery && l.target != o.Name:
-		return nil, refuse(targetNotFound, "no target %q", l.target)
-	case tsih[0]|tsih[1] != 0: // another connection of a session
+		return nil, refuse(targetNotFound, "no target %q", brief(l.target))
+	case tsih != 0: // another connection of a session
+		c.target.mu.Lock()
+		defer c.target.mu.Unlock()
 		if !c.target.hasSession(tsih) {
 			return nil, refuse(noSuchSession, "no such session")
 		}
@@ -270,7 +273,6 @@ func (l *login) operate(pairs []pair) error {
 			l.answers = appendPair(l.answers, kv.key, answer)
 		}
 	}
-	p.firstBurst = min(p.firstBurst, p.maxBurst)
 	if !l.declared {
 		l.declared = true
 		l.answers = appendPair(l.answers, "MaxRecvDataSegmentLength", strconv.Itoa(maxDataSegment))
@@ -317,5 +319,5 @@ func (l *login) refuse(h *header, err error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.send(&a, nil, true)
-	return fmt.Errorf("login of %q: %w", c.initiator, err)
+	return fmt.Errorf("login of %q: %w", brief(c.initiator), err)
 }

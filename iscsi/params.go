@@ -67,7 +67,9 @@ func (p *params) negotiate(key, value string) (answer string, err error) {
 		p.maxBurst = min(length(), maxBurst)
 		answer = strconv.Itoa(p.maxBurst)
 	case "FirstBurstLength":
-		p.firstBurst = min(length(), maxFirstBurst)
+		// A MaxBurstLength that is less may follow: what was answered holds, and
+		// more than a burst is taken.
+		p.firstBurst = min(length(), maxFirstBurst, p.maxBurst)
 		answer = strconv.Itoa(p.firstBurst)
 	case "MaxConnections", "MaxOutstandingR2T":
 		if _, err = parseNumber(value, 1, 65535); err == nil {

@@ -301,41 +301,6 @@ func TestWindowMovesAsCommandsComplete(t *testing.T) {
 	}
 }
 
-// A hostile initiator asks for more memory than a session has: its commands wait, and
-// all of them are executed.
-func TestMemoryOfASessionIsBounded(t *testing.T) {
-	_, portals := serve(t, iscsi.Options{}, newDisk(newStore(t, 64<<20, false), scsi.Options{}))
-	i := dial(t, portals[0]).login("ImmediateData=No", "MaxBurstLength=1048576")
-	const blocks, commands = 34000, 2 // 17 MB each
-	for range commands {
-		i.command(complete|hasData, blocks*512, write10(0, blocks), nil)
-	}
-	data := make([]byte, 1<<20)
-	done := 0
-	open := map[uint32]bool{}
-	for done < commands {
-		p, err := i.tryRead()
-		if err != nil {
-			t.Fatal(err)
-		}
-		switch p.header[0] & 0x3f {
-		case 0x31:
-			open[p.word(16)] = true
-			if len(open) > 1 {
-				t.Fatal("data of two commands is asked for at once")
-			}
-			for off, n, sn := int(p.word(40)), int(p.word(44)), 0; n > 0; sn++ {
-				m := min(n, 256<<10)
-				i.dataOut(p.word(16), p.word(20), sn, off, n == m, data[:m])
-				off, n = off+m, n-m
-			}
-		case 0x21:
-			delete(open, p.word(16))
-			done++
-		}
-	}
-}
-
 func TestDiscoveryTellsTheTarget(t *testing.T) {
 	_, portal := one(t, iscsi.Options{CHAP: &iscsi.CHAP{User: "u", Secret: "123456789012"}})
 	i := dial(t, portal)

@@ -1,7 +1,6 @@
 package iscsi
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -89,13 +88,13 @@ func (t *Target) accept(l net.Listener) {
 // ServeConn serves one connection, and returns at once. It closes the connection
 // if there are too many.
 func (t *Target) ServeConn(n net.Conn) {
-	c := newConn(t, n)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed || len(t.conns) >= maxConnections {
 		n.Close()
 		return
 	}
+	c := newConn(t, n)
 	t.conns[c] = true
 	t.running.Go(func() {
 		err := c.run()
@@ -132,8 +131,7 @@ func (t *Target) enter(c *conn) error {
 		}
 		if old == nil {
 			defer t.mu.Unlock()
-			t.lastTSIH = max(t.lastTSIH+1, 1)
-			c.tsih = t.lastTSIH
+			c.tsih = t.newTSIH()
 			if c.params.discovery {
 				return nil
 			}
@@ -154,6 +152,17 @@ func (t *Target) enter(c *conn) error {
 	}
 }
 
+// newTSIH returns a target session identifying handle that no session has. The caller
+// holds t.mu.
+func (t *Target) newTSIH() uint16 {
+	for {
+		t.lastTSIH++
+		if t.lastTSIH != 0 && !t.hasSession(t.lastTSIH) {
+			return t.lastTSIH
+		}
+	}
+}
+
 // leave removes a session that has ended.
 func (t *Target) leave(c *conn) {
 	t.mu.Lock()
@@ -163,11 +172,10 @@ func (t *Target) leave(c *conn) {
 	}
 }
 
-func (t *Target) hasSession(tsih []byte) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+// hasSession reports whether a session has the handle. The caller holds t.mu.
+func (t *Target) hasSession(tsih uint16) bool {
 	for _, c := range t.sessions {
-		if c.tsih == binary.BigEndian.Uint16(tsih) {
+		if c.tsih == tsih {
 			return true
 		}
 	}
@@ -219,10 +227,12 @@ func (c *conn) watch(now int64) {
 		if now-c.began > loginTime {
 			c.net.Close()
 		}
+	case c.params.discovery && now-c.began > goneTime: // anyone may have one
+		c.net.Close()
 	case passed(&c.in.heard, goneTime), passed(&c.in.began, goneTime), passed(&c.out.began, quietTime):
 		c.net.Close()
 	case passed(&c.in.heard, quietTime):
-		c.ping()
+		c.target.running.Go(c.ping) // it may have to wait for the initiator
 	}
 }
 

@@ -16,6 +16,7 @@ const (
 	maxText  = 16 << 10 // bytes of all PDUs of a negotiation
 	maxKey   = 63
 	maxValue = 8192
+	maxName  = 223 // of an iSCSI name
 )
 
 // parseText parses the pairs of a data segment. No key is there twice.
@@ -61,15 +62,23 @@ func parseNumber(value string, least, most uint64) (int, error) {
 	}
 	n, err := strconv.ParseUint(digits, base, 64)
 	if err != nil || n < least || n > most {
-		return 0, fmt.Errorf("%q: not a number from %d to %d", value, least, most)
+		return 0, fmt.Errorf("%q: not a number from %d to %d", brief(value), least, most)
 	}
 	return int(n), nil
+}
+
+// brief returns what an error says of a value: an initiator may send a long one.
+func brief(value string) string {
+	if len(value) > maxName {
+		return value[:maxName] + "..."
+	}
+	return value
 }
 
 // parseBool parses a boolean value.
 func parseBool(value string) (bool, error) {
 	if value != "Yes" && value != "No" {
-		return false, fmt.Errorf("%q: neither Yes nor No", value)
+		return false, fmt.Errorf("%q: neither Yes nor No", brief(value))
 	}
 	return value == "Yes", nil
 }
