@@ -4,10 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"reflect"
 
 	"github.com/lunserve/lunserve/hint"
@@ -49,23 +46,6 @@ type reply struct {
 	Disks []Disk         `json:"disks,omitempty"`
 	Waits string         `json:"waits,omitempty"` // detach: the command that must end first
 }
-
-// socketDir returns the folder that has a socket for each serving process of this
-// user, who alone can enter it; "" if there can be none.
-func socketDir() string {
-	if os.Geteuid() == 0 {
-		return "/run/lunserve"
-	}
-	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {
-		return filepath.Join(dir, "lunserve")
-	}
-	return ""
-}
-
-// errNoDir is the error of a user without a folder for sockets.
-var errNoDir = errors.New("$XDG_RUNTIME_DIR is not set")
-
-func socket(pid int) string { return filepath.Join(socketDir(), fmt.Sprintf("%d.sock", pid)) }
 
 // A codec reads and writes objects, one per line, whose strings may be any
 // bytes. A line longer than limit is an error and ends the connection.

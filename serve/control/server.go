@@ -44,10 +44,7 @@ type Server struct {
 // Listen makes the socket of this process, whose id is pid. It calls failed if
 // the server cannot continue. Close the server.
 func Listen(pid int, host Host, failed func(error)) (*Server, error) {
-	if socketDir() == "" {
-		return nil, errNoDir
-	}
-	if err := os.MkdirAll(socketDir(), 0o700); err != nil {
+	if err := MakeDir(); err != nil {
 		return nil, err
 	}
 	path := socket(pid)

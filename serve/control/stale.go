@@ -12,11 +12,11 @@ import (
 
 // Sweep removes the sockets of processes that were killed. What it cannot remove
 // does no harm.
-func Sweep() { sweep(socketDir(), processExists) }
+func Sweep() { sweep(ownDir(), processExists) }
 
 // Processes returns the ids of this user's processes that have a socket, in no order.
 func Processes() (pids []int) {
-	entries, _ := os.ReadDir(socketDir())
+	entries, _ := os.ReadDir(ownDir())
 	for _, e := range entries {
 		id, ok := strings.CutSuffix(e.Name(), ".sock")
 		if pid, err := strconv.Atoi(id); ok && err == nil {
