@@ -90,7 +90,8 @@ func TestSilentInitiatorIsAskedAndThenDisconnected(t *testing.T) {
 	c, ours := pipe(t)
 	logIn(t, c, ours)
 	now := c.in.heard.Load()
-	c.watch(now + quietTime + 1) // does not wait for the initiator, nor does the next
+	c.target.clock.Store(now + quietTime + 1) // the ping begins then
+	c.watch(now + quietTime + 1)              // does not wait for the initiator, nor does the next
 	c.watch(now + quietTime + 1)
 	if h := receive(t, ours); h.op() != opNOPIn || h.tag() != noTag || h.targetTag() == noTag {
 		t.Errorf("% x", h)
