@@ -126,11 +126,21 @@ func find(con *console.Console, words []string) (all, found []servedDisk, err er
 		}
 		switch len(names) {
 		case 0:
-			return nil, nil, hint.Try(fmt.Errorf("%s: not served by lunserve", word), "lunserve", "list")
+			return nil, nil, notServed(word)
 		case 1:
 		default:
 			return nil, nil, fmt.Errorf("%s: matches %s; give one of these names", word, strings.Join(names, ", "))
 		}
 	}
 	return all, found, nil
+}
+
+// notServed is the error of a word that means no disk. Only root sees those of root.
+func notServed(word string) error {
+	err := fmt.Errorf("%s: not served by lunserve", word)
+	if os.Geteuid() == 0 {
+		return hint.Try(err, "lunserve", "list")
+	}
+	return hint.With(err, hint.Command{Words: []string{"lunserve", "list"}},
+		hint.Command{Words: []string{"sudo", "lunserve", "list"}, Purpose: "for the disks of root"})
 }
