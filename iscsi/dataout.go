@@ -125,6 +125,7 @@ func (c *conn) forget(t *task) {
 var (
 	incorrectData = []byte{0: 0x70, 2: 0x0b, 7: 10, 12: 0x0c, 13: 0x0d, 17: 0}
 	damagedData   = []byte{0: 0x70, 2: 0x0b, 7: 10, 12: 0x47, 13: 0x05, 17: 0}
+	cleared       = []byte{0: 0x70, 2: 0x0b, 7: 10, 12: 0x2f, 17: 0} // by another initiator
 )
 
 // releaseOut gives memory back, and has the next commands that wait for it send their

@@ -12,7 +12,8 @@ const (
 // manage takes a task management function. Of the commands that it affects, those
 // whose data-out has not arrived and those that wait for a worker are dropped without
 // a response. Those that are being executed complete, and have their responses before
-// the function has its own.
+// the function has its own. What clears a logical unit also has commands of other
+// sessions fail, unless they are being executed.
 func (c *conn) manage(h *header) error {
 	if err := c.in.drop(); err != nil {
 		return err
@@ -44,6 +45,9 @@ func (c *conn) manage(h *header) error {
 	response := byte(functionComplete)
 	found := c.dropWaiting(affects)
 	found = c.abortActive(affects) || found
+	if f != AbortTask && f != AbortTaskSet {
+		c.target.clearOthers(c, affects)
+	}
 	if f == AbortTask && !found {
 		response = taskDoesNotExist
 	}
@@ -68,6 +72,33 @@ func (c *conn) manage(h *header) error {
 		}
 	})
 	return nil
+}
+
+// clearOthers has commands of other sessions fail that are not being executed.
+func (t *Target) clearOthers(c *conn, which func(*task) bool) {
+	t.mu.Lock()
+	others := make([]*conn, 0, len(t.sessions))
+	for _, other := range t.sessions {
+		if other != c {
+			others = append(others, other)
+		}
+	}
+	t.mu.Unlock()
+	for _, other := range others {
+		other.clear(which)
+	}
+}
+
+func (c *conn) clear(which func(*task) bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, list := range [][]*task{c.waiting, c.active} {
+		for _, t := range list {
+			if which(t) && !t.running {
+				t.fail(cleared)
+			}
+		}
+	}
 }
 
 // abortActive aborts commands that wait for a worker, and reports whether there are

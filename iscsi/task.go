@@ -25,7 +25,7 @@ type task struct {
 	asked       bool   // there is an R2T
 	targetTag   uint32 // of the R2T
 	r2tSN       uint32
-	failure     []byte // sense data, if the data is not as it should be
+	failure     []byte // sense data, if it is to fail
 
 	running bool // a worker executes it
 	aborted bool

@@ -74,6 +74,12 @@ func (c *conn) begin(t *task) bool {
 			c.done.Wait()
 		}
 	}
+	if t.failure != nil && !c.closed && !t.aborted {
+		c.window.completed(&t.header)
+		c.respond(t, Result{Status: checkCondition, Sense: t.failure}, false)
+		c.finish(t)
+		return false
+	}
 	if c.closed || t.aborted {
 		c.window.completed(&t.header)
 		c.finish(t)
