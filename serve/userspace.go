@@ -7,15 +7,12 @@ import (
 	"net"
 	"strings"
 	"sync"
-	"sync/atomic"
-	"time"
 
 	"github.com/lunserve/lunserve/backstores/inuse"
 	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/hint"
 	"github.com/lunserve/lunserve/iscsi"
 	"github.com/lunserve/lunserve/serve/console"
-	"github.com/lunserve/lunserve/tcmu"
 	"github.com/lunserve/lunserve/tcmu/scsi"
 )
 
@@ -108,86 +105,6 @@ func (f *userspace) users(address) []inuse.User { return initiatorUsers(f.servin
 
 // shared reports whether several initiators are logged in.
 func (f *userspace) shared() bool { return len(f.serving.Initiators()) > 1 }
-
-// attachDirectly makes the unit of a disk that no kernel knows.
-func (s *service) attachDirectly(d *disk) error {
-	use := fmt.Sprintf("%s LUN %d", s.fabrics[0].(*userspace).use(), d.lun)
-	serial, err := configfs.Serial(d.image.path, use)
-	if err != nil {
-		return err
-	}
-	wwn, err := configfs.WWN(d.image.path, use)
-	if err != nil {
-		return err
-	}
-	d.device = &device{
-		name: configfs.DiskName(d.image.abs, serial[:8]),
-		unit: s.unit(d, serial, wwn, nil),
-	}
-	d.watch.attach(new(slot))
-	return nil
-}
-
-// A slot is where the watcher of a disk is that has no ring.
-type slot struct{ watcher atomic.Pointer[tcmu.Watcher] }
-
-// SetWatcher is [tcmu.Device.SetWatcher].
-func (s *slot) SetWatcher(w tcmu.Watcher) {
-	if w == nil {
-		s.watcher.Store(nil)
-		return
-	}
-	s.watcher.Store(&w)
-}
-
-// A directDevice is the disks as package iscsi sees them: iscsi and scsi do not know
-// each other.
-type directDevice struct {
-	*scsi.Target
-	slots []*slot
-}
-
-// Attach implements [iscsi.Device].
-func (d directDevice) Attach(port string) iscsi.Nexus {
-	return directNexus{d.Target.Attach(port), d.slots}
-}
-
-type directNexus struct {
-	*scsi.Nexus
-	slots []*slot
-}
-
-// Execute implements [iscsi.Nexus].
-func (n directNexus) Execute(lun uint64, cdb []byte, data [][]byte, wait bool) (iscsi.Result, error) {
-	r, err := n.Nexus.Execute(lun, cdb, data, wait)
-	if err != nil {
-		err = iscsi.ErrWouldBlock // scsi returns no other error
-	}
-	return iscsi.Result{Status: r.Status, Length: r.DataIn, Sense: r.Sense}, err
-}
-
-// Executed implements [iscsi.Nexus].
-func (n directNexus) Executed(lun uint64, cdb []byte, data [][]byte, r iscsi.Result, took time.Duration) {
-	i := scsi.Number(lun)
-	if i < 0 || i >= len(n.slots) {
-		return
-	}
-	if w := n.slots[i].watcher.Load(); w != nil {
-		(*w).Watch(cdb, data, tcmu.Result{Status: r.Status, DataIn: r.Length, Sense: r.Sense}, took)
-	}
-}
-
-// Manage implements [iscsi.Nexus].
-func (n directNexus) Manage(f iscsi.Function, lun uint64) bool {
-	switch f {
-	case iscsi.LogicalUnitReset:
-		return n.Reset(lun)
-	case iscsi.TargetWarmReset, iscsi.TargetColdReset:
-		n.ResetAll()
-		return true
-	}
-	return n.Abort(lun)
-}
 
 // userspaceInstead adds the way to serve without the kernel to an error of the kernel,
 // unless something is asked for that only the kernel can do.
