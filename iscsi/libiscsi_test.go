@@ -96,7 +96,7 @@ func runSuite(t *testing.T, name string) {
 			args = append(args, "iscsi://"+p+"/"+targetName+"/0")
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	text, err := exec.CommandContext(ctx, "iscsi-test-cu", args...).CombinedOutput()
 	if ctx.Err() != nil {
