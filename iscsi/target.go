@@ -18,6 +18,10 @@ const (
 	goneTime       = 60 // seconds after which one that gives none is disconnected
 )
 
+// MaxMemory is how many bytes the data of all commands of a target takes at most: data
+// in both directions, and unsolicited data of all that the windows let in.
+const MaxMemory = maxConnections * (2*memory + (window+maxImmediate)*maxFirstBurst)
+
 // Options describe a target.
 type Options struct {
 	Name   string // of the target, in lower case

@@ -121,7 +121,7 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 			return err
 		}
 	}
-	limitHeap(int64(len(s.disks)) * s.options.Open.CacheSize)
+	limitHeap(int64(len(s.disks))*s.options.Open.CacheSize, s.options.Userspace)
 	s.standing = holdOut()
 	if s.role != removing && !s.options.Userspace { // a guard removes what is left in the kernel
 		if err := s.startGuard(last); err != nil {
