@@ -16,7 +16,7 @@
 // numbers) and the memory for their data. An initiator that neither sends nor
 // answers, or does not take what is sent, is disconnected.
 //
-// Not offered, each of which an initiator negotiates away:
+// Not offered; what is negotiated is negotiated away:
 //   - more than one connection in a session: several sessions do the same
 //   - error recovery above level 0, and so SNACK and task reassignment: after an
 //     error of the connection, initiators log in again and repeat the commands
@@ -24,4 +24,7 @@
 //   - markers, which RFC 7143 has dropped, and iSER
 //   - SRP and Kerberos, beside CHAP
 //   - asynchronous messages: initiators learn of changes by unit attentions
+//   - the end of all sessions by TARGET COLD RESET: it ends that of its initiator, or
+//     one could keep the others out
+//   - text requests of several PDUs: the one there is, SendTargets, is short
 package iscsi

@@ -45,9 +45,6 @@ func (c *conn) manage(h *header) error {
 	response := byte(functionComplete)
 	found := c.dropWaiting(affects)
 	found = c.abortActive(affects) || found
-	if f != AbortTask && f != AbortTaskSet {
-		c.target.clearOthers(c, affects)
-	}
 	if f == AbortTask && !found {
 		response = taskDoesNotExist
 	}
@@ -59,6 +56,9 @@ func (c *conn) manage(h *header) error {
 	tag := h.word(20)
 	c.workers.Go(func() {
 		defer c.managers.Add(-1)
+		if f != AbortTask && f != AbortTaskSet {
+			c.target.clearOthers(c, affects) // may have to wait for the initiators of others
+		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if f == AbortTask {
