@@ -16,10 +16,10 @@ const module = "github.com/lunserve/lunserve"
 // each package may import. Every package may also import hint.
 var allowed = map[string]string{
 	"":                     "cli",
-	"cli":                  "serve serve/control serve/console serve/guard configfs backstores backstores/image backstores/seekable completions",
-	"serve":                "serve/control serve/console serve/guard tcmu tcmu/scsi iscsi configfs backstores backstores/image backstores/inuse backstores/entry",
+	"cli":                  "serve serve/confine serve/control serve/console serve/guard configfs backstores backstores/image backstores/seekable completions",
+	"serve":                "serve/confine serve/control serve/console serve/guard tcmu tcmu/scsi iscsi configfs backstores backstores/image backstores/inuse backstores/entry",
 	"serve/control":        "backstores/inuse",
-	"serve/guard":          "configfs",
+	"serve/guard":          "backstores/inuse configfs",
 	"configfs":             "backstores/inuse",
 	"tcmu/scsi":            "backstores",
 	"backstores/image":     "backstores backstores/contents backstores/raw backstores/overlay backstores/seekable backstores/entry",
@@ -27,6 +27,7 @@ var allowed = map[string]string{
 	"backstores/overlay":   "backstores",
 	"backstores/seekable":  "backstores",
 	"backstores/storetest": "backstores",
+	"e2e/confinetest":      "serve/confine",
 	"e2e/packbench":        "backstores backstores/image",
 }
 

@@ -50,7 +50,7 @@ func run(args []string) int {
 	// that.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	ctx, stop := context.Background(), context.CancelFunc(func() {})
-	if !guard.StandsBy() {
+	if !guard.StandsBy() && !serve.TakesOver() {
 		ctx, stop = signal.NotifyContext(ctx, serve.StopSignals()...)
 		defer stop()
 		context.AfterFunc(ctx, stop) // if the first signal is ignored, the second kills the process
@@ -94,7 +94,7 @@ func options(ctx context.Context, c *console.Console) []kong.Option {
 	return []kong.Option{
 		kong.Name("lunserve"),
 		kong.Description(description),
-		kong.Vars{"version": version()},
+		kong.Vars{"version": version() + serve.Schema()},
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(c),
 		kong.Bind(console.NewPrinter(os.Stdout)),

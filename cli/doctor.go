@@ -13,6 +13,7 @@ import (
 	"github.com/lunserve/lunserve/backstores/image"
 	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/hint"
+	"github.com/lunserve/lunserve/serve/confine"
 	"github.com/lunserve/lunserve/serve/console"
 )
 
@@ -60,7 +61,7 @@ func (c *doctorCmd) Run(ctx context.Context, out *console.Printer) error {
 			need += r.Temporary
 		}
 	}
-	found = append(found, c.room(need))
+	found = append(found, confinement(), c.room(need))
 	found = append(found, leftovers()...)
 
 	all := []symptom{}
@@ -100,6 +101,16 @@ func (c *doctorCmd) Run(ctx context.Context, out *console.Printer) error {
 		words = append(words, "FILE")
 	}
 	return hint.With(err, hint.Command{Words: words, Purpose: "to serve iSCSI without the kernel"})
+}
+
+// confinement says what the kernel offers to confine a server.
+func confinement() configfs.Finding {
+	s := confine.Offered()
+	f := configfs.Finding{About: "confinement", Is: s.String(), Minor: true}
+	if s.Landlock == 0 {
+		f.Err = fmt.Errorf("%v, but no Landlock (CONFIG_SECURITY_LANDLOCK, and landlock in lsm=), so a server can open any file", s)
+	}
+	return f
 }
 
 // room checks the space for temporary files, which may take need bytes.

@@ -99,7 +99,7 @@ func (c *serveCmd) check() error {
 	if err := c.needRoot(); err != nil {
 		return err
 	}
-	if len(c.Command) > 0 { // find a typing error before a disk is made
+	if len(c.Command) > 0 && !serve.Upgrading() { // find a typing error before a disk is made
 		if _, err := exec.LookPath(c.Command[0]); err != nil {
 			return serve.NotRunnable(err)
 		}

@@ -4,10 +4,14 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/lunserve/lunserve/hint"
 	"github.com/lunserve/lunserve/serve"
@@ -55,5 +59,40 @@ func TestEndOfTheReaderIsSilent(t *testing.T) {
 		if cmd.ProcessState.ExitCode() != 141 || stderr.Len() > 0 {
 			t.Errorf("lunserve %q: %v, and %q is printed", args, err, stderr.String())
 		}
+	}
+}
+
+// pkill -USR2 -x lunserve is for processes that serve disks. Others do not notice: Go
+// takes no action on these signals.
+func TestSignalsForServersEndNoOther(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err == nil {
+		_, err = unix.FcntlInt(w.Fd(), unix.F_SETPIPE_SZ, 4096) // less than it prints
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	cmd := exec.Command("lunserve", "completion", "bash")
+	cmd.Stdout = w
+	err = cmd.Start()
+	w.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Process.Kill()
+	if _, err := r.Read(make([]byte, 1)); err != nil { // it has started, and waits
+		t.Fatal(err)
+	}
+	for _, sig := range []os.Signal{syscall.SIGUSR1, syscall.SIGUSR2} {
+		if err := cmd.Process.Signal(sig); err != nil {
+			t.Error(err)
+		}
+	}
+	if n, err := io.Copy(io.Discard, r); n < 4096 || err != nil {
+		t.Errorf("it has printed %d bytes more, %v", n, err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
 	}
 }

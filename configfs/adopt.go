@@ -42,9 +42,9 @@ func (m machine) waitForKilled(ctx context.Context, limit time.Duration) {
 	}
 }
 
-// AdoptDevice makes the device of an export whose server is dead one of this
-// process. The caller has opened its ring, and calls [Device.Sign] when it is
-// served. The users of the export's LUNs stay, if their targets are adopted.
+// AdoptDevice makes the device of an export whose server is dead, or was the
+// program that this process executed before, one of this program. The caller has
+// its ring, and calls [Device.Sign] when it is served. The users of the export's LUNs stay, if their targets are adopted.
 func AdoptDevice(e Export, s Spec) *Device { return host.adoptDevice(e, s) }
 
 func (m machine) adoptDevice(e Export, s Spec) *Device {
@@ -78,11 +78,15 @@ func (d *Device) Sign() error {
 	return t.err
 }
 
-// isAbandoned reports whether a lunserve that no longer runs made a target.
+// isAbandoned reports whether a lunserve that no longer runs made a target, or the
+// program that this process executed before.
 func (t *tree) isAbandoned(target string) bool {
 	owner := t.ownerPID(target)
 	if owner == 0 {
 		return false
+	}
+	if owner == t.self().pid {
+		return true
 	}
 	exports, err := t.exports()
 	return err == nil && !slices.ContainsFunc(exports, func(e Export) bool { return e.Alive && e.PID == owner })

@@ -22,11 +22,16 @@ func (k *kernel) becomes(pid int) {
 
 // adoptEverywhere adopts what serveEverywhere made.
 func adoptEverywhere(t *testing.T, k *kernel, e Export, allow ...string) (down func() error, err error) {
-	tree := func() *tree { return &tree{machine: k.machine, adopting: true} }
 	d := k.adoptDevice(e, spec)
 	if err := errors.Join(d.Requeue(), d.Sign()); err != nil {
 		return nil, err
 	}
+	return adoptTargets(t, k, d, allow...)
+}
+
+// adoptTargets adopts the targets of a device that is adopted.
+func adoptTargets(t *testing.T, k *kernel, d *Device, allow ...string) (down func() error, err error) {
+	tree := func() *tree { return &tree{machine: k.machine, adopting: true} }
 	l, err := makeLoopback(tree(), wwn)
 	if err != nil {
 		return nil, err
@@ -89,6 +94,33 @@ func TestAdoptionChangesOnlyTheOwner(t *testing.T) {
 		if owner := k.group(filepath.Join(k.configfs(), "target", target)); owner != 99 {
 			t.Errorf("%s is owned by %d", target, owner)
 		}
+	}
+	if err := down(); err != nil {
+		t.Error(err)
+	}
+	if after := k.snapshot(t); after != empty {
+		t.Errorf("left:\n%s", after)
+	}
+}
+
+// Another program that this process executes goes on with its disks. Nothing is
+// written.
+func TestProcessAdoptsItsOwnDisks(t *testing.T) {
+	k := iscsiKernel(t)
+	empty := k.snapshot(t)
+	serveEverywhere(t, k)
+	e := onlyExport(t, k)
+	if !e.Alive {
+		t.Fatalf("%+v is dead", e)
+	}
+	k.ops = nil
+	down, err := adoptTargets(t, k, k.adoptDevice(e, spec))
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, k.ops, nil)
+	if now := onlyExport(t, k); !reflect.DeepEqual(now, e) {
+		t.Errorf("now %+v\nwas %+v", now, e)
 	}
 	if err := down(); err != nil {
 		t.Error(err)

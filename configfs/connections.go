@@ -22,6 +22,30 @@ func Connections(portals []netip.AddrPort) (peers []netip.AddrPort, err error) {
 }
 
 func (m machine) connections(portals []netip.AddrPort) (peers []netip.AddrPort, err error) {
+	sockets, err := m.sockets("01") // TCP_ESTABLISHED of include/net/tcp_states.h
+	for _, s := range sockets {
+		if slices.ContainsFunc(portals, func(p netip.AddrPort) bool {
+			return p.Port() == s.local.Port() && (p.Addr().IsUnspecified() || p.Addr().WithZone("") == s.local.Addr())
+		}) {
+			peers = append(peers, s.remote)
+		}
+	}
+	return peers, err
+}
+
+// listens reports whether a socket listens at a portal, if it can be seen.
+func (m machine) listens(p netip.AddrPort) (bool, error) {
+	sockets, err := m.sockets("0A") // TCP_LISTEN
+	return slices.ContainsFunc(sockets, func(s tcpSocket) bool {
+		return p.Port() == s.local.Port() && p.Addr().WithZone("") == s.local.Addr()
+	}), err
+}
+
+// A tcpSocket is one of this machine.
+type tcpSocket struct{ local, remote netip.AddrPort }
+
+// sockets returns the sockets in a state.
+func (m machine) sockets(state string) (all []tcpSocket, err error) {
 	for _, table := range []string{"tcp", "tcp6"} {
 		name := filepath.Join(m.proc, "net", table)
 		text, err := os.ReadFile(name)
@@ -37,12 +61,11 @@ func (m machine) connections(portals []netip.AddrPort) (peers []netip.AddrPort, 
 				continue // column titles
 			}
 			// "0: LOCAL REMOTE STATE …" (Documentation/networking/proc_net_tcp.rst)
-			const established = "01" // TCP_ESTABLISHED of include/net/tcp_states.h
 			f := strings.Fields(line)
 			if len(f) < 4 {
 				return nil, fmt.Errorf("%s: line %d: %q", name, n, line)
 			}
-			if f[3] != established {
+			if f[3] != state {
 				continue
 			}
 			local, err := socketAddress(f[1])
@@ -50,14 +73,10 @@ func (m machine) connections(portals []netip.AddrPort) (peers []netip.AddrPort, 
 			if err := errors.Join(err, err2); err != nil {
 				return nil, fmt.Errorf("%s: line %d: %w", name, n, err)
 			}
-			if slices.ContainsFunc(portals, func(p netip.AddrPort) bool {
-				return p.Port() == local.Port() && (p.Addr().IsUnspecified() || p.Addr().WithZone("") == local.Addr())
-			}) {
-				peers = append(peers, remote)
-			}
+			all = append(all, tcpSocket{local, remote})
 		}
 	}
-	return peers, nil
+	return all, nil
 }
 
 // socketAddress parses an address of /proc/net/tcp: the 32-bit words of an IP

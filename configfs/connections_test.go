@@ -54,6 +54,31 @@ func TestConnectionsToPortals(t *testing.T) {
 	}
 }
 
+// A portal is found among the sockets that listen only there, as the kernel's does.
+func TestSocketThatListensIsFound(t *testing.T) {
+	for _, at := range []string{"127.0.0.1", "[::1]", "0.0.0.0", "[::]"} {
+		network := "tcp4"
+		if strings.HasPrefix(at, "[") {
+			network = "tcp6"
+		}
+		l, err := net.Listen(network, at+":0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		portal := netip.MustParseAddrPort(l.Addr().String())
+		if is, err := host.listens(portal); err != nil || !is {
+			t.Errorf("nothing listens at %v: %v", portal, err)
+		}
+		if is, err := host.listens(netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), portal.Port())); err != nil || is {
+			t.Errorf("something listens beside %v: %v", portal, err)
+		}
+		l.Close()
+		if is, err := host.listens(portal); err != nil || is {
+			t.Errorf("something still listens at %v: %v", portal, err)
+		}
+	}
+}
+
 func TestUnreadableConnectionsAreAnError(t *testing.T) {
 	portals := []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:3260")}
 	const head = "  sl  local_address rem_address   st\n"

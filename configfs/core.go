@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -100,6 +101,7 @@ func (t *tree) newHBA() (name string, n int) {
 		}
 		t.err = nil
 	}
+	t.setOwnerPID(name)
 	return name, n
 }
 
@@ -119,20 +121,41 @@ func (t *tree) verify(name, want string) {
 }
 
 // uio finds a ring by its name. The whole name must match: another ring's may
-// be a prefix of it.
+// be a prefix of it. The newest ring, which it is as a rule, is looked at first.
 func (m machine) uio(name string) (string, error) {
 	class := filepath.Join(m.sys, "class/uio")
 	entries, err := os.ReadDir(class)
 	if err != nil {
 		return "", err
 	}
+	number := func(e os.DirEntry) int {
+		n, _ := strconv.Atoi(strings.TrimPrefix(e.Name(), "uio"))
+		return n
+	}
+	slices.SortFunc(entries, func(a, b os.DirEntry) int { return number(b) - number(a) })
 	for _, e := range entries {
-		// A ring that was just removed has no name.
-		if got, _ := readAttribute(class, e.Name(), "name"); got == name {
+		if m.ringNamed(e.Name()) == name {
 			return m.node(e.Name())
 		}
 	}
 	return "", hint.With(fmt.Errorf("%s: no ring is named %s, though the kernel has enabled the device", class, name), kernelLog)
+}
+
+// rings returns the devices of all rings, such as "uio0", by the names of the rings.
+func (m machine) rings() map[string]string {
+	all := make(map[string]string)
+	entries, _ := os.ReadDir(filepath.Join(m.sys, "class/uio"))
+	for _, e := range entries {
+		all[m.ringNamed(e.Name())] = e.Name()
+	}
+	return all
+}
+
+// ringNamed returns the name of the ring of a UIO device. One that was just removed
+// has none.
+func (m machine) ringNamed(uio string) string {
+	name, _ := readAttribute(m.sys, "class/uio", uio, "name")
+	return name
 }
 
 // node returns the path of a device node, which devtmpfs makes together with

@@ -1,6 +1,7 @@
 package configfs
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -61,12 +62,13 @@ func (m machine) exports() (list []Export, err error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
+	places, rings := m.places(), m.rings()
 	for _, hba := range hbas {
 		if !strings.HasPrefix(hba.Name(), "user_") {
 			continue
 		}
 		for _, dir := range m.glob(m.configfs(), "target/core", hba.Name(), prefix+"*") {
-			e, err := m.export(path.Join("core", hba.Name(), filepath.Base(dir)))
+			e, err := m.export(path.Join("core", hba.Name(), filepath.Base(dir)), places, rings)
 			switch {
 			case err == nil:
 				list = append(list, e)
@@ -78,8 +80,9 @@ func (m machine) exports() (list []Export, err error) {
 	return list, nil
 }
 
-// export reads the state of a device.
-func (m machine) export(device string) (e Export, err error) {
+// export reads the state of a device. What is in places and rings was read once for
+// all devices.
+func (m machine) export(device string, places map[string][]attachment, rings map[string]string) (e Export, err error) {
 	get := func(name string) (value string) {
 		if err == nil {
 			value, err = readAttribute(m.configfs(), "target", device, name)
@@ -100,9 +103,11 @@ func (m machine) export(device string) (e Export, err error) {
 	e.PID = e.server.pid
 	e.Alive = m.runs(e.server) && !m.isDying(e.server)
 	if n, err := strconv.Atoi(strings.TrimPrefix(path.Base(hba), "user_")); err == nil {
-		e.UIO, _ = m.uio(ringName(n, base, config)) // missing until the device is enabled
+		if ring, ok := rings[ringName(n, base, config)]; ok { // missing until the device is enabled
+			e.UIO, _ = m.node(ring)
+		}
 	}
-	for _, a := range m.attachments(device) {
+	for _, a := range places[m.indexOf(device)] {
 		e.LUNs = append(e.LUNs, a.place())
 		if a.scsi == "" {
 			continue
@@ -131,28 +136,32 @@ func ringName(hba int, device, config string) string {
 	return fmt.Sprintf("tcm-user/%d/%s/%s", hba, device, config)
 }
 
-// attachments returns the LUNs of the device. It finds them by the index that
-// the kernel gives to a device, not by the link in the LUN's directory: while
-// that link is being removed, and no server completes the commands that this
-// takes, the directory cannot be read.
-func (m machine) attachments(device string) (list []attachment) {
+// attachments returns the LUNs of the device.
+func (m machine) attachments(device string) []attachment { return m.places()[m.indexOf(device)] }
+
+// indexOf returns the index that the kernel gives to a device, or "none", which is
+// that of no LUN.
+func (m machine) indexOf(device string) string {
+	index, _ := readAttribute(m.configfs(), "target", device, "statistics/scsi_dev/indx")
+	return cmp.Or(index, "none")
+}
+
+// places returns all LUNs of all targets, by the index of their device. They are not
+// found by the link in the LUN's directory: while that link is being removed, and no
+// server completes the commands that this takes, the directory cannot be read.
+func (m machine) places() map[string][]attachment {
 	root := filepath.Join(m.configfs(), "target")
-	index, err := readAttribute(root, device, "statistics/scsi_dev/indx")
-	if err != nil {
-		return nil
-	}
+	all := make(map[string][]attachment)
 	for _, dir := range m.glob(root, "*/*/*/lun/lun_*") {
-		if m.deviceOf(dir) != index {
-			continue
-		}
 		a := attachment{lun: strings.TrimPrefix(dir, root+"/")}
 		if address, err := readAttribute(root, a.tpg(), "address"); err == nil {
 			number := strings.TrimPrefix(path.Base(a.lun), "lun_")
 			a.scsi = filepath.Join(m.sys, "bus/scsi/devices", address+":"+number)
 		}
-		list = append(list, a)
+		index := m.deviceOf(dir)
+		all[index] = append(all[index], a)
 	}
-	return list
+	return all
 }
 
 // deviceOf returns the index of the device behind a LUN, or "".

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -40,13 +41,9 @@ func (m machine) newIdentity(ctx context.Context, path string) (_ *Identity, err
 			lock.Close()
 		}
 	}()
-	exports, err := m.exports()
-	if err != nil {
-		return nil, err
-	}
 	taken := make(map[string]bool)
-	for _, e := range exports {
-		taken[e.Serial] = true
+	for _, dir := range m.glob(core, "user_*", prefix+"*") {
+		taken[m.serialOf(strings.TrimPrefix(dir, filepath.Dir(core)+"/"))] = true
 	}
 	for n := 0; ; n++ {
 		use := ""

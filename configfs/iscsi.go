@@ -169,7 +169,7 @@ func (i *ISCSI) Enable() error {
 	}
 	for _, p := range i.spec.Portals {
 		if t.err == nil {
-			t.err = checkListening(p)
+			t.err = t.checkListening(p)
 		}
 	}
 	return t.err

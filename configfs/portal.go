@@ -95,9 +95,17 @@ func sockaddr(p netip.AddrPort) (family int, where unix.Sockaddr, err error) {
 }
 
 // checkListening returns an error if nothing listens at p. It does not connect:
-// the kernel would log a failed login.
-func checkListening(p netip.AddrPort) error {
-	if err := tryListen(p); !errors.Is(err, unix.EADDRINUSE) {
+// the kernel would log a failed login. A process that may not have such a socket
+// looks at those of the machine.
+func (m machine) checkListening(p netip.AddrPort) error {
+	err := tryListen(p)
+	is := errors.Is(err, unix.EADDRINUSE)
+	if errors.Is(err, unix.EPERM) {
+		if is, err = m.listens(p); err != nil {
+			return fmt.Errorf("%s: %w", p, err)
+		}
+	}
+	if !is {
 		return hint.With(fmt.Errorf("%s: the kernel does not listen, though the target is enabled", p), kernelLog)
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -39,12 +40,23 @@ func (m machine) adoptReservations(serial string) (*Reservations, error) {
 	return m.reservations(serial, 0)
 }
 
-func (m machine) reservations(serial string, flag int) (*Reservations, error) {
+// ReservationsDir returns the folder of the files.
+func ReservationsDir() (string, error) { return host.reservationsDir() }
+
+func (m machine) reservationsDir() (string, error) {
 	root, err := readAttribute(m.configfs(), "target/dbroot")
+	return filepath.Join(root, "pr"), err
+}
+
+func (m machine) reservations(serial string, flag int) (*Reservations, error) {
+	if strings.Contains(serial, "/") { // of a device that another program has made
+		return nil, fmt.Errorf("serial number %q: is no part of a file name", serial)
+	}
+	dir, err := m.reservationsDir()
 	if err != nil {
 		return nil, err
 	}
-	dir := filepath.Join(root, "pr")
+	root := filepath.Dir(dir)
 	file := filepath.Join(dir, "aptpl_"+serial)
 
 	// Another lunserve may remove a directory just before our file is in it.

@@ -56,6 +56,22 @@ func TestReservationsKeepTheDirectoryOfOthers(t *testing.T) {
 	}
 }
 
+// A serial number is part of the name of a file, and leads to no other folder.
+func TestSerialNumberIsNoPath(t *testing.T) {
+	k, dir := databaseKernel(t)
+	k.file("var/target/pr/aptpl_x/y", "")
+	k.file("var/victim", "text")
+	for _, serial := range []string{"x/../../../victim", "x/y", "/"} {
+		if r, err := k.adoptReservations(serial); err == nil {
+			r.Close()
+			t.Errorf("%q is taken", serial)
+		}
+	}
+	if !exists(dir, "../victim") || !exists(dir, "pr/aptpl_x/y") {
+		t.Error("another file was removed")
+	}
+}
+
 func TestForeignDatabaseStays(t *testing.T) {
 	for _, name := range []string{"var/target/x", "var/target/pr/aptpl_foreign"} {
 		k, _ := databaseKernel(t)

@@ -25,8 +25,10 @@ type step struct {
 	sub *Undo // that run closes, or nil
 }
 
-// patience is how long Close waits for a step before others go on.
-const patience = time.Second
+// patience is how long Close waits for a step before others go on. It is short since
+// most steps wait for the kernel: for RCU, or for a flush. Only tests change it, whose
+// kernel performs one operation at a time.
+var patience = 10 * time.Millisecond
 
 // Push adds a step.
 func (u *Undo) Push(run func() error) { u.steps = append(u.steps, step{run: run}) }

@@ -63,10 +63,10 @@ func (v *Vhost) AddLUN(n int, dev *Device) error {
 // for several LUNs at the same time.
 func (v *Vhost) RemoveLUN(n int) error { return v.tree.removeLUN(n) }
 
-// Machines returns the processes of the virtual machines that use the target:
-// those that have /dev/vhost-scsi open and its WWN on their command line. The
-// kernel does not show which process has which target.
-func (v *Vhost) Machines() []inuse.Process { return v.tree.machines(v.wwn) }
+// Machines returns the processes of the virtual machines that use the target with
+// this WWN: those that have /dev/vhost-scsi open and the WWN on their command line.
+// The kernel does not show which process has which target.
+func Machines(wwn string) []inuse.Process { return host.machines(wwn) }
 
 func (m machine) machines(wwn string) []inuse.Process {
 	open := m.uses().Openers(filepath.Join(m.dev, "vhost-scsi"))

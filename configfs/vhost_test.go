@@ -103,7 +103,7 @@ func TestMachinesHaveTheWWNAndVhostOpen(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got, want := v.Machines(), []inuse.Process{{PID: 10, Command: "qemu-system-x86"}}; !slices.Equal(got, want) {
+	if got, want := v.tree.machines(v.wwn), []inuse.Process{{PID: 10, Command: "qemu-system-x86"}}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }

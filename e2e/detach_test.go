@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -145,16 +146,26 @@ func TestStoppedServerIsReported(t *testing.T) {
 	began := time.Now()
 
 	const silent = `does not answer; try kill -CONT `
-	said := says(t, binary, "list").has(`(?m)^lunserve: warning: lunserve with process id %d %s%[1]d$`, stopped.cmd.Process.Pid, silent)
-	for _, s := range []*server{stopped, other} {
-		said.has(`(?m)^%s .* %d `, s.disks[0], s.cmd.Process.Pid)
-	}
-	says(t, binary, "stats").has(`-[0-9a-f]{8}\n$`)
-	for _, command := range []string{"resize", "detach"} {
-		if out := fails(t, binary, command, stopped.disks[0]); !strings.Contains(out, silent) {
-			t.Errorf("%s says: %s", command, out)
+	each := new(sync.WaitGroup) // waits for an answer
+	each.Go(func() {
+		text, _ := try(t, binary, "list")
+		said := output{t, "list", text}.has(`(?m)^lunserve: warning: lunserve with process id %d %s%[1]d$`, stopped.cmd.Process.Pid, silent)
+		for _, s := range []*server{stopped, other} {
+			said.has(`(?m)^%s .* %d `, s.disks[0], s.cmd.Process.Pid)
 		}
+	})
+	each.Go(func() {
+		text, _ := try(t, binary, "stats")
+		output{t, "stats", text}.has(`-[0-9a-f]{8}\n$`)
+	})
+	for _, command := range []string{"resize", "detach"} {
+		each.Go(func() {
+			if out, err := try(t, binary, command, stopped.disks[0]); err == nil || !strings.Contains(out, silent) {
+				t.Errorf("%s: %v, says: %s", command, err, out)
+			}
+		})
 	}
+	each.Wait()
 	run(t, binary, "detach", other.disks[0])
 	other.wait()
 	if took := time.Since(began); took > time.Minute {

@@ -50,23 +50,38 @@ func (s *server) killedWithGuard() {
 // guardOf returns the guard of a process, as soon as it has one.
 func guardOf(t *testing.T, pid int) int {
 	t.Helper()
+	return childOf(t, pid, "lun-guard", 0)
+}
+
+// childOf returns the child of a process that has a name, other than the one before,
+// as soon as there is one.
+func childOf(t *testing.T, pid int, name string, before int) int {
+	t.Helper()
 	for end := time.Now().Add(timeLimit); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		if guard := findGuard(t, pid); guard != 0 {
-			return guard
+		if child := findChild(t, pid, name, before); child != 0 {
+			return child
 		}
 	}
-	t.Fatalf("process %d has no guard", pid)
+	t.Fatalf("process %d has no child %s other than %d", pid, name, before)
 	return 0
 }
 
 // findGuard returns the guard of a process, or 0.
 func findGuard(t *testing.T, pid int) int {
 	t.Helper()
+	return findChild(t, pid, "lun-guard", 0)
+}
+
+// findChild returns the child of a process that has a name, other than the one
+// before, or 0.
+func findChild(t *testing.T, pid int, name string, before int) int {
+	t.Helper()
 	for _, dir := range glob(t, "/proc/[0-9]*") {
 		stat, _ := os.ReadFile(dir + "/stat")
-		if bytes.HasPrefix(stat[bytes.IndexByte(stat, ' ')+1:], fmt.Appendf(nil, "(lun-guard) S %d ", pid)) {
-			n, _ := strconv.Atoi(filepath.Base(dir))
-			return n
+		if bytes.HasPrefix(stat[bytes.IndexByte(stat, ' ')+1:], fmt.Appendf(nil, "(%s) S %d ", name, pid)) {
+			if n, _ := strconv.Atoi(filepath.Base(dir)); n != before {
+				return n
+			}
 		}
 	}
 	return 0

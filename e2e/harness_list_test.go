@@ -15,6 +15,7 @@ type listed struct {
 	Dead                bool
 	URI                 string
 	Users               []user
+	Confined            []string
 }
 
 // A user is one in the list.

@@ -30,7 +30,13 @@ type server struct {
 // stopped at the end of t at the latest.
 func start(t *testing.T, args ...string) *server {
 	t.Helper()
-	s := launch(t, exec.Command(binary, args...))
+	return startProgram(t, binary, args...)
+}
+
+// startProgram is start for another lunserve.
+func startProgram(t *testing.T, program string, args ...string) *server {
+	t.Helper()
+	s := launch(t, exec.Command(program, args...))
 	images := slices.DeleteFunc(slices.Clone(args), func(a string) bool { return strings.HasPrefix(a, "-") })
 	for range images {
 		s.disks = append(s.disks, s.line())

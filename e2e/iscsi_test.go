@@ -105,45 +105,49 @@ func TestDiskOfAnotherMachine(t *testing.T) {
 func TestSecretIsAskedFor(t *testing.T) {
 	const chap, user, secret = "CHAP", "joe", "correct horse battery"
 	const byTarget = "authorization failure"
-	for _, tt := range []struct {
+	type login struct {
 		name     string
-		file     []string
-		allow    bool
 		settings []string
 		refused  string // what iscsiadm says
+	}
+	none := login{"none", []string{"authmethod", "None"}, byTarget}
+	wrong := login{"wrong", []string{"authmethod", chap, "username", user, "password", secret + "x"}, byTarget}
+	another := login{"another's", []string{"authmethod", chap, "username", "jane", "password", secret}, byTarget}
+	right := login{"right", []string{"authmethod", chap, "username", user, "password", secret}, ""}
+	back := func(target string) []string {
+		return slices.Concat(right.settings, []string{"username_in", "target", "password_in", target})
+	}
+	for _, tt := range []struct {
+		name   string
+		file   []string
+		flags  []string
+		logins []login
 	}{
-		{name: "right", settings: []string{"authmethod", chap, "username", user, "password", secret}},
-		{name: "right, with an ACL", allow: true, settings: []string{"authmethod", chap, "username", user, "password", secret}},
-		{name: "none", settings: []string{"authmethod", "None"}, refused: byTarget},
-		{name: "none, with an ACL", allow: true, settings: []string{"authmethod", "None"}, refused: byTarget},
-		{name: "wrong", settings: []string{"authmethod", chap, "username", user, "password", secret + "x"}, refused: byTarget},
-		{name: "wrong, with an ACL", allow: true, settings: []string{"authmethod", chap, "username", user, "password", secret + "x"}, refused: byTarget},
-		{name: "another's", settings: []string{"authmethod", chap, "username", "jane", "password", secret}, refused: byTarget},
-		{name: "mutual", file: []string{"target", "staple of the target"},
-			settings: []string{"authmethod", chap, "username", user, "password", secret, "username_in", "target", "password_in", "staple of the target"}},
-		{name: "mutual and wrong", file: []string{"target", "staple of the target"},
-			settings: []string{"authmethod", chap, "username", user, "password", secret, "username_in", "target", "password_in", "staple of another"}, refused: "login failure"},
+		{"one-way", nil, nil, []login{none, wrong, another, right}},
+		{"with an ACL", nil, []string{"--allow=" + itsName}, []login{none, wrong, right}},
+		{"mutual", []string{"target", "staple of the target"}, nil, []login{
+			{"wrong", back("staple of another"), "login failure"}, {"right", back("staple of the target"), ""}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			needTarget(t)
 			image := newImage(t, tmpfsDir(t), 8<<20)
 			i := newInitiator(t)
-			args := []string{"--chap-file=" + secrets(t, append([]string{user, secret}, tt.file...)...), image}
-			if tt.allow {
-				args = append(args, "--allow="+itsName)
-			}
-			s, urls := startISCSI(t, args...)
-			var settings []string
-			for n, word := range tt.settings {
-				if n%2 == 0 {
-					word = "node.session.auth." + word
+			file := secrets(t, append([]string{user, secret}, tt.file...)...)
+			s, urls := startISCSI(t, slices.Concat(tt.flags, []string{"--chap-file=" + file, image})...)
+			for _, l := range tt.logins {
+				t.Log(l.name)
+				var settings []string
+				for n, word := range l.settings {
+					if n%2 == 0 {
+						word = "node.session.auth." + word
+					}
+					settings = append(settings, word)
 				}
-				settings = append(settings, word)
-			}
-			n := i.node(itsName, urls[0], settings...)
-			if tt.refused != "" {
-				n.refused(tt.refused)
-			} else {
+				n := i.node(itsName, urls[0], settings...)
+				if l.refused != "" {
+					n.refused(l.refused)
+					continue
+				}
 				write(t, n.login(), 4096, noise(8192, 1))
 				n.logout()
 				holds(t, image, 4096, noise(8192, 1))

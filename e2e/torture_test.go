@@ -2,6 +2,7 @@ package e2e
 
 import (
 	goflag "flag"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -197,8 +198,11 @@ func TestKillsAtRandom(t *testing.T) {
 				}
 				cmd.Process.Kill()
 				killed := time.Now()
-				if both && len(list(t)) > 0 {
-					run(t, binary, append([]string{"detach", "--force"}, names(list(t))...)...)
+				if both {
+					awaitGone(t, fmt.Sprintf("/proc/%d", cmd.Process.Pid)) // list sweeps what the dead have left
+					if left := names(list(t)); len(left) > 0 {
+						run(t, binary, append([]string{"detach", "--force"}, left...)...)
+					}
 				}
 				awaitTraces(t, before)
 				took := time.Since(killed)

@@ -74,7 +74,7 @@ func TestUdevIsNoUser(t *testing.T) {
 			needTarget(t)
 			udev(t)
 			image := newImage(t, tmpfsDir(t), 64<<20)
-			for range 10 { // it is a race
+			for range 5 { // it is a race
 				if err := tt.use(t, image); err != nil {
 					t.Fatal(err)
 				}

@@ -88,6 +88,13 @@ func TestUserspaceServesOpenISCSI(t *testing.T) {
 		}
 	}
 
+	if !strings.Contains(listed, `"seccomp"`) {
+		t.Errorf("not confined: %s", listed)
+	}
+	s.signal(syscall.SIGUSR2)
+	s.stderr.await(t, `(?m)^lunserve: warning: not upgraded, the disks stay: the sessions of --userspace cannot be handed over, so restart it$`)
+	holds(t, second, 90<<20, written)
+
 	careful.logout()
 	other.logout()
 	s.ends()

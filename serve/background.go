@@ -61,7 +61,10 @@ func fork(signals <-chan os.Signal) error {
 			if err := ready.Close(); err != nil || ok {
 				return err
 			}
-			return exitStatus(cmd, cmd.Wait())
+			if err := cmd.Wait(); cmd.ProcessState == nil {
+				return err
+			}
+			return exitStatus(cmd.ProcessState)
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package serve
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -21,40 +20,66 @@ import (
 // A command runs while the disks are served. A nil *command means that there is
 // none.
 type command struct {
-	cmd   *exec.Cmd
-	ended chan struct{} // closed when the command has ended
-	err   error         // of cmd.Wait; set when ended is closed
+	process *os.Process
+	args    []string
+	ended   chan struct{} // closed when the command has ended
+}
+
+// killAfter is the time that a command has to end after SIGTERM.
+const killAfter = 5 * time.Second
+
+// startCommand starts the command, or goes on with that of the program before.
+func (s *service) startCommand(down *configfs.Undo) error {
+	if s.taken == nil {
+		return s.run(s.options.Command, down)
+	}
+	p, err := os.FindProcess(s.taken.Command)
+	if err == nil {
+		s.watchCommand(p, s.options.Command, down)
+	}
+	return err
 }
 
 // run starts the command with the disks in its environment. When the service ends
 // first, the command gets SIGTERM and, 5 s later, SIGKILL.
 func (s *service) run(args []string, down *configfs.Undo) error {
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = append(slices.DeleteFunc(os.Environ(), isOurs), environment(s.disks)...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 5 * time.Second
 	if err := s.standing.start(cmd); err != nil {
-		cancel()
 		return NotRunnable(err) // such as a script whose interpreter does not exist
 	}
-	c := &command{cmd: cmd, ended: make(chan struct{})}
+	s.watchCommand(cmd.Process, args, down)
+	return nil
+}
+
+// watchCommand makes a child of this process the command.
+func (s *service) watchCommand(p *os.Process, args []string, down *configfs.Undo) {
+	c := &command{process: p, args: args, ended: make(chan struct{})}
 	s.command = c
 	go func() {
 		defer close(c.ended)
-		c.err = cmd.Wait()
+		// It stays a child, so that its status is there for the program that
+		// this process may execute meanwhile.
+		for unix.Waitid(unix.P_PID, p.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
+		}
 	}()
 	down.Push(func() error {
-		cancel()
 		select {
 		case <-c.ended:
 			return nil
-		case <-time.After(2 * cmd.WaitDelay): // in the kernel, perhaps for one of the disks
+		default:
+		}
+		_ = p.Signal(syscall.SIGTERM)
+		kill := time.AfterFunc(killAfter, func() { _ = p.Kill() })
+		defer kill.Stop()
+		select {
+		case <-c.ended:
+			return nil
+		case <-time.After(2 * killAfter): // in the kernel, perhaps for one of the disks
 			return fmt.Errorf("%s: was killed, and has not ended", c.title())
 		}
 	})
-	return nil
 }
 
 // A NotRunnableError is the error of a command that could not be started.
@@ -94,31 +119,28 @@ func (c *command) status() error {
 	default:
 		return nil
 	}
-	if errors.Is(c.err, context.Canceled) { // 0 after SIGTERM
-		return nil
+	state, err := c.process.Wait()
+	if err != nil {
+		return fmt.Errorf("%s: %w", strings.Join(c.args, " "), err)
 	}
-	return exitStatus(c.cmd, c.err)
+	return exitStatus(state)
 }
 
-// exitStatus returns the status of a command as a shell reports it. err is the
-// result of Wait.
-func exitStatus(cmd *exec.Cmd, err error) error {
-	if err == nil {
-		return nil
-	}
-	exit, ok := errors.AsType[*exec.ExitError](err)
-	if !ok {
-		return fmt.Errorf("%s: %w", strings.Join(cmd.Args, " "), err)
-	}
-	if ws := exit.Sys().(syscall.WaitStatus); ws.Signaled() {
+// exitStatus returns the status of a process as a shell reports it.
+func exitStatus(state *os.ProcessState) error {
+	ws := state.Sys().(syscall.WaitStatus)
+	switch {
+	case ws.Signaled():
 		return ExitStatus(128 + int(ws.Signal()))
+	case ws.ExitStatus() != 0:
+		return ExitStatus(ws.ExitStatus())
 	}
-	return ExitStatus(exit.ExitCode())
+	return nil
 }
 
 // title names the command for people.
 func (c *command) title() string {
-	return fmt.Sprintf("%s (pid %d)", filepath.Base(c.cmd.Path), c.cmd.Process.Pid)
+	return fmt.Sprintf("%s (pid %d)", filepath.Base(c.args[0]), c.process.Pid)
 }
 
 // signal sends the command a signal. The terminal has already sent ^C and ^\ to
@@ -133,7 +155,7 @@ func (c *command) signal(sig os.Signal) {
 			}
 		}
 	}
-	_ = c.cmd.Process.Signal(sig) // if it has ended, that shows elsewhere
+	_ = c.process.Signal(sig) // if it has ended, that shows elsewhere
 }
 
 // isOurs reports whether a command must not inherit an environment variable:

@@ -28,7 +28,7 @@ func (i *openedImage) contents(removable bool) string {
 		text += " " + thinWord
 	}
 	if i.overlay != "" {
-		over, err := pathID(i.overlay)
+		over, err := i.overlayID()
 		if err != nil {
 			return ""
 		}
@@ -43,6 +43,13 @@ func (i *openedImage) id() (string, error) {
 		return fileID(f.Fd())
 	}
 	return pathID(i.abs)
+}
+
+func (i *openedImage) overlayID() (string, error) {
+	if f, ok := i.store.(interface{ Fd() int }); ok && f.Fd() >= 0 {
+		return fileID(f.Fd())
+	}
+	return pathID(i.overlay)
 }
 
 // isOf reports whether contents are those of the image, perhaps with other

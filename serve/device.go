@@ -19,6 +19,7 @@ type device struct {
 	kernel *configfs.Device
 	ring   *tcmu.Device
 	unit   *scsi.Disk
+	halt   func() // returns when the ring is not served any more
 }
 
 // cmdTimeout is TCMU's cmd_time_out: the kernel fails commands that are older.
@@ -53,13 +54,31 @@ func (s *service) attach(ctx context.Context, d *disk, down *configfs.Undo) erro
 		return err
 	}
 
+	s.serveRing(d)
+	down.Push(func() error {
+		dev.halt()
+		return nil
+	})
+	if d.orphan != nil && s.role != upgrading { // which has signed before
+		return s.sign(d)
+	}
+	return nil
+}
+
+// serveRing serves the ring of d until halt, even if the halt before still waits for
+// a command.
+func (s *service) serveRing(d *disk) {
+	dev, before := d.device, d.device.halt
 	// Not a child of ctx: a signal must not stop the ring before the LUN is gone.
 	serving, halt := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		if err := dev.ring.Serve(serving, handler{dev.unit}); err != nil {
-			s.ringErrs <- fmt.Errorf("%s: %w", filepath.Base(d.image.path), err)
+			select {
+			case s.ringErrs <- fmt.Errorf("%s: %w", filepath.Base(d.image.path), err):
+			default: // it has failed before
+			}
 			// Commands will not be completed any more; without a reset the LUN
 			// could not be removed.
 			if err := dev.kernel.Reset(); err != nil {
@@ -67,15 +86,13 @@ func (s *service) attach(ctx context.Context, d *disk, down *configfs.Undo) erro
 			}
 		}
 	}()
-	down.Push(func() error {
+	dev.halt = func() {
 		halt()
 		<-done
-		return nil
-	})
-	if d.orphan != nil {
-		return s.sign(d)
+		if before != nil {
+			before()
+		}
 	}
-	return nil
 }
 
 // newDevice makes a device.
@@ -106,7 +123,9 @@ func (s *service) newDevice(ctx context.Context, d *disk, down *configfs.Undo) (
 func (s *service) adoptDevice(_ context.Context, d *disk, down *configfs.Undo) (dev *device, err error) {
 	o := d.orphan
 	dev = &device{ring: o.ring}
-	if dev.kernel, err = o.recover(s.spec(d, o.Serial, o.WWN)); err != nil {
+	if spec := s.spec(d, o.Serial, o.WWN); s.role == upgrading {
+		dev.kernel = configfs.AdoptDevice(o.Export, spec) // and its ring goes on
+	} else if dev.kernel, err = o.recover(spec); err != nil {
 		return nil, err
 	}
 	down.Push(dev.kernel.Close)
@@ -115,6 +134,9 @@ func (s *service) adoptDevice(_ context.Context, d *disk, down *configfs.Undo) (
 	}
 	down.Push(dev.ring.Close)
 	dev.unit = s.unit(d, o.Serial, o.WWN, dev.ring)
+	if s.role == upgrading {
+		dev.unit.Restore(d.image.handed.State)
+	}
 	return dev, nil
 }
 

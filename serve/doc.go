@@ -12,6 +12,9 @@
 //	the command, the status line, events               command.go, report.go
 //	wait                                               service.go
 //
+// An upgrade executes another program, which starts in the same order with what
+// this one hands over; see upgrade.go and takeover.go.
+//
 // All goroutines end before Run returns, except those that storage or a stopped
 // reader of the output holds up. Run never exits the process, and does not read
 // the command line. Only cli imports the package.

@@ -17,7 +17,7 @@ type eventLog struct {
 
 // An event is one of its objects.
 type event struct {
-	Event   string         `json:"event"` // ready, stats, warning or exit
+	Event   string         `json:"event"` // ready, stats, warning, upgraded or exit
 	Time    time.Time      `json:"time"`
 	Disks   []control.Disk `json:"disks,omitempty"`
 	Message string         `json:"message,omitempty"` // of a warning
@@ -39,6 +39,14 @@ func (l *eventLog) emit(e event) error {
 	}
 	e.Time = time.Now()
 	return l.to.JSON(e, "")
+}
+
+// flush gives the reader a second to read the events.
+func (l *eventLog) flush() error {
+	if l == nil {
+		return nil
+	}
+	return l.to.Flush()
 }
 
 // close gives the reader a second to read the events.

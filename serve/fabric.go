@@ -37,7 +37,7 @@ type fabric interface {
 func (s *service) newFabrics(ctx context.Context) (list []fabric, err error) {
 	image := s.options.Images[0]
 	if s.options.Loopback {
-		list = append(list, &loopback{image: image})
+		list = append(list, &loopback{image: image, usersAt: s.usersAt})
 	}
 	if o := s.options.ISCSI; o != nil && s.options.Userspace {
 		f, err := s.newUserspace(ctx, image)
@@ -46,14 +46,14 @@ func (s *service) newFabrics(ctx context.Context) (list []fabric, err error) {
 		}
 		list = append(list, f)
 	} else if o != nil {
-		f, err := newISCSI(ctx, image, o, s.options.ReadOnly, s.console)
+		f, err := newISCSI(ctx, image, o, s.options.ReadOnly, s.console, s.taken)
 		if err != nil {
 			return nil, err
 		}
 		list = append(list, f)
 	}
 	if s.options.Vhost {
-		list = append(list, &vhost{image: image, console: s.console})
+		list = append(list, &vhost{image: image, console: s.console, usersAt: s.usersAt})
 	}
 	return list, nil
 }

@@ -51,6 +51,9 @@ func (h host) Detach(ctx context.Context, force bool) (waitsFor string, err erro
 		d := <-answer
 		return d.waitsFor, d.err
 	case <-ctx.Done():
+		if err := context.Cause(ctx); err != context.Canceled {
+			return "", err
+		}
 		return "", nil // it is ending
 	}
 }

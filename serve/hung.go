@@ -38,7 +38,7 @@ func (s *service) making(do func() ending) (end ending) {
 // it, it may be killed.
 func (s *service) removing(remove func() error) error {
 	w := kernelWork{doing: "removing disks", otherwise: "still closing images", busy: configfs.Busy, warn: s.console.Warn}
-	if s.guarded && !s.options.Restart {
+	if s.guard != nil && !s.options.Restart {
 		w.try = hint.Command{Words: []string{"kill", "-KILL", fmt.Sprint(os.Getpid())}, Purpose: "to remove them by force, and lose what is not flushed"}
 	}
 	return w.run(s.stopSignals, remove)

@@ -29,6 +29,7 @@ type openedImage struct {
 	guessed   bool                 // thin follows from the holes of the file
 	base      backstores.Backstore // the image
 	store     backstores.Backstore // the disk's contents: base, or the topmost layer over it
+	handed    *handedOverDisk      // from the program before, or nil
 }
 
 // size is that of the disk in bytes, in whole blocks.
@@ -45,14 +46,19 @@ func (s *service) openImage(ctx context.Context, path string, down *configfs.Und
 	if err != nil {
 		return nil, err
 	}
-	img := &openedImage{path: path, abs: abs, starting: true, blockSize: o.SectorSize}
+	img := &openedImage{path: path, abs: abs, starting: true, blockSize: o.SectorSize, handed: s.handedDisk(len(s.disks))}
 	bar := s.console.NewBar()
 	defer bar.Clear()
 	open := o.Open
 	open.ReadOnly, open.Create = o.ReadOnly || o.redirectsWrites(), o.Size
 	open.Notice = func(note error) { s.console.Say("%s", hint.Text(note)) }
 	open.Progress = bar.Show
-	if img.base, err = image.Open(ctx, path, open); err != nil {
+	if img.handed != nil {
+		img.base, err = image.Inherit(path, img.handed.Image, img.handed.Size, open)
+	} else {
+		img.base, err = image.Open(ctx, path, open)
+	}
+	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) && open.Create > 0 {
 			err = fmt.Errorf("%w%s", err, o.keepsFromCreating())
 		}

@@ -18,17 +18,23 @@ type kernelISCSI struct {
 	image   string // the first, which names the target
 	named   bool   // by the user
 	adopted bool
+	silent  bool // it has warned before
 	options *ISCSI
 	spec    configfs.ISCSISpec
 	target  *configfs.ISCSI
 	console *console.Console
 }
 
-// newISCSI reads the CHAP file, and warns of portals without authentication.
-func newISCSI(ctx context.Context, image string, o *ISCSI, readOnly bool, c *console.Console) (*kernelISCSI, error) {
+// newISCSI reads the CHAP file, and warns of portals without authentication. The
+// program before, if any, has done both.
+func newISCSI(ctx context.Context, image string, o *ISCSI, readOnly bool, c *console.Console, before *handOver) (*kernelISCSI, error) {
 	f := &kernelISCSI{image: image, named: o.IQN != "", options: o, console: c, spec: configfs.ISCSISpec{
 		IQN: o.IQN, Portals: o.Portals, Allow: o.Allow, ReadOnly: readOnly,
 	}}
+	if before != nil {
+		f.spec.CHAP, f.silent = before.CHAP, true
+		return f, nil
+	}
 	var err error
 	f.spec.CHAP, err = o.credentials(ctx, readOnly, c)
 	return f, err
@@ -75,7 +81,7 @@ func (f *kernelISCSI) check() error {
 }
 
 func (f *kernelISCSI) up(_ context.Context, disks []*disk, down, last *configfs.Undo) (all []address, err error) {
-	if err := f.options.warnOfUsers(disks, f.spec.ReadOnly); err != nil {
+	if err := f.options.warnOfUsers(disks, f.spec.ReadOnly); err != nil && !f.silent {
 		f.console.Warn(err)
 	}
 	make := configfs.NewISCSI

@@ -22,7 +22,7 @@ func KernelView(e configfs.Export) control.Disk {
 			d.WWPN = l.Target
 		}
 		d.Users = append(d.Users, initiatorUsers(l.Initiators)...)
-		d.Users = append(d.Users, machineUsers(l.Machines)...)
+		d.Users = append(d.Users, inuse.Machines(l.Machines)...)
 	}
 	return d
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/backstores/image"
 	"github.com/lunserve/lunserve/serve/control"
 )
@@ -21,7 +22,7 @@ func (i *openedImage) stack(ctx context.Context, o *Options) (words string, err 
 		if i.overlay, err = filepath.Abs(o.Overlay); err != nil {
 			return "", err
 		}
-		store, kept, err := image.OpenOverlay(ctx, o.Overlay, i.base, i.path, o.ReadOnly)
+		store, kept, err := i.openOverlay(ctx, o)
 		if err != nil {
 			return "", err
 		}
@@ -45,4 +46,11 @@ func (i *openedImage) stack(ctx context.Context, o *Options) (words string, err 
 	}
 	i.provision(o)
 	return words, nil
+}
+
+func (i *openedImage) openOverlay(ctx context.Context, o *Options) (s backstores.Backstore, kept int64, err error) {
+	if i.handed != nil {
+		return image.InheritOverlay(o.Overlay, i.handed.Overlay, i.base, o.ReadOnly)
+	}
+	return image.OpenOverlay(ctx, o.Overlay, i.base, i.path, o.ReadOnly)
 }

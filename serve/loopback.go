@@ -6,12 +6,14 @@ import (
 
 	"github.com/lunserve/lunserve/backstores/inuse"
 	"github.com/lunserve/lunserve/configfs"
+	"github.com/lunserve/lunserve/serve/guard"
 )
 
 // loopback makes local disks.
 type loopback struct {
 	image   string // the first, which names the target
 	adopted string // the target, or empty
+	usersAt func(guard.Place) []inuse.User
 }
 
 func (f *loopback) kind() string { return "loopback" }
@@ -54,4 +56,4 @@ func (f *loopback) target() (target *configfs.Loopback, err error) {
 	return target, err
 }
 
-func (f *loopback) users(a address) []inuse.User { return localUsers(a.node) }
+func (f *loopback) users(a address) []inuse.User { return f.usersAt(guard.Place{Node: a.node}) }

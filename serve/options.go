@@ -1,10 +1,12 @@
 package serve
 
 import (
+	"fmt"
 	"net/netip"
 	"time"
 
 	"github.com/lunserve/lunserve/backstores/image"
+	"github.com/lunserve/lunserve/serve/control"
 )
 
 // Options say what to serve, and how. The command line has checked them against
@@ -73,3 +75,17 @@ func (o *Options) keepsFromCreating() string {
 
 // redirectsWrites reports whether the images themselves are not written.
 func (o *Options) redirectsWrites() bool { return o.Snapshot || o.Overlay != "" }
+
+// forRemoval returns the options that matter when disks are adopted to be removed.
+func (o Options) forRemoval() Options {
+	o.Command, o.Trace, o.JSON, o.ExitWithParent, o.Quiet = nil, false, false, false, true
+	return o
+}
+
+// canRestart returns an error if the disk of an image cannot survive the server.
+func (o *Options) canRestart(img *openedImage) error {
+	if o.Restart && img.writes == control.Temporary {
+		return fmt.Errorf("%s: its temporary writes would be lost; leave out --restart, or give --overlay FILE or --read-only", img.path)
+	}
+	return nil
+}

@@ -40,48 +40,8 @@ var (
 
 // create makes a file that holds text. If there is a stream at path, create sends
 // it text if the kind is written once, else opens it.
-func (k fileKind) create(path string, text []byte) (_ *ownFile, err error) {
-	if k.once {
-		if stop, err := entry.Send(path, text); err != nil {
-			return nil, err
-		} else if stop != nil {
-			return &ownFile{stop: stop}, nil
-		}
-	} else if stream, err := entry.Stream(path); err != nil {
-		return nil, err
-	} else if stream != nil {
-		return &ownFile{File: stream}, nil
-	}
-	name, err := entry.At(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			name.Close()
-		}
-	}()
-	old, err := k.older(name, path)
-	if err != nil {
-		return nil, err
-	}
-	if old >= 0 {
-		defer unix.Close(old)
-	}
-	file, err := name.New(k.mode)
-	if err != nil {
-		return nil, err
-	}
-	f := &ownFile{File: os.NewFile(uintptr(file.Fd), path), name: name, text: text}
-	if _, err = f.Write(text); err == nil {
-		err = file.Publish(old)
-	}
-	if err != nil {
-		file.Unname()
-		f.Close()
-		return nil, err
-	}
-	return f, nil
+func (k fileKind) create(path string, text []byte) (*ownFile, error) {
+	return k.draft(path, text).publish()
 }
 
 // adopt returns the file at path if another process made it and it holds text.

@@ -16,6 +16,9 @@ import (
 // waits, ready then moves this one to the background.
 func (s *service) ready(waiting *os.File, down *configfs.Undo) ending {
 	s.started = time.Now()
+	if s.taken != nil {
+		s.started = s.taken.Started
+	}
 	for _, d := range s.disks {
 		d.started = s.started
 	}
@@ -27,7 +30,7 @@ func (s *service) ready(waiting *os.File, down *configfs.Undo) ending {
 		d.image.starting = false // it is the user's now
 	}
 	if len(s.options.Command) > 0 {
-		if err := s.run(s.options.Command, down); err != nil {
+		if err := s.startCommand(down); err != nil {
 			return failure(err)
 		}
 	}
@@ -36,32 +39,43 @@ func (s *service) ready(waiting *os.File, down *configfs.Undo) ending {
 			return failure(err)
 		}
 	}
-	s.startReports(down) // to a terminal only if it is still ours
+	if s.taken != nil {
+		s.tookOver()
+	}
+	down.Push(s.reports.Close)
+	s.startReports() // to a terminal only if it is still ours
 	return ending{}
 }
 
 // listen makes the control socket. Disks work without it.
 func (s *service) listen(down *configfs.Undo) {
-	unreachable := func(err error) {
-		s.console.Warn(fmt.Errorf("lunserve list, stats, resize and detach cannot reach this process: %w", err))
+	down.For("control socket").Push(func() error { // may wait for a resize
+		if s.control == nil {
+			return nil
+		}
+		return s.control.Close()
+	})
+	var err error
+	if s.taken != nil && s.taken.Control >= 0 {
+		s.control, err = control.Inherit(os.NewFile(uintptr(s.taken.Control), "the control socket"), host{s}, s.unreachable)
+	} else {
+		s.control, err = control.Listen(configfs.Self(), host{s}, s.unreachable)
 	}
 	control.Sweep()
-	server, err := control.Listen(configfs.Self(), host{s}, unreachable)
 	if err != nil {
-		unreachable(err)
-		return
+		s.unreachable(err)
 	}
-	down.For("control socket").Push(server.Close) // may wait for a resize
+}
+
+func (s *service) unreachable(err error) {
+	s.console.Warn(fmt.Errorf("lunserve list, stats, resize and detach cannot reach this process: %w", err))
 }
 
 // announce writes the pid file, notifies the service manager, and prints the
 // addresses of the disks: on standard output, unless a command writes to that.
 func (s *service) announce(down *configfs.Undo) error {
-	if name := s.options.PIDFile; name != "" {
-		var err error
-		if s.pidFile, err = pidFiles.create(name, fmt.Appendln(nil, os.Getpid())); err != nil {
-			return err
-		}
+	if err := s.writePIDFile(); err != nil {
+		return err
 	}
 	if err := notify("READY=1"); err != nil {
 		s.console.Warn(err) // the manager may have exited; the disks work
@@ -69,6 +83,9 @@ func (s *service) announce(down *configfs.Undo) error {
 		down.Push(func() error { return notify("STOPPING=1") })
 	}
 	switch {
+	case s.role == upgrading:
+		_ = s.events.emit(event{Event: "upgraded", Disks: s.states()}) // an error shows again at the end
+		return nil
 	case len(s.options.Command) > 0:
 		for _, line := range lines(s.disks) {
 			s.console.Say("%s", line)
@@ -93,15 +110,6 @@ func (s *service) printLines(to io.Writer) error {
 		}
 	}
 	return nil
-}
-
-// removePIDFile removes the pid file. It runs last, because scripts take that
-// for the end.
-func (s *service) removePIDFile() error {
-	if s.pidFile == nil {
-		return nil
-	}
-	return s.pidFile.remove()
 }
 
 // notify notifies the service manager, if one has started this process; see

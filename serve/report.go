@@ -6,9 +6,10 @@ import (
 	"github.com/lunserve/lunserve/configfs"
 )
 
-// startReports keeps the status line and the stats events up to date.
-func (s *service) startReports(down *configfs.Undo) {
-	o := &s.options
+// startReports keeps the status line and the stats events up to date, until
+// s.reports is closed.
+func (s *service) startReports() {
+	o, down := &s.options, &s.reports
 	if s.console.StatusWidth() > 0 && !o.Quiet && s.command == nil && !o.Trace {
 		m := measure(s.disks...)
 		down.Push(func() error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/hint"
@@ -21,6 +22,16 @@ func Run(ctx context.Context, o Options, c *console.Console) error {
 	if death, is := guard.Await(); is {
 		return succeed(ctx, o, c, death)
 	}
+	if takenErr != nil {
+		return takenErr
+	}
+	if taken != nil {
+		s, err := takeOver(o, c)
+		if err != nil {
+			return err
+		}
+		return s.serve(ctx)
+	}
 	return newService(o, c, starting).serve(ctx)
 }
 
@@ -32,7 +43,7 @@ func (s *service) serve(ctx context.Context) error {
 	if o.Fork && waiting == nil && s.role == starting {
 		return fork(s.stopSignals)
 	}
-	c.SetQuiet(o.Quiet)
+	c.SetQuiet(o.Quiet || s.role == upgrading)
 	c.OnWarning(func(text string) { _ = s.events.emit(event{Event: "warning", Message: text}) })
 
 	var down configfs.Undo
@@ -44,6 +55,10 @@ func (s *service) serve(ctx context.Context) error {
 	}
 	if end.cause == goesOn {
 		end = s.ready(waiting, &down)
+	}
+	if end.cause == failed && s.role == upgrading {
+		down = configfs.Undo{} // what is left is as after a kill, and the guard's
+		return end.err
 	}
 	if end.cause == goesOn {
 		end = s.wait()
@@ -82,14 +97,14 @@ func interruption(ctx context.Context, err error) error {
 
 func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) {
 	if s.options.ExitWithParent {
-		if s.parentEnd, err = parentEnd(down); err != nil {
+		if s.parentEnd, err = parentEnd(s.parent, s.role, down); err != nil {
 			return err
 		}
 	}
 	if s.fabrics, err = s.newFabrics(ctx); err != nil {
 		return err
 	}
-	if !s.options.Userspace {
+	if s.role != upgrading && !s.options.Userspace {
 		configfs.WaitForKilled(ctx, killedTime) // for its locks
 	}
 	s.refuseStops(down)
@@ -106,39 +121,65 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 		}
 		s.disks = append(s.disks, newDisk(lun, img, s.imageErrs))
 	}
-	if !s.options.Userspace {
-		if err := s.prepareKernel(ctx, down); err != nil {
-			return err
-		}
+	if err := s.findDevices(ctx, down); err != nil {
+		return err
 	}
 	for _, f := range s.fabrics {
 		if err := f.check(); err != nil {
 			return err
 		}
 	}
-	if s.options.Trace {
-		if err := s.trace(last); err != nil {
-			return err
-		}
+	if err := s.makeFiles(down, last); err != nil {
+		return err
 	}
 	limitHeap(int64(len(s.disks))*s.options.Open.CacheSize, s.options.Userspace)
 	s.standing = holdOut()
-	if s.role != removing && !s.options.Userspace { // a guard removes what is left in the kernel
-		if err := s.startGuard(last); err != nil {
+	if !s.options.Userspace { // a guard removes what is left in the kernel
+		last.Push(s.endGuard)
+		if err := s.startGuard(); err != nil {
 			return err
 		}
 	}
 	s.ringErrs = make(chan error, len(s.disks))
-	for _, d := range s.disks {
-		if err := s.attach(ctx, d, down.For(lunName(d.lun))); err != nil {
-			return err
-		}
+	// A new device has no users yet, and those of an orphan wait: no thread of this
+	// process can wait for storage between the two.
+	if err := s.attachAll(ctx, false, down); err != nil {
+		return err
+	}
+	if !s.options.Userspace { // which has to listen before
+		s.confine()
+	}
+	if err := s.attachAll(ctx, true, down); err != nil {
+		return err
+	}
+	s.serving = time.Now()
+	if s.role == upgrading && s.guard != nil {
+		s.guard.Renew() // the disks do not wait for that
 	}
 	return s.connect(ctx, down, last)
 }
 
-// prepareKernel loads what the targets need, and finds disks to adopt.
-func (s *service) prepareKernel(ctx context.Context, down *configfs.Undo) error {
+// attachAll attaches the disks that are new, or those that are orphans.
+func (s *service) attachAll(ctx context.Context, orphans bool, down *configfs.Undo) error {
+	for _, d := range s.disks {
+		if (d.orphan != nil) != orphans {
+			continue
+		}
+		if err := s.attach(ctx, d, down.For(lunName(d.lun))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// findDevices finds the devices that are not to be made, as they exist.
+func (s *service) findDevices(ctx context.Context, down *configfs.Undo) error {
+	switch {
+	case s.options.Userspace:
+		return nil
+	case s.role == upgrading:
+		return s.inherit(down)
+	}
 	var kinds []string
 	for _, f := range s.fabrics {
 		kinds = append(kinds, f.kind())
@@ -146,8 +187,11 @@ func (s *service) prepareKernel(ctx context.Context, down *configfs.Undo) error 
 	if err := configfs.Ready(kinds...); err != nil {
 		return s.options.userspaceInstead(err)
 	}
-	if err := s.findOrphans(ctx, down); err != nil || s.role == starting {
+	if err := s.findOrphans(ctx, down); err != nil {
 		return err
+	}
+	if s.role == starting {
+		return nil
 	}
 	return s.mustAdopt()
 }

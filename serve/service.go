@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -11,8 +12,12 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/hint"
+	"github.com/lunserve/lunserve/serve/confine"
 	"github.com/lunserve/lunserve/serve/console"
+	"github.com/lunserve/lunserve/serve/control"
+	"github.com/lunserve/lunserve/serve/guard"
 )
 
 // A service is a set of disks to serve, and the events that may end it.
@@ -24,24 +29,37 @@ type service struct {
 	fabrics []fabric
 	command *command  // nil if there is none
 	started time.Time // when the disks became usable
+	serving time.Time // when the last ring was served
 	role    role
-	guarded bool // a guard was started
 
-	standing standing // of commands
+	standing standing  // of commands
+	taken    *handOver // from the program before, if this is an upgrade
+	dir      string    // the working directory at the start, or empty
+	parent   int       // the parent process at the start
+	confined confine.State
 
 	fencesMu sync.Mutex
 	fences   []func() // of all rings that are or were served, see [tcmu.Device.Fence]
 	fenced   bool     // see fence
 
 	stopSignals chan os.Signal
-	userSignals chan os.Signal // separate, so that many of them do not crowd out a stop signal
+	userSignals chan os.Signal
 	hangup      hangup
 	ringErrs    chan error
 	imageErrs   chan error
 	parentEnd   <-chan struct{} // nil unless --exit-with-parent
 	detachments chan detachment
 	sample      sample
-	pidFile     *ownFile // nil until it is written
+	pidDraft    *draft   // or nil
+	pidFile     *ownFile // nil until it has its name
+
+	guard   *guard.Guard    // or nil
+	control *control.Server // or nil
+	tracer  *tracer         // or nil
+	reports configfs.Undo   // ends them
+
+	upgrades      chan *upgrade
+	cancelUpgrade context.CancelFunc // nil unless one is being prepared
 }
 
 // newService returns a service that gets the process's signals until
@@ -52,19 +70,25 @@ func newService(o Options, c *console.Console, r role) *service {
 		options:     o,
 		console:     c,
 		events:      newEventLog(o.JSON),
-		stopSignals: make(chan os.Signal, 2),
-		userSignals: make(chan os.Signal, 2),
 		imageErrs:   make(chan error, 64),
 		detachments: make(chan detachment),
+		upgrades:    make(chan *upgrade, 1),
 		hangup:      newHangup(),
 	}
-	s.heedSignals()
+	s.dir, _ = os.Getwd()
+	s.parent = os.Getppid()
+	if r == upgrading {
+		s.stopSignals, s.userSignals = stopSignals, userSignals
+	} else {
+		s.stopSignals, s.userSignals = notifySignals()
+	}
 	return s
 }
 
 // wait serves until something ends the service.
 func (s *service) wait() ending {
 	defer s.sample.stop()
+	defer s.dropUpgrade()
 	each := time.NewTicker(time.Second)
 	defer each.Stop()
 	asked := false // whether a ^C was answered with the users of the disks
@@ -85,6 +109,8 @@ func (s *service) wait() ending {
 			s.console.Print("%s", statusLine(s.title(), s.sample.read(), 1000))
 		case d := <-s.detachments:
 			end = s.detach(d)
+		case u := <-s.upgrades:
+			s.upgrade(u)
 		case sig := <-s.userSignals:
 			end = s.userSignal(sig)
 		case sig := <-s.stopSignals:
@@ -122,13 +148,15 @@ func (s *service) stopSignal(sig os.Signal, asked *bool) ending {
 	return s.stop(requested)
 }
 
-// userSignal handles SIGUSR1, which prints the rates, and SIGHUP, which ends
-// the service if the terminal has hung up, and otherwise gives each disk the
-// present size of its image.
+// userSignal handles SIGUSR1, which prints the rates, SIGUSR2, which upgrades
+// lunserve, and SIGHUP, which ends the service if the terminal has hung up, and
+// otherwise gives each disk the present size of its image.
 func (s *service) userSignal(sig os.Signal) ending {
 	switch {
 	case sig == syscall.SIGUSR1:
 		s.sample.start(s.disks)
+	case sig == syscall.SIGUSR2:
+		s.prepareUpgrade()
 	case s.command != nil:
 		s.command.signal(sig)
 	case s.hangup.happened():

@@ -18,11 +18,17 @@ func StopSignals() []os.Signal {
 	return all
 }
 
-// heedSignals sends the signals to the service.
-func (s *service) heedSignals() {
-	signal.Notify(s.stopSignals, os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT)
-	signal.Notify(s.userSignals, syscall.SIGHUP, syscall.SIGUSR1)
+// notifySignals returns channels that get the signals of a service. There are two,
+// so that many user signals do not crowd out a stop signal.
+func notifySignals() (stop, user chan os.Signal) {
+	stop, user = make(chan os.Signal, 2), make(chan os.Signal, 2)
+	signal.Notify(stop, stopping...)
+	signal.Notify(user, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
+	return stop, user
 }
+
+// stopping are the signals that stop a service.
+var stopping = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT}
 
 func (s *service) ignoreSignals() {
 	signal.Stop(s.stopSignals)

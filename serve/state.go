@@ -6,7 +6,7 @@ import (
 )
 
 // state returns the disk as other programs see it, without its users.
-func (d *disk) state() control.Disk {
+func (d *disk) state(confined []string) control.Disk {
 	return control.Disk{
 		Name:      d.device.name,
 		Image:     d.image.abs,
@@ -21,6 +21,7 @@ func (d *disk) state() control.Disk {
 		PID:       configfs.Self(),
 		Direct:    d.device.kernel == nil,
 		Started:   d.started,
+		Confined:  confined,
 		Done:      control.Stats(d.device.unit.Stats()),
 	}
 }
@@ -38,7 +39,7 @@ func (s *service) statesWithUsers() []control.Disk {
 // all processes.
 func (s *service) states() (all []control.Disk) {
 	for _, d := range s.disks {
-		all = append(all, d.state())
+		all = append(all, d.state(s.confined.Names()))
 	}
 	return all
 }

@@ -94,43 +94,6 @@ func removeByForce(o Options, death guard.Death, open bool, c *console.Console) 
 	return errors.Join(errs...)
 }
 
-// fence keeps the service from its rings, which are about to be reset, and from
-// adopting more: to sign a device lets commands on its ring, and nobody would
-// complete them.
-func (s *service) fence() {
-	s.fencesMu.Lock()
-	defer s.fencesMu.Unlock()
-	s.fenced = true
-	for _, fence := range s.fences {
-		fence()
-	}
-}
-
-// unlessFenced takes a step that must not be taken once fence has returned.
-func (s *service) unlessFenced(step func() error) error {
-	s.fencesMu.Lock()
-	defer s.fencesMu.Unlock()
-	if s.fenced {
-		return errors.New("the disks are being removed by force")
-	}
-	return step()
-}
-
-// A role is that of a process that runs a service.
-type role int
-
-const (
-	starting   role = iota // by a person or program
-	succeeding             // a server that was killed
-	removing               // its disks
-)
-
-// forRemoval returns the options that matter when disks are adopted to be removed.
-func (o Options) forRemoval() Options {
-	o.Command, o.Trace, o.JSON, o.ExitWithParent, o.Quiet = nil, false, false, false, true
-	return o
-}
-
 // mustAdopt returns an error if there is nothing to adopt: a guard makes no disks.
 func (s *service) mustAdopt() error {
 	for _, d := range s.disks {
@@ -157,34 +120,28 @@ func (s *service) openWhenFree(ctx context.Context, path string, down *configfs.
 	}
 }
 
-// canRestart returns an error if the disk of an image cannot survive the server.
-func (o *Options) canRestart(img *openedImage) error {
-	if o.Restart && img.writes == control.Temporary {
-		return fmt.Errorf("%s: its temporary writes would be lost; leave out --restart, or give --overlay FILE or --read-only", img.path)
-	}
-	return nil
-}
-
 // startGuard starts the guard, before anything exists that it would have to
-// remove. Without --restart the disks work without.
-func (s *service) startGuard(down *configfs.Undo) error {
-	g, err := guard.Start(s.options.Fork, s.console.Warn)
-	switch {
-	case err == nil:
-		s.guarded = true
-		down.Push(g.Close)
-	case s.options.Restart:
-		return err
-	default:
-		s.console.Warn(err)
-	}
-	return nil
-}
-
-// pidFileOf returns the pid file of a killed server, or nil.
-func pidFileOf(o Options, pid int) *ownFile {
-	if o.PIDFile == "" {
+// remove, or goes on with that of the program before. Without --restart the disks
+// work without.
+func (s *service) startGuard() (err error) {
+	if s.role == removing {
 		return nil
 	}
-	return pidFiles.adopt(o.PIDFile, fmt.Appendln(nil, pid))
+	var before *guard.Handed
+	if s.taken != nil {
+		before = s.taken.Guard
+	}
+	s.guard, err = guard.TakeOver(before, s.options.Fork, s.console.Warn)
+	if err != nil && (s.role == upgrading || !s.options.Restart) {
+		s.console.Warn(err)
+		return nil
+	}
+	return err
+}
+
+func (s *service) endGuard() error {
+	if s.guard == nil {
+		return nil
+	}
+	return s.guard.Close()
 }

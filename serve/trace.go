@@ -3,6 +3,7 @@ package serve
 import (
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,7 +17,11 @@ import (
 // not wait for it: a trace that is not read must not stop a disk. Lines that do
 // not fit into the queue are counted.
 type tracer struct {
-	to      interface{ Lines(texts ...string) error }
+	to interface {
+		Lines(texts ...string) error
+		Flush() error
+	}
+	file    *ownFile // or nil
 	start   time.Time
 	many    bool // disks
 	lines   chan string
@@ -27,11 +32,15 @@ type tracer struct {
 // trace traces the commands of all disks.
 func (s *service) trace(down *configfs.Undo) error {
 	t := &tracer{to: s.console, start: time.Now(), many: len(s.disks) > 1, lines: make(chan string, 4096)}
+	if s.taken != nil {
+		t.start = s.taken.Started
+	}
 	if name := s.options.TraceFile; name != "" {
-		file, err := traceFiles.create(name, nil)
+		file, err := s.traceFile(name)
 		if err != nil {
 			return err
 		}
+		t.file = file
 		w := console.NewWriter(file)
 		down.Push(func() error { return errors.Join(w.Close(), file.close()) })
 		t.to = w
@@ -45,10 +54,36 @@ func (s *service) trace(down *configfs.Undo) error {
 		return nil
 	})
 	t.writing.Go(t.write)
+	s.tracer = t
 	for _, d := range s.disks {
 		d.watch.trace = func(cdb []byte, data [][]byte, status byte, sense []byte, took time.Duration) {
 			t.add(d, cdb, data, status, sense, took)
 		}
+	}
+	return nil
+}
+
+// traceFile makes the file of the trace, or goes on with that of the program
+// before.
+func (s *service) traceFile(name string) (*ownFile, error) {
+	if s.taken != nil && s.taken.Trace >= 0 {
+		return &ownFile{File: os.NewFile(uintptr(s.taken.Trace), name)}, nil
+	}
+	return traceFiles.create(name, nil)
+}
+
+// flush writes what is queued. No command may be executed meanwhile.
+func (t *tracer) flush() error {
+	if t == nil {
+		return nil
+	}
+	close(t.lines)
+	t.writing.Wait()
+	err := t.to.Flush()
+	t.lines = make(chan string, cap(t.lines))
+	t.writing.Go(t.write)
+	if err != nil {
+		return tryAgain(fmt.Errorf("the trace: %w", err))
 	}
 	return nil
 }

@@ -10,7 +10,8 @@ import (
 
 func TestTraceHasAllLinesInOrder(t *testing.T) {
 	var to, want strings.Builder
-	tr := &tracer{to: console.NewPrinter(&to), lines: make(chan string, 4096)}
+	w := console.NewWriter(&to)
+	tr := &tracer{to: w, lines: make(chan string, 4096)}
 	for n := range cap(tr.lines) {
 		line := fmt.Sprintf("%d READ(10)", n)
 		tr.lines <- line
@@ -18,6 +19,7 @@ func TestTraceHasAllLinesInOrder(t *testing.T) {
 	}
 	close(tr.lines)
 	tr.write()
+	w.Close()
 	if to.String() != want.String() || tr.dropped.Load() != 0 {
 		t.Errorf("%d bytes were written, want %d; %d lines were dropped", to.Len(), want.Len(), tr.dropped.Load())
 	}

@@ -1,21 +1,37 @@
 package serve
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/lunserve/lunserve/backstores/inuse"
 	"github.com/lunserve/lunserve/serve/control"
+	"github.com/lunserve/lunserve/serve/guard"
 )
 
-// localUsers returns the users of a local disk by its node, such as /dev/sdb.
-// An empty node has no users.
-func localUsers(node string) []inuse.User {
-	if node == "" {
-		return nil
+// usersAt returns the users of a disk at a place. The guard looks for a confined
+// server, from which Landlock and the lack of CAP_SYS_PTRACE hide other processes.
+func (s *service) usersAt(at guard.Place) []inuse.User {
+	if s.guard == nil || !s.confined.NoNewPrivs {
+		return at.Users()
 	}
-	return inuse.Of(node)
+	return usersSeen(at, s.guard.Users)
+}
+
+// usersSeen returns the users of a disk as a guard sees them. If the guard is blind, as
+// a warning has said, it returns those that this process sees. If the guard should see
+// and does not answer, one that is unknown joins them: the disk is not taken for unused.
+func usersSeen(at guard.Place, ask func(guard.Place) ([]inuse.User, error)) []inuse.User {
+	users, err := ask(at)
+	switch {
+	case err == nil:
+		return users
+	case errors.Is(err, guard.ErrBlind):
+		return at.Users()
+	}
+	return append(at.Users(), inuse.User{Kind: inuse.Unknown, Where: err.Error()})
 }
 
 // leaveTime limits the wait for users that may be about to leave.

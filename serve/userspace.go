@@ -24,6 +24,7 @@ type userspace struct {
 	target   iscsi.Options
 	serving  *iscsi.Target
 	console  *console.Console
+	confine  func()     // called before the first connection is accepted
 	refused  errorLimit // of logins and sessions
 }
 
@@ -34,7 +35,7 @@ func (s *service) newUserspace(ctx context.Context, image string) (*userspace, e
 	if err != nil {
 		return nil, err
 	}
-	f := &userspace{image: image, options: o, console: c, readOnly: readOnly}
+	f := &userspace{image: image, options: o, console: c, readOnly: readOnly, confine: s.confine}
 	f.refused = errorLimit{image: "iSCSI", to: s.imageErrs}
 	f.target = iscsi.Options{Name: o.IQN, CHAP: (*iscsi.CHAP)(credentials), Report: f.refused.report}
 	for _, name := range o.Allow {
@@ -87,16 +88,32 @@ func (f *userspace) up(ctx context.Context, disks []*disk, down, _ *configfs.Und
 	for n := range disks {
 		down.For(lunName(n)).Push(closed)
 	}
-	var config net.ListenConfig
-	for _, p := range f.options.Portals {
-		l, err := config.Listen(ctx, "tcp", p.String())
-		if err != nil {
-			return nil, err
-		}
+	listeners, err := f.listen(ctx)
+	if err != nil {
+		return nil, err
+	}
+	f.confine()
+	for _, l := range listeners {
 		f.serving.Serve(l)
 	}
 	for n := range disks {
 		all = append(all, iscsiAddress(f.options.Portals[0], f.target.Name, n))
+	}
+	return all, nil
+}
+
+// listen listens at all portals, or at none.
+func (f *userspace) listen(ctx context.Context) (all []net.Listener, err error) {
+	var config net.ListenConfig
+	for _, p := range f.options.Portals {
+		l, err := config.Listen(ctx, "tcp", p.String())
+		if err != nil {
+			for _, l := range all {
+				_ = l.Close() // nothing has connected that matters
+			}
+			return nil, err
+		}
+		all = append(all, l)
 	}
 	return all, nil
 }

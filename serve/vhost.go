@@ -7,6 +7,7 @@ import (
 	"github.com/lunserve/lunserve/backstores/inuse"
 	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/serve/console"
+	"github.com/lunserve/lunserve/serve/guard"
 )
 
 // vhostBytes is how much a command of vhost can transfer, wherever the buffers of
@@ -18,8 +19,10 @@ const vhostBytes = 2047 * 4096
 type vhost struct {
 	image   string // the first, which names the target
 	adopted string // the target, or empty
+	wwn     string // of the target
 	target  *configfs.Vhost
 	console *console.Console
+	usersAt func(guard.Place) []inuse.User
 }
 
 func (f *vhost) kind() string { return "vhost" }
@@ -32,8 +35,7 @@ func (f *vhost) adopt(target string) error {
 func (f *vhost) check() error { return nil }
 
 func (f *vhost) up(_ context.Context, disks []*disk, down, last *configfs.Undo) (all []address, err error) {
-	wwn, err := f.make()
-	if err != nil {
+	if err := f.make(); err != nil {
 		return nil, err
 	}
 	last.Push(f.target.Close)
@@ -42,35 +44,28 @@ func (f *vhost) up(_ context.Context, disks []*disk, down, last *configfs.Undo) 
 		if err := f.target.AddLUN(n, d.device.kernel); err != nil {
 			return nil, err
 		}
-		all = append(all, address{wwpn: wwn, lun: n})
+		all = append(all, address{wwpn: f.wwn, lun: n})
 	}
-	f.console.Say("for QEMU: -device vhost-scsi-pci,wwpn=%s", wwn)
+	f.console.Say("for QEMU: -device vhost-scsi-pci,wwpn=%s", f.wwn)
 	return all, nil
 }
 
-// make sets the target and returns its name.
-func (f *vhost) make() (wwn string, err error) {
+// make sets the target and its name.
+func (f *vhost) make() (err error) {
 	if f.adopted != "" {
-		f.target, err = configfs.AdoptVhost(f.adopted)
-		return f.adopted, err
+		f.wwn = f.adopted
+		f.target, err = configfs.AdoptVhost(f.wwn)
+		return err
 	}
-	err = firstFreeName(f.image, func(n int) (err error) {
-		if wwn, err = configfs.WWN(f.image, fmt.Sprint("vhost ", n)); err == nil {
-			f.target, err = configfs.NewVhost(wwn)
+	return firstFreeName(f.image, func(n int) (err error) {
+		if f.wwn, err = configfs.WWN(f.image, fmt.Sprint("vhost ", n)); err == nil {
+			f.target, err = configfs.NewVhost(f.wwn)
 		}
 		return err
 	})
-	return wwn, err
 }
 
 // shared reports whether several machines use the target.
-func (f *vhost) shared() bool { return len(f.target.Machines()) > 1 }
+func (f *vhost) shared() bool { return len(f.usersAt(guard.Place{WWN: f.wwn})) > 1 }
 
-func (f *vhost) users(address) []inuse.User { return machineUsers(f.target.Machines()) }
-
-func machineUsers(machines []inuse.Process) (all []inuse.User) {
-	for _, p := range machines {
-		all = append(all, inuse.User{Kind: inuse.VM, PID: p.PID, Command: p.Command})
-	}
-	return all
-}
+func (f *vhost) users(a address) []inuse.User { return f.usersAt(guard.Place{WWN: a.wwpn}) }

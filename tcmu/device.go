@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -20,6 +21,7 @@ type Device struct {
 	mem  []byte
 	ring *ring
 
+	taking  sync.Mutex // held by the Serve that takes commands
 	watcher atomic.Pointer[Watcher]
 }
 
@@ -28,25 +30,32 @@ type Device struct {
 var ErrServed = errors.New("another program serves this device; is tcmu-runner running?")
 
 // Open opens the UIO device of a TCM-USER device, such as /dev/uio0.
-func Open(name string) (_ *Device, err error) {
+func Open(name string) (*Device, error) {
+	// Nonblocking: a goroutine that waits for it occupies no thread.
+	fd, err := unix.Open(name, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err == unix.EBUSY {
+		return nil, fmt.Errorf("%s: %w", name, ErrServed)
+	} else if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return Inherit(name, fd)
+}
+
+// Inherit is Open for a device that is open already, as fd. The program that this
+// process executed before has served it, and has completed all commands that it
+// took: Serve goes on with the next one. The descriptor becomes the device's.
+func Inherit(name string, fd int) (_ *Device, err error) {
 	d := &Device{name: name}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("%s: %w", name, err), d.Close())
 		}
 	}()
+	if d.uio, err = newUIO(os.NewFile(uintptr(fd), name)); err != nil {
+		return nil, err
+	}
 	size, err := mapSize(filepath.Join("/sys/class/uio", filepath.Base(name), "maps/map0/size"))
 	if err != nil {
-		return nil, err
-	}
-	// Nonblocking: a goroutine that waits for it occupies no thread.
-	fd, err := unix.Open(name, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if err == unix.EBUSY {
-		return nil, ErrServed
-	} else if err != nil {
-		return nil, err
-	}
-	if d.uio, err = newUIO(os.NewFile(uintptr(fd), name)); err != nil {
 		return nil, err
 	}
 	// Without MAP_POPULATE: the data area has pages only where it was used.
@@ -56,6 +65,9 @@ func Open(name string) (_ *Device, err error) {
 	d.ring, err = newRing(d.mem)
 	return d, err
 }
+
+// FD returns the file descriptor, which stays the device's.
+func (d *Device) FD() int { return d.uio.fd }
 
 // mapSize reads the size of the mapping. The kernel maps all of it or nothing.
 func mapSize(file string) (int, error) {

@@ -31,49 +31,60 @@ type server struct {
 	started int // number of workers; used by the goroutine of Serve only
 }
 
-// Serve executes commands until ctx is done, and then those already on the
-// ring. When it returns, its goroutines have ended and nothing uses the mapping.
-// Only one Serve may run at a time.
+// Serve executes commands until ctx is done. What is on the ring then is left there,
+// for another Serve, of this program or the next. When it returns, its goroutines
+// have ended and nothing uses the mapping.
+//
+// Another Serve may be called when ctx is done, even if this one still waits for
+// commands that it has taken: it begins when this one takes no more.
 //
 // Aborted commands are executed like others. The kernel does not complete the
 // abort before them, and the loopback fabric reports them to the initiator as
 // successful (tcm_loop_release_cmd of Linux 6.1 completes them with a result of
 // zero), so their effects must be there.
 //
-// Remove the LUN from its fabric before ctx is done: the removal waits for
-// commands in flight, and only Serve can complete them.
-func (d *Device) Serve(ctx context.Context, h Handler) (err error) {
+// Before a device is removed, remove its LUN from its fabric before ctx is done: the
+// removal waits for commands in flight, and only Serve can complete them.
+func (d *Device) Serve(ctx context.Context, h Handler) error {
+	d.taking.Lock()
 	s := &server{ring: d.ring, uio: d.uio, handler: h, watcher: &d.watcher, queue: newQueue()}
 	s.settler, _ = h.(Settler)
+	d.uio.resume()
 	interrupted := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(interrupted)
 		d.uio.interrupt()
 	})
-	defer func() {
-		s.queue.close()
-		s.workers.Wait()
-		err = errors.Join(err, s.publish())
-		if !stop() {
-			<-interrupted
-		}
-	}()
-	for {
-		if err := s.drain(); err != nil {
+	err := s.takeAll(ctx)
+	if !stop() {
+		<-interrupted
+	}
+	d.taking.Unlock()
+	s.queue.close()
+	s.workers.Wait()
+	return errors.Join(err, s.publish())
+}
+
+// takeAll takes commands until ctx is done.
+func (s *server) takeAll(ctx context.Context) error {
+	for ctx.Err() == nil {
+		if err := s.drain(ctx); err != nil {
 			return err
 		}
 		if ctx.Err() != nil {
 			return nil
 		}
-		if err := d.uio.wait(); err != nil {
+		if err := s.uio.wait(); err != nil {
 			return err
 		}
 	}
+	return nil
 }
 
-// drain takes commands until the ring is empty. It executes those that do not
-// have to wait and publishes them in batches; it queues the others for a worker.
-func (s *server) drain() error {
+// drain takes commands until the ring is empty or ctx is done. It executes those
+// that do not have to wait and publishes them in batches; it queues the others for a
+// worker.
+func (s *server) drain(ctx context.Context) error {
 	c := s.queue.newCommand()
 	defer func() { s.queue.recycle(c) }()
 	for commands, bytes := 0, 0; ; {
@@ -92,6 +103,9 @@ func (s *server) drain() error {
 		if !s.execute(c, false) {
 			s.enqueue(c)
 			c = s.queue.newCommand()
+			if ctx.Err() != nil { // the initiator may never let the ring be empty
+				return s.publish()
+			}
 			continue
 		}
 		commands++
@@ -100,7 +114,7 @@ func (s *server) drain() error {
 		}
 		if commands >= maxBatch || bytes >= maxBatchBytes {
 			commands, bytes = 0, 0
-			if err := s.publish(); err != nil {
+			if err := s.publish(); err != nil || ctx.Err() != nil {
 				return err
 			}
 		}

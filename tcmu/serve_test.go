@@ -226,7 +226,7 @@ func TestServeReturnsAfterItsGoroutines(t *testing.T) {
 	k, d := newKernel(t, 65536)
 	before := runtime.NumGoroutine()
 	var running atomic.Int32
-	stop := serve(t, d, handlerFunc(func(_ []byte, _ [][]byte, wait bool) (Result, error) {
+	h := handlerFunc(func(_ []byte, _ [][]byte, wait bool) (Result, error) {
 		if !wait {
 			return Result{}, ErrWouldBlock
 		}
@@ -234,7 +234,8 @@ func TestServeReturnsAfterItsGoroutines(t *testing.T) {
 		defer running.Add(-1)
 		runtime.Gosched()
 		return Result{}, nil
-	}))
+	})
+	stop := serve(t, d, h)
 	for id := range uint16(100) {
 		k.command(id+1, []byte{0, 5: 0})
 	}
@@ -253,6 +254,7 @@ func TestServeReturnsAfterItsGoroutines(t *testing.T) {
 	if n := runtime.NumGoroutine(); n > before {
 		t.Errorf("%d goroutines after Serve, %d before", n, before)
 	}
+	serve(t, d, h) // it may have left some
 	k.wait(t, 100)
 }
 
@@ -327,5 +329,106 @@ func BenchmarkServe(b *testing.B) {
 				b.Error(err)
 			}
 		})
+	}
+}
+
+// A Serve goes on where the one before has stopped.
+func TestServeGoesOn(t *testing.T) {
+	k, d := newKernel(t, 4096)
+	for n := range 3 {
+		stop := serve(t, d, readWrite(func(uint32) bool { return n == 1 }))
+		for range 5 {
+			id := uint16(len(k.done) + 1)
+			k.command(id, []byte{0x28, 0, 0, 0, 0, 7, 0, 0, 1, 0}, [2]uint64{0, 512})
+			k.post(true)
+			k.wait(t, int(id))
+		}
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// An initiator that sends commands as fast as they are completed does not keep Serve
+// from its end: it takes no more, and another Serve goes on.
+func TestServeEndsUnderLoad(t *testing.T) {
+	for _, slow := range []bool{false, true} {
+		k, d := newKernel(t, 65536)
+		id := uint16(0)
+		post := func() {
+			id++
+			k.command(id, []byte{0, 5: 0})
+			k.post(false)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		executed := 0
+		h := handlerFunc(func(_ []byte, _ [][]byte, wait bool) (Result, error) {
+			if wait {
+				return Result{}, nil
+			}
+			post() // the ring is never empty; only this goroutine takes
+			if executed++; executed == 100 {
+				cancel()
+			} else if executed == 200 {
+				panic("it takes on and on")
+			}
+			if slow {
+				return Result{}, ErrWouldBlock
+			}
+			return Result{}, nil
+		})
+		post()
+		if err := d.Serve(ctx, h); err != nil {
+			t.Fatal(err)
+		}
+		k.consume()
+		if left := len(k.out); left != int(id)-executed {
+			t.Errorf("%d commands are left of %d, of which %d were executed", left, id, executed)
+		}
+		serve(t, d, readWrite(func(uint32) bool { return false }))
+		k.wait(t, int(id))
+	}
+}
+
+// A command that hangs does not keep another Serve from going on with those that do
+// not. Both complete theirs.
+func TestServeGoesOnBesideOneThatWaits(t *testing.T) {
+	k, d := newKernel(t, 65536)
+	release := make(chan struct{})
+	hangs := handlerFunc(func(cdb []byte, _ [][]byte, wait bool) (Result, error) {
+		if cdb[0] == 0x35 {
+			if !wait {
+				return Result{}, ErrWouldBlock
+			}
+			<-release
+		}
+		return Result{}, nil
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	first := make(chan error)
+	go func() { first <- d.Serve(ctx, hangs) }()
+	k.command(1, []byte{0x35, 9: 0})
+	k.command(2, []byte{0, 5: 0})
+	k.post(true)
+	k.wait(t, 1) // the second, so the first is taken
+	cancel()
+	stop := serve(t, d, hangs)
+	for id := uint16(3); id < 10; id++ {
+		k.command(id, []byte{0, 5: 0})
+		k.post(true)
+		k.wait(t, int(id)-1)
+	}
+	select {
+	case err := <-first:
+		t.Fatalf("Serve returns before its command is completed: %v", err)
+	default:
+	}
+	close(release)
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+	k.wait(t, 9)
+	if err := stop(); err != nil {
+		t.Error(err)
 	}
 }

@@ -66,10 +66,12 @@ func (u *uio) wait() error {
 	return u.err
 }
 
-// interrupt makes wait return, now and in all later calls.
+// interrupt makes wait return, now and in all later calls until resume.
 func (u *uio) interrupt() {
 	_ = u.file.SetReadDeadline(time.Now()) // fails only if a read does too
 }
+
+func (u *uio) resume() { _ = u.file.SetReadDeadline(time.Time{}) }
 
 // kick makes the kernel process completions up to the tail.
 func (u *uio) kick() error {

@@ -23,14 +23,18 @@ import (
 // errCache is the error of a cache that others may write.
 var errCache = errors.New("belongs to another user, or others may write it")
 
+// CacheDir returns the path of our directory, which may not exist.
+func CacheDir() (string, error) {
+	user, err := os.UserCacheDir()
+	return filepath.Join(user, "lunserve"), err
+}
+
 // openCache opens our directory, which it makes if necessary.
 func openCache() (*os.Root, error) {
-	user, err := os.UserCacheDir()
+	dir, err := CacheDir()
 	if err != nil {
 		return nil, err
 	}
-	const name = "lunserve"
-	dir := filepath.Join(user, name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}

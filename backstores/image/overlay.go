@@ -30,10 +30,14 @@ func OpenOverlay(ctx context.Context, path string, base backstores.Backstore, ba
 	if err != nil {
 		return nil, 0, err
 	}
+	return o.store(readOnly), o.Kept(), nil
+}
+
+func (o *openOverlay) store(readOnly bool) backstores.Backstore {
 	if readOnly {
-		return o.ReadOnly(), o.Kept(), nil
+		return o.ReadOnly()
 	}
-	return o.Overlay, o.Kept(), nil
+	return o.Overlay
 }
 
 // layOver creates the overlay if it is missing, opens it and attaches the base.
@@ -147,6 +151,12 @@ func openOverlayFile(path string, readOnly bool) (*openOverlay, error) {
 	if err != nil {
 		return nil, err
 	}
+	return loadOverlayFile(file, path, readOnly)
+}
+
+// loadOverlayFile loads an overlay from its open file. If that fails it closes the
+// file.
+func loadOverlayFile(file *raw.Writable, path string, readOnly bool) (*openOverlay, error) {
 	o, err := overlay.Load(file, path, overlay.SessionOf(file.Fd()), readOnly)
 	if err != nil {
 		file.Close()

@@ -31,6 +31,7 @@ const (
 	// look for them.
 	Initiator Kind = "initiator" // an iSCSI session; Where is the initiator's name
 	VM        Kind = "vm"        // a virtual machine; PID and Command are its process
+	Unknown   Kind = "unknown"   // whether there is one cannot be told; Where says why
 )
 
 // A User is one user of a disk or of a part of it.
@@ -63,6 +64,8 @@ func (u User) String() string {
 		return "opened by " + process.String()
 	case VM:
 		return "used by " + process.String()
+	case Unknown:
+		return "perhaps in use: " + u.Where
 	}
 	return "used by " + u.Where
 }

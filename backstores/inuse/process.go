@@ -18,6 +18,14 @@ type Process struct {
 // String returns the process as people read it: "fsck.ext4 (pid 812)".
 func (p Process) String() string { return fmt.Sprintf("%s (pid %d)", p.Command, p.PID) }
 
+// Machines returns the processes of virtual machines as users.
+func Machines(all []Process) (users []User) {
+	for _, p := range all {
+		users = append(users, User{Kind: VM, PID: p.PID, Command: p.Command})
+	}
+	return users
+}
+
 // Self returns this process's id as proc shows it, and so as other processes
 // find it. In a container that is not always what getpid(2) returns.
 func Self() int { return Host().Self() }

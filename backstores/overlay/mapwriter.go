@@ -178,6 +178,13 @@ func (m *mapWriter) fail(err error) {
 	}
 }
 
+// failure returns the error of the first flush that failed, or nil.
+func (m *mapWriter) failure() error {
+	m.flushMu.Lock()
+	defer m.flushMu.Unlock()
+	return m.flushErr
+}
+
 // complete reports whether the map in the file is all that is present.
 func (m *mapWriter) complete() bool {
 	m.flushMu.Lock()

@@ -197,7 +197,7 @@ func (o *Overlay) Attach(base backstores.Backstore, file *os.File) error {
 	if base.Size() != o.size {
 		return fmt.Errorf("%s: is a disk of %d bytes, and %s was made over one of %d", file.Name(), base.Size(), o.path, o.size)
 	}
-	check := func() error { return o.header.record.id.check(file, o.path) }
+	check := func() error { return o.Fits(file) }
 	if o.Committing() {
 		check = func() error { return o.checkCommitting(base, file.Name()) }
 	}
@@ -220,6 +220,39 @@ func (o *Overlay) Attach(base backstores.Backstore, file *os.File) error {
 	return nil
 }
 
+// Owes returns the failure after which every Flush fails, or that which the file has
+// to return from the next one, or nil.
+func (o *Overlay) Owes() error {
+	if err := o.mapper.failure(); err != nil {
+		return err
+	}
+	if file, ok := o.file.(interface{ Owes() error }); ok {
+		return file.Owes()
+	}
+	return nil
+}
+
+// A Held is an overlay that another program of this process can go on with.
+type Held interface {
+	// Fd returns the file descriptor, which stays the overlay's, or -1.
+	Fd() int
+
+	// Fits returns an error unless the base, whose file is also open as file, is
+	// the one that the overlay was made over, and unchanged.
+	Fits(file *os.File) error
+}
+
+// Fits implements [Held].
+func (o *Overlay) Fits(file *os.File) error { return o.header.record.id.check(file, o.path) }
+
+// Fd implements [Held].
+func (o *Overlay) Fd() int {
+	if f, ok := o.file.(interface{ Fd() int }); ok {
+		return f.Fd()
+	}
+	return -1
+}
+
 // Base returns the path and the format of the base, as it was when the overlay
 // was made. Both come from a file that others may have written: the path is to be
 // shown, and not to be opened without the consent of the user.
@@ -238,5 +271,6 @@ func (o *Overlay) ReadOnly() backstores.Backstore {
 		backstores.Backstore
 		backstores.VectorReader
 		backstores.Extenter
-	}{o, o, o}
+		Held
+	}{o, o, o, o}
 }

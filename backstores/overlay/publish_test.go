@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/lunserve/lunserve/backstores"
 )
 
@@ -142,5 +144,33 @@ func TestPowerCutAfterWriteToANewBlock(t *testing.T) {
 				wantSector(t, cut, 2, 0, p)
 			}
 		})
+	}
+}
+
+// An indebted file has found a failure that its next flush returns.
+type indebted struct {
+	*shared
+	debt error
+}
+
+func (i *indebted) Owes() error { return i.debt }
+
+// The map needs no flush to fail: a durable write to the file may have found a failure
+// that the next flush returns.
+func TestOverlayOwesWhatItsFileOwes(t *testing.T) {
+	s, o := newShared(t, 1<<20)
+	file := &indebted{shared: s}
+	o.file = file
+	if err := o.Owes(); err != nil {
+		t.Errorf("at first it owes %v", err)
+	}
+	file.debt = unix.EIO
+	if err := o.Owes(); err != unix.EIO {
+		t.Errorf("it owes %v, want EIO", err)
+	}
+	file.debt = nil
+	o.mapper.fail(unix.ENOSPC)
+	if err := o.Owes(); err != unix.ENOSPC {
+		t.Errorf("it owes %v, want ENOSPC", err)
 	}
 }

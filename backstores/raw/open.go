@@ -1,6 +1,7 @@
 package raw
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,14 +60,18 @@ func Open(ctx context.Context, path string, o Options) (backstores.Backstore, er
 		unix.Close(fd)
 		return nil, err
 	}
-	if o.ReadOnly {
+	return newStore(path, fd, size, block, o.ReadOnly), nil
+}
+
+func newStore(path string, fd int, size, block int64, readOnly bool) backstores.Backstore {
+	if readOnly {
 		r := new(File)
 		r.open(path, fd, size, block)
-		return r, nil
+		return r
 	}
 	w := new(Writable)
 	w.open(path, fd, size, block)
-	return w, nil
+	return w
 }
 
 // create makes a sparse file and opens it.
@@ -142,6 +147,24 @@ func claim(ctx context.Context, path string, fd int, o Options) (size, block int
 		return 0, 0, err
 	}
 	return size, block, ctx.Err()
+}
+
+// Inherit returns the store of an image of size bytes, or of its present size if
+// that is 0, which the program that this process executed before has opened and
+// locked: the locks belong to the open file. The descriptor becomes the image's.
+func Inherit(path string, fd int, size int64, readOnly bool) (backstores.Backstore, error) {
+	st, err := stat(path, fd)
+	if err == nil {
+		err = checkType(path, st.Mode)
+	}
+	block := int64(1)
+	if err == nil && isBlock(st.Mode) {
+		_, block, err = measureDevice(path, fd, true)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return newStore(path, fd, cmp.Or(size, st.Size), block, readOnly), nil
 }
 
 // OpenReader opens path for reading and locks it against writers. The caller

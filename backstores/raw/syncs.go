@@ -63,6 +63,16 @@ func (s *syncs) end(failures int, err error, flush bool) error {
 	return s.last
 }
 
+// debt returns the failure that no flush has returned yet, or nil.
+func (s *syncs) debt() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.owed {
+		return nil
+	}
+	return s.last
+}
+
 // fdatasync syncs a file, however often a signal interrupts that.
 func fdatasync(fd int) error {
 	for {

@@ -118,6 +118,10 @@ func (w *Writable) Flush() error {
 	return nil
 }
 
+// Owes returns the failure of a durable write that the next Flush returns as well,
+// or nil. The kernel has forgotten it: only this store knows.
+func (w *Writable) Owes() error { return w.syncs.debt() }
+
 // Trim implements [backstores.Trimmer] by punching a hole. On a block device
 // that is a discard after which the device guarantees zeros
 // (BLKDEV_ZERO_NOFALLBACK in the kernel's blkdev_fallocate); BLKDISCARD gives no

@@ -85,8 +85,14 @@ func TestFailedDurableWriteFailsFlushes(t *testing.T) {
 		t.Errorf("%v, want EIO", err)
 	}
 	// The EIO may belong to any earlier write.
+	if err := w.Owes(); !errors.Is(err, unix.EIO) {
+		t.Errorf("it owes %v, want EIO", err)
+	}
 	if err := w.Flush(); !errors.Is(err, unix.EIO) {
 		t.Errorf("the next Flush: %v, want EIO", err)
+	}
+	if err := w.Owes(); err != nil {
+		t.Errorf("after that Flush it owes %v", err)
 	}
 	if err := errors.Join(w.WriteVec(pair, 0, 0), w.Flush()); err != nil {
 		t.Errorf("the next write and the flush after it: %v", err)

@@ -151,6 +151,15 @@ func (c *Console) Lines(texts ...string) error {
 	return c.write(lines(texts...))
 }
 
+// Flush removes the status line and prints what is still queued, as far as it is
+// read within a second.
+func (c *Console) Flush() error {
+	c.SetStatus("")
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.out.Flush()
+}
+
 // Close prints what is still queued, as far as it is read within a second.
 func (c *Console) Close() error {
 	c.SetStatus("")

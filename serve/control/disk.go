@@ -23,6 +23,7 @@ type Disk struct {
 	Direct    bool         `json:"userspace,omitempty"` // served without the kernel
 	Started   time.Time    `json:"started,omitzero"`    // when it became usable
 	Dead      bool         `json:"dead,omitempty"`      // its lunserve was killed
+	Confined  []string     `json:"confined,omitempty"`  // what confines its lunserve
 	Users     []inuse.User `json:"users,omitempty"`
 	Done      Stats        `json:"done"` // since Started
 	Rates     *Rates       `json:"rates,omitempty"`

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -27,6 +28,8 @@ func (d *Disk) usedBy(k inuse.Kind) string {
 			return parts[3]
 		}
 		return d.URI
+	case inuse.Unknown:
+		return cmp.Or(d.Device, d.WWPN)
 	}
 	return d.Device
 }

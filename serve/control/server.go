@@ -28,7 +28,8 @@ type Host interface {
 
 	// Detach ends the service, or returns an error that names the users of its
 	// disks unless force is set. waitsFor is the command that has to end first.
-	// Detach returns before the service has ended.
+	// Detach returns before the service has ended, and with the cause when ctx is
+	// done.
 	Detach(ctx context.Context, force bool) (waitsFor string, err error)
 }
 
@@ -36,9 +37,10 @@ type Host interface {
 type Server struct {
 	host     Host
 	listener net.Listener
-	cancel   context.CancelFunc
+	cancel   context.CancelCauseFunc
 	conns    sync.WaitGroup
 	failed   func(error)
+	before   *Server // that resumed as this one, or nil
 }
 
 // Listen makes the socket of this process, whose id is pid. It calls failed if
@@ -59,8 +61,56 @@ func Listen(pid int, host Host, failed func(error)) (*Server, error) {
 	return newServer(host, listener, failed), nil
 }
 
+// Inherit is Listen for the socket from [Server.HandOver].
+func Inherit(socket *os.File, host Host, failed func(error)) (*Server, error) {
+	defer socket.Close()
+	listener, err := net.FileListener(socket)
+	if err != nil {
+		return nil, err
+	}
+	if l, ok := listener.(*net.UnixListener); ok {
+		l.SetUnlinkOnClose(true)
+	}
+	return newServer(host, listener, failed), nil
+}
+
+// ErrHandOver is the cause of the end of requests during [Server.HandOver].
+var ErrHandOver = errors.New("lunserve is being upgraded; try again")
+
+// HandOver ends the server and returns its socket, at which clients wait for the
+// next server. They do not notice, unless they are being answered: answered is
+// closed when none is any more.
+func (s *Server) HandOver() (socket *os.File, answered <-chan struct{}, err error) {
+	l, ok := s.listener.(*net.UnixListener)
+	if !ok {
+		return nil, nil, errors.ErrUnsupported
+	}
+	if socket, err = l.File(); err != nil {
+		return nil, nil, err
+	}
+	l.SetUnlinkOnClose(false)
+	s.cancel(ErrHandOver)
+	ended := make(chan struct{})
+	err = l.Close()
+	go func() {
+		defer close(ended)
+		s.wait()
+	}()
+	return socket, ended, err
+}
+
+// Resume is Inherit for the server that has handed over its socket. Close waits for
+// what that still answers, too.
+func (s *Server) Resume(socket *os.File, host Host, failed func(error)) (*Server, error) {
+	next, err := Inherit(socket, host, failed)
+	if err == nil {
+		next.before = s
+	}
+	return next, err
+}
+
 func newServer(host Host, listener net.Listener, failed func(error)) *Server {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancelCause(context.Background())
 	s := &Server{host: host, listener: listener, cancel: cancel, failed: failed}
 	s.conns.Go(func() { s.accept(ctx) })
 	return s
@@ -70,9 +120,16 @@ func newServer(host Host, listener net.Listener, failed func(error)) *Server {
 // in progress is still sent, unless its client does not read it.
 func (s *Server) Close() error {
 	err := s.listener.Close()
-	s.cancel()
-	s.conns.Wait()
+	s.cancel(nil)
+	s.wait()
 	return err
+}
+
+func (s *Server) wait() {
+	s.conns.Wait()
+	if s.before != nil {
+		s.before.wait()
+	}
 }
 
 func (s *Server) accept(ctx context.Context) {

@@ -1,13 +1,14 @@
 package guard
 
 import (
+	"encoding/json"
 	"os"
 	"os/signal"
 	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -18,13 +19,16 @@ const (
 	checkTime = 1500 * time.Millisecond // between looks at a server that may be stuck: its disks are gone in three seconds
 	stuckTime = 300 * time.Millisecond  // from a kill to the end of a process that is not
 	exitTime  = time.Second             // from the end of the socket to that of the process
+
+	maxReplies = 64 // that are given at the same time
 )
 
 // StandsBy reports whether this process is a guard. If so it names the process
 // and keeps it from being ended by signals; commands that it starts do not
 // inherit that. Call it once, before anything else.
 func StandsBy() bool {
-	if os.Getenv(variable) == "" {
+	kind := os.Getenv(variable)
+	if kind == "" {
 		return false
 	}
 	os.Unsetenv(variable)
@@ -32,7 +36,12 @@ func StandsBy() bool {
 	// Not ignored: that would be inherited.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT,
 		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU)
-	SetName(Name) // whoever finds it by its name finds a guard that signals do not end
+	// Whoever finds it by its name finds a guard that signals do not end.
+	if kind == spares {
+		SetName(spareName)
+	} else {
+		SetName(Name)
+	}
 	standsBy = true
 	return true
 }
@@ -56,13 +65,16 @@ func Await() (d Death, is bool) {
 	socket := os.NewFile(socketFD, "the socket of the server")
 	defer socket.Close()
 	d.PID, d.Stuck = await(socket)
-	d.Left = left(d.PID)
+	if d.PID != 0 { // not a spare guard
+		d.Left = left(d.PID)
+	}
 	return d, true
 }
 
-// await returns the server, after its end or when it is stuck.
+// await returns the server, after its end or when it is stuck. The server of a spare
+// guard is 0.
 func await(socket *os.File) (pid int, stuck bool) {
-	var said []byte
+	in, replying := inbox{file: -1}, make(chan bool, maxReplies)
 	for next, killed := checkTime, false; ; {
 		fds := []unix.PollFd{{Fd: socketFD, Events: unix.POLLIN}}
 		n, err := unix.Poll(fds, int(next/time.Millisecond))
@@ -78,13 +90,34 @@ func await(socket *os.File) (pid int, stuck bool) {
 				next = stuckTime
 			}
 		default:
-			buf := make([]byte, 32)
-			n, err := socket.Read(buf)
-			if n == 0 || err != nil {
+			lines, err := in.receive()
+			if err != nil {
 				return pid, false
 			}
-			said = append(said, buf[:n]...)
-			pid, _ = strconv.Atoi(strings.TrimSpace(string(said)))
+			for _, line := range lines {
+				if pid == 0 {
+					pid, _ = strconv.Atoi(string(line))
+					SetName(Name)
+					continue
+				}
+				var q question
+				if json.Unmarshal(line, &q) != nil {
+					continue
+				}
+				file := -1
+				if q.Spawn != "" {
+					file = in.take()
+				}
+				select {
+				case replying <- true:
+					go func() { // the end of the server does not wait for it
+						q.reply(socket, file)
+						<-replying
+					}()
+				default: // the kernel hangs
+					unix.Close(file)
+				}
+			}
 		}
 	}
 }
@@ -102,5 +135,12 @@ func left(pid int) []configfs.Export {
 	}
 }
 
-// SetName names this process, which was started as exe.
-func SetName(name string) { _ = os.WriteFile("/proc/self/comm", []byte(name), 0) }
+// SetName names this process, which was started as exe. One that is confined cannot
+// write to /proc, and names all of its threads.
+func SetName(name string) {
+	if os.WriteFile("/proc/self/comm", []byte(name), 0) == nil {
+		return
+	}
+	text := append([]byte(name), 0)
+	_, _, _ = syscall.AllThreadsSyscall(unix.SYS_PRCTL, unix.PR_SET_NAME, uintptr(unsafe.Pointer(&text[0])), 0)
+}

@@ -88,12 +88,19 @@ func (d *Disk) preventAllow(r request) (int, error) {
 		d.medium.prevent(d.nexuses.prevent)
 	case !prevent:
 		d.medium.allow()
-	case d.Nexuses == nil:
-		d.medium.prevent(func() bool { return true })
 	default:
-		d.medium.prevent(d.Nexuses())
+		d.prevent()
 	}
 	return 0, nil
+}
+
+// prevent prevents medium removal until every nexus that exists now is gone.
+func (d *Disk) prevent() {
+	if d.Nexuses == nil {
+		d.medium.prevent(func() bool { return true })
+	} else {
+		d.medium.prevent(d.Nexuses())
+	}
 }
 
 // startStop is SBC-4, START STOP UNIT command. While the unit is stopped or the

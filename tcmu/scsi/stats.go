@@ -27,6 +27,16 @@ type counters struct {
 	readBytes, writtenBytes       atomic.Uint64
 }
 
+// add adds the work of the program before.
+func (c *counters) add(s Stats) {
+	c.reads.Add(s.Reads)
+	c.readBytes.Add(s.ReadBytes)
+	c.writes.Add(s.Writes)
+	c.writtenBytes.Add(s.WrittenBytes)
+	c.flushes.Add(s.Flushes)
+	c.trims.Add(s.Trims)
+}
+
 // Stats returns the counters as they are now.
 func (d *Disk) Stats() Stats {
 	c := &d.count

@@ -1,0 +1,44 @@
+package configfs
+
+import (
+	"errors"
+	"slices"
+)
+
+// Sweep removes the targets and HBAs of dead lunserves that hold no disk, which no
+// [Export] has therefore. A process leaves them if it is killed, together with its
+// guard, after its last device is gone: targets are removed last.
+//
+// A target stays while a process has the id of its owner, even if it is another one.
+// So Sweep waits for no process that is being killed in the middle of a removal.
+func Sweep() error { return host.sweep() }
+
+func (m machine) sweep() error {
+	exports, err := m.exports()
+	if err != nil {
+		return err
+	}
+	r := remover{tree: tree{machine: m}}
+	isLeft := func(dir string) bool {
+		owner := r.ownerPID(dir)
+		hasDisks := slices.ContainsFunc(exports, func(e Export) bool { return e.PID == owner })
+		return owner != 0 && !hasDisks && !m.runs(process{pid: owner})
+	}
+	for _, fabric := range r.children("") {
+		if !r.isShared(fabric) {
+			continue
+		}
+		for _, target := range r.children(fabric) {
+			if isLeft(target) {
+				r.removeTarget(target)
+			}
+		}
+		r.note(r.leaveShared(fabric))
+	}
+	for _, hba := range r.children("core") {
+		if isLeft(hba) {
+			r.note(r.leaveShared(hba))
+		}
+	}
+	return errors.Join(r.errs...)
+}
