@@ -134,11 +134,19 @@ func TestSignalsAreHandedOver(t *testing.T) {
 				}
 			}()
 		}
-		for range 3 { // the channel may be full of the others
-			_ = cmd.Process.Signal(syscall.SIGUSR2)
-			time.Sleep(time.Millisecond)
-		}
+		held := make(chan struct{})
+		go func() {
+			for { // the channel may be full of the others
+				_ = cmd.Process.Signal(syscall.SIGUSR2)
+				select {
+				case <-held:
+					return
+				case <-time.After(time.Millisecond):
+				}
+			}
+		}()
 		wants("held")
+		close(held)
 		next := "n"
 		if round == rounds-1 {
 			next = "t"

@@ -16,7 +16,8 @@ import (
 
 // On the socket, the first line is the process ID of the server. Questions of the
 // server and answers of the guard follow, in lines of JSON. An answer has the number
-// of its question, and may come late or never.
+// of its question, and may come late or never. Before it, at once, comes one that says
+// that the guard works on it: a machine that is busy is not a guard that is stopped.
 
 type question struct {
 	ID    uint64
@@ -47,6 +48,8 @@ type answer struct {
 	ID    uint64
 	Users []user `json:",omitempty"`
 	PID   int    `json:",omitempty"` // of the spare guard
+
+	Working bool `json:",omitempty"` // the answer follows
 }
 
 // A user is an inuse.User whose names are not all UTF-8, as JSON needs.
@@ -56,12 +59,14 @@ type user struct {
 	PID            int
 }
 
-// askTime limits the wait for an answer. It is less than clients of the server wait.
-const askTime = 3 * time.Second
+const (
+	askTime  = 3 * time.Second  // in which a guard begins to work, less than clients of the server wait
+	workTime = 10 * time.Second // in which it has the answer
+)
 
 // errSilent is the error of a guard that does not answer in time: it is stopped, or it
 // waits for the kernel.
-var errSilent = fmt.Errorf("the guard does not answer within %v", askTime)
+var errSilent = errors.New("the guard does not answer")
 
 // errGone is the error if there is no guard at the moment.
 var errGone = errors.New("the guard was killed")
@@ -79,7 +84,7 @@ func (g *Guard) ask(q question, file *os.File) (answer, error) {
 	}
 	g.asked++
 	q.ID = g.asked
-	guard, reply := g.guard, make(chan answer, 1)
+	guard, reply := g.guard, make(chan answer, 2)
 	g.replies[q.ID] = reply
 	g.mu.Unlock()
 	defer func() {
@@ -94,18 +99,27 @@ func (g *Guard) ask(q question, file *os.File) (answer, error) {
 	case err != nil:
 		return answer{}, errGone
 	}
-	select {
-	case a := <-reply:
-		return a, nil
-	case <-guard.gone:
-		return answer{}, errGone
-	case <-time.After(askTime):
+	limit := time.After(askTime)
+	for {
+		select {
+		case a := <-reply:
+			if !a.Working {
+				return a, nil
+			}
+			limit = time.After(workTime)
+			continue
+		case <-guard.gone:
+			return answer{}, errGone
+		case <-limit:
+		}
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		delete(g.replies, q.ID)
 		select {
 		case a := <-reply: // it has just come
-			return a, nil
+			if !a.Working {
+				return a, nil
+			}
 		default:
 		}
 		return answer{}, errSilent
@@ -207,6 +221,7 @@ func (i *inbox) add(text []byte) (lines [][]byte) {
 
 // reply answers a question, in the guard.
 func (q question) reply(socket *os.File, file int) {
+	_ = send(socket, answer{ID: q.ID, Working: true}, nil) // the server may have ended
 	a := answer{ID: q.ID}
 	if q.Spawn != "" {
 		a.PID, _ = spawnFor(q.Spawn, file) // 0: none
@@ -215,5 +230,5 @@ func (q question) reply(socket *os.File, file int) {
 			a.Users = append(a.Users, user{u.Kind, []byte(u.Where), []byte(u.Command), u.PID})
 		}
 	}
-	_ = send(socket, a, nil) // the server may have ended
+	_ = send(socket, a, nil)
 }

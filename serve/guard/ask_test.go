@@ -73,6 +73,26 @@ func TestStoppedGuardIsWaitedForOnce(t *testing.T) {
 	}
 }
 
+// A guard that works on the answer is not taken for one that is stopped.
+func TestBusyGuardIsAwaited(t *testing.T) {
+	t.Parallel() // it waits
+	ours, theirs := socketpair(t)
+	g := &Guard{guard: newEnd(ours, nil), replies: make(map[uint64]chan<- answer), dead: make(chan *end, 1)}
+	go g.follow(newEnd(ours, &os.Process{Pid: -1}))
+	go func() {
+		var q question
+		if err := json.NewDecoder(theirs).Decode(&q); err != nil {
+			t.Error(err)
+		}
+		send(theirs, answer{ID: q.ID, Working: true}, nil)
+		time.Sleep(askTime + time.Second/2)
+		send(theirs, answer{ID: q.ID}, nil)
+	}()
+	if _, err := g.Users(Place{Node: "/dev/sdz"}); err != nil {
+		t.Error(err)
+	}
+}
+
 // A spare guard that comes when nobody waits for it any more leaves no zombie.
 func TestLateSpareGuardIsReaped(t *testing.T) {
 	ours, theirs := socketpair(t)

@@ -91,7 +91,9 @@ func (g *Guard) follow(e *end) {
 		g.silent = time.Time{}
 		if reply := g.replies[a.ID]; reply != nil {
 			reply <- a
-			delete(g.replies, a.ID)
+			if !a.Working {
+				delete(g.replies, a.ID)
+			}
 		} else if a.PID > 1 { // a spare guard that nobody waits for any more, and that so ends
 			go reap(a.PID)
 		}
