@@ -8,10 +8,11 @@ GO        ?= go
 INSTALL    = e2e/install
 SCRIPTS    = .ci/run completions/lunserve.bash deb/build e2e/checkout e2e/demo e2e/install e2e/package e2e/service e2e/vm e2e/vm-init
 # The Debian packages of the programs that the end-to-end tests run.
-PROGRAMS   = btrfs-progs dmsetup e2fsprogs f2fs-tools fdisk fio iproute2 kmod libiscsi-bin mdadm mount open-iscsi qemu-block-extra qemu-system-x86 qemu-utils sg3-utils strace systemd udev util-linux xfsprogs zstd
-UNIT_PROGRAMS = android-sdk-libsparse-utils bash-completion bzip2 e2fsprogs fdisk fish gcc libc6-dev libiscsi-bin lrzip lz4 lzip lzop mount p7zip-full python3 qemu-block-extra qemu-utils tar unar unzip xz-utils zip zsh zstd
+PROGRAMS   = btrfs-progs dmsetup e2fsprogs f2fs-tools fdisk fio iproute2 kmod libiscsi-bin mdadm mount nginx-light open-iscsi qemu-block-extra qemu-system-x86 qemu-utils sg3-utils strace systemd udev util-linux xfsprogs zstd
+UNIT_PROGRAMS = android-sdk-libsparse-utils bash-completion bzip2 curl e2fsprogs fdisk fish gcc libc6-dev libiscsi-bin lrzip lz4 lzip lzop mount nginx-light p7zip-full python3 qemu-block-extra qemu-utils tar unar unzip xz-utils zip zsh zstd
 BENCH     := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-bench
 CONFORMANCE := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-conformance
+VERSITYGW := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/lunserve-versitygw/v1.8.0
 FUZZTIME  ?= 20s
 KILLS     ?= 100
 GONE      ?= 3s
@@ -81,7 +82,11 @@ check: go ## check format, vet, staticcheck, shellcheck, the manual, and that ot
 	@# 32 bits, and the tests as well.
 	GOARCH=386 CGO_ENABLED=0 $(GO) vet ./...
 
-unit: go ## run the unit tests with the race detector
+# An S3 server for tests.
+$(VERSITYGW)/versitygw:
+	GOBIN=$(VERSITYGW) CGO_ENABLED=0 $(GO) install github.com/versity/versitygw/cmd/versitygw@v1.8.0
+
+unit: go $(VERSITYGW)/versitygw ## run the unit tests with the race detector
 	@$(INSTALL) $(UNIT_PROGRAMS)
 	CGO_ENABLED=1 $(GO) test -race -timeout 30m $(UNIT_TESTS)
 
@@ -99,9 +104,10 @@ package: ## build the Debian package, install it in an empty tree; build and ins
 	GO=$(GO) e2e/checkout
 
 bench: build ## benchmark the ring and the backstores, then lunserve beside its peers
-	@$(INSTALL) e2fsprogs fio tar util-linux zstd
+	@$(INSTALL) curl e2fsprogs fio libnbd-bin nbdkit nginx-light qemu-block-extra qemu-utils tar util-linux zstd
 	$(GO) test -run '^$$' -bench . -benchmem $$($(GO) list ./... | grep -v '/e2e$$')
 	PATH="$(CURDIR):$$PATH" $(GO) run ./e2e/packbench
+	PATH="$(CURDIR):$$PATH" $(GO) run ./e2e/urlbench
 	CGO_ENABLED=0 $(GO) build -o $(BENCH) ./e2e/bench
 	e2e/vm -t 3600 $(BENCH)
 	e2e/vm -1 -t 3600 $(BENCH) -icount

@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// Segments cuts a vector of buffers into consecutive parts. The caller's vector
-// does not change. Segments are pooled: call Free after use.
+// Segments cuts a vector of buffers into consecutive parts, or fills them in order.
+// The caller's vector does not change. Segments are pooled: call Free after use.
 type Segments struct {
 	Bufs [][]byte // that are not used up yet
 	done int      // bytes of Bufs[0] that are used up
@@ -57,6 +57,33 @@ func (v *Segments) Next(n int64) [][]byte {
 		v.Bufs, v.done = v.Bufs[1:], 0
 	}
 	return v.part
+}
+
+// Put copies p to the next len(p) bytes, which must exist.
+func (v *Segments) Put(p []byte) {
+	for len(p) > 0 {
+		n := copy(v.Bufs[0][v.done:], p)
+		p = p[n:]
+		v.step(n)
+	}
+}
+
+// Zero makes the next n bytes zeros. They must exist.
+func (v *Segments) Zero(n int64) {
+	for n > 0 {
+		p := v.Bufs[0][v.done:]
+		p = p[:min(n, int64(len(p)))]
+		clear(p)
+		n -= int64(len(p))
+		v.step(len(p))
+	}
+}
+
+// step uses up n bytes of the first buffer.
+func (v *Segments) step(n int) {
+	if v.done += n; v.done == len(v.Bufs[0]) {
+		v.Bufs, v.done = v.Bufs[1:], 0
+	}
 }
 
 // ReadAt implements [io.ReaderAt] for a store whose ReadVec does the work.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/lunserve/lunserve/backstores/image"
 	"github.com/lunserve/lunserve/hint"
 )
 
@@ -22,7 +23,7 @@ func (l *commandLine) checkWords() error {
 	}
 	for i, word := range l.words {
 		if i >= len(all) && (len(all) == 0 || !all[len(all)-1].IsSlice()) {
-			return hint.Try(misuse("%s: one argument too many", word), "lunserve", l.node.Name, "--help")
+			return hint.Try(misuse("%s: one argument too many", image.Name(word)), "lunserve", l.node.Name, "--help")
 		}
 		arg := all[min(i, len(all)-1)]
 		if err := check(arg, word); err != nil {

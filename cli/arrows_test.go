@@ -22,13 +22,17 @@ var allowed = map[string]string{
 	"serve/guard":          "backstores/inuse configfs",
 	"configfs":             "backstores/inuse",
 	"tcmu/scsi":            "backstores",
-	"backstores/image":     "backstores backstores/contents backstores/raw backstores/overlay backstores/seekable backstores/entry",
+	"backstores/image":     "backstores backstores/contents backstores/raw backstores/overlay backstores/seekable backstores/qcow2 backstores/remote backstores/entry",
 	"backstores/raw":       "backstores backstores/inuse backstores/entry",
-	"backstores/overlay":   "backstores",
-	"backstores/seekable":  "backstores",
+	"backstores/overlay":   "backstores backstores/qcow2",
+	"backstores/seekable":  "backstores backstores/decoded",
+	"backstores/decoded":   "backstores",
+	"backstores/qcow2":     "backstores backstores/decoded backstores/seekable",
+	"backstores/remote":    "backstores",
 	"backstores/storetest": "backstores",
 	"e2e/confinetest":      "serve/confine",
 	"e2e/packbench":        "backstores backstores/image",
+	"e2e/urlbench":         "backstores backstores/image e2e/weblab",
 }
 
 func TestArrows(t *testing.T) {

@@ -67,19 +67,19 @@ func run(args []string) int {
 		}
 	}
 	stop() // a signal kills the process now, even if nobody reads the last message
-	return status(err, c)
+	return status(err, args, c)
 }
 
-// status returns the exit status for an error, and prints the error unless a
-// command that was run has done so.
-func status(err error, c *console.Console) int {
+// status returns the exit status for an error of a command line, and prints the
+// error unless a command that was run has done so.
+func status(err error, args []string, c *console.Console) int {
 	if err == nil {
 		return 0
 	}
 	if status, ok := errors.AsType[serve.ExitStatus](err); ok {
 		return int(status)
 	}
-	c.Error(err)
+	c.Error(withoutSecrets(err, args))
 	if e, ok := errors.AsType[serve.NotRunnableError](err); ok {
 		return int(e.Status())
 	}

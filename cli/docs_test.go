@@ -35,7 +35,7 @@ func TestDocumentsNameOnlyFlagsThatExistAndTheManualNamesAll(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	flag := regexp.MustCompile(`(?:^|[^\w-])(--[a-z][a-z-]*[a-z])`)
+	flag := regexp.MustCompile(`(?:^|[^\w-])(--[a-z][a-z0-9-]*[a-z])`)
 	for _, name := range documents {
 		b, err := os.ReadFile(name)
 		if err != nil {

@@ -47,13 +47,25 @@ func (c *doctorCmd) Run(ctx context.Context, out *console.Printer) error {
 		if r.Size > 0 {
 			is += ", " + humanize.IBytes(uint64(r.Size))
 		}
-		is += "; can be opened and locked"
+		if image.IsURL(path) {
+			is += "; can be opened"
+		} else {
+			is += "; can be opened and locked"
+		}
 		if r.SectorSize == 4096 && r.Serve != "" {
 			is += "; serve it with " + r.Serve
 		}
-		found = append(found, configfs.Finding{About: path, Is: is, Err: err})
+		name := image.Name(path)
+		found = append(found, configfs.Finding{About: name, Is: is, Err: err})
+		for _, fact := range r.Server {
+			f := configfs.Finding{About: fact.Host, Is: fact.Is}
+			if fact.Warn {
+				f.Err, f.Minor = errors.New(fact.Is), true
+			}
+			found = append(found, f)
+		}
 		for _, note := range r.Notes {
-			found = append(found, configfs.Finding{About: path, Err: errors.New(note), Minor: true})
+			found = append(found, configfs.Finding{About: name, Err: errors.New(note), Minor: true})
 		}
 		if r.Temporary < 0 || need < 0 {
 			need = -1

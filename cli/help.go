@@ -11,6 +11,7 @@ import (
 var groups = []kong.Group{
 	{Key: "image", Title: "Images:"},
 	{Key: "format", Title: "Image formats:"},
+	{Key: "url", Title: "Images at a URL:"},
 	{Key: "fabric", Title: "Targets:", Description: "These flags can be combined. Standard output gets all local paths, then all URLs, then the WWPN."},
 	{Key: "iscsi", Title: "With --iscsi:"},
 	{Key: "run", Title: "Running a command:"},

@@ -7,7 +7,6 @@ import (
 
 	"github.com/dustin/go-humanize"
 
-	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/backstores/image"
 	"github.com/lunserve/lunserve/serve/console"
 )
@@ -25,6 +24,8 @@ type imageInfo struct {
 	image.Inspection
 	Ratio float64 `json:"ratio,omitempty"` // Size to Stored
 	Holes int64   `json:"holes"`           // bytes of zeros that take no space
+
+	counted bool // Holes is known
 }
 
 // Run describes all images, even if some cannot be read.
@@ -59,22 +60,14 @@ func (c *infoCmd) look(ctx context.Context, con *console.Console, path string) (
 	if err != nil {
 		return nil, err
 	}
-	a := &imageInfo{Path: path, Inspection: info}
+	a := &imageInfo{Path: image.Name(path), Inspection: info}
 	if info.Size > 0 && info.Stored > 0 {
 		a.Ratio = float64(info.Size) / float64(info.Stored)
 	}
 	if store == nil {
 		return a, nil
 	}
-	for off := int64(0); off < store.Size() && err == nil; {
-		var n int64
-		var data bool
-		n, data, err = backstores.Extent(store, off)
-		if !data {
-			a.Holes += n
-		}
-		off += n
-	}
+	a.Holes, a.counted, err = image.Holes(ctx, store)
 	return a, errors.Join(err, store.Close())
 }
 
@@ -99,8 +92,17 @@ func (a *imageInfo) print(out *console.Printer, more bool) error {
 	} else {
 		row("stored", "%s", humanize.IBytes(uint64(a.Stored)))
 	}
-	if a.Random {
+	if a.counted {
 		row("holes", "%s", humanize.IBytes(uint64(a.Holes)))
+	}
+	if a.Compressed > 0 {
+		row("compressed", "%s with %s", humanize.IBytes(uint64(a.Compressed)), a.Compression)
+	}
+	if a.Snapshots > 0 {
+		row("snapshots", "%d, which are not served", a.Snapshots)
+	}
+	if a.Backing != "" {
+		row("backing file", "%s, by its header", a.Backing)
 	}
 	switch {
 	case a.Format != image.Zstd:

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"path/filepath"
 	"strings"
 	"time"
@@ -37,7 +38,7 @@ import (
 // substitute: "better" gains 2 % and takes half as long again.
 type packCmd struct {
 	In        string    `arg:"" name:"image" complete:"image" help:"The image to pack: a block device, or a file in any supported format."`
-	Out       string    `arg:"" optional:"" name:"output" complete:"file" help:"The file to create. Default: the name of the image with .zst added."`
+	Out       string    `arg:"" optional:"" name:"output" complete:"file" help:"The file to create. Default: the name of the image with .zst added, or with .img.zst in place of .qcow2."`
 	Force     bool      `short:"f" help:"Replace the file if it exists."`
 	FrameSize size      `default:"2M" help:"Uncompressed size of a frame, the unit of decompression. Larger frames make the file smaller and random reads slower."`
 	Level     packLevel `default:"3" placeholder:"N" help:"Compression level, 1 to 19 as for zstd; also written -1 to -19. There are four distinct levels: 1-2, 3-5, 6-9 and 10-19."`
@@ -55,7 +56,7 @@ func (c *packCmd) Run(ctx context.Context, con *console.Console) (err error) {
 	if err != nil {
 		return err
 	}
-	file, err := image.NewOutput(out, c.Force, c.In)
+	file, err := image.NewOutput(out, c.Force, c.inputs(c.In)...)
 	if err != nil {
 		return err
 	}
@@ -75,7 +76,7 @@ func (c *packCmd) Run(ctx context.Context, con *console.Console) (err error) {
 	packed, err := seekable.Pack(ctx, w, in, in.Size(), seekable.PackOptions{
 		Level:     zstd.EncoderLevelFromZstd(level),
 		FrameSize: int64(c.FrameSize),
-		Progress:  func(done, total int64) { o.Progress(done, total, c.In+": packing") },
+		Progress:  func(done, total int64) { o.Progress(done, total, image.Name(c.In)+": packing") },
 		Hole: func(off int64) (int64, bool, error) {
 			n, data, err := backstores.Extent(in, off)
 			return n, !data, err
@@ -85,7 +86,7 @@ func (c *packCmd) Run(ctx context.Context, con *console.Console) (err error) {
 		err = hint.Try(err, "--frame-size", fmt.Sprintf("%dK", many.Least>>10))
 	}
 	if err != nil && errors.Is(err, ctx.Err()) {
-		err = fmt.Errorf("%s: packing: interrupted", c.In)
+		err = fmt.Errorf("%s: packing: interrupted", image.Name(c.In))
 	}
 	if err == nil {
 		err = w.Flush()
@@ -110,9 +111,13 @@ func (c *packCmd) out() (string, error) {
 	switch {
 	case c.Out != "":
 		return c.Out, nil
+	case image.IsURL(c.In):
+		return path.Base(image.Name(c.In)) + ".zst", nil
 	case strings.HasSuffix(c.In, ".zst"):
 		return "", hint.Try(misuse("%s: ends in .zst already; name the file to make", c.In),
 			"lunserve", "pack", hint.Path(c.In), hint.Path(hint.Free(c.In)))
+	case strings.HasSuffix(c.In, ".qcow2"): // what is packed is the disk
+		return strings.TrimSuffix(c.In, ".qcow2") + ".img.zst", nil
 	case strings.HasPrefix(c.In, "/dev/"):
 		return filepath.Base(c.In) + ".img.zst", nil
 	}

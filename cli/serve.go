@@ -11,7 +11,7 @@ import (
 )
 
 type serveCmd struct {
-	Images     []string   `arg:"" name:"image" complete:"image" help:"Disk images: files or block devices. Each becomes one LUN."`
+	Images     []string   `arg:"" name:"image" complete:"image" help:"Disk images: files, block devices or URLs. Each becomes one LUN."`
 	ReadOnly   bool       `short:"r" common:"" aliases:"readonly" help:"Refuse writes, and share the image with other readers." group:"image"`
 	Size       size       `common:"" placeholder:"SIZE" help:"Create the image with this size if it does not exist. The file is sparse. K, M, G and T are powers of 1024; KB, MB, GB and TB are powers of 1000." group:"image"`
 	Removable  bool       `help:"Present a removable disk: initiators can eject and load the medium." group:"image"`
@@ -92,6 +92,9 @@ func (c *serveCmd) check() error {
 		return hint.Try(misuse("--stats-interval needs --json"), "--json")
 	case c.Line != "" && len(c.Command) > 0:
 		return misuse("--run and a command after -- exclude each other; give one of them")
+	}
+	if len(c.Backing) > 0 && len(c.Images) > 1 {
+		return misuse("--backing is for one image, not %d", len(c.Images))
 	}
 	if err := c.layerFlags.check(c.Images, c.ReadOnly); err != nil {
 		return err

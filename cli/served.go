@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lunserve/lunserve/backstores/image"
 	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/hint"
 	"github.com/lunserve/lunserve/serve"
@@ -99,6 +100,9 @@ func (d *servedDisk) matches(what string) bool {
 	if slices.Contains([]string{d.Name, d.Device, strings.TrimPrefix(d.Device, "/dev/"), d.URI, d.WWPN}, what) {
 		return what != ""
 	}
+	if image.IsURL(what) {
+		return image.Name(what) == d.Image
+	}
 	if path, err := filepath.Abs(what); err == nil && path == d.Image {
 		return what != "" // even if it is gone
 	}
@@ -106,8 +110,8 @@ func (d *servedDisk) matches(what string) bool {
 	if err != nil {
 		return false
 	}
-	image, err := os.Stat(d.Image)
-	return err == nil && os.SameFile(typed, image)
+	served, err := os.Stat(d.Image)
+	return err == nil && os.SameFile(typed, served)
 }
 
 // find returns the disks that the words mean, each once.
@@ -130,7 +134,7 @@ func find(con *console.Console, words []string) (all, found []servedDisk, err er
 			return nil, nil, notServed(word)
 		case 1:
 		default:
-			return nil, nil, fmt.Errorf("%s: matches %s; give one of these names", word, strings.Join(names, ", "))
+			return nil, nil, fmt.Errorf("%s: matches %s; give one of these names", image.Name(word), strings.Join(names, ", "))
 		}
 	}
 	return all, found, nil
@@ -138,7 +142,7 @@ func find(con *console.Console, words []string) (all, found []servedDisk, err er
 
 // notServed is the error of a word that means no disk. Only root sees those of root.
 func notServed(word string) error {
-	err := fmt.Errorf("%s: not served by lunserve", word)
+	err := fmt.Errorf("%s: not served by lunserve", image.Name(word))
 	if os.Geteuid() == 0 {
 		return hint.Try(err, "lunserve", "list")
 	}

@@ -36,7 +36,7 @@ func TestErrorsDecideTheExitStatus(t *testing.T) {
 	} {
 		var printed strings.Builder
 		c := console.New(&printed, "lunserve")
-		if status := status(tt.err, c); status != tt.status || printed.String() != tt.printed {
+		if status := status(tt.err, nil, c); status != tt.status || printed.String() != tt.printed {
 			t.Errorf("status(%v) = %d, and %q is printed; want %d, %q", tt.err, status, printed.String(), tt.status, tt.printed)
 		}
 		c.Close()

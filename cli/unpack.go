@@ -23,7 +23,7 @@ func (c *unpackCmd) Run(ctx context.Context, con *console.Console) (err error) {
 	b := con.NewBar()
 	defer b.Clear()
 	start := time.Now()
-	out, err := image.NewOutput(c.Out, c.Force, c.In)
+	out, err := image.NewOutput(c.Out, c.Force, c.inputs(c.In)...)
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,7 @@ _lunserve_images()
 	local word found='' likely=()
 	_filedir
 	for word in "${COMPREPLY[@]}"; do
-		if [[ ${word,,} == *.@(img|raw|zst|simg|iso) || -b $word ]]; then
+		if [[ ${word,,} == *.@(img|raw|qcow2|zst|simg|iso) || -b $word ]]; then
 			likely+=("$word") found=1
 		elif [[ -d $word ]]; then
 			likely+=("$word")
@@ -52,25 +52,25 @@ _lunserve()
 	local flags=() takers runs=''
 	case $command in
 	serve)
-		flags=(-h --help --version -r --read-only --size --removable --sector-size -s --snapshot --overlay --discard --detect-zeroes --format --cache-size --zstd-window --tmpdir --loopback --iscsi --vhost --userspace --iqn --portal --chap-file --allow --open --run --fork --pid-file --exit-with-parent --restart -q --quiet --json --stats-interval --trace)
-		takers=' --size --sector-size --overlay --discard --detect-zeroes --format --cache-size --zstd-window --tmpdir --iqn --portal --chap-file --allow --run --pid-file --stats-interval '
+		flags=(-h --help --version -r --read-only --size --removable --sector-size -s --snapshot --overlay --discard --detect-zeroes --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint --loopback --iscsi --vhost --userspace --iqn --portal --chap-file --allow --open --run --fork --pid-file --exit-with-parent --restart -q --quiet --json --stats-interval --trace)
+		takers=' --size --sector-size --overlay --discard --detect-zeroes --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint --iqn --portal --chap-file --allow --run --pid-file --stats-interval '
 		runs=1
 		;;
 	pack)
-		flags=(-h --help --version -f --force --frame-size --level --format --cache-size --zstd-window --tmpdir)
-		takers=' --frame-size --level --format --cache-size --zstd-window --tmpdir '
+		flags=(-h --help --version -f --force --frame-size --level --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint)
+		takers=' --frame-size --level --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint '
 		;;
 	unpack)
-		flags=(-h --help --version -f --force --format --cache-size --zstd-window --tmpdir)
-		takers=' --format --cache-size --zstd-window --tmpdir '
+		flags=(-h --help --version -f --force --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint)
+		takers=' --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint '
 		;;
 	info)
-		flags=(-h --help --version --json --format --cache-size --zstd-window --tmpdir)
-		takers=' --format --cache-size --zstd-window --tmpdir '
+		flags=(-h --help --version --json --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint)
+		takers=' --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint '
 		;;
 	commit)
-		flags=(-h --help --version -o --output -f --force --base --format --cache-size --zstd-window --tmpdir)
-		takers=' -o --output --base --format --cache-size --zstd-window --tmpdir '
+		flags=(-h --help --version -o --output -f --force --base --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint)
+		takers=' -o --output --base --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint '
 		;;
 	list)
 		flags=(-h --help --version --json --names)
@@ -89,8 +89,8 @@ _lunserve()
 		takers='  '
 		;;
 	doctor)
-		flags=(-h --help --version -r --read-only --json --format --cache-size --zstd-window --tmpdir)
-		takers=' --format --cache-size --zstd-window --tmpdir '
+		flags=(-h --help --version -r --read-only --json --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint)
+		takers=' --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint '
 		;;
 	completion)
 		flags=(-h --help --version)
@@ -116,11 +116,11 @@ _lunserve()
 	# The value of a flag, after the flag or after =.
 	if ((i > cword)) || [[ $split == true ]]; then
 		case $command$prev in
-		serve--overlay | serve--chap-file | serve--pid-file | serve--trace | commit-o | commit--output) _filedir ;;
-		serve--tmpdir | pack--tmpdir | unpack--tmpdir | info--tmpdir | commit--tmpdir | doctor--tmpdir) _filedir -d ;;
-		commit--base) _lunserve_images ;;
+		serve--overlay | serve--netrc-file | serve--ca-file | serve--chap-file | serve--pid-file | serve--trace | pack--netrc-file | pack--ca-file | unpack--netrc-file | unpack--ca-file | info--netrc-file | info--ca-file | commit-o | commit--output | commit--netrc-file | commit--ca-file | doctor--netrc-file | doctor--ca-file) _filedir ;;
+		serve--tmpdir | serve--cache-dir | pack--tmpdir | pack--cache-dir | unpack--tmpdir | unpack--cache-dir | info--tmpdir | info--cache-dir | commit--tmpdir | commit--cache-dir | doctor--tmpdir | doctor--cache-dir) _filedir -d ;;
+		serve--backing | pack--backing | unpack--backing | info--backing | commit--base | commit--backing | doctor--backing) _lunserve_images ;;
 		serve--sector-size) _lunserve_words 512 4096 ;;
-		serve--format | pack--format | unpack--format | info--format | commit--format | doctor--format) _lunserve_words auto raw sparse zstd simg ;;
+		serve--format | pack--format | unpack--format | info--format | commit--format | doctor--format) _lunserve_words auto raw sparse zstd qcow2 simg ;;
 		serve--detect-zeroes) _lunserve_words off on unmap ;;
 		serve--discard) _lunserve_words unmap ignore ;;
 		esac

@@ -3,7 +3,7 @@
 # Likely images and block devices, then folders, then other files.
 function __lunserve_images
 	set -l files (complete -C "lunserve_no_command "(commandline -ct)) # as for any command
-	string match -r -i -- '^[^\t]*\.(?:img|raw|zst|simg|iso)(?:\t.*)?$' $files
+	string match -r -i -- '^[^\t]*\.(?:img|raw|qcow2|zst|simg|iso)(?:\t.*)?$' $files
 	for file in $files
 		set -l path (string split -f 1 \t -- $file)
 		test -b $path; and echo $file
@@ -45,16 +45,16 @@ function __lunserve_at -a command where
 	set -l runs no
 	switch $name
 		case serve
-			set takers --size --sector-size --overlay --discard --detect-zeroes --format --cache-size --zstd-window --tmpdir --iqn --portal --chap-file --allow --run --pid-file --stats-interval
+			set takers --size --sector-size --overlay --discard --detect-zeroes --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint --iqn --portal --chap-file --allow --run --pid-file --stats-interval
 			set runs yes
 		case pack
-			set takers --frame-size --level --format --cache-size --zstd-window --tmpdir
+			set takers --frame-size --level --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint
 		case unpack
-			set takers --format --cache-size --zstd-window --tmpdir
+			set takers --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint
 		case info
-			set takers --format --cache-size --zstd-window --tmpdir
+			set takers --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint
 		case commit
-			set takers -o --output --base --format --cache-size --zstd-window --tmpdir
+			set takers -o --output --base --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint
 		case list
 			set takers 
 		case stats
@@ -64,7 +64,7 @@ function __lunserve_at -a command where
 		case detach
 			set takers 
 		case doctor
-			set takers --format --cache-size --zstd-window --tmpdir
+			set takers --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint
 		case completion
 			set takers 
 	end
@@ -107,10 +107,16 @@ complete -c lunserve -n '__lunserve_at serve' -s s -l snapshot -d 'Write to a te
 complete -c lunserve -n '__lunserve_at serve' -l overlay -r -F -d 'Keep writes in FILE, a qcow2 overlay, for the next run'
 complete -c lunserve -n '__lunserve_at serve' -l discard -r -f -k -a 'unmap ignore' -d 'Support UNMAP and free the space in the image (unmap), or present a fully provisioned disk (ignore)'
 complete -c lunserve -n '__lunserve_at serve' -l detect-zeroes -r -f -k -a 'off on unmap' -d 'Detect blocks of zeros in writes, and store them as allocated zeros (on) or holes (unmap)'
-complete -c lunserve -n '__lunserve_at serve' -l format -r -f -k -a 'auto raw sparse zstd simg' -d 'Image format'
-complete -c lunserve -n '__lunserve_at serve' -l cache-size -r -f -d 'Memory for decompressed data'
+complete -c lunserve -n '__lunserve_at serve' -l format -r -f -k -a 'auto raw sparse zstd qcow2 simg' -d 'Image format'
+complete -c lunserve -n '__lunserve_at serve' -l backing -r -f -k -a '(__lunserve_images)' -d 'Backing file of a qcow2 image, or its URL'
+complete -c lunserve -n '__lunserve_at serve' -l cache-size -r -f -d 'Memory for decompressed data and for what was read from a URL'
 complete -c lunserve -n '__lunserve_at serve' -l zstd-window -r -f -d 'Largest window to accept in a zstd file without random access'
 complete -c lunserve -n '__lunserve_at serve' -l tmpdir -r -f -a '(__fish_complete_directories)' -d 'Directory for temporary files, which may grow as large as the image'
+complete -c lunserve -n '__lunserve_at serve' -l cache-dir -r -f -a '(__fish_complete_directories)' -d 'Keep what was read from URLs in DIR, for other runs'
+complete -c lunserve -n '__lunserve_at serve' -l cache-limit -r -f -d 'Disk space for --cache-dir'
+complete -c lunserve -n '__lunserve_at serve' -l netrc-file -r -F -d 'Log in to web servers as FILE says, in the format of netrc'
+complete -c lunserve -n '__lunserve_at serve' -l ca-file -r -F -d 'Trust the authorities whose certificates are in FILE, besides those of the system'
+complete -c lunserve -n '__lunserve_at serve' -l s3-endpoint -r -f -d 'Server of s3:// images'
 complete -c lunserve -n '__lunserve_at serve' -l loopback -d 'Make local disks, and print their paths'
 complete -c lunserve -n '__lunserve_at serve' -l iscsi -d 'Make an iSCSI target, and print a URL for each image'
 complete -c lunserve -n '__lunserve_at serve' -l vhost -d 'Make a vhost-scsi target for VMs, and print its WWPN'
@@ -138,10 +144,16 @@ complete -c lunserve -n '__lunserve_at pack' -l version -d 'Print the version an
 complete -c lunserve -n '__lunserve_at pack' -s f -l force -d 'Replace the file if it exists'
 complete -c lunserve -n '__lunserve_at pack' -l frame-size -r -f -d 'Uncompressed size of a frame, the unit of decompression'
 complete -c lunserve -n '__lunserve_at pack' -l level -r -f -d 'Compression level, 1 to 19 as for zstd'
-complete -c lunserve -n '__lunserve_at pack' -l format -r -f -k -a 'auto raw sparse zstd simg' -d 'Image format'
-complete -c lunserve -n '__lunserve_at pack' -l cache-size -r -f -d 'Memory for decompressed data'
+complete -c lunserve -n '__lunserve_at pack' -l format -r -f -k -a 'auto raw sparse zstd qcow2 simg' -d 'Image format'
+complete -c lunserve -n '__lunserve_at pack' -l backing -r -f -k -a '(__lunserve_images)' -d 'Backing file of a qcow2 image, or its URL'
+complete -c lunserve -n '__lunserve_at pack' -l cache-size -r -f -d 'Memory for decompressed data and for what was read from a URL'
 complete -c lunserve -n '__lunserve_at pack' -l zstd-window -r -f -d 'Largest window to accept in a zstd file without random access'
 complete -c lunserve -n '__lunserve_at pack' -l tmpdir -r -f -a '(__fish_complete_directories)' -d 'Directory for temporary files, which may grow as large as the image'
+complete -c lunserve -n '__lunserve_at pack' -l cache-dir -r -f -a '(__fish_complete_directories)' -d 'Keep what was read from URLs in DIR, for other runs'
+complete -c lunserve -n '__lunserve_at pack' -l cache-limit -r -f -d 'Disk space for --cache-dir'
+complete -c lunserve -n '__lunserve_at pack' -l netrc-file -r -F -d 'Log in to web servers as FILE says, in the format of netrc'
+complete -c lunserve -n '__lunserve_at pack' -l ca-file -r -F -d 'Trust the authorities whose certificates are in FILE, besides those of the system'
+complete -c lunserve -n '__lunserve_at pack' -l s3-endpoint -r -f -d 'Server of s3:// images'
 
 complete -c lunserve -n __lunserve_first -a unpack -d 'Convert an image of any format to a raw image'
 complete -c lunserve -n '__lunserve_at unpack 0' -f -k -a '(__lunserve_images)'
@@ -149,20 +161,32 @@ complete -c lunserve -n '__lunserve_at unpack 1' -F
 complete -c lunserve -n '__lunserve_at unpack' -s h -l help -d 'Print help and exit'
 complete -c lunserve -n '__lunserve_at unpack' -l version -d 'Print the version and exit'
 complete -c lunserve -n '__lunserve_at unpack' -s f -l force -d 'Replace the file if it exists'
-complete -c lunserve -n '__lunserve_at unpack' -l format -r -f -k -a 'auto raw sparse zstd simg' -d 'Image format'
-complete -c lunserve -n '__lunserve_at unpack' -l cache-size -r -f -d 'Memory for decompressed data'
+complete -c lunserve -n '__lunserve_at unpack' -l format -r -f -k -a 'auto raw sparse zstd qcow2 simg' -d 'Image format'
+complete -c lunserve -n '__lunserve_at unpack' -l backing -r -f -k -a '(__lunserve_images)' -d 'Backing file of a qcow2 image, or its URL'
+complete -c lunserve -n '__lunserve_at unpack' -l cache-size -r -f -d 'Memory for decompressed data and for what was read from a URL'
 complete -c lunserve -n '__lunserve_at unpack' -l zstd-window -r -f -d 'Largest window to accept in a zstd file without random access'
 complete -c lunserve -n '__lunserve_at unpack' -l tmpdir -r -f -a '(__fish_complete_directories)' -d 'Directory for temporary files, which may grow as large as the image'
+complete -c lunserve -n '__lunserve_at unpack' -l cache-dir -r -f -a '(__fish_complete_directories)' -d 'Keep what was read from URLs in DIR, for other runs'
+complete -c lunserve -n '__lunserve_at unpack' -l cache-limit -r -f -d 'Disk space for --cache-dir'
+complete -c lunserve -n '__lunserve_at unpack' -l netrc-file -r -F -d 'Log in to web servers as FILE says, in the format of netrc'
+complete -c lunserve -n '__lunserve_at unpack' -l ca-file -r -F -d 'Trust the authorities whose certificates are in FILE, besides those of the system'
+complete -c lunserve -n '__lunserve_at unpack' -l s3-endpoint -r -f -d 'Server of s3:// images'
 
 complete -c lunserve -n __lunserve_first -a info -d 'Show the format and contents of images'
 complete -c lunserve -n '__lunserve_at info "*"' -f -k -a '(__lunserve_images)'
 complete -c lunserve -n '__lunserve_at info' -s h -l help -d 'Print help and exit'
 complete -c lunserve -n '__lunserve_at info' -l version -d 'Print the version and exit'
 complete -c lunserve -n '__lunserve_at info' -l json -d 'Print a JSON array with an object for each image'
-complete -c lunserve -n '__lunserve_at info' -l format -r -f -k -a 'auto raw sparse zstd simg' -d 'Image format'
-complete -c lunserve -n '__lunserve_at info' -l cache-size -r -f -d 'Memory for decompressed data'
+complete -c lunserve -n '__lunserve_at info' -l format -r -f -k -a 'auto raw sparse zstd qcow2 simg' -d 'Image format'
+complete -c lunserve -n '__lunserve_at info' -l backing -r -f -k -a '(__lunserve_images)' -d 'Backing file of a qcow2 image, or its URL'
+complete -c lunserve -n '__lunserve_at info' -l cache-size -r -f -d 'Memory for decompressed data and for what was read from a URL'
 complete -c lunserve -n '__lunserve_at info' -l zstd-window -r -f -d 'Largest window to accept in a zstd file without random access'
 complete -c lunserve -n '__lunserve_at info' -l tmpdir -r -f -a '(__fish_complete_directories)' -d 'Directory for temporary files, which may grow as large as the image'
+complete -c lunserve -n '__lunserve_at info' -l cache-dir -r -f -a '(__fish_complete_directories)' -d 'Keep what was read from URLs in DIR, for other runs'
+complete -c lunserve -n '__lunserve_at info' -l cache-limit -r -f -d 'Disk space for --cache-dir'
+complete -c lunserve -n '__lunserve_at info' -l netrc-file -r -F -d 'Log in to web servers as FILE says, in the format of netrc'
+complete -c lunserve -n '__lunserve_at info' -l ca-file -r -F -d 'Trust the authorities whose certificates are in FILE, besides those of the system'
+complete -c lunserve -n '__lunserve_at info' -l s3-endpoint -r -f -d 'Server of s3:// images'
 
 complete -c lunserve -n __lunserve_first -a commit -d 'Merge an overlay into its base, or both into a new image'
 complete -c lunserve -n '__lunserve_at commit 0' -F
@@ -171,10 +195,16 @@ complete -c lunserve -n '__lunserve_at commit' -l version -d 'Print the version 
 complete -c lunserve -n '__lunserve_at commit' -s o -l output -r -F -d 'Merge base and overlay into a new raw image OUT, and change neither'
 complete -c lunserve -n '__lunserve_at commit' -s f -l force -d 'Replace OUT if it exists'
 complete -c lunserve -n '__lunserve_at commit' -l base -r -f -k -a '(__lunserve_images)' -d 'Path of the base'
-complete -c lunserve -n '__lunserve_at commit' -l format -r -f -k -a 'auto raw sparse zstd simg' -d 'Image format'
-complete -c lunserve -n '__lunserve_at commit' -l cache-size -r -f -d 'Memory for decompressed data'
+complete -c lunserve -n '__lunserve_at commit' -l format -r -f -k -a 'auto raw sparse zstd qcow2 simg' -d 'Image format'
+complete -c lunserve -n '__lunserve_at commit' -l backing -r -f -k -a '(__lunserve_images)' -d 'Backing file of a qcow2 image, or its URL'
+complete -c lunserve -n '__lunserve_at commit' -l cache-size -r -f -d 'Memory for decompressed data and for what was read from a URL'
 complete -c lunserve -n '__lunserve_at commit' -l zstd-window -r -f -d 'Largest window to accept in a zstd file without random access'
 complete -c lunserve -n '__lunserve_at commit' -l tmpdir -r -f -a '(__fish_complete_directories)' -d 'Directory for temporary files, which may grow as large as the image'
+complete -c lunserve -n '__lunserve_at commit' -l cache-dir -r -f -a '(__fish_complete_directories)' -d 'Keep what was read from URLs in DIR, for other runs'
+complete -c lunserve -n '__lunserve_at commit' -l cache-limit -r -f -d 'Disk space for --cache-dir'
+complete -c lunserve -n '__lunserve_at commit' -l netrc-file -r -F -d 'Log in to web servers as FILE says, in the format of netrc'
+complete -c lunserve -n '__lunserve_at commit' -l ca-file -r -F -d 'Trust the authorities whose certificates are in FILE, besides those of the system'
+complete -c lunserve -n '__lunserve_at commit' -l s3-endpoint -r -f -d 'Server of s3:// images'
 
 complete -c lunserve -n __lunserve_first -a list -d 'List served disks'
 complete -c lunserve -n '__lunserve_at list' -s h -l help -d 'Print help and exit'
@@ -207,10 +237,16 @@ complete -c lunserve -n '__lunserve_at doctor' -s h -l help -d 'Print help and e
 complete -c lunserve -n '__lunserve_at doctor' -l version -d 'Print the version and exit'
 complete -c lunserve -n '__lunserve_at doctor' -s r -l read-only -d 'Check for serving read-only'
 complete -c lunserve -n '__lunserve_at doctor' -l json -d 'Print a JSON array with an object for each check'
-complete -c lunserve -n '__lunserve_at doctor' -l format -r -f -k -a 'auto raw sparse zstd simg' -d 'Image format'
-complete -c lunserve -n '__lunserve_at doctor' -l cache-size -r -f -d 'Memory for decompressed data'
+complete -c lunserve -n '__lunserve_at doctor' -l format -r -f -k -a 'auto raw sparse zstd qcow2 simg' -d 'Image format'
+complete -c lunserve -n '__lunserve_at doctor' -l backing -r -f -k -a '(__lunserve_images)' -d 'Backing file of a qcow2 image, or its URL'
+complete -c lunserve -n '__lunserve_at doctor' -l cache-size -r -f -d 'Memory for decompressed data and for what was read from a URL'
 complete -c lunserve -n '__lunserve_at doctor' -l zstd-window -r -f -d 'Largest window to accept in a zstd file without random access'
 complete -c lunserve -n '__lunserve_at doctor' -l tmpdir -r -f -a '(__fish_complete_directories)' -d 'Directory for temporary files, which may grow as large as the image'
+complete -c lunserve -n '__lunserve_at doctor' -l cache-dir -r -f -a '(__fish_complete_directories)' -d 'Keep what was read from URLs in DIR, for other runs'
+complete -c lunserve -n '__lunserve_at doctor' -l cache-limit -r -f -d 'Disk space for --cache-dir'
+complete -c lunserve -n '__lunserve_at doctor' -l netrc-file -r -F -d 'Log in to web servers as FILE says, in the format of netrc'
+complete -c lunserve -n '__lunserve_at doctor' -l ca-file -r -F -d 'Trust the authorities whose certificates are in FILE, besides those of the system'
+complete -c lunserve -n '__lunserve_at doctor' -l s3-endpoint -r -f -d 'Server of s3:// images'
 
 complete -c lunserve -n __lunserve_first -a completion -d 'Print a completion script for a shell'
 complete -c lunserve -n '__lunserve_at completion 0' -f -k -a 'bash zsh fish'

@@ -97,7 +97,7 @@ var lines = []line{
 	{line: "lunserve --overlay images/", want: "images/a.img images/b.IMG images/c.img.zst images/d.raw images/more images/notes.txt"},
 	{line: "lunserve --trace=te", want: "--trace=texts"},
 	{line: "lunserve p", want: "pack"},
-	{line: "lunserve pack -", want: "-f --force --frame-size --level --format --cache-size --zstd-window --tmpdir -h --help --version"},
+	{line: "lunserve pack -", want: "-f --force --frame-size --level --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint -h --help --version"},
 	{line: "lunserve pack --format z", want: "zstd"},
 	{line: "lunserve pack --format zstd disk.img te", want: "texts"},
 	{line: "lunserve pack -- ", want: "disk.img images texts"},

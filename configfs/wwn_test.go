@@ -37,6 +37,12 @@ func TestNamesComeFromMachineAndImage(t *testing.T) {
 	if digest("a.img", "target") == a {
 		t.Error("the disk and its target have one name")
 	}
+	url := digest("https://example.org/a.img", "disk")
+	t.Chdir(k.root)
+	if again := digest("https://example.org/a.img", "disk"); again != url || url == a {
+		t.Error("the name of an image at a URL is not that of the URL")
+	}
+	t.Chdir(k.root + "/images")
 	k.file("etc/machine-id", "ff112233445566778899aabbccddeeff\n")
 	if digest("a.img", "disk") == a {
 		t.Error("two machines have one name")

@@ -38,11 +38,11 @@ func disguises(t *testing.T) map[string]struct {
 		off  int64
 		data []byte
 	}{
-		"a zstd file":                       {0, zstd[:len(zstd)/512*512]},
-		"an Android sparse image":           {0, append(simg, make([]byte, 512-len(simg))...)},
-		"a qcow2 image with a backing file": {0, qcow2},
-		"a gzip file":                       {0, append([]byte("\x1f\x8b\x08\x00"), make([]byte, 508)...)},
-		"a VHD image":                       {-512, vhd},
+		"a zstd file":             {0, zstd[:len(zstd)/512*512]},
+		"an Android sparse image": {0, append(simg, make([]byte, 512-len(simg))...)},
+		"a qcow2 image":           {0, qcow2},
+		"a gzip file":             {0, append([]byte("\x1f\x8b\x08\x00"), make([]byte, 508)...)},
+		"a VHD image":             {-512, vhd},
 	}
 }
 

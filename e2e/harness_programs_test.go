@@ -41,6 +41,7 @@ var packages = map[string]string{
 	"mkswap":             "util-linux",
 	"modprobe":           "kmod",
 	"mount":              "mount",
+	"nginx":              "nginx-light",
 	"pzstd":              "zstd",
 	"qemu-img":           "qemu-utils",
 	"qemu-system-x86_64": "qemu-system-x86",

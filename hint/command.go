@@ -2,6 +2,7 @@ package hint
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -17,6 +18,18 @@ type Command struct {
 	Pipe    []string `json:"pipe,omitempty"`    // a program that reads what the first writes
 	Output  string   `json:"output,omitempty"`  // the file that takes what they write
 	Purpose string   `json:"purpose,omitempty"` // such as "to make one"
+}
+
+// rewrite returns the command with f applied to each word.
+func (c Command) rewrite(f func(string) string) Command {
+	c.Words, c.Pipe = slices.Clone(c.Words), slices.Clone(c.Pipe)
+	for _, words := range [][]string{c.Words, c.Pipe} {
+		for i, word := range words {
+			words[i] = f(word)
+		}
+	}
+	c.Instead = f(c.Instead)
+	return c
 }
 
 // Line returns the command as a line for a shell, without the purpose.

@@ -88,6 +88,26 @@ func Advice(try []Command) string {
 	}
 }
 
+// Rewrite returns err with text in place of the text of each joined error, and
+// word in place of each word of its commands.
+func Rewrite(err error, text, word func(string) string) error {
+	if err == nil {
+		return nil
+	}
+	if all := joined(err); all != nil {
+		again := make([]error, len(all))
+		for i, err := range all {
+			again[i] = Rewrite(err, text, word)
+		}
+		return errors.Join(again...)
+	}
+	line, try := Split(err)
+	for i := range try {
+		try[i] = try[i].rewrite(word)
+	}
+	return With(errors.New(text(line)), try...)
+}
+
 // Split returns err on one line without its commands, and the commands.
 func Split(err error) (text string, try []Command) {
 	return oneLine(err), commands(err)

@@ -11,6 +11,7 @@ package man
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -54,7 +55,7 @@ func Fill(page string, app *kong.Application) (string, error) {
 }
 
 // flags lists the flags of subcommand c by group. Flags that c shares with the
-// default subcommand are listed there only, and c refers to their group.
+// default subcommand are listed there only, and c refers to their groups.
 func flags(b *strings.Builder, first, c *kong.Node) {
 	groups := map[string]string{} // title by flag of the default subcommand
 	if c != first {
@@ -64,13 +65,15 @@ func flags(b *strings.Builder, first, c *kong.Node) {
 			}
 		}
 	}
-	group, open, shared := "", false, ""
+	group, open, shared := "", false, []string(nil)
 	for _, f := range c.Flags {
 		if f.Hidden {
 			continue
 		}
 		if title := groups[f.Name+f.Help]; title != "" {
-			shared = title
+			if !slices.Contains(shared, title) {
+				shared = append(shared, title)
+			}
 			continue
 		}
 		if f.Group != nil && f.Group.Title != group {
@@ -93,8 +96,8 @@ func flags(b *strings.Builder, first, c *kong.Node) {
 	if open {
 		fmt.Fprintln(b, ".El")
 	}
-	if shared != "" {
-		fmt.Fprintf(b, ".Pp\nThis subcommand also takes the flags under\n.Sx %s .\n", shared)
+	if len(shared) > 0 {
+		fmt.Fprintf(b, ".Pp\nThis subcommand also takes the flags under\n.Sx %s .\n", strings.Join(shared, "\nand\n.Sx "))
 	}
 }
 

@@ -22,7 +22,8 @@ import (
 // What a server starts later is confined as it is. So it keeps what a guard needs
 // that it starts in place of a killed one, which may have to open the images again.
 // A command of --run must not be confined, and it starts last: a server that has
-// one is not confined either.
+// one is not confined either. Nor is one with an image at a URL: it looks up hosts and
+// makes connections until its end.
 //
 // A target of --userspace is confined when it listens, and before it accepts: later it
 // opens no sockets but that for lunserve list.
@@ -45,7 +46,7 @@ var kept = []int{
 // confine gives up what this process needs no more, if it can.
 func (s *service) confine() {
 	switch {
-	case s.role == removing || len(s.options.Command) > 0:
+	case s.role == removing || len(s.options.Command) > 0 || s.readsURLs():
 		return
 	case s.role == upgrading:
 		s.confined = s.taken.Confined
@@ -68,6 +69,11 @@ func (s *service) confine() {
 	if s.guard != nil && !s.confined.NoNewPrivs { // a program with cgo
 		s.guard.Unconfined()
 	}
+}
+
+// readsURLs reports whether an image or a backing file is at a URL.
+func (s *service) readsURLs() bool {
+	return slices.ContainsFunc(slices.Concat(s.options.Images, s.options.Open.Backing), image.IsURL)
 }
 
 // paths returns what a server opens, makes and removes when its disks are made, and
@@ -129,6 +135,9 @@ func (s *service) pathsOf(d *disk) []confine.Path {
 	paths := []confine.Path{
 		{Name: d.image.abs, Rights: write | confine.Ioctl},
 		{Name: d.image.overlay, Rights: write},
+	}
+	for _, file := range d.image.backing {
+		paths = append(paths, confine.Path{Name: file, Rights: confine.Read})
 	}
 	if d.orphan != nil {
 		paths = append(paths, confine.Path{Name: d.orphan.UIO, Rights: write})

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -67,5 +68,26 @@ func TestServerKeepsNoMoreThanItNeeds(t *testing.T) {
 	s.options.Size = 1 << 20
 	if got := rights(dir + "/other.img"); got != confine.Read|confine.RemoveFile {
 		t.Errorf("with --size: %x", got)
+	}
+}
+
+// A server that reads a URL looks up hosts and makes connections until its end. One
+// that reads a chain of files may open them again.
+func TestConfinementLeavesWhatImagesNeed(t *testing.T) {
+	for _, tt := range []struct {
+		options Options
+		want    bool
+	}{
+		{Options{Images: []string{"a.qcow2"}, Open: image.Options{Backing: []string{"b.img"}}}, false},
+		{Options{Images: []string{"a.qcow2"}, Open: image.Options{Backing: []string{"b.img", "https://host/c.img"}}}, true},
+		{Options{Images: []string{"a.img", "s3://bucket/b.img"}}, true},
+	} {
+		if got := (&service{options: tt.options}).readsURLs(); got != tt.want {
+			t.Errorf("%+v: %v", tt.options, got)
+		}
+	}
+	d := &disk{image: &openedImage{abs: "/a.qcow2", backing: []string{"/b.img"}}, device: &device{kernel: new(configfs.Device)}}
+	if paths := new(service).pathsOf(d); !slices.Contains(paths, confine.Path{Name: "/b.img", Rights: confine.Read}) {
+		t.Errorf("the paths are %v", paths)
 	}
 }

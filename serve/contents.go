@@ -1,7 +1,9 @@
 package serve
 
 import (
+	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +11,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/image"
 	"github.com/lunserve/lunserve/serve/control"
 )
 
@@ -27,6 +31,17 @@ func (i *openedImage) contents(removable bool) string {
 	if i.thin {
 		text += " " + thinWord
 	}
+	if len(i.backing) > 0 {
+		chain := sha256.New() // a device has room for few identities
+		for n, b := 0, image.Backing(i.base); b != nil; n, b = n+1, image.Backing(b) {
+			id, err := identify(b, i.backing[n])
+			if err != nil {
+				return ""
+			}
+			fmt.Fprintln(chain, id)
+		}
+		text += " backing=" + hex.EncodeToString(chain.Sum(nil)[:16])
+	}
 	if i.overlay != "" {
 		over, err := i.overlayID()
 		if err != nil {
@@ -38,11 +53,20 @@ func (i *openedImage) contents(removable bool) string {
 }
 
 // id identifies the image.
-func (i *openedImage) id() (string, error) {
-	if f, ok := i.base.(interface{ Fd() int }); ok {
+func (i *openedImage) id() (string, error) { return identify(i.base, i.abs) }
+
+// identify identifies the image at an absolute path: the file, or what is at a URL,
+// by its version there.
+func identify(s backstores.Backstore, path string) (string, error) {
+	if id, remote := image.RemoteID(s); id != "" {
+		return id, nil
+	} else if remote {
+		return "", errors.New("the server does not identify the image")
+	}
+	if f, ok := s.(interface{ Fd() int }); ok {
 		return fileID(f.Fd())
 	}
-	return pathID(i.abs)
+	return pathID(path)
 }
 
 func (i *openedImage) overlayID() (string, error) {

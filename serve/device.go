@@ -97,7 +97,7 @@ func (s *service) serveRing(d *disk) {
 
 // newDevice makes a device.
 func (s *service) newDevice(ctx context.Context, d *disk, down *configfs.Undo) (dev *device, err error) {
-	id, err := configfs.NewIdentity(ctx, d.image.path)
+	id, err := configfs.NewIdentity(ctx, d.image.identity)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lunserve/lunserve/backstores/image"
 	"github.com/lunserve/lunserve/configfs"
 )
 
@@ -26,7 +27,7 @@ type disk struct {
 
 // newDisk returns a disk whose image sends its errors to errs.
 func newDisk(lun int, img *openedImage, errs chan<- error) *disk {
-	return &disk{lun: lun, image: img, errors: errorLimit{image: img.path, to: errs}, stall: stall{image: img.path}}
+	return &disk{lun: lun, image: img, errors: errorLimit{image: img.path, to: errs}, stall: stall{image: img.path, try: image.Doctor(img.base)}}
 }
 
 // title returns the name by which the user knows the disk.

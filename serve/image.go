@@ -18,9 +18,11 @@ import (
 
 // An openedImage is an image, opened and locked, with its layers.
 type openedImage struct {
-	path      string // as given
-	abs       string // absolute
-	starting  bool   // the start has not succeeded yet
+	path      string   // as given, or the name of a URL
+	identity  string   // see image.Identity
+	abs       string   // absolute, or the name of a URL
+	backing   []string // the same of its backing files
+	starting  bool     // the start has not succeeded yet
 	blockSize int
 	format    string               // in words
 	writes    control.Writes       // where they go
@@ -39,14 +41,29 @@ func wholeBlocks(bytes int64, blockSize int) int64 {
 	return bytes / int64(blockSize) * int64(blockSize)
 }
 
+// absolute returns the absolute path of an image, or the name of a URL.
+func absolute(given string) (string, error) {
+	if image.IsURL(given) {
+		return image.Name(given), nil
+	}
+	return filepath.Abs(given)
+}
+
 // openImage opens and locks an image, stacks the layers, and prints what it is.
-func (s *service) openImage(ctx context.Context, path string, down *configfs.Undo) (*openedImage, error) {
+func (s *service) openImage(ctx context.Context, given string, down *configfs.Undo) (*openedImage, error) {
 	o := &s.options
-	abs, err := filepath.Abs(path)
+	abs, err := absolute(given)
 	if err != nil {
 		return nil, err
 	}
-	img := &openedImage{path: path, abs: abs, starting: true, blockSize: o.SectorSize, handed: s.handedDisk(len(s.disks))}
+	path := image.Name(given)
+	img := &openedImage{path: path, identity: image.Identity(given), abs: abs, starting: true, blockSize: o.SectorSize, handed: s.handedDisk(len(s.disks))}
+	for _, b := range o.Open.Backing {
+		if abs, err = absolute(b); err != nil {
+			return nil, err
+		}
+		img.backing = append(img.backing, abs)
+	}
 	bar := s.console.NewBar()
 	defer bar.Clear()
 	open := o.Open
@@ -56,7 +73,7 @@ func (s *service) openImage(ctx context.Context, path string, down *configfs.Und
 	if img.handed != nil {
 		img.base, err = image.Inherit(path, img.handed.Image, img.handed.Size, open)
 	} else {
-		img.base, err = image.Open(ctx, path, open)
+		img.base, err = image.Open(ctx, given, open)
 	}
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) && open.Create > 0 {
@@ -82,6 +99,13 @@ func (s *service) openImage(ctx context.Context, path string, down *configfs.Und
 		return nil, fmt.Errorf("%s: less than one block of %d bytes", path, img.blockSize)
 	}
 	bar.Clear()
+	if img.writes == control.Temporary && !o.Snapshot && image.IsQcow2(img.base) {
+		note := fmt.Errorf("%s: qcow2 images are not written in place", path)
+		if image.TakesOverlay(img.base) == nil {
+			note = hint.With(note, hint.Command{Words: []string{"--overlay", hint.Path(hint.Free("changes"))}, Purpose: "to keep writes in that file"})
+		}
+		s.console.Say("%s", hint.Text(note))
+	}
 	s.console.Say("%s: %s, %s, %s", path, img.format, humanize.IBytes(uint64(whole)), words)
 	if rest := img.base.Size() - whole; rest > 0 {
 		s.console.Say("%s: the last %d bytes are not part of the disk: they do not fill a block of %d", path, rest, img.blockSize)

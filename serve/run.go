@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/lunserve/lunserve/backstores/image"
 	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/hint"
 	"github.com/lunserve/lunserve/serve/console"
@@ -62,6 +63,9 @@ func (s *service) serve(ctx context.Context) error {
 	}
 	if end.cause == goesOn {
 		end = s.wait()
+	}
+	for _, d := range s.disks {
+		image.Hurry(d.image.base) // or the commands of its initiators keep the disk
 	}
 	end.add(s.removing(down.Close))
 	if end.err != nil && s.role == starting {

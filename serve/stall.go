@@ -13,7 +13,8 @@ const stallAfter = 5 * time.Second
 // A stall is a time in which commands wait for the storage of an image.
 type stall struct {
 	image string
-	since time.Time // zero if there is none
+	try   hint.Command // that examines the storage
+	since time.Time    // zero if there is none
 }
 
 // look takes the command that has been waiting for longest, and since when; its
@@ -24,8 +25,7 @@ func (s *stall) look(now time.Time, command string, since time.Time) error {
 	switch {
 	case waits && s.since.IsZero():
 		s.since = since
-		return hint.With(fmt.Errorf("%s: %s has been waiting for the storage for %v", s.image, command, now.Sub(since).Round(time.Second)),
-			hint.Command{Words: []string{"dmesg"}, Pipe: []string{"tail"}})
+		return hint.With(fmt.Errorf("%s: %s has been waiting for the storage for %v", s.image, command, now.Sub(since).Round(time.Second)), s.try)
 	case !waits && !s.since.IsZero():
 		took := now.Sub(s.since).Round(time.Second)
 		s.since = time.Time{}

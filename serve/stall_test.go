@@ -4,12 +4,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lunserve/lunserve/backstores/image"
 	"github.com/lunserve/lunserve/hint"
 )
 
 func TestStallIsToldOnceAndItsEnd(t *testing.T) {
 	start := time.Now()
-	s := stall{image: "a.img"}
+	s := stall{image: "a.img", try: image.Doctor(nil)}
 	for _, tt := range []struct {
 		now     int // seconds
 		command string

@@ -1,9 +1,11 @@
 package image
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/backstores/entry"
+	"github.com/lunserve/lunserve/backstores/overlay"
 	"github.com/lunserve/lunserve/hint"
 )
 
@@ -30,18 +33,19 @@ import (
 
 // A mergeBase is the base of a merge.
 type mergeBase struct {
-	path   string // from the user or the header
+	path   string // from the user or the header; the name of a URL
+	typed  string // path or URL, as the user gave it
 	named  bool   // by the user
 	format string // that it had
 
 	store backstores.Backstore
-	file  *os.File // the same file, open for reading
+	file  baseFile // the same file, open for reading
 }
 
 // chooseBase returns the base of an overlay, which is not open yet. It shows its
 // path, and checks that it may be opened.
 func (m Merge) chooseBase(o *openOverlay) (*mergeBase, error) {
-	b := &mergeBase{path: m.Base, named: m.Base != ""}
+	b := &mergeBase{path: Name(m.Base), typed: m.Base, named: m.Base != ""}
 	path, format := o.Base()
 	if b.format = format; !b.named {
 		b.path = path
@@ -88,7 +92,8 @@ func (b *mergeBase) open(ctx context.Context, o *openOverlay, opts Options, read
 	if b.format == Raw {
 		opts.Format = Raw
 	}
-	if b.store, err = open(ctx, b.path, opts); err != nil {
+	// A header's name that is a URL got no consent.
+	if b.store, err = open(ctx, cmp.Or(b.typed, b.path), opts); err != nil {
 		return b.failed(named(ctx, b.path, err))
 	}
 	defer func() {
@@ -96,6 +101,9 @@ func (b *mergeBase) open(ctx context.Context, o *openOverlay, opts Options, read
 			b.store.Close()
 		}
 	}()
+	if err := TakesOverlay(b.store); err != nil {
+		return b.failed(err)
+	}
 	if b.file, err = openAgain(b.path, b.store); err != nil {
 		return b.failed(err)
 	}
@@ -105,22 +113,33 @@ func (b *mergeBase) open(ctx context.Context, o *openOverlay, opts Options, read
 		}
 	}()
 	if !b.named {
-		if err := o.consent(b, int(b.file.Fd())); err != nil {
+		if err := o.consent(b, int(b.file.(*os.File).Fd())); err != nil {
 			return err
 		}
 	}
-	typed := ""
-	if b.named {
-		typed = b.path
-	}
-	return o.attach(b.store, b.file, typed)
+	return o.attach(b.store, b.file, b.typed)
 }
 
 // Close closes the base.
 func (b *mergeBase) Close() error { return errors.Join(b.file.Close(), b.store.Close()) }
 
-// openAgain opens the file of an image that is open, for its identity.
-func openAgain(path string, s backstores.Backstore) (*os.File, error) {
+// A baseFile is a second handle for the file of an image.
+type baseFile interface {
+	overlay.BaseFile
+	io.Closer
+}
+
+// A sameFile is the file of an image, which stays open when it is closed.
+type sameFile struct{ *remoteFile }
+
+func (sameFile) Close() error { return nil }
+
+// openAgain opens the file of an image that is open, for its identity. A URL is
+// not opened again.
+func openAgain(path string, s backstores.Backstore) (baseFile, error) {
+	if r := elsewhere(s); r != nil {
+		return sameFile{r}, nil
+	}
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -141,7 +160,7 @@ func openAgain(path string, s backstores.Backstore) (*os.File, error) {
 }
 
 // fileID returns the identity of the file that an image is in.
-func fileID(s backstores.Backstore) (entry.ID, error) {
+func fileID(s any) (entry.ID, error) {
 	if i, ok := s.(interface{ ID() (entry.ID, error) }); ok {
 		return i.ID()
 	}

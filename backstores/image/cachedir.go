@@ -63,17 +63,18 @@ func ours(st fs.FileInfo) bool {
 	return ok && int(sys.Uid) == os.Geteuid() && st.Mode()&0o022 == 0
 }
 
-// cacheName is the name of the entry of an open file.
-func cacheName(f *os.File) (string, error) {
-	// Without symbolic links, and absolute.
-	path, err := os.Readlink(fmt.Sprint("/proc/self/fd/", f.Fd()))
-	sum := sha256.Sum256([]byte(path))
-	return hex.EncodeToString(sum[:16]) + ".index", err
+// cacheName is the name of the entry of a file at a place, see [source].
+func cacheName(place string) (string, error) {
+	if place == "" {
+		return "", errors.New("its place is unknown")
+	}
+	sum := sha256.Sum256([]byte(place))
+	return hex.EncodeToString(sum[:16]) + ".index", nil
 }
 
-// readCache returns what was last written for the path of an open file.
-func readCache(f *os.File) ([]byte, error) {
-	name, err := cacheName(f)
+// readCache returns what was last written for the file at a place.
+func readCache(place string) ([]byte, error) {
+	name, err := cacheName(place)
 	if err != nil {
 		return nil, err
 	}
@@ -91,10 +92,10 @@ func readCache(f *os.File) ([]byte, error) {
 	return root.ReadFile(name)
 }
 
-// writeCache saves b for the path of an open file. The entry appears when it is
+// writeCache saves b for the file at a place. The entry appears when it is
 // complete, and replaces an older one.
-func writeCache(of *os.File, b []byte) error {
-	name, err := cacheName(of)
+func writeCache(place string, b []byte) error {
+	name, err := cacheName(place)
 	if err != nil {
 		return err
 	}

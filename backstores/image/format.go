@@ -37,54 +37,56 @@ type detected struct {
 // disk with the remains of something else. A file that cannot be read counts as
 // raw, since opening it returns a better error.
 func detect(path string, device bool, want string) (detected, error) {
-	given := false
-	switch want {
-	case Auto, "":
-	case Raw, Sparse:
-		given = true
-	case Simg:
-		return detected{format: want}, nil
-	case Zstd:
-		if device {
-			return detected{}, hint.With(fmt.Errorf("%s: zstd data can be served from a file only", path),
-				hint.Command{Words: []string{"--format", "raw"}, Purpose: "to serve the device as it is"})
-		}
-		return detected{format: want}, nil
-	default:
-		return detected{}, hint.Try(fmt.Errorf("%s: unknown format %q", path, want), "--format", "auto")
-	}
-	is := detected{format: Raw}
-	if given {
-		is.format = want
+	if device && want == Zstd {
+		return detected{}, hint.With(fmt.Errorf("%s: zstd data can be served from a file only", path),
+			hint.Command{Words: []string{"--format", "raw"}, Purpose: "to serve the device as it is"})
 	}
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return is, nil
+		return decide(path, nil, 0, want, nil)
 	}
 	defer f.Close()
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
+		return decide(path, nil, 0, want, nil)
+	}
+	return decide(path, f, size, want, func() bool { return device || isKeptRaw(f) })
+}
+
+// decide returns the format of a file of this size. If there is none it counts as
+// raw. staysRaw reports whether it is raw whatever it holds; it is called after the
+// contents were read, since what is remembered is stored before they are written.
+func decide(path string, file io.ReaderAt, size int64, want string, staysRaw func() bool) (detected, error) {
+	is, given := detected{format: Raw}, false
+	switch want {
+	case Auto, "":
+	case Raw, Sparse:
+		is.format, given = want, true
+	case Zstd, Qcow2, Simg:
+		return detected{format: want}, nil
+	default:
+		return detected{}, hint.Try(fmt.Errorf("%s: unknown format %q", Name(path), want), "--format", "auto")
+	}
+	if file == nil {
 		return is, nil
 	}
-	s := readSectors(f, size)
+	s := readSectors(file, size)
 	like := look(s)
 	switch {
 	case like == nil:
 		return is, nil
-	case given || !like.last && contents.IsDisk(f, size):
-		if !device && !isKeptRaw(f) {
+	case given || !like.last && contents.IsDisk(file, size):
+		if !staysRaw() {
 			is.remains = like
 		}
 		return is, nil
-	// What is remembered is read after the contents: it is stored before they
-	// are written.
-	case device || isKeptRaw(f):
+	case staysRaw():
 		is.looksLike = like.name
 		return is, nil
 	case like.format != "":
 		return detected{format: like.format}, nil
 	}
-	return detected{}, refuse(&candidate{path, s, f, size}, like)
+	return detected{}, refuse(&candidate{path, s, file, size}, like)
 }
 
 // refuse returns the error of a file that lunserve does not read.
@@ -92,12 +94,15 @@ func refuse(c *candidate, like *signature) error {
 	if overlay.IsOverlay(c.start()) {
 		like = &anOverlay
 	}
-	err := fmt.Errorf("%s: is %s", c.path, like.name)
+	err := fmt.Errorf("%s: is %s", Name(c.path), like.name)
 	if like.of != nil {
 		err = fmt.Errorf("%w of %s", err, like.of(c))
 	}
-	if like.try == nil {
+	switch {
+	case like.try == nil:
 		return err
+	case IsURL(c.path):
+		return hint.With(err, download(c.path, c.file))
 	}
 	return hint.With(err, like.try(c)...)
 }

@@ -61,7 +61,7 @@ func openRaw(t testing.TB, path string, o Options) *guessed {
 	return s.(*guessed)
 }
 
-const qcow2 = "QFI\xfb\x00\x00\x00\x03"
+const qcow2Magic = "QFI\xfb\x00\x00\x00\x03"
 
 // Where the format cannot be remembered the write fails, and the first error says
 // why and what to type.
@@ -69,7 +69,7 @@ func TestWriteIsRefusedIfTheFormatCannotBeRemembered(t *testing.T) {
 	path := storetest.NewFile(t, withoutAttributes(t), 1<<20)
 	s := openRaw(t, path, Options{})
 	block := make([]byte, 4096)
-	copy(block, qcow2)
+	copy(block, qcow2Magic)
 	if err := s.WriteVec([][]byte{block}, 0, backstores.NoWait); err != backstores.ErrWouldBlock {
 		t.Errorf("NoWait: %v", err)
 	}
@@ -101,7 +101,7 @@ func TestFormatIsRemembered(t *testing.T) {
 	var notices []string
 	s := openRaw(t, path, Options{Notice: func(err error) { notices = append(notices, hint.Text(err)) }})
 	for range 2 {
-		if err := s.WriteVec([][]byte{[]byte(qcow2)}, 0, backstores.Durable); err != nil {
+		if err := s.WriteVec([][]byte{[]byte(qcow2Magic)}, 0, backstores.Durable); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -145,7 +145,7 @@ func TestWriteThatCannotBeCheckedFails(t *testing.T) {
 	if err := unix.Ftruncate(s.Fd(), 0); err != nil { // reading the sectors fails
 		t.Fatal(err)
 	}
-	if _, err := s.WriteAt([]byte(qcow2), 0); err == nil {
+	if _, err := s.WriteAt([]byte(qcow2Magic), 0); err == nil {
 		t.Error("written, although it could not be checked")
 	}
 	if st, err := os.Stat(path); err != nil || st.Size() != 0 {
@@ -158,7 +158,7 @@ func TestBlockDeviceIsRaw(t *testing.T) {
 	dev, _ := storetest.Loop(t, 1<<20)
 	for range 2 {
 		s := openRaw(t, dev, Options{})
-		for _, magic := range []string{qcow2, "\x28\xb5\x2f\xfd\x04\x00\x00\x00"} {
+		for _, magic := range []string{qcow2Magic, "\x28\xb5\x2f\xfd\x04\x00\x00\x00"} {
 			if err := s.WriteVec([][]byte{[]byte(magic), make([]byte, 504)}, 0, 0); err != nil {
 				t.Fatal(err)
 			}
@@ -214,7 +214,7 @@ func TestCommitLeavesTheBaseRaw(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := errors.Join(backstores.WriteVec(s, [][]byte{[]byte(qcow2)}, 0, 0), backstores.Flush(s), s.Close()); err != nil {
+		if err := errors.Join(backstores.WriteVec(s, [][]byte{[]byte(qcow2Magic)}, 0, 0), backstores.Flush(s), s.Close()); err != nil {
 			t.Fatal(err)
 		}
 		out := base + ".new"

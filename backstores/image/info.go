@@ -20,6 +20,12 @@ type Info struct {
 	Checksums bool   `json:"checksums,omitempty"`  // the seek table has one for each frame
 	Index     string `json:"index,omitempty"`      // the source of the frames' offsets
 
+	ClusterSize int64  `json:"cluster_size,omitempty"`
+	Compressed  int64  `json:"compressed,omitempty"` // bytes of the disk that are in compressed clusters
+	Compression string `json:"compression,omitempty"`
+	Snapshots   int64  `json:"snapshots,omitempty"` // internal ones, which are not served
+	Backing     string `json:"backing,omitempty"`   // what the header calls the backing file
+
 	// Random is false if all or part of the image must be decompressed once
 	// before it can be read at random.
 	Random bool `json:"random_access"`
@@ -68,6 +74,9 @@ func (i Info) String() string {
 		text += fmt.Sprintf(", %s frames of %s", humanize.Comma(int64(i.Frames)), humanize.IBytes(uint64(i.FrameSize)))
 	case i.Frames > 1:
 		text += fmt.Sprintf(", %s frames", humanize.Comma(int64(i.Frames)))
+	}
+	if i.ClusterSize > 0 {
+		text += ", clusters of " + humanize.IBytes(uint64(i.ClusterSize))
 	}
 	if i.unpackedTo != "" {
 		text += ", unpacked to " + i.unpackedTo

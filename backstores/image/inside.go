@@ -23,13 +23,13 @@ func (c *candidate) inside() *candidate {
 		in = bzip2.NewReader(file)
 	default:
 		if strings.Contains(c.path, ".tar.") || strings.HasSuffix(c.path, ".txz") {
-			return &candidate{path: c.path}
+			return &candidate{path: c.path, file: c.file}
 		}
 		return nil
 	}
 	head := make([]byte, sectorBytes)
 	n, _ := io.ReadFull(in, head)
-	inner := &candidate{path: c.path, sectors: sectors{head: head[:n]}}
+	inner := &candidate{path: c.path, file: c.file, sectors: sectors{head: head[:n]}}
 	if !isTar(inner.sectors) {
 		return nil
 	}

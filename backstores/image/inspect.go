@@ -5,12 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/backstores/contents"
-	"github.com/lunserve/lunserve/backstores/raw"
 	"github.com/lunserve/lunserve/hint"
 )
 
@@ -30,20 +30,21 @@ type inspected struct {
 // Inspect describes the image at path. It does no work that takes long: if
 // opening the image would, the store is nil.
 func Inspect(ctx context.Context, path string, o Options) (Inspection, backstores.Backstore, error) {
-	i, err := await(ctx, path, func() (inspected, error) {
+	i, err := await(ctx, Name(path), func() (inspected, error) {
 		i, err := inspectContents(ctx, path, o)
 		return i, missing(path, err, false)
 	},
 		func(i inspected) { closeStore(i.store) })
 	i.Serve = i.serveCommand(path, o)
 	if !i.Random {
-		i.Pack = packCommand(path, i.Info, "").Line()
+		i.Pack = packCommand(path, o, i.Info, "").Line()
 	}
 	return i.Inspection, i.store, err
 }
 
 // inspectContents is inspect, and looks at what is on the disk.
 func inspectContents(ctx context.Context, path string, o Options) (inspected, error) {
+	o.little = true
 	i, err := inspect(ctx, path, o)
 	if i.store == nil || err != nil {
 		return i, err
@@ -62,7 +63,7 @@ func (i inspected) serveCommand(path string, o Options) string {
 	if i.store != nil && i.Size < sectorBytes {
 		return ""
 	}
-	words := []string{"lunserve"}
+	words := append([]string{"lunserve"}, o.URL.flags(path, o.Backing...)...)
 	if o.Format != Auto && o.Format != "" {
 		words = append(words, "--format", o.Format)
 	}
@@ -70,18 +71,24 @@ func (i inspected) serveCommand(path string, o Options) string {
 	if i.SectorSize > sectorBytes {
 		words = append(words, "--sector-size", fmt.Sprint(i.SectorSize))
 	}
-	writable := i.Format != Zstd && i.Format != Simg
+	if i.Backing != "" && len(o.Backing) == 0 {
+		words = append(words, "--backing", "FILE")
+	}
+	for _, b := range o.Backing {
+		words = append(words, "--backing", Typed(b))
+	}
+	writable := !readOnlyFormat(i.Format) && !IsURL(path)
 	if o.ReadOnly || writable && unix.Access(path, unix.W_OK) != nil {
 		words = append(words, "-r")
 	}
-	return hint.Quote(append(words, hint.Path(path))...)
+	return hint.Quote(append(words, Typed(path))...)
 }
 
 // packCommand makes a file with random access from one without, beside it.
-func packCommand(path string, i Info, purpose string) hint.Command {
-	out := hint.Free(rawName(path) + ".zst")
-	words := append([]string{"lunserve", "pack"}, i.windowFlag()...)
-	return hint.Command{Words: append(words, hint.Path(path), hint.Path(out)), Purpose: purpose}
+func packCommand(path string, o Options, i Info, purpose string) hint.Command {
+	out := hint.Free(rawName(beside(path)) + ".zst")
+	words := slices.Concat([]string{"lunserve", "pack"}, o.URL.flags(path), i.windowFlag())
+	return hint.Command{Words: append(words, Typed(path), hint.Path(out)), Purpose: purpose}
 }
 
 // windowFlag is the flag without which an image with a large window cannot be
@@ -96,18 +103,20 @@ func (i Info) windowFlag() []string {
 func inspect(ctx context.Context, path string, o Options) (i inspected, err error) {
 	o.ReadOnly, o.Create = true, 0
 	o = o.withDefaults()
-	device, err := raw.Look(path)
-	if err != nil {
+	file, d, err := openSource(ctx, path, o)
+	switch {
+	case err != nil:
 		return i, err
+	case d.format == Zstd:
+		return inspectZstd(ctx, file, o)
+	case d.format == Qcow2:
+		return inspectQcow2(ctx, file, o)
+	case file != nil:
+		i.store, err = openFormat(ctx, file, d.format, o)
+	default:
+		i.store, err = openInPlace(ctx, path, d, o)
 	}
-	d, err := detect(path, device, o.Format)
 	if err != nil {
-		return i, err
-	}
-	if d.format == Zstd {
-		return inspectZstd(ctx, path, o)
-	}
-	if i.store, err = open(ctx, path, o); err != nil {
 		return i, err
 	}
 	if d, ok := i.store.(Describer); ok {
@@ -118,33 +127,48 @@ func inspect(ctx context.Context, path string, o Options) (i inspected, err erro
 		d.format = cmp.Or(RawFormat(i.store), Raw)
 	}
 	i.Info = Info{Format: d.format, LooksLike: d.looksLike, Size: i.store.Size(), Stored: i.store.Size(), Random: true}
-	if !device {
-		var st unix.Stat_t
-		if err := unix.Stat(path, &st); err != nil {
-			return inspected{}, errors.Join(fmt.Errorf("%s: %w", path, err), i.store.Close())
-		}
-		i.Stored = st.Blocks * 512
+	if i.Stored, err = stored(i.store); err != nil {
+		return inspected{}, errors.Join(err, i.store.Close())
 	}
 	return i, nil
 }
 
-func inspectZstd(ctx context.Context, path string, o Options) (inspected, error) {
-	if err := peekNested(path, o); err != nil {
+// stored returns how many bytes an open file takes. A device, and a file at a URL,
+// take their size.
+func stored(file backstores.Backstore) (int64, error) {
+	f, ok := file.(interface{ Fd() int })
+	if !ok {
+		return file.Size(), nil
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(f.Fd(), &st); err != nil {
+		return 0, err
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFBLK {
+		return file.Size(), nil
+	}
+	return st.Blocks * 512, nil
+}
+
+// inspectZstd describes a zstd file, and takes it over.
+func inspectZstd(ctx context.Context, file source, o Options) (inspected, error) {
+	if err := peekNested(file, o); err != nil {
+		file.Close()
 		return inspected{}, err
 	}
-	f, err := scanZstd(ctx, path, o)
+	f, err := scanZstd(ctx, file, o)
 	if err != nil {
 		return inspected{}, err
 	}
 	if f.large != nil || !f.scan.Sized {
 		return inspected{Inspection: Inspection{Info: f.info}}, f.Close()
 	}
-	r, err := f.reader(o)
+	r, err := f.reader()
 	if err != nil {
 		f.Close()
 		return inspected{}, err
 	}
-	s, err := unnested(path, &zstdImage{file: f, reader: r}, o)
+	s, err := unnested(f.Path(), &zstdImage{file: f, reader: r}, o)
 	if err != nil {
 		return inspected{}, err
 	}

@@ -6,36 +6,18 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/lunserve/lunserve/backstores/qcow2"
 )
 
 func begins(magic string) func(sectors) bool {
 	return func(s sectors) bool { return bytes.HasPrefix(s.head, []byte(magic)) }
 }
 
-// isQcow looks for an image of QEMU of one of these versions.
-func isQcow(versions ...uint32) func(sectors) bool {
-	return func(s sectors) bool { return slices.Contains(versions, qcowVersion(s)) }
-}
+// isQcow looks for an image of QEMU of the first version.
+func isQcow(s sectors) bool { return qcow2.Version(s.head) == 1 }
 
-// qcowVersion returns 0 if the image is of another format. The header of the
-// shortest version has 48 bytes.
-func qcowVersion(s sectors) uint32 {
-	if len(s.head) < 104 || string(s.head[:4]) != "QFI\xfb" {
-		return 0
-	}
-	return binary.BigEndian.Uint32(s.head[4:])
-}
-
-// isQcowWithBacking looks for backing_file_offset.
-func isQcowWithBacking(versions ...uint32) func(sectors) bool {
-	return func(s sectors) bool { return isQcow(versions...)(s) && binary.BigEndian.Uint64(s.head[8:]) != 0 }
-}
-
-// isQcow2WithDataFile looks for the incompatible feature bit "external data
-// file".
-func isQcow2WithDataFile(s sectors) bool {
-	return isQcow(3)(s) && binary.BigEndian.Uint64(s.head[72:])&4 != 0
-}
+func isQcowWithBacking(s sectors) bool { return isQcow(s) && qcow2.HasBacking(s.head) }
 
 // isQEDWithBacking looks for QED_F_BACKING_FILE.
 func isQEDWithBacking(s sectors) bool {

@@ -67,10 +67,10 @@ func (m Merge) commit(ctx context.Context, path string) (err error) {
 	if err != nil {
 		return err
 	}
-	again := commitAgain(path, m.Base)
-	if b.format != Raw {
+	again := commitAgain(path, m.Base, m.Options.URL.flags(m.Base))
+	if b.format != Raw || IsURL(b.typed) {
 		again.Words = append(again.Words, "-o", hint.Path(hint.Free("disk.img")))
-		return hint.With(fmt.Errorf("%s: is not a raw image, and cannot be written", hint.Visible(b.path)), again)
+		return hint.With(fmt.Errorf("%s: is not a raw image in a file, and cannot be written", hint.Visible(b.path)), again)
 	}
 	if err := b.open(ctx, o, m.Options, false); err != nil {
 		return err
@@ -133,9 +133,9 @@ func (m Merge) export(ctx context.Context, path, out string, replace bool) (err 
 		return err
 	}
 	defer func() { err = errors.Join(err, to.Close()) }()
-	n, err := dataBytes(o)
+	n, err := dataBytes(ctx, o)
 	if err != nil {
-		return err
+		return named(ctx, out, err)
 	}
 	if err := to.Reserve(n); err != nil {
 		return fmt.Errorf("%s: %w", out, err)
@@ -156,10 +156,10 @@ func (m Merge) export(ctx context.Context, path, out string, replace bool) (err 
 
 // commitAgain is the command that commits an overlay to a base that the user has
 // named, or else to the one in the header.
-func commitAgain(path, base string) hint.Command {
-	words := []string{"lunserve", "commit"}
+func commitAgain(path, base string, flags []string) hint.Command {
+	words := append([]string{"lunserve", "commit"}, flags...)
 	if base != "" {
-		words = append(words, "--base", hint.Path(base))
+		words = append(words, "--base", Typed(base))
 	}
 	return hint.Command{Words: append(words, hint.Path(path))}
 }

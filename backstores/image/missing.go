@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/lunserve/lunserve/backstores/entry"
+	"github.com/lunserve/lunserve/backstores/remote"
 	"github.com/lunserve/lunserve/hint"
 )
 
@@ -27,7 +28,7 @@ func missing(path string, err error, make bool) error {
 	dir, name := filepath.Split(path)
 	switch {
 	case url.MatchString(path):
-		return download(path)
+		return unknownScheme(path)
 	case strings.HasPrefix(path, "/dev/"):
 		return hint.With(err, hint.Command{Words: []string{"lsblk"}, Purpose: "to list the block devices"})
 	case strings.ContainsAny(path, "*?["):
@@ -45,7 +46,7 @@ func missing(path string, err error, make bool) error {
 // misspelt returns err with files of similar names, and whether that is all there
 // is to say. An overlay is no device and not to be downloaded.
 func misspelt(path string, err error) (_ error, done bool) {
-	if !errors.Is(err, fs.ErrNotExist) {
+	if IsURL(path) || !errors.Is(err, fs.ErrNotExist) {
 		return err, true
 	}
 	if _, exists := os.Lstat(path); exists == nil {
@@ -66,20 +67,13 @@ func isFolder(dir string) bool {
 
 var url = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*://`)
 
-// download returns the error of a URL in the place of an image.
-func download(location string) error {
-	err := fmt.Errorf("%s: is a URL, and only files can be opened", location)
-	scheme, rest, _ := strings.Cut(location, "://")
-	if !slices.Contains([]string{"http", "https", "ftp"}, strings.ToLower(scheme)) {
+// unknownScheme returns the error of a URL of another kind than [IsURL].
+func unknownScheme(location string) error {
+	err := fmt.Errorf("%s: is a URL, and only those of http, https and s3 can be opened", remote.Name(location))
+	if scheme, _, _ := strings.Cut(location, "://"); !strings.EqualFold(scheme, "ftp") {
 		return err
 	}
-	rest, _, _ = strings.Cut(rest, "?")
-	_, rest, _ = strings.Cut(rest, "/")
-	name := filepath.Base(rest)
-	if rest == "" || name == "." || name == ".." || name == "/" {
-		name = "disk.img"
-	}
-	return hint.Try(err, "curl", "-fL", "-o", hint.Path(hint.Free(name)), location)
+	return hint.With(err, remote.Download(location, remote.Options{}))
 }
 
 // nearFiles returns the names of up to three files of which path is likely to be

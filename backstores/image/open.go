@@ -2,7 +2,7 @@
 // them.
 //
 // It finds out the format and gives an image to the package that reads it: raw,
-// seekable or overlay. cli and serve import it; it imports only the packages
+// seekable, qcow2 or overlay. cli and serve import it; it imports only the packages
 // below it, and knows nothing of SCSI or the kernel's targets. Its functions
 // end soon after their context is done, even if storage hangs.
 package image
@@ -10,20 +10,22 @@ package image
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/backstores/raw"
 	"github.com/lunserve/lunserve/hint"
 )
 
-// Open opens and locks the image at path, a regular file or a block device. The
-// store is an [io.WriterAt] unless o.ReadOnly is set or its format is read-only.
+// Open opens and locks the image at path, a regular file or a block device, or
+// opens the image at a URL, which cannot be locked or written. The store is an
+// [io.WriterAt] unless o.ReadOnly is set or its format is read-only.
 //
 // Each error is one line that begins with path. A file that Open created is
 // removed if Open fails. If ctx is done and storage does not answer, Open
 // returns an error, and closes the image when storage answers at last.
 func Open(ctx context.Context, path string, o Options) (backstores.Backstore, error) {
-	return await(ctx, path, func() (backstores.Backstore, error) {
+	return await(ctx, Name(path), func() (backstores.Backstore, error) {
 		s, err := open(ctx, path, o)
 		if o.Create > 0 && !o.ReadOnly {
 			return s, err // of its folder
@@ -44,16 +46,19 @@ func open(ctx context.Context, path string, o Options) (backstores.Backstore, er
 	if path == "" {
 		return nil, hint.Try(errors.New("no image given"), "lunserve", "--help")
 	}
-	// An error of Look is returned by raw.Open.
-	d := detected{format: Raw}
-	if device, err := raw.Look(path); err == nil {
-		if d, err = detect(path, device, o.Format); err != nil {
-			return nil, err
-		}
+	o = o.withDefaults()
+	file, d, err := openSource(ctx, path, o)
+	if err != nil {
+		return nil, err
 	}
-	if d.format == Zstd || d.format == Simg {
-		return openReadOnlyFormat(ctx, path, d.format, o)
+	if file == nil {
+		return openInPlace(ctx, path, d, o)
 	}
+	return openFormat(ctx, file, d.format, o)
+}
+
+// openInPlace opens the raw image at path.
+func openInPlace(ctx context.Context, path string, d detected, o Options) (backstores.Backstore, error) {
 	s, err := raw.Open(ctx, path, raw.Options{ReadOnly: o.ReadOnly, Create: o.Create})
 	if err != nil {
 		return nil, err
@@ -61,15 +66,29 @@ func open(ctx context.Context, path string, o Options) (backstores.Backstore, er
 	return guess(s, path, d, o), nil
 }
 
-// openReadOnlyFormat opens an image of a format that has no way to be written.
-func openReadOnlyFormat(ctx context.Context, path, format string, o Options) (s backstores.Backstore, err error) {
-	if o.Create > 0 {
-		return nil, existsAs(path, format)
+// noBacking returns an error if an image of a format without backing files is given
+// some.
+func noBacking(name, format string, o Options) error {
+	if format == Qcow2 || len(o.Backing) == 0 {
+		return nil
 	}
-	if format == Simg {
-		s, err = openSimgFile(ctx, path)
-	} else if err = peekNested(path, o); err == nil { // before it is unpacked
-		s, err = openZstd(ctx, path, o.withDefaults())
+	return fmt.Errorf("%s: is a %s image, which has no backing file; leave out --backing", name, format)
+}
+
+// openFormat returns the disk in a file, and takes the file over. A raw image is
+// one at a URL.
+func openFormat(ctx context.Context, file source, format string, o Options) (s backstores.Backstore, err error) {
+	switch format {
+	case Zstd:
+		s, err = openZstd(ctx, file, o)
+	case Simg:
+		if s, err = openSimg(file.Name(), file); err != nil {
+			file.Close()
+		}
+	case Qcow2:
+		s, err = openQcow2(ctx, file, o)
+	default:
+		return file, nil
 	}
 	if err != nil {
 		return nil, err
@@ -78,7 +97,10 @@ func openReadOnlyFormat(ctx context.Context, path, format string, o Options) (s 
 		s.Close()
 		return nil, ctx.Err()
 	}
-	return unnested(path, s, o)
+	if format == Qcow2 {
+		return s, nil // the guest of a disk writes to it what it likes
+	}
+	return unnested(file.Path(), s, o)
 }
 
 // Discard removes the file of an image that Open created, and leaves any other.

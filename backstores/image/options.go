@@ -9,6 +9,7 @@ const (
 	Raw    = "raw"
 	Sparse = "sparse"
 	Zstd   = "zstd"
+	Qcow2  = "qcow2"
 	Simg   = "simg" // Android sparse image
 )
 
@@ -26,7 +27,12 @@ type Options struct {
 	// matter: Raw serves any file as it is.
 	Format string
 
-	// CacheSize is the memory in bytes for decompressed data. MaxWindow is the
+	// Backing are the backing files of a qcow2 image, as paths or URLs: its own,
+	// that of this one, and so on. The names in headers are not followed.
+	Backing []string
+
+	// CacheSize is the memory in bytes for decompressed data, and for what was
+	// read from a URL. The images of a chain share it. MaxWindow is the
 	// memory for the window of a file that is decompressed from end to end.
 	// TempDir is for files that have no other place. Zero and an empty string
 	// stand for the defaults.
@@ -39,10 +45,22 @@ type Options struct {
 	Notice   func(error)
 	Progress func(done, total int64, what string)
 
-	nested bool // the disk may be a file of another format
+	URL URLOptions
+
+	brief  bool  // Info has no numbers that take long to find out
+	nested bool  // the disk may be a file of another format
+	total  int64 // CacheSize, before it was divided
+	little bool  // little of a file at a URL is going to be read
 }
 
-// withDefaults fills in the empty fields.
+// URLOptions say how to open an image at a URL, see remote.Options.
+type URLOptions struct {
+	S3Endpoint, NetrcFile, CAFile string
+	CacheDir                      string
+	CacheLimit                    int64
+}
+
+// withDefaults fills in the empty fields, and divides the memory.
 func (o Options) withDefaults() Options {
 	if o.CacheSize <= 0 {
 		o.CacheSize = defaultCacheSize
@@ -52,6 +70,10 @@ func (o Options) withDefaults() Options {
 	}
 	if o.TempDir == "" {
 		o.TempDir = defaultTempDir
+	}
+	if o.total == 0 {
+		o.total = o.CacheSize
+		o.CacheSize /= int64(len(o.Backing) + 1)
 	}
 	return o
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
@@ -42,6 +41,9 @@ func (o *openOverlay) store(readOnly bool) backstores.Backstore {
 
 // layOver creates the overlay if it is missing, opens it and attaches the base.
 func layOver(ctx context.Context, path string, base backstores.Backstore, basePath string, readOnly bool) (_ *openOverlay, err error) {
+	if err := TakesOverlay(base); err != nil {
+		return nil, err
+	}
 	if err := unix.Access(path, unix.F_OK); err == unix.ENOENT && !readOnly {
 		if err := createOverlay(path, base, basePath); err != nil {
 			return nil, err
@@ -52,13 +54,13 @@ func layOver(ctx context.Context, path string, base backstores.Backstore, basePa
 	case errors.Is(err, overlay.ErrNoOverlay):
 		err = fmt.Errorf("%w; give the name of a file that does not exist, to make one", err)
 	case errors.Is(err, overlay.ErrChanged):
-		err = hint.With(err, rescue(path, basePath, qemuFormat(base), keep))
+		err = hint.With(err, rescue(path, basePath, base, keep))
 	}
 	if err != nil {
 		return nil, err
 	}
 	if o.Committing() {
-		err = hint.With(fmt.Errorf("%s: is only partly merged into its base", path), commitAgain(path, basePath))
+		err = hint.With(fmt.Errorf("%s: is only partly merged into its base", path), commitAgain(path, basePath, flagsOf(base)))
 	} else {
 		err = o.layOver(base, basePath)
 	}
@@ -84,17 +86,28 @@ func (o *openOverlay) layOver(base backstores.Backstore, path string) error {
 
 // attach puts an overlay over an open image and its file. typed is the path of the
 // image if the user has typed it.
-func (o *openOverlay) attach(base backstores.Backstore, file *os.File, typed string) error {
+func (o *openOverlay) attach(base backstores.Backstore, file baseFile, typed string) error {
+	// At a URL it had none of QEMU.
+	if path, format := o.Base(); format != "" && !IsURL(path) && format != diskFormat(base) {
+		err := fmt.Errorf("%s: is not read in the format that it had when %s was made over it", file.Name(), o.path)
+		if format == Raw || format == Qcow2 {
+			err = hint.Try(err, "--format", format)
+		}
+		return err
+	}
 	err := o.Attach(base, file)
 	if errors.Is(err, overlay.ErrTime) {
-		err = hint.With(err, rescue(o.path, typed, qemuFormat(base), "to write what both hold to a new image, if the base has lost no more than its time"))
+		err = hint.With(err, rescue(o.path, typed, base, "to write what both hold to a new image, if the base has lost no more than its time"))
 	}
 	return err
 }
 
 // createOverlay makes an overlay, which appears when it is complete.
 func createOverlay(path string, base backstores.Backstore, basePath string) error {
-	absolute, err := filepath.Abs(basePath)
+	absolute, err := Name(basePath), error(nil)
+	if !IsURL(basePath) {
+		absolute, err = filepath.Abs(basePath)
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", basePath, err)
 	}
@@ -122,10 +135,22 @@ func createOverlay(path string, base backstores.Backstore, basePath string) erro
 }
 
 // qemuFormat returns QEMU's name for the format of a base. QEMU has no format
-// "lunserve", so it does not open a base that it cannot read.
+// "lunserve", so it does not open a base that it cannot read, nor one at a URL.
 func qemuFormat(base backstores.Backstore) string {
-	if rawFile(base) != nil {
+	if elsewhere(base) != nil {
+		return "lunserve"
+	}
+	return diskFormat(base)
+}
+
+// diskFormat is qemuFormat wherever the base is.
+func diskFormat(base backstores.Backstore) string {
+	_, remote := base.(*remoteFile)
+	switch {
+	case remote || rawFile(base) != nil:
 		return Raw
+	case IsQcow2(base): // and has no backing file, see TakesOverlay
+		return Qcow2
 	}
 	return "lunserve"
 }
@@ -141,7 +166,7 @@ type openOverlay struct {
 func loadOverlay(path string, readOnly bool) (*openOverlay, error) {
 	o, err := openOverlayFile(path, readOnly)
 	if errors.Is(err, overlay.ErrChanged) {
-		err = hint.With(err, rescue(path, "", Raw, keep))
+		err = hint.With(err, rescue(path, "", nil, keep))
 	}
 	return o, err
 }
@@ -169,7 +194,7 @@ func loadOverlayFile(file *raw.Writable, path string, readOnly bool) (*openOverl
 // writes go to a file in dir that has no name; it is gone when the store is
 // closed or the process ends. See [overlay.Snapshot].
 func Snapshot(ctx context.Context, base backstores.Backstore, dir string) (backstores.Backstore, error) {
-	elsewhere := hint.Command{Words: []string{"--tmpdir", "DIR"}, Purpose: "to keep temporary writes elsewhere"}
+	another := hint.Command{Words: []string{"--tmpdir", "DIR"}, Purpose: "to keep temporary writes elsewhere"}
 	size := (base.Size() + overlay.BlockBytes - 1) / overlay.BlockBytes * overlay.BlockBytes
 	file, err := await(ctx, dir, func() (*raw.Writable, error) {
 		t, err := raw.NewTemp(dir)
@@ -183,7 +208,7 @@ func Snapshot(ctx context.Context, base backstores.Backstore, dir string) (backs
 		return file, err
 	}, func(file *raw.Writable) { file.Close() })
 	if err != nil {
-		return nil, hint.With(err, elsewhere)
+		return nil, hint.With(err, another)
 	}
 	return overlay.Snapshot(base, file), nil
 }

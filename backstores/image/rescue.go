@@ -4,11 +4,15 @@ import (
 	"cmp"
 	"strings"
 
+	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/hint"
 )
 
 // keep is the purpose of rescue for an overlay that lunserve cannot read any more.
 const keep = "to keep what it holds"
+
+// option returns a path for an option string, in which a comma is written twice.
+func option(path string) string { return strings.ReplaceAll(plain(path), ",", ",,") }
 
 // rescue is the command that has QEMU copy what an overlay and its base hold
 // together to a new raw image. It names the base: without that QEMU would open,
@@ -16,16 +20,15 @@ const keep = "to keep what it holds"
 // base is its path if the user has typed that, else empty.
 //
 // QEMU cannot read a base of another format, so lunserve serves it meanwhile.
-func rescue(path, base, format, purpose string) hint.Command {
-	base = cmp.Or(base, "BASE")
-	// In an option string a comma is written twice.
-	option := func(path string) string { return strings.ReplaceAll(plain(path), ",", ",,") }
+func rescue(path, base string, store backstores.Backstore, purpose string) hint.Command {
+	word := cmp.Or(base, "BASE")
 	over := "driver=qcow2,file.filename=" + option(path) + ",backing.driver=raw,backing.file.filename="
 	convert := []string{"qemu-img", "convert", "-O", "raw", "--image-opts"}
 	out := plain(hint.Free(rawName(path)))
-	if format == Raw {
-		return hint.Command{Words: append(convert, over+option(base), out), Purpose: purpose}
+	if store == nil || qemuFormat(store) == Raw {
+		return hint.Command{Words: append(convert, over+option(word), out), Purpose: purpose}
 	}
 	line := hint.Quote(append(convert, over)...) + "$dev " + hint.Quote(out)
-	return hint.Command{Words: []string{"lunserve", "-r", "--run", line, hint.Path(base)}, Purpose: purpose}
+	words := append([]string{"lunserve", "-r"}, flagsOf(store)...)
+	return hint.Command{Words: append(words, "--run", line, Typed(word)), Purpose: purpose}
 }

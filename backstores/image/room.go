@@ -1,6 +1,7 @@
 package image
 
 import (
+	"context"
 	"fmt"
 	"io"
 
@@ -28,12 +29,12 @@ func reserve(w io.WriterAt, n int64) error {
 }
 
 // leastData returns how many bytes of s are certain to be data.
-func leastData(s backstores.Backstore) (int64, error) {
+func leastData(ctx context.Context, s backstores.Backstore) (int64, error) {
 	switch s := s.(type) {
 	case *zstdImage:
 		return s.file.scan.StoredData(), nil
 	case *simg:
-		return dataBytes(s)
+		return dataBytes(ctx, s)
 	}
 	return 0, nil
 }
@@ -42,13 +43,16 @@ func leastData(s backstores.Backstore) (int64, error) {
 // A block of 128 KiB that holds zeros is stored in 4 to 32 bytes.
 func (f *zstdFile) leastData() int64 {
 	size := f.info.Size // 0 if unknown
-	return max(0, min(f.stat.Size, size)-size/4096)
+	return max(0, min(f.size, size)-size/4096)
 }
 
-// dataBytes returns how many bytes of s are not in holes.
-func dataBytes(s backstores.Backstore) (n int64, err error) {
+// dataBytes returns how many bytes of s are not in holes. It ends when ctx is done.
+func dataBytes(ctx context.Context, s backstores.Backstore) (n int64, err error) {
 	for off := int64(0); off < s.Size(); {
 		k, data, err := backstores.Extent(s, off)
+		if err == nil {
+			err = ctx.Err()
+		}
 		if err != nil {
 			return 0, err
 		}

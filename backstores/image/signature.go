@@ -1,6 +1,9 @@
 package image
 
-import "github.com/lunserve/lunserve/hint"
+import (
+	"github.com/lunserve/lunserve/backstores/qcow2"
+	"github.com/lunserve/lunserve/hint"
+)
 
 // A signature is a format that a file has, as its first or its last sector says
 // by bytes that are not there by accident.
@@ -31,11 +34,9 @@ var anOverlay = signature{name: "an overlay", of: baseOf, try: serveOverlay}
 // do not open these.
 var signatures = []signature{
 	// Images of virtual machines, which QEMU reads.
-	{name: "a qcow2 image whose data is in another file", is: isQcow2WithDataFile},
-	{name: "a qcow2 image with a backing file", is: isQcowWithBacking(2, 3), try: describe("qcow2")},
-	{name: "a qcow image with a backing file", is: isQcowWithBacking(1), try: describe("qcow")},
-	{name: "a qcow2 image", is: isQcow(2, 3), try: convert("qcow2")},
-	{name: "a qcow image", is: isQcow(1), try: convert("qcow")},
+	{name: "a qcow2 image", is: func(s sectors) bool { return qcow2.Is(s.head) }, format: Qcow2},
+	{name: "a qcow image with a backing file", is: isQcowWithBacking, try: describe("qcow")},
+	{name: "a qcow image", is: isQcow, try: convert("qcow")},
 	{name: "a QEMU image of an unknown version", is: begins("QFI\xfb")},
 	{name: "a QED image with a backing file", is: isQEDWithBacking, try: describe("qed")},
 	{name: "a QED image", is: begins("QED\x00"), try: convert("qed")},

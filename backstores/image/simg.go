@@ -2,7 +2,6 @@ package image
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/backstores/entry"
-	"github.com/lunserve/lunserve/backstores/raw"
 )
 
 // A simg is an Android sparse image: consecutive chunks of blocks. The bytes of
@@ -219,17 +217,4 @@ func (s *simg) Extent(off int64) (int64, bool, error) {
 	c, _ := s.chunk(off)
 	data := c.kind == simgRaw || c.kind == simgFill && c.word != 0
 	return c.end - off, data, nil
-}
-
-// openSimgFile opens and locks an Android sparse image.
-func openSimgFile(ctx context.Context, path string) (backstores.Backstore, error) {
-	file, err := raw.Open(ctx, path, raw.Options{ReadOnly: true})
-	if err != nil {
-		return nil, err
-	}
-	s, err := openSimg(path, file)
-	if err != nil {
-		file.Close()
-	}
-	return s, err
 }

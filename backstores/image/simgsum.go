@@ -57,8 +57,11 @@ func (s *simg) unpack(ctx context.Context, path string, w io.WriterAt, progress 
 			off += n
 			for len(sums) > 0 && sums[0].end == off {
 				if sums[0].sum != crc && sums[0].sum != written {
-					return hint.With(fmt.Errorf("%s: the checksum of the first %d bytes is %08x, the image says %08x", path, off, crc, sums[0].sum),
-						hint.Command{Words: []string{"simg2img", hint.Path(path), hint.Path(hint.Free(rawName(path)))}, Purpose: "to unpack it regardless"})
+					err := fmt.Errorf("%s: the checksum of the first %d bytes is %08x, the image says %08x", Name(path), off, crc, sums[0].sum)
+					if IsURL(path) {
+						return hint.With(err, download(path, s))
+					}
+					return hint.With(err, hint.Command{Words: []string{"simg2img", hint.Path(path), hint.Path(hint.Free(rawName(path)))}, Purpose: "to unpack it regardless"})
 				}
 				sums = sums[1:]
 			}

@@ -15,7 +15,7 @@ import (
 // data, Unpack writes nothing. It decompresses on all cores if the format allows that. If
 // it fails, it does not write to w after it has returned.
 func Unpack(ctx context.Context, path string, w io.WriterAt, o Options) (int64, error) {
-	return await(ctx, path, func() (int64, error) {
+	return await(ctx, Name(path), func() (int64, error) {
 		n, err := unpack(ctx, path, ctxWriter{ctx, w}, o.withDefaults())
 		return n, missing(path, err, false)
 	}, func(int64) {})
@@ -36,6 +36,7 @@ func (c ctxWriter) WriteAt(p []byte, off int64) (int, error) {
 }
 
 func unpack(ctx context.Context, path string, w io.WriterAt, o Options) (int64, error) {
+	o.brief = true
 	o.nested = true // the file in it is what is asked for
 	i, err := inspect(ctx, path, o)
 	if err != nil {
@@ -43,7 +44,11 @@ func unpack(ctx context.Context, path string, w io.WriterAt, o Options) (int64, 
 	}
 	s := i.store
 	if s == nil && i.Format == Zstd {
-		f, err := scanZstd(ctx, path, o)
+		file, _, err := openSource(ctx, path, o)
+		if err != nil {
+			return 0, err
+		}
+		f, err := scanZstd(ctx, file, o)
 		if err != nil {
 			return 0, err
 		}
@@ -55,19 +60,27 @@ func unpack(ctx context.Context, path string, w io.WriterAt, o Options) (int64, 
 			return 0, err
 		}
 	}
+	if s == nil {
+		if s, err = open(ctx, path, o); err != nil { // it lacks its backing file
+			return 0, err
+		}
+	}
 	defer s.Close()
-	what := path + ": unpacking"
-	n, err := leastData(s)
+	what := Name(path) + ": unpacking"
+	n, err := leastData(ctx, s)
 	if err == nil {
 		err = reserve(w, n)
 	}
+	if err != nil && err != ctx.Err() {
+		err = fmt.Errorf("%s: %w", what, err)
+	}
 	if err != nil {
-		return 0, fmt.Errorf("%s: %w", what, err)
+		return 0, named(ctx, what, err)
 	}
 	if g, ok := s.(*simg); ok && len(g.sums) > 0 {
 		return s.Size(), named(ctx, what, g.unpack(ctx, path, w, o.progress(what)))
 	}
-	err = copyOut(ctx, w, s, max(1<<20, i.FrameSize), o.progress(what))
+	err = copyOut(ctx, w, s, max(1<<20, i.FrameSize, i.ClusterSize), o.progress(what))
 	return s.Size(), named(ctx, what, err)
 }
 
@@ -86,6 +99,9 @@ func copyOut(ctx context.Context, w io.WriterAt, s backstores.Backstore, chunk i
 		mu.Lock()
 		defer mu.Unlock()
 		for first == nil && next < size {
+			if first = ctx.Err(); first != nil {
+				break
+			}
 			off, n = next, min(chunk, size-next)
 			next += n
 			hole, err := inHole(s, off, n)

@@ -6,15 +6,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"runtime/debug"
 	"sync/atomic"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/backstores/entry"
-	"github.com/lunserve/lunserve/backstores/raw"
 	"github.com/lunserve/lunserve/backstores/seekable"
 	"github.com/lunserve/lunserve/hint"
 )
@@ -34,21 +30,26 @@ type zstdImage struct {
 	closed atomic.Bool
 }
 
-// A zstdFile is an open and locked zstd file and its frames.
+// A zstdFile is an open zstd file and its frames.
 type zstdFile struct {
-	*os.File
-	stat  unix.Stat_t
-	info  Info
-	limit int64 // of a frame, in bytes
-	scan  *seekable.Scanned
-	large error // seekable.ErrFrames, or nil
+	source
+	size   int64
+	info   Info
+	memory int64 // for frames, in bytes
+	limit  int64 // of a frame
+	scan   *seekable.Scanned
+	large  error // seekable.ErrFrames, or nil
 }
 
-// openZstd opens the zstd file at path. A file with a seek table, or with sizes
-// in its frame headers, opens immediately. Other files take work, which is
-// reported to o.Notice and o.Progress.
-func openZstd(ctx context.Context, path string, o Options) (backstores.Backstore, error) {
-	f, err := scanZstd(ctx, path, o)
+// openZstd returns the disk in a zstd file, and takes the file over. A file with
+// a seek table, or with sizes in its frame headers, opens immediately. Other files
+// take work, which is reported to o.Notice and o.Progress.
+func openZstd(ctx context.Context, file source, o Options) (backstores.Backstore, error) {
+	if err := peekNested(file, o); err != nil { // before it is unpacked
+		file.Close()
+		return nil, err
+	}
+	f, err := scanZstd(ctx, file, o)
 	if err != nil {
 		return nil, err
 	}
@@ -61,12 +62,15 @@ func (f *zstdFile) open(ctx context.Context, o Options) (_ backstores.Backstore,
 		err = f.findSizes(ctx, o)
 	}
 	if f.large != nil && err == nil {
-		defer f.Close()
-		return unpackTemp(ctx, f, o)
+		t, err := unpackTemp(ctx, f, o)
+		if err != nil || elsewhere(t) == nil {
+			f.Close()
+		}
+		return t, err
 	}
 	var r *seekable.Reader
 	if err == nil {
-		r, err = f.reader(o)
+		r, err = f.reader()
 	}
 	if err != nil {
 		f.Close()
@@ -76,37 +80,33 @@ func (f *zstdFile) open(ctx context.Context, o Options) (_ backstores.Backstore,
 }
 
 // reader returns a reader for a file whose index is complete.
-func (f *zstdFile) reader(o Options) (*seekable.Reader, error) {
+func (f *zstdFile) reader() (*seekable.Reader, error) {
 	if f.scan.Size() == 0 {
 		return nil, fmt.Errorf("%s: is empty after decompression", f.Name())
 	}
-	r, err := seekable.NewReader(f, f.scan.Index, seekable.Config{Memory: o.CacheSize, Changed: f.changed})
+	r, err := seekable.NewReader(f, f.scan.Index, seekable.Config{Memory: f.memory, Reads: reads(f.source), Changed: f.Changed})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.Name(), err)
 	}
 	return r, nil
 }
 
-// scanZstd opens and locks the file, and reads its seek table or headers.
-func scanZstd(ctx context.Context, path string, o Options) (_ *zstdFile, err error) {
-	file, err := raw.OpenReader(path)
-	if err != nil {
-		return nil, err
-	}
-	f := &zstdFile{File: file, limit: o.CacheSize / 4}
+// scanZstd reads the seek table or the headers of a file. It takes the file over,
+// and closes it if it fails.
+func scanZstd(ctx context.Context, file source, o Options) (_ *zstdFile, err error) {
+	f := &zstdFile{source: file, size: file.Size(), memory: o.memory(file, 4)}
+	f.limit = f.memory / 4
+	path := f.Name()
 	defer func() {
 		if err != nil {
 			f.Close()
 		}
 	}()
-	if err := unix.Fstat(int(f.Fd()), &f.stat); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	if !isZstd(readSectors(f, f.stat.Size)) {
+	if !isZstd(readSectors(f, f.size)) {
 		return nil, hint.Try(fmt.Errorf("%s: is not a zstd file", path), "--format", "auto")
 	}
 	what := path + ": reading frame headers"
-	f.scan, err = seekable.Scan(ctx, f, f.stat.Size, f.limit, o.progress(what))
+	f.scan, err = seekable.Scan(ctx, f, f.size, f.limit, o.progress(what))
 	if errors.Is(err, seekable.ErrFrames) {
 		f.large = err
 		if f.scan.All > seekable.MaxFrameCount {
@@ -115,7 +115,7 @@ func scanZstd(ctx context.Context, path string, o Options) (_ *zstdFile, err err
 	} else if err != nil {
 		return nil, f.bad(ctx, what, err)
 	}
-	f.info = Info{Format: Zstd, Stored: f.stat.Size, Frames: f.scan.Frames(), FrameSize: f.scan.MaxFrame(),
+	f.info = Info{Format: Zstd, Stored: f.size, Frames: f.scan.Frames(), FrameSize: f.scan.MaxFrame(),
 		Size: f.scan.Size(), Checksums: f.scan.Sums, Index: string(f.scan.Source), Random: f.large == nil && f.scan.Sized}
 	if !f.info.Random {
 		f.info.endToEnd, f.info.window = f.large != nil, f.scan.Window
@@ -132,23 +132,14 @@ func (f *zstdFile) bad(ctx context.Context, what string, err error) error {
 	if err == ctx.Err() {
 		return named(ctx, what, err)
 	}
+	if IsURL(f.Path()) {
+		return hint.With(fmt.Errorf("%s: %w", f.Name(), err), download(f.Path(), f.source))
+	}
 	try := hint.Command{Words: []string{"zstd", "-t", hint.Path(f.Name())}}
 	if errors.Is(err, seekable.ErrDictionary) {
 		try.Words = []string{"zstd", "-d", "-D", "DICTIONARY", hint.Path(f.Name()), "-o", hint.Path(hint.Free(rawName(f.Name())))}
 	}
 	return hint.With(fmt.Errorf("%s: %w", f.Name(), err), try)
-}
-
-// changed returns an error if the file has changed since it was indexed.
-func (f *zstdFile) changed() error {
-	var now unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &now); err != nil {
-		return err
-	}
-	if now.Size != f.stat.Size || now.Mtim != f.stat.Mtim {
-		return errors.New("the image was changed while it was served")
-	}
-	return nil
 }
 
 // Size implements [backstores.Backstore].
@@ -158,7 +149,7 @@ func (z *zstdImage) Size() int64 { return z.reader.Size() }
 func (z *zstdImage) Info() Info { return z.file.info }
 
 // ID returns the identity of the file.
-func (z *zstdImage) ID() (entry.ID, error) { return entry.IDOf(&z.file.stat), nil }
+func (z *zstdImage) ID() (entry.ID, error) { return fileID(z.file.source) }
 
 // Hits returns how often a read found its frame decoded, see [backstores.Hits].
 func (z *zstdImage) Hits() (hits, misses uint64) { return z.reader.Hits() }
@@ -168,6 +159,7 @@ func (z *zstdImage) Close() error {
 	if z.closed.Swap(true) {
 		return fmt.Errorf("%s: close: %w", z.file.Name(), fs.ErrClosed)
 	}
+	cancel(z.file.source)
 	return errors.Join(z.reader.Close(), z.file.Close())
 }
 
@@ -191,19 +183,15 @@ func (z *zstdImage) ReadVec(bufs [][]byte, off int64, f backstores.Flag) error {
 	err := backstores.CheckRange(z.Size(), off, n)
 	switch {
 	case err != nil:
-	case f&backstores.NoWait == 0:
-		err = z.reader.ReadVec(bufs, off, n)
-	case n > maxNoWait:
+	case f&backstores.NoWait != 0 && n > maxNoWait:
 		return backstores.ErrWouldBlock
 	default:
-		if err = z.reader.ReadCached(bufs, off, n); err == seekable.ErrNotCached {
-			return backstores.ErrWouldBlock
-		}
+		err = z.reader.ReadVec(bufs, off, n, f&backstores.NoWait == 0)
 	}
-	if err != nil {
-		return z.failed("read", off, n, err)
+	if err != nil && err != backstores.ErrWouldBlock {
+		err = z.failed("read", off, n, err)
 	}
-	return nil
+	return err
 }
 
 // Extent implements [backstores.Extenter]. Holes are the frames that are known

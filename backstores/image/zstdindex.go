@@ -3,7 +3,6 @@ package image
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -18,9 +17,9 @@ import (
 func (f *zstdFile) findSizes(ctx context.Context, o Options) error {
 	key := f.indexKey()
 	// What is damaged, or of another file, is not used.
-	if b, err := readCache(f.File); err != nil || f.scan.Load(b, key) != nil {
-		o.notice(fmt.Errorf("%s: %s; decompressing %s once to find them", f.Name(), f.noSizes(), humanize.IBytes(uint64(f.stat.Size))),
-			packCommand(f.Name(), f.info, "to make a file that does not need this"))
+	if b, err := readCache(f.Place()); err != nil || f.scan.Load(b, key) != nil {
+		o.notice(fmt.Errorf("%s: %s; decompressing %s once to find them", f.Name(), f.noSizes(), humanize.IBytes(uint64(f.size))),
+			packCommand(f.Path(), o, f.info, "to make a file that does not need this"))
 		what := f.Name() + ": finding frames"
 		err := f.scan.Decode(ctx, f, f.limit, o.progress(what))
 		debug.FreeOSMemory() // the buffers may have been large
@@ -31,11 +30,11 @@ func (f *zstdFile) findSizes(ctx context.Context, o Options) error {
 		if err != nil {
 			return f.bad(ctx, what, err)
 		}
-		if err := f.changed(); err != nil {
+		if err := f.Changed(); err != nil {
 			return fmt.Errorf("%s: %w", f.Name(), err)
 		}
 		// Without it the next open decodes again.
-		_ = writeCache(f.File, f.scan.Save(key))
+		_ = writeCache(f.Place(), f.scan.Save(key))
 	}
 	f.info.Size, f.info.Frames, f.info.FrameSize = f.scan.Size(), f.scan.Frames(), f.scan.MaxFrame()
 	f.info.Index, f.info.Random = string(f.scan.Source), true
@@ -50,14 +49,8 @@ func (f *zstdFile) noSizes() string {
 	return "its frames do not give their sizes"
 }
 
-// indexKey identifies the file and its contents: a digest of its inode, size, times
-// of the last modification and change, and of the headers and checksums of the
-// frames concerned. Whoever may write the file may set the modification time to
-// what it was, as rsync does, but not the change time.
+// indexKey identifies the file and its contents: a digest of what identifies the
+// version of the file, and of the headers and checksums of the frames concerned.
 func (f *zstdFile) indexKey() [sha256.Size]byte {
-	p := f.scan.Digest[:]
-	for _, v := range []uint64{f.stat.Ino, uint64(f.stat.Size), uint64(f.stat.Mtim.Nano()), uint64(f.stat.Ctim.Nano())} {
-		p = binary.LittleEndian.AppendUint64(p, v)
-	}
-	return sha256.Sum256(p)
+	return sha256.Sum256(append(f.scan.Digest[:], f.Version()...))
 }

@@ -23,14 +23,23 @@ import (
 type tempImage struct {
 	*raw.File
 	info Info
-	of   entry.ID
+	of   source // that was unpacked; perhaps closed
 }
 
 // Info implements [Describer].
 func (t *tempImage) Info() Info { return t.info }
 
 // ID returns the identity of the file that was unpacked.
-func (t *tempImage) ID() (entry.ID, error) { return t.of, nil }
+func (t *tempImage) ID() (entry.ID, error) { return fileID(t.of) }
+
+// Close closes the file, and what is kept open of an image at a URL.
+func (t *tempImage) Close() error {
+	err := t.File.Close()
+	if r := elsewhere(t); r != nil && err == nil {
+		err = r.Close()
+	}
+	return err
+}
 
 // Resize implements [backstores.Resizer]. The length of the temporary file never
 // changes.
@@ -55,11 +64,11 @@ func unpackTemp(ctx context.Context, f *zstdFile, o Options) (_ *tempImage, err 
 		size = humanize.IBytes(uint64(f.info.Size))
 	}
 	o.notice(fmt.Errorf("%s: %s, and so has no random access; unpacking %s to %s first", f.Name(), what, size, o.TempDir),
-		packCommand(f.Name(), f.info, "to make a file that can be served directly"))
-	elsewhere := hint.Command{Words: []string{"--tmpdir", "DIR"}}
+		packCommand(f.Path(), o, f.info, "to make a file that can be served directly"))
+	another := hint.Command{Words: []string{"--tmpdir", "DIR"}}
 	to, err := raw.NewTemp(o.TempDir)
 	if err != nil {
-		return nil, hint.With(err, elsewhere)
+		return nil, hint.With(err, another)
 	}
 	defer func() {
 		if err != nil {
@@ -75,17 +84,17 @@ func unpackTemp(ctx context.Context, f *zstdFile, o Options) (_ *tempImage, err 
 		file, err = to.Image(f.Name(), n)
 	}
 	if full, ok := errors.AsType[*raw.RoomError](err); ok {
-		return nil, hint.With(fmt.Errorf("%s: unpack to %s: %w", f.Name(), o.TempDir, full), elsewhere)
+		return nil, hint.With(fmt.Errorf("%s: unpack to %s: %w", f.Name(), o.TempDir, full), another)
 	}
 	for _, full := range []error{unix.ENOSPC, unix.EDQUOT, unix.EFBIG} {
 		if errors.Is(err, full) {
-			return nil, hint.With(fmt.Errorf("%s: unpack to %s: %w", f.Name(), o.TempDir, full), elsewhere)
+			return nil, hint.With(fmt.Errorf("%s: unpack to %s: %w", f.Name(), o.TempDir, full), another)
 		}
 	}
 	if err != nil {
 		return nil, err
 	}
-	t := &tempImage{&file.File, f.info, entry.IDOf(&f.stat)}
+	t := &tempImage{&file.File, f.info, f.source}
 	t.info.Size, t.info.unpackedTo = n, o.TempDir
 	return t, nil
 }
@@ -99,10 +108,10 @@ func (f *zstdFile) unpack(ctx context.Context, w io.WriterAt, o Options) (int64,
 	if err := reserve(w, f.leastData()); err != nil {
 		return 0, fmt.Errorf("%s: unpacking: %w", f.Name(), err)
 	}
-	in := &countingReader{r: io.NewSectionReader(f, 0, f.stat.Size)}
+	in := &countingReader{r: io.NewSectionReader(f, 0, f.size)}
 	// A decoder with goroutines takes at least 7 µs for each frame.
 	cores := 0
-	if f.stat.Size/int64(f.scan.All+1) < 64<<10 {
+	if f.size/int64(f.scan.All+1) < 64<<10 {
 		cores = 1
 	}
 	dec, err := zstd.NewReader(bufio.NewReaderSize(in, 128<<10), zstd.WithDecoderConcurrency(cores), zstd.WithDecoderMaxWindow(uint64(o.MaxWindow)))
@@ -125,11 +134,11 @@ func (f *zstdFile) unpack(ctx context.Context, w io.WriterAt, o Options) (int64,
 		if size > maxUnpacked {
 			return 0, fmt.Errorf("%s: unpacks to more than %s", f.Name(), humanize.IBytes(maxUnpacked))
 		}
-		progress(in.n.Load(), f.stat.Size)
+		progress(in.n.Load(), f.size)
 		switch err {
 		case nil:
 		case io.EOF:
-			if err := f.changed(); err != nil {
+			if err := f.Changed(); err != nil {
 				return 0, fmt.Errorf("%s: %w", f.Name(), err)
 			}
 			return size, nil

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+
+	"github.com/lunserve/lunserve/backstores/qcow2"
 )
 
 // ErrChanged is the cause if an overlay is no longer as lunserve writes it. QEMU
@@ -23,29 +25,29 @@ var ErrChanged = errors.New("was changed by another program, or is damaged")
 
 // foreign returns an error unless the header that starts with p is as h would
 // write it, and says what was done to the file.
-func (h *header) foreign(p []byte, all []extension) error {
+func (h *header) foreign(p []byte, all []qcow2.Extension) error {
 	b := binary.BigEndian
 	why := ""
 	for _, e := range all {
-		switch e.kind {
-		case recordType, formatType, namesType:
-		case bitmapsType:
+		switch e.Type {
+		case recordType, qcow2.BackingFormat, qcow2.FeatureNames:
+		case qcow2.Bitmaps:
 			why = "it has bitmaps"
 		default:
-			why = fmt.Sprintf("it has a header extension %#08x", e.kind)
+			why = fmt.Sprintf("it has a header extension %#08x", e.Type)
 		}
 	}
 	ours := h.bytes()
-	incompatible := b.Uint64(p[featuresAt:])
+	incompatible := b.Uint64(p[qcow2.FeaturesAt:])
 	switch {
 	case why != "":
 	case b.Uint64(p[24:]) != b.Uint64(ours[24:]):
 		why = fmt.Sprintf("its disk was resized from %d bytes to %d", h.size, b.Uint64(p[24:]))
 	case b.Uint32(p[60:]) != 0:
 		why = "it has snapshots"
-	case incompatible&corruptBit != 0:
+	case incompatible&qcow2.Corrupt != 0:
 		why = "it is marked as corrupt"
-	case incompatible&^dirtyBit != extendedL2 || b.Uint64(p[80:]) != 0 || b.Uint64(p[88:])&^marksBit != 0:
+	case incompatible&^qcow2.Dirty != qcow2.ExtendedL2 || b.Uint64(p[80:]) != 0 || b.Uint64(p[88:])&^marksBit != 0:
 		why = "it has features that lunserve does not use"
 	case !bytes.Equal(p[20:60], ours[20:60]) || !bytes.Equal(p[96:100], ours[96:100]):
 		why = "its tables are elsewhere, or of another kind"

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/lunserve/lunserve/backstores/qcow2"
 )
 
 // A header is the contents of an overlay's first cluster: a QCOW2 header of
@@ -20,45 +22,38 @@ type header struct {
 	marksCount bool  // in the session of the record; see [Session]
 }
 
+// HeaderBytes is the length of the part of a file in which the header is
+// searched for extensions. A program that rewrites the header may put some of
+// its own before ours: QEMU puts 400 bytes there.
+const HeaderBytes = 16 << 10
+
 const (
-	qcowMagic      = 0x514649fb // "QFI\xfb"
-	qcowHeaderSize = 104
-	formatType     = 0xe2792aca
-	namesType      = 0x6803f857 // the names of features
-	bitmapsType    = 0x23852875
-	maxNameBytes   = 1023
+	maxNameBytes = 1023
 
 	// A disk of 1 PiB has 8 MiB of L1.
 	maxBytes = 1 << 50
 )
 
 func (h *header) bytes() []byte {
-	p := make([]byte, qcowHeaderSize)
-	b := binary.BigEndian
-	b.PutUint32(p, qcowMagic)
-	b.PutUint32(p[4:], 3)
-	b.PutUint32(p[16:], uint32(len(h.base)))
-	b.PutUint32(p[20:], 17)                           // log2 of clusterBytes
-	b.PutUint64(p[24:], uint64(roundUp(h.size, 512))) // of the disk
-	b.PutUint32(p[36:], uint32(h.regions))            // entries in L1
-	b.PutUint64(p[40:], uint64(h.l1))                 //
-	b.PutUint64(p[48:], uint64(h.refTable))           //
-	b.PutUint32(p[56:], uint32((h.refBlocks-h.refTable)/clusterBytes))
-	copy(p[featuresAt:], features(h.marksCount))
-	b.PutUint32(p[96:], 4) // log2 of the bits in a refcount
-	b.PutUint32(p[100:], qcowHeaderSize)
-
-	extend := func(kind uint32, data []byte) {
-		p = b.AppendUint32(b.AppendUint32(p, kind), uint32(len(data)))
-		p = append(p, data...)
-		p = append(p, make([]byte, -len(data)&7)...)
+	incompatible, autoclear := features(h.marksCount)
+	q := qcow2.Header{
+		ClusterBits:      17, // log2 of clusterBytes
+		Size:             uint64(roundUp(h.size, 512)),
+		L1Size:           uint32(h.regions),
+		L1At:             uint64(h.l1),
+		RefTableAt:       uint64(h.refTable),
+		RefTableClusters: uint32((h.refBlocks - h.refTable) / clusterBytes),
+		Incompatible:     incompatible,
+		Autoclear:        autoclear,
+		RefcountOrder:    4,
+		Extensions: []qcow2.Extension{
+			{Type: recordType, Data: h.record.bytes(h.size)},
+			{Type: qcow2.BackingFormat, Data: []byte(h.format)},
+			{Type: qcow2.FeatureNames, Data: featureNames},
+		},
+		Backing: h.base,
 	}
-	extend(recordType, h.record.bytes(h.size))
-	extend(formatType, []byte(h.format))
-	extend(namesType, featureNames)
-	extend(0, nil)
-	b.PutUint64(p[8:], uint64(len(p)))
-	return append(p, h.base...)
+	return q.Bytes()
 }
 
 // ErrNoOverlay is the cause if a file is not an overlay at all.
@@ -74,30 +69,29 @@ var (
 // programs may have changed the file, as long as it still has its layout.
 func parseHeader(p []byte) (*header, error) {
 	b := binary.BigEndian
-	if len(p) < qcowHeaderSize+8 || b.Uint32(p) != qcowMagic {
+	switch v := qcow2.Version(p); {
+	case v == 0 || len(p) < qcow2.HeaderSize+8:
 		return nil, ErrNoOverlay
-	}
-	if b.Uint32(p[4:]) != 3 {
+	case v != 3:
 		return nil, errNotOurs
-	}
-	if b.Uint64(p[featuresAt:])&dataFileBit != 0 {
+	case b.Uint64(p[qcow2.FeaturesAt:])&qcow2.ExternalData != 0:
 		return nil, errDataFile
 	}
 	h := new(header)
 	var size int64
-	all, err := extensions(p)
+	all, err := qcow2.Extensions(p)
 	if err != nil {
 		return nil, err
 	}
 	for _, e := range all {
-		switch e.kind {
+		switch e.Type {
 		case recordType:
-			if size, err = h.record.parse(e.data); err != nil {
+			if size, err = h.record.parse(e.Data); err != nil {
 				return nil, err
 			}
-			h.recordAt = e.at
-		case formatType:
-			h.format = string(e.data)
+			h.recordAt = e.At
+		case qcow2.BackingFormat:
+			h.format = string(e.Data)
 		}
 	}
 	if h.recordAt == 0 {
@@ -113,7 +107,7 @@ func parseHeader(p []byte) (*header, error) {
 		return nil, err
 	}
 	nameAt, nameLen := int64(b.Uint64(p[8:])), int64(b.Uint32(p[16:]))
-	if nameLen == 0 || nameLen > maxNameBytes || nameAt < qcowHeaderSize || nameAt > int64(len(p))-nameLen {
+	if nameLen == 0 || nameLen > maxNameBytes || nameAt < qcow2.HeaderSize || nameAt > int64(len(p))-nameLen {
 		return nil, fmt.Errorf("%w: its header names no base", ErrChanged)
 	}
 	h.base = string(p[nameAt : nameAt+nameLen])
@@ -126,12 +120,11 @@ func parseHeader(p []byte) (*header, error) {
 // IsOverlay reports whether a file that begins with head is an overlay. The
 // first [HeaderBytes] are enough.
 func IsOverlay(head []byte) bool {
-	b := binary.BigEndian
-	if len(head) < qcowHeaderSize || b.Uint32(head) != qcowMagic || b.Uint32(head[4:]) != 3 {
+	if qcow2.Version(head) != 3 {
 		return false
 	}
-	all, _ := extensions(head)
-	return slices.ContainsFunc(all, func(e extension) bool { return e.kind == recordType })
+	all, _ := qcow2.Extensions(head)
+	return slices.ContainsFunc(all, func(e qcow2.Extension) bool { return e.Type == recordType })
 }
 
 // BaseOf returns the path of the base in the overlay that begins with head, or

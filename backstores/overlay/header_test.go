@@ -2,12 +2,17 @@ package overlay
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/qcow2"
 )
 
 func testHeader(size int64) *header {
@@ -66,7 +71,7 @@ func TestHalfWrittenCommitIsNone(t *testing.T) {
 	h.record.committing, h.record.unchanged = true, [32]byte{9, 8, 7, 6}
 	whole := h.bytes()
 	for n := range recordBytes - commitAt {
-		at := qcowHeaderSize + 8 + commitAt + n
+		at := qcow2.HeaderSize + 8 + commitAt + n
 		p := append(append([]byte(nil), whole[:at]...), old[at:]...)
 		got, err := parseHeader(p)
 		if err != nil {
@@ -124,13 +129,13 @@ func TestOverlayOfAnotherVersion(t *testing.T) {
 	if err := o.WriteVec([][]byte{make([]byte, 4096)}, 8192, backstores.Durable); err != nil {
 		t.Fatal(err)
 	}
-	if p := d.state(0); binary.BigEndian.Uint64(p[72:]) != dirtyBit|extendedL2 || binary.BigEndian.Uint64(p[88:]) != marksBit {
+	if p := d.state(0); binary.BigEndian.Uint64(p[72:]) != qcow2.Dirty|qcow2.ExtendedL2 || binary.BigEndian.Uint64(p[88:]) != marksBit {
 		t.Errorf("open: %x", p[72:96])
 	}
 	if err := o.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if p := d.state(0); binary.BigEndian.Uint64(p[72:]) != extendedL2 || binary.BigEndian.Uint64(p[88:]) != 0 {
+	if p := d.state(0); binary.BigEndian.Uint64(p[72:]) != qcow2.ExtendedL2 || binary.BigEndian.Uint64(p[88:]) != 0 {
 		t.Errorf("closed: %x", p[72:96])
 	}
 
@@ -158,13 +163,13 @@ func TestOverlayOfAnotherVersion(t *testing.T) {
 func TestForeignExtensionsAreRefused(t *testing.T) {
 	p := testHeader(1 << 20).bytes()
 	for kind, want := range map[uint32]string{
-		bitmapsType: "it has bitmaps",
-		0x0537be77:  "it has a header extension 0x0537be77",
+		qcow2.Bitmaps: "it has bitmaps",
+		0x0537be77:    "it has a header extension 0x0537be77",
 	} {
-		q := append([]byte(nil), p[:qcowHeaderSize]...)
+		q := append([]byte(nil), p[:qcow2.HeaderSize]...)
 		q = binary.BigEndian.AppendUint32(q, kind)
 		q = append(binary.BigEndian.AppendUint32(q, 24), make([]byte, 24)...)
-		q = append(q, p[qcowHeaderSize:]...)
+		q = append(q, p[qcow2.HeaderSize:]...)
 		binary.BigEndian.PutUint64(q[8:], binary.BigEndian.Uint64(q[8:])+32)
 		if _, err := parseHeader(q); !errors.Is(err, ErrChanged) || !strings.HasSuffix(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
@@ -176,7 +181,7 @@ func TestForeignExtensionsAreRefused(t *testing.T) {
 // its header names, QEMU would read that.
 func TestOverlayWithDataFileIsNotForQEMU(t *testing.T) {
 	p := testHeader(1 << 20).bytes()
-	p[featuresAt+7] |= dataFileBit
+	p[qcow2.FeaturesAt+7] |= qcow2.ExternalData
 	if _, err := parseHeader(p); !errors.Is(err, ErrNoOverlay) || errors.Is(err, ErrChanged) {
 		t.Error(err)
 	}
@@ -221,11 +226,11 @@ func FuzzOverlayHeader(f *testing.F) {
 func FuzzOverlayMap(f *testing.F) {
 	const size = 2 << 20
 	h := testHeader(size)
-	parts := []int64{h.l1, h.table(0), h.refTable, h.marks, featuresAt}
-	both, one := features(true), features(true)
+	parts := []int64{h.l1, h.table(0), h.refTable, h.marks, qcow2.FeaturesAt}
+	both, one := featureBytes(true), featureBytes(true)
 	clear(one[16:])
-	pointer := binary.BigEndian.AppendUint64(nil, uint64(h.table(0))|oneUser)
-	f.Add(uint8(0), uint16(0), pointer, features(false), false)
+	pointer := binary.BigEndian.AppendUint64(nil, uint64(h.table(0))|qcow2.Copied)
+	f.Add(uint8(0), uint16(0), pointer, featureBytes(false), false)
 	f.Add(uint8(1), uint16(8), []byte{0, 0, 0, 0, 0, 0, 0, 3}, both, true)
 	f.Add(uint8(2), uint16(8), pointer, both, true)
 	f.Add(uint8(3), uint16(7), []byte{1, 2, 1}, both, true)
@@ -246,14 +251,14 @@ func FuzzOverlayMap(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, part uint8, at uint16, p, bits []byte, session bool) {
 		d := written.now()
-		d.change(bits, featuresAt, int64(min(len(bits), 24)))
+		d.change(bits, qcow2.FeaturesAt, int64(min(len(bits), 24)))
 		d.change(p, parts[int(part)%len(parts)]+int64(at), min(int64(len(p)), clusterBytes-int64(at)))
 		boot := byte(2)
 		if session {
 			boot = 1
 		}
 		before := d.state(0)
-		counted := before[79]&1 != 0 && before[89]&0x80 != 0 && Session(before[qcowHeaderSize+8+sessionAt:][:16]) == Session{boot}
+		counted := before[79]&1 != 0 && before[89]&0x80 != 0 && Session(before[qcow2.HeaderSize+8+sessionAt:][:16]) == Session{boot}
 		o, err := newOverlay(d, size, boot)
 		if err != nil {
 			return
@@ -271,4 +276,27 @@ func FuzzOverlayMap(f *testing.F) {
 			t.Error(err)
 		}
 	})
+}
+
+// An overlay that another version of lunserve reads has these bytes.
+func TestBytesOfAnOverlayStay(t *testing.T) {
+	sum := sha256.New()
+	for _, size := range []int64{511, 1 << 30, 10 << 40} {
+		h := testHeader(size)
+		sum.Write(h.bytes())
+		h.marksCount, h.record.session = true, Session{7}
+		h.record.committing, h.record.unchanged = true, [32]byte{9}
+		sum.Write(h.bytes())
+		parts := h.frame()
+		for _, off := range slices.Sorted(maps.Keys(parts)) {
+			sum.Write(binary.BigEndian.AppendUint64(nil, uint64(off)))
+			sum.Write(parts[off])
+		}
+		var page [partBytes]byte
+		h.encode(page[:], &part{bits: [clustersPerPart]uint32{1, 0xff00ff00}})
+		sum.Write(page[:])
+	}
+	if got := hex.EncodeToString(sum.Sum(nil)[:8]); got != "a8c025436d903a36" {
+		t.Errorf("the bytes are other ones: %s", got)
+	}
 }

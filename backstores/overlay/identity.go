@@ -1,16 +1,23 @@
 package overlay
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
+	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
+
+// A BaseFile is the file of a base: an open file, or a file elsewhere. That may have
+// a method Validator, for a text that tells its versions apart if it has no time.
+type BaseFile interface {
+	io.ReaderAt
+	Name() string
+	Stat() (fs.FileInfo, error)
+}
 
 // An identity distinguishes a base from other images, and from itself after a
 // change. The digest is that of samples of the file, since a file that is copied
@@ -21,7 +28,7 @@ import (
 // change may miss all samples. It does not prove who made an overlay.
 type identity struct {
 	size    int64
-	changed int64 // in ns since 1970; 0 for a device, which has no such time
+	changed int64 // in ns since 1970; 0 for a device or a server without such a time
 	digest  [sha256.Size]byte
 }
 
@@ -42,34 +49,50 @@ func samples(size int64) []sample {
 	return all
 }
 
-// readSamples returns the samples of a file, one after another.
+// readSamples returns the samples of a file, one after another. It reads all at
+// the same time: the file may be far away.
 func readSamples(r io.ReaderAt, size int64) ([]byte, error) {
-	var all []byte
-	for _, s := range samples(size) {
-		p := make([]byte, s.n)
-		if n, err := r.ReadAt(p, s.off); n < len(p) {
+	all := samples(size)
+	parts, errs := make([][]byte, len(all)), make([]error, len(all))
+	var wg sync.WaitGroup
+	for i, s := range all {
+		parts[i] = make([]byte, s.n)
+		wg.Go(func() {
+			if n, err := r.ReadAt(parts[i], s.off); n < len(parts[i]) {
+				errs[i] = err
+			}
+		})
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
 			return nil, err
 		}
-		all = append(all, p...)
 	}
-	return all, nil
+	return bytes.Join(parts, nil), nil
 }
 
-// identify returns the identity of the base in an open file.
-func identify(f *os.File) (id identity, err error) {
-	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		return id, fmt.Errorf("%s: %w", f.Name(), err)
+// identify returns the identity of the base in a file.
+func identify(f BaseFile) (id identity, err error) {
+	st, err := f.Stat()
+	if err != nil {
+		return id, fmt.Errorf("%s: %w", f.Name(), cause(err))
 	}
-	if st.Mode&unix.S_IFMT != unix.S_IFBLK {
-		id.changed = st.Mtim.Nano()
+	if st.Mode()&fs.ModeDevice == 0 && !st.ModTime().IsZero() {
+		id.changed = st.ModTime().UnixNano()
 	}
-	if id.size, err = f.Seek(0, io.SeekEnd); err != nil {
-		return id, fmt.Errorf("%s: size: %w", f.Name(), err)
+	id.size = st.Size()
+	if s, ok := f.(io.Seeker); ok { // a device has no size otherwise
+		if id.size, err = s.Seek(0, io.SeekEnd); err != nil {
+			return id, fmt.Errorf("%s: size: %w", f.Name(), err)
+		}
 	}
 	p, err := readSamples(f, id.size)
 	if err != nil {
 		return id, fmt.Errorf("%s: %w", f.Name(), cause(err))
+	}
+	if v, ok := f.(interface{ Validator() string }); ok {
+		p = append(p, v.Validator()...)
 	}
 	id.digest = sha256.Sum256(p)
 	return id, nil
@@ -81,8 +104,8 @@ func identify(f *os.File) (id identity, err error) {
 // hold together is of use, and it must go to a new file.
 var ErrTime = errors.New("was changed since, or copied or restored without its time")
 
-// check returns an error unless the base in an open file has this identity.
-func (id identity) check(f *os.File, overlay string) error {
+// check returns an error unless the base in a file has this identity.
+func (id identity) check(f BaseFile, overlay string) error {
 	now, err := identify(f)
 	switch {
 	case err != nil:
@@ -100,7 +123,7 @@ func (id identity) check(f *os.File, overlay string) error {
 // timeOf returns a time in ns since 1970 as stat(1) prints it.
 func timeOf(ns int64) string {
 	if ns == 0 {
-		return "a device, which has none"
+		return "of a device or server that has none"
 	}
 	return time.Unix(0, ns).Format("2006-01-02 15:04:05.000000000 -0700")
 }

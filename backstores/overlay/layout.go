@@ -1,6 +1,10 @@
 package overlay
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/lunserve/lunserve/backstores/qcow2"
+)
 
 // A layout is the offsets of the parts of an overlay for a disk of size bytes.
 // Each part is whole clusters. They lie in this order:
@@ -22,9 +26,6 @@ type layout struct {
 const (
 	refsPerBlock = clusterBytes / 2
 	l2EntryBytes = 16 // extended: 64 bits of address, 32 of presence, 32 of zeros
-
-	// The bit of an address (QCOW_OFLAG_COPIED) for a cluster with refcount 1.
-	oneUser = 1 << 63
 )
 
 func layOut(size int64) layout {
@@ -64,7 +65,7 @@ func (l *layout) address(region, k int64) uint64 {
 	if at >= l.end {
 		return 0
 	}
-	return uint64(at) | oneUser
+	return uint64(at) | qcow2.Copied
 }
 
 // ones returns the refcounts of n clusters that are used once.

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/qcow2"
 )
 
 // A mapWriter writes the map of an overlay to its file. Each flush copies the
@@ -97,7 +98,7 @@ func (m *mapWriter) makeRegion(i int64) error {
 		m.fail(err) // the next flush of the file would succeed
 		return err
 	}
-	entry := binary.BigEndian.AppendUint64(nil, uint64(l.table(i))|oneUser)
+	entry := binary.BigEndian.AppendUint64(nil, uint64(l.table(i))|qcow2.Copied)
 	if _, err := m.file.WriteAt(entry, l.l1+i*8); err != nil {
 		return err
 	}

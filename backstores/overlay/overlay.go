@@ -10,16 +10,16 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/qcow2"
 	"github.com/lunserve/lunserve/hint"
 )
 
 // An Overlay keeps the changes to a base in a file. The file is a QCOW2 image,
-// so that qemu-img can show, check and convert it if its base is a raw image.
-// For any other base the format of the base is given as "lunserve", which QEMU
-// refuses: it would take compressed data for a disk.
+// so that qemu-img can show, check and convert it if its base is a raw image, or a
+// QCOW2 image without a backing file. For any other base the format of the base is
+// given as "lunserve", which QEMU refuses: it would take compressed data for a disk.
 //
 // QCOW2 allows the properties that keep it small and safe here. Every part has a
 // fixed offset in a sparse file, as in [layout]. The address of a cluster never
@@ -59,8 +59,8 @@ type Overlay struct {
 
 // Base describes the image that a new overlay is made for.
 type Base struct {
-	File   *os.File
-	Path   string // absolute
+	File   BaseFile
+	Path   string // absolute, or the name of a file elsewhere
 	Size   int64  // of the disk in it
 	Format string // by QEMU's name, "lunserve" if it has none
 }
@@ -157,7 +157,7 @@ func (o *Overlay) load(file File) error {
 		switch binary.BigEndian.Uint64(l1[i*8:]) {
 		case 0:
 			continue
-		case uint64(h.table(i)) | oneUser:
+		case uint64(h.table(i)) | qcow2.Copied:
 		default:
 			return errMap
 		}
@@ -186,10 +186,10 @@ func (o *Overlay) load(file File) error {
 }
 
 // Attach puts the overlay over its base, which must be the image that it was
-// made over, and whose file is also open as file. If a commit has begun, Attach
-// takes only the image that it has begun to change. From then on the overlay can
-// be written, unless it was opened read-only, and Close also closes the base.
-func (o *Overlay) Attach(base backstores.Backstore, file *os.File) error {
+// made over, and is in file. If a commit has begun, Attach takes only the image
+// that it has begun to change. From then on the overlay can be written, unless it
+// was opened read-only, and Close also closes the base.
+func (o *Overlay) Attach(base backstores.Backstore, file BaseFile) error {
 	if o.Committed() {
 		return hint.With(fmt.Errorf("%s: is already merged into its base", o.path),
 			hint.Command{Words: []string{"rm", hint.Path(o.path)}, Purpose: "to remove it"})
@@ -239,11 +239,11 @@ type Held interface {
 
 	// Fits returns an error unless the base, whose file is also open as file, is
 	// the one that the overlay was made over, and unchanged.
-	Fits(file *os.File) error
+	Fits(file BaseFile) error
 }
 
 // Fits implements [Held].
-func (o *Overlay) Fits(file *os.File) error { return o.header.record.id.check(file, o.path) }
+func (o *Overlay) Fits(file BaseFile) error { return o.header.record.id.check(file, o.path) }
 
 // Fd implements [Held].
 func (o *Overlay) Fd() int {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/qcow2"
 )
 
 // A Session identifies a boot of the host and a mount. Within one session a
@@ -39,7 +40,7 @@ func SessionOf(fd int) (s Session) {
 const mountID = unix.STATX_MNT_ID_UNIQUE | unix.STATX_MNT_ID
 
 // The marks count only in the session that the record names, and only while two
-// bits of the QCOW2 header are set: marksBit and dirtyBit.
+// bits of the QCOW2 header are set: marksBit and the dirty bit.
 //
 // A program that does not know the marks leaves them as they are when it writes
 // to the file. From then on they would put data that was never flushed over
@@ -66,44 +67,34 @@ const mountID = unix.STATX_MNT_ID_UNIQUE | unix.STATX_MNT_ID
 // layout, and makeRegion has counted those before a table named them. Counts
 // that are too high are harmless.
 const (
-	dirtyBit    = 1 << 0 // of the incompatible features
-	corruptBit  = 1 << 1
-	dataFileBit = 1 << 2
-	extendedL2  = 1 << 4
-	marksBit    = 1 << marksBitNumber // of the autoclear features
-
-	marksBitNumber = 55 // QCOW2 defines 0 and 1
-
-	featuresAt = 72
+	marksBit       = 1 << marksBitNumber // of the autoclear features
+	marksBitNumber = 55                  // QCOW2 defines 0 and 1
 )
 
 // featureNames is a feature name table, for programs that lack these features.
 var featureNames = slices.Concat(
-	featureName(0, 4, "extended L2 entries"),
-	featureName(2, marksBitNumber, "lunserve session marks"),
+	qcow2.FeatureName(0, 4, "extended L2 entries"),
+	qcow2.FeatureName(2, marksBitNumber, "lunserve session marks"),
 )
 
-func featureName(field, bit byte, name string) []byte {
-	p := append([]byte{field, bit}, name...)
-	return append(p, make([]byte, 48-len(p))...)
+// features returns the feature fields of the header that are not 0.
+func features(marksCount bool) (incompatible, autoclear uint64) {
+	if marksCount {
+		return qcow2.ExtendedL2 | qcow2.Dirty, marksBit
+	}
+	return qcow2.ExtendedL2, 0
 }
 
-// features returns the three feature fields of the header.
-func features(marksCount bool) []byte {
-	incompatible, autoclear := uint64(extendedL2), uint64(0)
-	if marksCount {
-		incompatible |= dirtyBit
-		autoclear |= marksBit
-	}
-	p := binary.BigEndian.AppendUint64(nil, incompatible)
-	p = binary.BigEndian.AppendUint64(p, 0)
-	return binary.BigEndian.AppendUint64(p, autoclear)
+// featureBytes returns all feature fields.
+func featureBytes(marksCount bool) []byte {
+	incompatible, autoclear := features(marksCount)
+	return qcow2.FeatureBytes(incompatible, 0, autoclear)
 }
 
 // marksCount reports whether the header that starts with p has both bits.
 func marksCount(p []byte) bool {
 	b := binary.BigEndian
-	return b.Uint64(p[featuresAt:])&dirtyBit != 0 && b.Uint64(p[featuresAt+16:])&marksBit != 0
+	return b.Uint64(p[qcow2.FeaturesAt:])&qcow2.Dirty != 0 && b.Uint64(p[qcow2.FeaturesAt+16:])&marksBit != 0
 }
 
 // begin makes the marks of this session count. Those of others are cleared first,
@@ -129,7 +120,7 @@ func (o *Overlay) begin() error {
 		if _, err := o.file.WriteAt(o.session[:], h.recordAt+sessionAt); err != nil {
 			return err
 		}
-		if _, err := o.file.WriteAt(features(true), featuresAt); err != nil {
+		if _, err := o.file.WriteAt(featureBytes(true), qcow2.FeaturesAt); err != nil {
 			return err
 		}
 		h.record.session, h.marksCount = o.session, true
@@ -143,7 +134,7 @@ func (o *Overlay) begin() error {
 func (o *Overlay) Close() error {
 	var err error
 	if o.begun && o.mapper.complete() {
-		_, err = o.file.WriteAt(features(false), featuresAt)
+		_, err = o.file.WriteAt(featureBytes(false), qcow2.FeaturesAt)
 	}
 	return errors.Join(err, o.cow.Close())
 }

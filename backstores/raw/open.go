@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 
@@ -165,24 +164,6 @@ func Inherit(path string, fd int, size int64, readOnly bool) (backstores.Backsto
 		return nil, err
 	}
 	return newStore(path, fd, cmp.Or(size, st.Size), block, readOnly), nil
-}
-
-// OpenReader opens path for reading and locks it against writers. The caller
-// may read it in any format.
-func OpenReader(path string) (*os.File, error) {
-	fd, err := openImage(path, false, true)
-	if err != nil {
-		return nil, err
-	}
-	st, err := stat(path, fd)
-	if err == nil {
-		err = lock(path, fd, st, false)
-	}
-	if err != nil {
-		unix.Close(fd)
-		return nil, err
-	}
-	return os.NewFile(uintptr(fd), path), nil
 }
 
 // OpenRegular opens and locks a regular file as it is, whatever its length. If

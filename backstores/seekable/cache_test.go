@@ -2,7 +2,6 @@ package seekable
 
 import (
 	"bytes"
-	"fmt"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -85,11 +84,11 @@ func TestScanLeavesWhatIsInUse(t *testing.T) {
 		const frame = 4 << 10
 		img := noise(8 << 20)
 		r, _ := counted(t, img, frame, 1<<20)
-		hot := len(r.cache.slots) / 2
+		const hot = (1 << 20) / frame / 2
 		p := make([]byte, frame)
 		for range 2 {
-			for i := range hot {
-				if _, err := r.ReadAt(p[:512], int64(i)*3*frame); err != nil {
+			for i := range int64(hot) {
+				if _, err := r.ReadAt(p[:512], i*3*frame); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -100,55 +99,16 @@ func TestScanLeavesWhatIsInUse(t *testing.T) {
 			}
 		}
 		synctest.Wait() // for what reads ahead
-		for i := range hot {
-			off := int64(i) * 3 * frame
-			if err := r.ReadCached([][]byte{p[:512]}, off, 512); err != nil || !bytes.Equal(p[:512], img[off:off+512]) {
+		for i := range int64(hot) {
+			off := i * 3 * frame
+			if err := r.ReadVec([][]byte{p[:512]}, off, 512, false); err != nil || !bytes.Equal(p[:512], img[off:off+512]) {
 				t.Fatalf("frame %d of %d that are in use: other bytes, or %v", i, hot, err)
 			}
 		}
 	})
 }
 
-// To read a file from end to end that is larger than the cache uses a quarter of
-// its slots, and a few for frames in flight. A file that fits stays cached. Zeros
-// take no slot.
-func TestReadingFromEndToEndTakesAQuarter(t *testing.T) {
-	for _, of := range []struct{ data, zeros int }{{8 << 20, 0}, {900 << 10, 0}, {900 << 10, 8 << 20}} {
-		t.Run(fmt.Sprint(of), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				const frame = 4 << 10
-				img := append(noise(of.data), make([]byte, of.zeros)...)
-				size := len(img)
-				r, src := counted(t, img, frame, 1<<20)
-				p := make([]byte, 3*frame)
-				for range 2 {
-					for off := 0; off < size; off += len(p) {
-						q := p[:min(len(p), size-off)]
-						if _, err := r.ReadAt(q, int64(off)); err != nil || !bytes.Equal(q, img[off:off+len(q)]) {
-							t.Fatalf("read at %d: other bytes, or %v", off, err)
-						}
-						synctest.Wait() // for what reads ahead
-					}
-				}
-				slots := len(r.cache.slots)
-				if slots < of.data/frame {
-					if most := slots/4 + r.ahead.most + 3; r.cache.made > most {
-						t.Errorf("took %d of %d slots, and wanted %d at most", r.cache.made, slots, most)
-					}
-					return
-				}
-				for off, n := range src.reads {
-					if n != 1 {
-						t.Errorf("what is at %d in the file was read %d times", off, n)
-					}
-				}
-			})
-		})
-	}
-}
-
-// Frames of zeros are recognized by their headers. They are never read, and evict
-// no other frame.
+// Frames of zeros are recognized by their headers. They are never read.
 func TestZerosCostNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const frame = 64 << 10
@@ -158,39 +118,12 @@ func TestZerosCostNothing(t *testing.T) {
 			t.Errorf("not zeros, or %v", err)
 		}
 		p[0] = 1
-		if err := r.ReadCached([][]byte{p}, 0, int64(len(p))); err != nil || !backstores.IsZero(p) {
+		if err := r.ReadVec([][]byte{p}, 0, int64(len(p)), false); err != nil || !backstores.IsZero(p) {
 			t.Errorf("at once: not zeros, or %v", err)
 		}
 		synctest.Wait()
-		if len(src.reads) > 0 || r.cache.made > 0 {
-			t.Errorf("took %d places and the reads %v", r.cache.made, src.reads)
+		if len(src.reads) > 0 {
+			t.Errorf("took the reads %v", src.reads)
 		}
 	})
-}
-
-// All memory of a reader that depends on the size of frames is within the limit,
-// whatever that size is.
-func TestMemoryIsAsGiven(t *testing.T) {
-	const memory = 4 << 20
-	for _, frame := range []int64{4 << 10, 100_000, 1_000_000} {
-		t.Run(fmt.Sprint(frame), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				r, _ := counted(t, noise(12<<20), frame, memory)
-				p := make([]byte, 1<<20)
-				for off := int64(0); off < r.Size(); off += int64(len(p)) {
-					if _, err := r.ReadAt(p, off); err != nil {
-						t.Fatal(err)
-					}
-				}
-				synctest.Wait()
-				took := int64(len(r.arena))
-				for range cap(r.inputs) {
-					took += int64(cap(<-r.inputs))
-				}
-				if took > memory || took < memory/2 {
-					t.Errorf("took %d bytes of %d", took, memory)
-				}
-			})
-		})
-	}
 }

@@ -1,6 +1,7 @@
 package seekable
 
 import (
+	"encoding/binary"
 	"runtime"
 	"testing"
 )
@@ -37,5 +38,37 @@ func TestIndexTakesLittleMemory(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	if took := after.TotalAlloc - before.TotalAlloc; took > 28*n || x.Size() != n*4096 || x.find(5*4096+1) != 5 {
 		t.Errorf("took %d bytes for %d frames", took, n)
+	}
+}
+
+// The length of a frame is found without its contents: a few bytes can claim many
+// zeros.
+func TestFrameLengthTakesNoMemory(t *testing.T) {
+	const blocks = 512
+	b := binary.LittleEndian
+	frame := b.AppendUint64([]byte("\x28\xb5\x2f\xfd\xe4"), blocks*maxBlock) // single segment, size, checksum
+	for i := range blocks {
+		v := maxBlock<<3 | rleBlock<<1
+		if i == blocks-1 {
+			v |= 1
+		}
+		frame = append(frame, byte(v), byte(v>>8), byte(v>>16), 0)
+	}
+	frame = b.AppendUint32(frame, uint32(xxh64(make([]byte, blocks*maxBlock))))
+	if _, err := one(frame); err != nil {
+		t.Fatal(err)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	n, err := FrameLength(frame, blocks*maxBlock)
+	runtime.ReadMemStats(&after)
+	if err != nil || n != int64(len(frame)) {
+		t.Errorf("%d bytes of %d, %v", n, len(frame), err)
+	}
+	if took := after.TotalAlloc - before.TotalAlloc; took > 1<<20 {
+		t.Errorf("took %d bytes", took)
+	}
+	if _, err := FrameLength(frame, blocks*maxBlock-1); err == nil {
+		t.Error("a frame that is too large")
 	}
 }

@@ -34,8 +34,7 @@
 // No input is trusted: sizes are checked against the file, the caller bounds the
 // memory, and a frame that does not match the index is an error, never other data.
 //
-// Package image imports it, and whatever packs images. It imports package
-// backstores alone, and never opens a file.
+// Package image imports it, and whatever packs images. It never opens a file.
 package seekable
 
 import (
@@ -57,7 +56,7 @@ const (
 // frame is too large, or there are more than [MaxFrameCount].
 var ErrFrames = errors.New("frames too large or too many for random access")
 
-// MaxFrameCount is the largest number of frames of an Index, which takes at most 28
+// MaxFrameCount is the largest number of frames of an Index, which takes at most 25
 // bytes of memory for each.
 const MaxFrameCount = 16 << 20
 

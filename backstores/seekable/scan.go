@@ -12,6 +12,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/decoded"
 )
 
 // A Progress reports how much of a job is done. It is called from one goroutine
@@ -209,8 +210,8 @@ func (m *measurer) decode(r io.ReaderAt, dec *zstd.Decoder, off, csize, most int
 	if err := readFull(r, m.src, off); err != nil {
 		return nil, err
 	}
-	if int64(cap(m.dst)) < most+slack {
-		m.dst = make([]byte, 0, most+slack)
+	if int64(cap(m.dst)) < most+decoded.Slack {
+		m.dst = make([]byte, 0, most+decoded.Slack)
 	}
 	p, err := dec.DecodeAll(m.src, m.dst[:0])
 	if err != nil {
@@ -218,10 +219,6 @@ func (m *measurer) decode(r io.ReaderAt, dec *zstd.Decoder, off, csize, most int
 	}
 	return p, nil
 }
-
-// slack is room after a frame. With it the decoder writes the last block without
-// a bounds check at each step, which is a third faster for a frame of one block.
-const slack = 16
 
 // newDecoder returns a decoder for whole frames that never exceeds the capacity
 // of the buffer. The window needs no limit, since it is the buffer.

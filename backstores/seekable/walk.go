@@ -57,6 +57,11 @@ type walker struct {
 	unsized bool // the present frame is one
 
 	zeroSums map[int64]uint32 // the checksums of so many zeros
+
+	// lengths says that only the lengths of frames are wanted, and that they decode
+	// to at most largest bytes. What takes long to find out, zero, may be false then.
+	lengths bool
+	largest int64
 }
 
 func newWalker(r io.ReaderAt, size int64) *walker {
@@ -71,6 +76,18 @@ func one(p []byte) (found, error) {
 		err = fmt.Errorf("takes %d bytes of the file, the index says %d", f.csize, len(p))
 	}
 	return f, err
+}
+
+// FrameLength returns the encoded length of the frame that p begins with, which
+// may be skippable. It is found by the headers of the blocks. A frame that says that
+// it decodes to more than largest bytes is an error.
+func FrameLength(p []byte, largest int64) (int64, error) {
+	if len(p) == 0 {
+		return 0, io.ErrUnexpectedEOF
+	}
+	w := walker{size: int64(len(p)), page: p, have: len(p), lengths: true, largest: largest}
+	f, err := w.next()
+	return f.csize, err
 }
 
 // next returns the next frame, or io.EOF after the last.
@@ -107,7 +124,7 @@ func (w *walker) next() (f found, err error) {
 	}
 	f.dsize, f.window = -1, h.WindowSize
 	if h.HasFCS || h.SingleSegment {
-		if h.FrameContentSize > maxSize {
+		if h.FrameContentSize > maxSize || w.lengths && h.FrameContentSize > uint64(w.largest) {
 			return f, fmt.Errorf("says it decodes to %d bytes", h.FrameContentSize)
 		}
 		f.dsize = int64(h.FrameContentSize)
@@ -148,7 +165,7 @@ func (w *walker) sumsZeros(n int64, sum uint32) bool {
 	}
 	got, ok := w.zeroSums[n]
 	if !ok {
-		if n > MaxFrame || len(w.zeroSums) == 16 {
+		if w.lengths || n > MaxFrame || len(w.zeroSums) == 16 {
 			return false
 		}
 		if w.zeroSums == nil {

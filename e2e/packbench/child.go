@@ -12,8 +12,8 @@ import (
 	"github.com/lunserve/lunserve/backstores/image"
 )
 
-// child reads a packed image as lunserve does when it serves one: what is "first",
-// "all" or "small".
+// child reads an image as lunserve does when it serves one: what is "first", "all",
+// "apart" or "small".
 func child(what, path string) error {
 	store, err := image.Open(context.Background(), path, image.Options{ReadOnly: true})
 	if err != nil {
@@ -29,6 +29,8 @@ func child(what, path string) error {
 		return backstores.ReadVec(store, [][]byte{make([]byte, 1)}, off, 0)
 	case "all":
 		return readAll(store)
+	case "apart":
+		return readApart(store)
 	case "small":
 		return timeSmall(store)
 	}

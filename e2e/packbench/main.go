@@ -1,7 +1,7 @@
-// Command packbench compares packed images with zstd and pzstd, without a
-// virtual machine: the time to pack, to the first byte, to read everything, and
-// for small reads. It needs lunserve, zstd, pzstd, tar and mke2fs on PATH, and
-// 8 GiB in $TMPDIR.
+// Command packbench compares packed images with zstd and pzstd, and qcow2 images with
+// QEMU, without a virtual machine: the time to pack, to the first byte, to read
+// everything, and for small reads. It needs lunserve, zstd, pzstd, tar, mke2fs,
+// qemu-img, qemu-nbd and nbdcopy on PATH, and 10 GiB in $TMPDIR.
 //
 // Each figure is that of a process that does one thing. Processes that are compared
 // take turns, so that other load on the machine affects all alike. On a shared
@@ -22,6 +22,7 @@ import (
 
 var (
 	rounds = flag.Int("rounds", 5, "how often to run each command; the results are medians")
+	qcow2  = flag.Bool("qcow2", false, "compare images of QEMU only")
 	frames = flag.Bool("frames", false, "compare frame sizes instead, to choose the default of pack --frame-size")
 )
 
@@ -58,8 +59,11 @@ func run() (err error) {
 		return err
 	}
 	fmt.Printf("%s, %d CPUs; medians of %d rounds, then the CPU time\n\n", time.Now().Format(time.DateOnly), runtime.NumCPU(), *rounds)
-	if *frames {
+	switch {
+	case *frames:
 		return compareFrames(self)
+	case *qcow2:
+		return compareQcow2(self)
 	}
 	for _, file := range []string{diskImage, data} {
 		if err := comparePacking(file); err != nil {
@@ -72,7 +76,10 @@ func run() (err error) {
 	if err := compareStart(self); err != nil {
 		return err
 	}
-	return small(self, diskImage+".lunserve")
+	if err := small(self, diskImage+".lunserve"); err != nil {
+		return err
+	}
+	return compareQcow2(self)
 }
 
 // comparePacking compares packing. The others use the packed files that it makes.

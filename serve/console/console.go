@@ -3,6 +3,7 @@ package console
 import (
 	"fmt"
 	"io"
+	"log"
 	"log/syslog"
 	"os"
 	"sync"
@@ -28,8 +29,10 @@ type Console struct {
 }
 
 // New returns a console whose lines begin with the program's name. The
-// process has one, and closes it last.
+// process has one, and closes it last. What package log is given is dropped from
+// then on: net/http gives it bytes that a server sends.
 func New(to io.Writer, program string) *Console {
+	log.SetOutput(io.Discard)
 	c := &Console{out: NewWriter(to), prefix: program + ": "}
 	if f, ok := to.(*os.File); ok && Columns(f) > 0 && os.Getenv("TERM") != "dumb" {
 		c.terminal = f

@@ -1,53 +1,54 @@
-package seekable
+package decoded
 
 import (
 	"runtime"
 	"sync"
 )
 
-// ahead decodes frames before they are read: the other frames of one read, and
-// those that follow a run of frames that were read in order. Its goroutines end
+// ahead decodes parts before they are read: the other parts of one read, and
+// those that follow a run of parts that were read in order. Its goroutines end
 // when the queue is empty.
 type ahead struct {
-	r    *Reader
-	most int // frames to decode after a run
+	c    *Cache
+	most int64 // parts to decode after a run
 
 	mu      sync.Mutex
-	queue   []int32
+	queue   []int64
 	workers int
 	stopped bool
 	wg      sync.WaitGroup
 }
 
-// A run is read ahead by this many bytes, or by two frames a core if that is more.
+// A run is decoded ahead by this many bytes, or by two parts a core if that is
+// more.
 const aheadBytes = 1 << 20
 
 // maxQueue is the length of the queue. Further requests are dropped.
 const maxQueue = 64
 
-func (a *ahead) start(r *Reader, slots int) {
-	a.r = r
-	a.most = max(2*runtime.GOMAXPROCS(0)+2, aheadBytes/int(max(r.index.maxD, 1)))
-	a.most = min(a.most, slots/4, maxQueue)
+func (a *ahead) start(c *Cache) {
+	a.c = c
+	a.most = max(2*int64(runtime.GOMAXPROCS(0))+2, aheadBytes/max(c.size, 1))
+	a.most = min(a.most, int64(len(c.slots))/4, maxQueue)
 }
 
-// want queues the frames after i up to last. If run frames were read in order it
+// want queues the parts after i up to last. If run parts were read in order it
 // queues more, the longer the run.
-func (a *ahead) want(i, last, run int) {
+func (a *ahead) want(i, last, run int64) {
 	if run > 1 {
 		last = max(last, i+min(1<<min(run-1, 10), a.most))
 	}
-	last = min(last, a.r.index.frames.n-1, i+maxQueue)
+	last = min(last, i+maxQueue)
 	if last <= i {
 		return
 	}
-	var list [maxQueue]int32
+	var list [maxQueue]int64
 	n := 0
-	c := a.r.cache
+	c := a.c
 	c.mu.Lock()
 	for j := i + 1; j <= last; j++ {
-		if c.where[j] == absent {
-			list[n] = int32(j)
+		if _, ok := c.where[j]; !ok && c.src.Encoded(j) {
+			list[n] = j
 			n++
 		}
 	}
@@ -75,24 +76,22 @@ func (a *ahead) work() {
 			a.mu.Unlock()
 			return
 		}
-		i := int(a.queue[0])
+		i := a.queue[0]
 		a.queue = append(a.queue[:0], a.queue[1:]...)
 		a.mu.Unlock()
 
-		c := a.r.cache
+		c := a.c
 		s := int32(absent)
 		c.mu.Lock()
-		if c.where[i] == absent {
+		if _, ok := c.where[i]; !ok {
 			s = c.claim(i)
 		}
 		c.mu.Unlock()
 		if s == absent {
 			continue
 		}
-		a.r.fill(s, i)
-		c.mu.Lock()
-		c.drop(s)
-		c.mu.Unlock()
+		c.fill(s, i)
+		c.Done(s)
 	}
 }
 
