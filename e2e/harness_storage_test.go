@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"testing"
+	"time"
 )
 
 // A storage is a block device that can be made to fail, or to hang as a broken disk
@@ -41,6 +42,13 @@ func (s *storage) suspend() {
 func (s *storage) resume() { s.t.Helper(); run(s.t, "dmsetup", "resume", s.name) }
 
 func (s *storage) fail() { s.t.Helper(); s.become(fmt.Sprintf("0 %d error", s.size/512)) }
+
+// slow delays writes and flushes, but no reads.
+func (s *storage) slow(by time.Duration) {
+	s.t.Helper()
+	run(s.t, "modprobe", "dm_delay")
+	s.become(fmt.Sprintf("0 %d delay %s 0 0 %[2]s 0 %[3]d", s.size/512, s.lower, by.Milliseconds()))
+}
 
 func (s *storage) heal() { s.t.Helper(); s.become(s.linear()) }
 
