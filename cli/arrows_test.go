@@ -17,7 +17,7 @@ const module = "github.com/lunserve/lunserve"
 var allowed = map[string]string{
 	"":                     "cli",
 	"cli":                  "serve serve/confine serve/control serve/console serve/guard configfs backstores backstores/image backstores/seekable completions",
-	"serve":                "serve/confine serve/control serve/console serve/guard tcmu tcmu/scsi configfs backstores backstores/image backstores/inuse backstores/entry",
+	"serve":                "serve/confine serve/control serve/console serve/guard tcmu tcmu/scsi iscsi configfs backstores backstores/image backstores/inuse backstores/entry",
 	"serve/control":        "backstores/inuse",
 	"serve/guard":          "backstores/inuse configfs",
 	"configfs":             "backstores/inuse",

@@ -36,7 +36,7 @@ func (h host) Measure() (read func() []control.Disk, stop func()) {
 
 func (h host) Resize(name string, bytes int64) error {
 	for _, d := range h.disks {
-		if d.device.kernel.Name() == name {
+		if d.device.name == name {
 			_, _, err := d.resize(bytes)
 			return err
 		}

@@ -8,7 +8,7 @@ import (
 // state returns the disk as other programs see it, without its users.
 func (d *disk) state(confined []string) control.Disk {
 	return control.Disk{
-		Name:      d.device.kernel.Name(),
+		Name:      d.device.name,
 		Image:     d.image.abs,
 		Format:    d.image.format,
 		Writes:    d.image.writes,
@@ -19,6 +19,7 @@ func (d *disk) state(confined []string) control.Disk {
 		URI:       d.address.uri(),
 		WWPN:      d.address.wwpn,
 		PID:       configfs.Self(),
+		Direct:    d.device.kernel == nil,
 		Started:   d.started,
 		Confined:  confined,
 		Done:      control.Stats(d.device.unit.Stats()),

@@ -6,6 +6,7 @@ import "github.com/lunserve/lunserve/backstores"
 const (
 	good           = 0x00
 	checkCondition = 0x02
+	conflict       = 0x18 // RESERVATION CONFLICT
 )
 
 // A Result is the outcome of a command. Its fields are those of tcmu.Result. It is
@@ -25,12 +26,19 @@ type Result struct {
 // would have to wait, Execute returns [backstores.ErrWouldBlock], and the
 // caller repeats it with wait set; there is no other error.
 func (d *Disk) Execute(cdb []byte, data [][]byte, wait bool) (Result, error) {
-	n, err := d.run(request{cdb, data, wait})
+	return d.execute(request{cdb: cdb, data: data, wait: wait})
+}
+
+func (d *Disk) execute(r request) (Result, error) {
+	n, err := d.run(r)
 	if err == nil {
 		return Result{Status: good, DataIn: int32(n)}, nil
 	}
-	if err == backstores.ErrWouldBlock && !wait {
+	if err == backstores.ErrWouldBlock && !r.wait {
 		return Result{}, err
+	}
+	if err == errReservationConflict {
+		return Result{Status: conflict}, nil
 	}
 	s, isSense := err.(Sense)
 	if !isSense {
@@ -52,12 +60,17 @@ func (d *Disk) run(r request) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	r.cdb = r.cdb[:len(row.usage)]
+	r.row, r.cdb = row, r.cdb[:len(row.usage)]
 	if err := row.check(r.cdb); err != nil {
 		return 0, err
 	}
 	if row.attrs&slow != 0 && !r.wait {
 		return 0, backstores.ErrWouldBlock
+	}
+	if r.nexus != nil {
+		if err := d.admit(r); err != nil {
+			return 0, err
+		}
 	}
 	if row.attrs&anyState == 0 && d.medium.needsCheck.Load() {
 		if err := d.medium.unitAttention(); err != nil {
@@ -79,6 +92,9 @@ func (d *Disk) run(r request) (int, error) {
 		} else {
 			return 0, backstores.ErrWouldBlock
 		}
+		if err := d.conflict(r); err != nil { // see settle
+			return 0, err
+		}
 	}
 	if row.attrs&changes != 0 {
 		if err := d.writeProtection(); err != nil {
@@ -88,6 +104,9 @@ func (d *Disk) run(r request) (int, error) {
 	n, err := row.run(d, r)
 	if n == 0 && err == nil && row.attrs&dataOut == 0 {
 		r.clear() // see Result.DataIn: the buffers hold data of earlier commands
+	}
+	if r.nexus != nil && err == nil && row.attrs&dataOut != 0 {
+		n = int(d.transferLength(row, r.cdb))
 	}
 	return n, err
 }
