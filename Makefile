@@ -8,8 +8,8 @@ GO        ?= go
 INSTALL    = e2e/install
 SCRIPTS    = .ci/run completions/lunserve.bash deb/build e2e/checkout e2e/demo e2e/install e2e/package e2e/service e2e/vm e2e/vm-init
 # The Debian packages of the programs that the end-to-end tests run.
-PROGRAMS   = btrfs-progs dmsetup e2fsprogs f2fs-tools fdisk fio kmod libiscsi-bin mdadm mount nginx-light open-iscsi qemu-block-extra qemu-system-x86 qemu-utils sg3-utils strace systemd udev util-linux xfsprogs zstd
-UNIT_PROGRAMS = android-sdk-libsparse-utils bash-completion bzip2 curl e2fsprogs fdisk fish gcc libc6-dev lrzip lz4 lzip lzop mount nginx-light p7zip-full python3 qemu-utils tar unar unzip xz-utils zip zsh zstd
+PROGRAMS   = btrfs-progs dmsetup e2fsprogs f2fs-tools fdisk fio iproute2 kmod libiscsi-bin mdadm mount nginx-light open-iscsi qemu-block-extra qemu-system-x86 qemu-utils sg3-utils strace systemd udev util-linux xfsprogs zstd
+UNIT_PROGRAMS = android-sdk-libsparse-utils bash-completion bzip2 curl e2fsprogs fdisk fish gcc libc6-dev libiscsi-bin lrzip lz4 lzip lzop mount nginx-light p7zip-full python3 qemu-block-extra qemu-utils tar unar unzip xz-utils zip zsh zstd
 BENCH     := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-bench
 CONFORMANCE := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-conformance
 VERSITYGW := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/lunserve-versitygw/v1.8.0
@@ -113,7 +113,7 @@ bench: build ## benchmark the ring and the backstores, then lunserve beside its 
 	e2e/vm -1 -t 3600 $(BENCH) -icount
 	@rm $(BENCH)
 
-conformance: build ## run libiscsi's test suite on lunserve and LIO fileio, into e2e/CONFORMANCE.md
+conformance: build ## run libiscsi's test suite on lunserve, with --userspace too, and LIO fileio, into e2e/CONFORMANCE.md
 	@$(INSTALL) e2fsprogs kmod libiscsi-bin mount
 	CGO_ENABLED=0 $(GO) build -o $(CONFORMANCE)/run ./e2e/conformance
 	@rm -f $(CONFORMANCE)/CONFORMANCE.md
@@ -134,8 +134,8 @@ fuzz: build ## run each fuzz target, and random commands on a real kernel, for F
 torture: build ## kill lunserve, its guard or both KILLS times (100) in each setup, cut power, reset disks; SEED repeats a run
 	@$(INSTALL) $(PROGRAMS)
 	CI=true CGO_ENABLED=0 $(GO) test -count=1 -timeout 0 -exec "$(CURDIR)/e2e/vm -t 0 --" ./e2e -v -args -test.timeout=0 $(if $(SEED),-seed $(SEED)) \
-		-test.run 'KillsAtRandom|KilledCompare|AfterPowerCuts|ManyDisksAreReset|OutlivesThose' -torture $(KILLS) -gone $(GONE) -cuts 0 -resets 1m \
-		-dirty 1400
+		-test.run 'KillsAtRandom|KilledCompare|AfterPowerCuts|ManyDisks|OutlivesThose' -torture $(KILLS) -gone $(GONE) -cuts 0 -resets 1m \
+		-dirty 1400 -luns 64 -turns 20
 
 soak: build ## use a server for SOAK (30m) on a real kernel, and check that it does not grow
 	@$(INSTALL) $(PROGRAMS)

@@ -37,6 +37,7 @@ type symptom struct {
 // Run checks everything that serving needs, and changes nothing.
 func (c *doctorCmd) Run(ctx context.Context, out *console.Printer) error {
 	found := configfs.Diagnose()
+	ofKernel := len(found)
 	need := int64(0) // bytes for temporary files; -1 if unknown
 	for _, path := range c.Images {
 		options := c.options()
@@ -76,11 +77,14 @@ func (c *doctorCmd) Run(ctx context.Context, out *console.Printer) error {
 	found = append(found, leftovers()...)
 
 	all := []symptom{}
-	failed := 0
-	for _, f := range found {
+	failed, others := 0, 0
+	for i, f := range found {
 		s := newSymptom(f)
 		if s.Status == "fail" {
 			failed++
+			if i >= ofKernel {
+				others++
+			}
 		}
 		if !c.JSON {
 			if err := out.Lines(s.fold(all).lines(console.Columns(os.Stdout))...); err != nil {
@@ -94,10 +98,21 @@ func (c *doctorCmd) Run(ctx context.Context, out *console.Printer) error {
 			return err
 		}
 	}
-	if failed > 0 {
-		return fmt.Errorf("images cannot be served: %s", plural(failed, "failed check"))
+	if failed == 0 {
+		return nil
 	}
-	return nil
+	err := fmt.Errorf("images cannot be served: %s", plural(failed, "failed check"))
+	if others > 0 {
+		return err
+	}
+	words := []string{"lunserve", "--userspace"}
+	for _, path := range c.Images {
+		words = append(words, hint.Path(path))
+	}
+	if len(c.Images) == 0 {
+		words = append(words, "FILE")
+	}
+	return hint.With(err, hint.Command{Words: words, Purpose: "to serve iSCSI without the kernel"})
 }
 
 // confinement says what the kernel offers to confine a server.

@@ -39,7 +39,7 @@ Common flags:
 `
 
 const usageEnd = `
-%s
+Also: %s.
 All flags: lunserve serve --help, lunserve SUBCOMMAND --help, man lunserve
 `
 
@@ -62,18 +62,9 @@ func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
 			names = append(names, command.Name)
 		}
 	}
-	fmt.Fprintf(&b, usageEnd, folded("Subcommands: "+strings.Join(names, " ")+".", 80))
+	fmt.Fprintf(&b, usageEnd, strings.Join(names, " "))
 	_, err := fmt.Fprint(ctx.Stdout, b.String())
 	return err
-}
-
-// folded breaks a line of words that is longer than width, in bytes.
-func folded(line string, width int) string {
-	if len(line) <= width {
-		return line
-	}
-	at := strings.LastIndex(line[:width+1], " ")
-	return line[:at] + "\n" + folded("  "+line[at+1:], width)
 }
 
 // flagName is the flag as it is typed.

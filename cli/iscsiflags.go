@@ -7,7 +7,7 @@ import (
 	"github.com/lunserve/lunserve/serve"
 )
 
-// iscsiFlags apply only with --iscsi.
+// iscsiFlags apply only with --iscsi or --userspace.
 type iscsiFlags struct {
 	IQN      targetName      `name:"iqn" placeholder:"IQN" help:"Target name. The default is derived from this machine and the path of the first image."`
 	Portal   []portal        `placeholder:"ADDR[:PORT]" sep:"none" help:"Address to listen on; may be repeated. IPv6 addresses are in brackets. Default: 127.0.0.1:3260."`
@@ -33,9 +33,12 @@ func (f *iscsiFlags) first() string {
 	return ""
 }
 
-// iscsi returns the options of the target, or nil without --iscsi.
+// iscsi returns the options of the iSCSI target, or nil if there is none.
 func (f *targetFlags) iscsi(readOnly bool) (*serve.ISCSI, error) {
-	if !f.ISCSI {
+	if f.Userspace && (f.Loopback || f.Vhost) {
+		return nil, misuse("--userspace serves only iSCSI; leave out --loopback and --vhost")
+	}
+	if !f.ISCSI && !f.Userspace {
 		if flag := f.first(); flag != "" {
 			return nil, hint.Try(misuse("%s needs --iscsi", flag), "--iscsi")
 		}

@@ -1,17 +1,21 @@
 package cli
 
 import (
-	"fmt"
+	"errors"
 	"os"
 
 	"github.com/lunserve/lunserve/hint"
 )
 
-// needRoot returns an error unless the process is root. purpose completes "must
-// be root to". The hint is our own command line with sudo.
-func needRoot(purpose string) error {
-	if os.Geteuid() == 0 {
+// needRoot returns an error unless the process is root. The hints are our own command
+// line with sudo and, if that asks for nothing that needs the kernel, the way without.
+func (c *serveCmd) needRoot() error {
+	if os.Geteuid() == 0 || c.Userspace {
 		return nil
 	}
-	return hint.Try(fmt.Errorf("must be root to %s", purpose), append([]string{"sudo"}, os.Args...)...)
+	try := []hint.Command{{Words: append([]string{"sudo"}, os.Args...)}}
+	if !c.Loopback && !c.Vhost && !c.Restart {
+		try = append(try, hint.Command{Words: []string{"--userspace"}, Purpose: "to serve iSCSI without root"})
+	}
+	return hint.With(errors.New("must be root to make a disk"), try...)
 }

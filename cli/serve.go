@@ -55,6 +55,8 @@ func (c *serveCmd) Run(ctx context.Context, con *console.Console) error {
 		ISCSI:    iscsi,
 		Vhost:    c.Vhost,
 
+		Userspace: c.Userspace,
+
 		Command:        c.command(),
 		Fork:           c.Fork,
 		PIDFile:        c.PIDFile,
@@ -83,6 +85,10 @@ func (c *serveCmd) check() error {
 		return hint.Try(misuse("--restart would lose the temporary writes of --snapshot"), "--overlay=FILE")
 	case c.Restart && c.ExitWithParent:
 		return misuse("--restart gives the disks another parent process; leave out --exit-with-parent")
+	case c.Userspace && len(c.Faults) > 0:
+		return misuse("--fault does not work with --userspace; give --iscsi in its place")
+	case c.Restart && c.Userspace:
+		return misuse("--restart keeps disks of the kernel, and --userspace makes none; leave out one of them")
 	case c.Fork && c.ExitWithParent:
 		return misuse("--fork ends the parent process immediately; leave out --exit-with-parent")
 	case c.Fork && c.JSON:
@@ -100,7 +106,7 @@ func (c *serveCmd) check() error {
 	if err := c.layerFlags.check(c.Images, c.ReadOnly); err != nil {
 		return err
 	}
-	if err := needRoot("make a disk"); err != nil {
+	if err := c.needRoot(); err != nil {
 		return err
 	}
 	if len(c.Command) > 0 && !serve.Upgrading() { // find a typing error before a disk is made

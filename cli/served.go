@@ -32,18 +32,18 @@ func (d *servedDisk) dial() (*control.Client, error) {
 	return control.Dial(d.PID)
 }
 
-// servedDisks returns all disks that lunserve made on this machine, by name.
-// The kernel has the basic facts of each; processes that answer supply the
-// rest.
+// servedDisks returns all disks that lunserve made on this machine, by name: for root
+// those of the kernel, which has the basic facts of each, and the disks of --userspace
+// that belong to this user. Processes that answer supply the rest.
 func servedDisks(con *console.Console) ([]servedDisk, error) {
-	if err := needRoot("see the disks"); err != nil {
-		return nil, err
-	}
 	control.Sweep()
-	_ = configfs.Sweep() // what it cannot remove does no harm here
-	exports, err := configfs.Exports()
-	if err != nil {
-		return nil, err
+	var exports []configfs.Export
+	if os.Geteuid() == 0 { // others have only disks of --userspace
+		_ = configfs.Sweep() // what it cannot remove does no harm here
+		var err error
+		if exports, err = configfs.Exports(); err != nil {
+			return nil, err
+		}
 	}
 	var all []servedDisk
 	known := make(map[string]control.Disk)
@@ -66,6 +66,20 @@ func servedDisks(con *console.Console) ([]servedDisk, error) {
 			d = serve.KernelView(e)
 		}
 		all = append(all, servedDisk{d, e, silent[e.PID]})
+	}
+	for _, pid := range control.Processes() {
+		if asked[pid] {
+			continue
+		}
+		disks, err := disksOf(pid) // of --userspace, or about to be made or removed
+		if errors.Is(err, control.ErrNotAnswering) {
+			con.Warn(err)
+		}
+		for _, d := range disks {
+			if d.Direct {
+				all = append(all, servedDisk{Disk: d})
+			}
+		}
 	}
 	slices.SortFunc(all, func(a, b servedDisk) int { return strings.Compare(a.Name, b.Name) })
 	return all, nil
@@ -117,11 +131,21 @@ func find(con *console.Console, words []string) (all, found []servedDisk, err er
 		}
 		switch len(names) {
 		case 0:
-			return nil, nil, hint.Try(fmt.Errorf("%s: not served by lunserve", image.Name(word)), "lunserve", "list")
+			return nil, nil, notServed(word)
 		case 1:
 		default:
 			return nil, nil, fmt.Errorf("%s: matches %s; give one of these names", image.Name(word), strings.Join(names, ", "))
 		}
 	}
 	return all, found, nil
+}
+
+// notServed is the error of a word that means no disk. Only root sees those of root.
+func notServed(word string) error {
+	err := fmt.Errorf("%s: not served by lunserve", image.Name(word))
+	if os.Geteuid() == 0 {
+		return hint.Try(err, "lunserve", "list")
+	}
+	return hint.With(err, hint.Command{Words: []string{"lunserve", "list"}},
+		hint.Command{Words: []string{"sudo", "lunserve", "list"}, Purpose: "for the disks of root"})
 }

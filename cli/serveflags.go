@@ -39,6 +39,8 @@ type targetFlags struct {
 	ISCSI    bool `name:"iscsi" common:"" help:"Make an iSCSI target, and print a URL for each image."`
 	Vhost    bool `common:"" help:"Make a vhost-scsi target for VMs, and print its WWPN."`
 
+	Userspace bool `common:"" help:"Serve iSCSI from this process: without root and modules. Everything else works as with --iscsi."`
+
 	iscsiFlags `group:"iscsi"`
 }
 

@@ -126,6 +126,7 @@ complete -c lunserve -n '__lunserve_at serve' -l s3-endpoint -r -f -d 'Server of
 complete -c lunserve -n '__lunserve_at serve' -l loopback -d 'Make local disks, and print their paths'
 complete -c lunserve -n '__lunserve_at serve' -l iscsi -d 'Make an iSCSI target, and print a URL for each image'
 complete -c lunserve -n '__lunserve_at serve' -l vhost -d 'Make a vhost-scsi target for VMs, and print its WWPN'
+complete -c lunserve -n '__lunserve_at serve' -l userspace -d 'Serve iSCSI from this process'
 complete -c lunserve -n '__lunserve_at serve' -l iqn -r -f -d 'Target name'
 complete -c lunserve -n '__lunserve_at serve' -l portal -r -f -d 'Address to listen on'
 complete -c lunserve -n '__lunserve_at serve' -l chap-file -r -F -d 'Require CHAP'

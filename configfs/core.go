@@ -39,6 +39,10 @@ type Device struct {
 // unique on this machine.
 func (d *Device) Name() string { return strings.TrimPrefix(path.Base(d.name), prefix) }
 
+// DiskName returns the name of a disk of an image, given an ID that other disks of
+// that image do not have.
+func DiskName(image, id string) string { return sanitize(filepath.Base(image)) + "-" + id }
+
 // prefix begins the names of all devices of lunserve.
 const prefix = "lunserve-"
 
@@ -53,7 +57,7 @@ func NewDevice(s Spec) (*Device, error) {
 func (m machine) newDevice(s Spec, id string) (*Device, error) {
 	t := &tree{machine: m}
 	hba, n := t.newHBA()
-	d := &Device{tree: t, spec: s, name: hba + "/" + prefix + sanitize(filepath.Base(s.Image)) + "-" + id}
+	d := &Device{tree: t, spec: s, name: hba + "/" + prefix + DiskName(s.Image, id)}
 	config := "lunserve/" + id
 
 	t.mkdir(d.name)

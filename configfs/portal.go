@@ -31,9 +31,17 @@ func (m machine) checkPortal(p netip.AddrPort) error {
 		}
 	}
 	err := tryListen(p)
-	switch {
-	case errors.Is(err, unix.EADDRINUSE) && nearby != nil:
+	if errors.Is(err, unix.EADDRINUSE) && nearby != nil {
 		return fmt.Errorf("%s: %w: %w", p, err, nearby)
+	}
+	return explainListen(p, err)
+}
+
+// CheckPortal returns an error if this process could not listen at p.
+func CheckPortal(p netip.AddrPort) error { return explainListen(p, tryListen(p)) }
+
+func explainListen(p netip.AddrPort, err error) error {
+	switch {
 	case errors.Is(err, unix.EADDRINUSE):
 		return hint.With(fmt.Errorf("%s: %w", p, err), hint.Command{
 			Words:   []string{"ss", "-ltnp", "sport", "eq", fmt.Sprint(":", p.Port())},

@@ -20,6 +20,12 @@ func (m machine) wwn(path, use string) (string, error) {
 	return "naa.5001405" + sum[:9], err
 }
 
+// Serial returns a unit serial number, 16 hex digits, as WWN returns a name.
+func Serial(path, use string) (string, error) {
+	sum, err := host.digest(path, "serial "+use)
+	return sum[:16], err
+}
+
 var hasScheme = regexp.MustCompile(`^[a-z][a-z0-9]*://`).MatchString
 
 func (m machine) digest(path, use string) (string, error) {

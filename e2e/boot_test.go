@@ -43,6 +43,7 @@ func TestVirtualMachineBoots(t *testing.T) {
 		qemu   func(name string) []string
 	}{
 		{"--iscsi", func(url string) []string { return []string{"-drive", "file=" + url + ",format=raw,if=virtio"} }},
+		{"--userspace", func(url string) []string { return []string{"-drive", "file=" + url + ",format=raw,if=virtio"} }},
 		{"--vhost", func(wwpn string) []string {
 			return []string{"-device", "vhost-scsi-pci,wwpn=" + wwpn + ",bootindex=0"}
 		}},

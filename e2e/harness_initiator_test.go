@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -116,6 +117,7 @@ func (n *node) do(args ...string) string {
 // login logs in, until logout or the end of the test, and returns the disk.
 func (n *node) login() string {
 	n.t.Helper()
+	before := n.disks()
 	n.do("--login")
 	n.t.Cleanup(func() {
 		if n.loggedIn() {
@@ -124,16 +126,7 @@ func (n *node) login() string {
 	})
 	var disks []string
 	n.eventually(func() bool {
-		disks = nil
-		for _, f := range glob(n.t, "/sys/class/iscsi_session/session*/targetname") {
-			name, err := os.ReadFile(f)
-			if err != nil || strings.TrimSpace(string(name)) != n.args[3] {
-				continue
-			}
-			for _, d := range glob(n.t, filepath.Dir(f)+"/device/target*/*/block/*") {
-				disks = append(disks, "/dev/"+filepath.Base(d))
-			}
-		}
+		disks = slices.DeleteFunc(n.disks(), func(d string) bool { return slices.Contains(before, d) })
 		if len(disks) == 0 {
 			return false
 		}
@@ -147,6 +140,21 @@ func (n *node) login() string {
 		return true
 	})
 	return disks[0]
+}
+
+// disks returns the disks of all sessions with the target.
+func (n *node) disks() (all []string) {
+	n.t.Helper()
+	for _, f := range glob(n.t, "/sys/class/iscsi_session/session*/targetname") {
+		name, err := os.ReadFile(f)
+		if err != nil || strings.TrimSpace(string(name)) != n.args[3] {
+			continue
+		}
+		for _, d := range glob(n.t, filepath.Dir(f)+"/device/target*/*/block/*") {
+			all = append(all, "/dev/"+filepath.Base(d))
+		}
+	}
+	return all
 }
 
 func (n *node) loggedIn() bool {

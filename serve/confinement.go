@@ -25,6 +25,9 @@ import (
 // one is not confined either. Nor is one with an image at a URL: it looks up hosts and
 // makes connections until its end.
 //
+// A target of --userspace is confined when it listens, and before it accepts: later it
+// opens no sockets but that for lunserve list.
+//
 // The program that a server executes for an upgrade is confined as the server is. It
 // gives up no more: what the new version no longer needs, it gives up from the next start
 // on.
@@ -50,11 +53,13 @@ func (s *service) confine() {
 		return
 	}
 	l := confine.Limits{Capabilities: kept}
-	if s.guard != nil {
+	if s.guard != nil || s.options.Userspace {
 		_ = control.MakeDir() // listen returns the error
 		l.Paths = s.paths()
+	}
+	if s.guard != nil {
 		s.guard.Confine()
-	} else {
+	} else if !s.options.Userspace {
 		l.Capabilities = append(l.Capabilities, unix.CAP_SYS_PTRACE) // it has to see for itself
 	}
 	var err error
@@ -80,20 +85,12 @@ func (s *service) paths() []confine.Path {
 	)
 	paths := []confine.Path{
 		{Name: "/proc", Rights: read},
-		{Name: "/sys", Rights: read},
-		{Name: "/sys/devices/tcm_loop_0", Rights: write}, // local disks
-		{Name: "/sys/kernel/config/target", Rights: confine.All},
-		// The node of a disk appears later. What is stacked on it is flushed, too.
-		{Name: "/dev", Rights: read | confine.Ioctl},
 		{Name: os.DevNull, Rights: write},
-		{Name: "/etc/machine-id", Rights: read},
 		{Name: "/etc/localtime", Rights: read},
-		{Name: "/lib/modules", Rights: read}, // of modules that are built in
-		{Name: control.Dir, Rights: confine.All},
+		{Name: control.Dir(), Rights: confine.All},
 	}
-	if dir, err := configfs.ReservationsDir(); err == nil { // the last lunserve removes it, and that which it is in
-		paths = append(paths, confine.Path{Name: dir, Rights: confine.All},
-			folderOf(dir, confine.RemoveDir), folderOf(filepath.Dir(dir), confine.RemoveDir))
+	if !s.options.Userspace {
+		paths = append(paths, ofKernel()...)
 	}
 	for _, d := range s.disks {
 		paths = append(paths, s.pathsOf(d)...)
@@ -105,6 +102,29 @@ func (s *service) paths() []confine.Path {
 	}
 	if o := s.options.ISCSI; o != nil && o.CHAPFile != "" {
 		paths = append(paths, confine.Path{Name: o.CHAPFile, Rights: read})
+	}
+	return paths
+}
+
+// ofKernel returns what it takes to make and remove disks and targets of the kernel,
+// and to execute this program again.
+func ofKernel() []confine.Path {
+	const (
+		read  = confine.Read
+		write = confine.Read | confine.Write
+	)
+	paths := []confine.Path{
+		{Name: "/sys", Rights: read},
+		{Name: "/sys/devices/tcm_loop_0", Rights: write}, // local disks
+		{Name: "/sys/kernel/config/target", Rights: confine.All},
+		// The node of a disk appears later. What is stacked on it is flushed, too.
+		{Name: "/dev", Rights: read | confine.Ioctl},
+		{Name: "/etc/machine-id", Rights: read},
+		{Name: "/lib/modules", Rights: read}, // of modules that are built in
+	}
+	if dir, err := configfs.ReservationsDir(); err == nil { // the last lunserve removes it, and that which it is in
+		paths = append(paths, confine.Path{Name: dir, Rights: confine.All},
+			folderOf(dir, confine.RemoveDir), folderOf(filepath.Dir(dir), confine.RemoveDir))
 	}
 	return append(paths, program()...)
 }
@@ -121,7 +141,7 @@ func (s *service) pathsOf(d *disk) []confine.Path {
 	}
 	if d.orphan != nil {
 		paths = append(paths, confine.Path{Name: d.orphan.UIO, Rights: write})
-	} else {
+	} else if !s.options.Userspace {
 		paths = append(paths, confine.Path{Name: d.device.kernel.UIO, Rights: write})
 	}
 	if file, err := filepath.EvalSymlinks(d.image.abs); err == nil && s.options.Size > 0 {

@@ -13,8 +13,9 @@ import (
 )
 
 // A device is the kernel's side of a disk, and the logical unit that executes its
-// commands.
+// commands. With --userspace there is no kernel's side.
 type device struct {
+	name   string // unique on this machine
 	kernel *configfs.Device
 	ring   *tcmu.Device
 	unit   *scsi.Disk
@@ -32,6 +33,9 @@ const cmdTimeout = 5 * time.Minute
 // attach makes or adopts the device of d and serves its ring. Later errors of the
 // ring go to s.ringErrs. Unless d is an orphan, it is not yet a LUN of any target.
 func (s *service) attach(ctx context.Context, d *disk, down *configfs.Undo) error {
+	if s.options.Userspace {
+		return s.attachDirectly(d)
+	}
 	prepare := s.newDevice
 	if d.orphan != nil {
 		prepare = s.adoptDevice
@@ -40,6 +44,7 @@ func (s *service) attach(ctx context.Context, d *disk, down *configfs.Undo) erro
 	if err != nil {
 		return err
 	}
+	dev.name = dev.kernel.Name()
 	d.device = dev
 	d.watch.attach(dev.ring)
 	if err := s.unlessFenced(func() error {
@@ -157,8 +162,11 @@ func (s *service) unit(d *disk, serial, wwn string, ring *tcmu.Device) *scsi.Dis
 		Removable: s.options.Removable,
 		Nexuses:   nexuses(s.fabrics),
 		Shared:    shared(s.fabrics),
-		Memory:    ring.Spare(),
+		Direct:    s.options.Userspace,
 		Report:    d.errors.report,
+	}
+	if ring != nil {
+		o.Memory = ring.Spare()
 	}
 	if s.options.Vhost {
 		o.MostBytes = vhostBytes

@@ -50,7 +50,7 @@ func (d *disk) resize(bytes int64) (before, after int64, err error) {
 		return before, after, fmt.Errorf("%s: cannot be resized; only raw images without --snapshot and --overlay can", d.image.path)
 	case err != nil:
 		return before, after, fmt.Errorf("%s: %w", d.image.path, err)
-	case after == before:
+	case after == before || d.device.kernel == nil:
 		return before, after, nil
 	}
 	err = d.device.kernel.Resize(after)

@@ -7,7 +7,7 @@
 //	open and lock all images, stack layers for writes  image.go, layers.go
 //	load modules, check names                          fabric.go
 //	TCM-USER device and ring of each disk, served      device.go
-//	targets, with each disk as a LUN                   loopback.go, iscsi.go, vhost.go
+//	targets, with each disk as a LUN                   loopback.go, iscsi.go, vhost.go, userspace.go
 //	control socket, pid file, service manager, stdout  ready.go
 //	the command, the status line, events               command.go, report.go
 //	wait                                               service.go

@@ -13,8 +13,8 @@ const (
 	errorPeriod = 10 * time.Second
 )
 
-// An errorLimit passes on the errors of one image, some of them, and counts the
-// others. Its methods are safe for concurrent use.
+// An errorLimit passes on the errors of one image, or of the initiators of a target in
+// this process: some of them, and the number of the others. Its methods are safe for concurrent use.
 type errorLimit struct {
 	image string
 	to    chan<- error
@@ -68,4 +68,17 @@ func (l *errorLimit) count(now time.Time) (err error) {
 		l.since, l.printed, l.more = now, 0, 0
 	}
 	return err
+}
+
+// errorLimits returns those of the images and of the target in this process.
+func (s *service) errorLimits() (all []*errorLimit) {
+	for _, d := range s.disks {
+		all = append(all, &d.errors)
+	}
+	for _, f := range s.fabrics {
+		if u, ok := f.(*userspace); ok {
+			all = append(all, &u.refused)
+		}
+	}
+	return all
 }

@@ -1,11 +1,15 @@
 package serve
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/lunserve/lunserve/serve/console"
 )
 
 func TestErrorsOfAnImageAreLimitedAndCounted(t *testing.T) {
@@ -57,4 +61,29 @@ func TestErrorsOfAnImageAreLimitedAndCounted(t *testing.T) {
 			t.Error("an error is lost")
 		}
 	})
+}
+
+// Refused logins are printed again after a time in which there were too many.
+func TestRefusedLoginsAreCountedAndPrintedAgain(t *testing.T) {
+	var printed bytes.Buffer
+	s := &service{console: console.New(&printed, "lunserve"), imageErrs: make(chan error, 64)}
+	f := &userspace{refused: errorLimit{image: "iSCSI", to: s.imageErrs}}
+	s.fabrics = []fabric{f}
+	for range maxErrors + 2 {
+		f.refused.report(errors.New("refused"))
+	}
+	s.look(time.Now().Add(errorPeriod))
+	if !strings.Contains(printed.String(), "iSCSI: errors not printed: 2") {
+		t.Errorf("%q", &printed)
+	}
+	f.refused.report(errors.New("refused"))
+	if len(s.imageErrs) != maxErrors+1 {
+		t.Errorf("%d errors are printed", len(s.imageErrs))
+	}
+	f.refused = errorLimit{image: "iSCSI", to: make(chan error)} // full
+	f.refused.report(errors.New("refused"))
+	s.warnOfRest()
+	if !strings.Contains(printed.String(), "iSCSI: errors not printed: 1") {
+		t.Errorf("%q", &printed)
+	}
 }

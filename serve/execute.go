@@ -3,10 +3,10 @@ package serve
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -25,20 +25,33 @@ func tryProgram(ctx context.Context, program string, args []string) (version str
 	cmd := exec.CommandContext(ctx, program, append([]string{"--version"}, args...)...)
 	cmd.Env = append(os.Environ(), schemaVar+"=1")
 	cmd.WaitDelay = time.Second
-	var said bytes.Buffer
-	cmd.Stderr = &said
-	text, err := cmd.Output()
-	if _, ok := errors.AsType[*exec.ExitError](err); ok {
-		line, _, _ := strings.Cut(strings.TrimSpace(said.String()), "\n")
-		return "", fmt.Errorf("%s: cannot be run with the same arguments: %w: %s", program, err, line)
-	} else if err != nil {
+	var text, said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &text, &said
+	if err := startDeaf(cmd); err != nil {
 		return "", err // of the path
 	}
-	version, schema, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
+	if err := cmd.Wait(); err != nil {
+		line, _, _ := strings.Cut(strings.TrimSpace(said.String()), "\n")
+		return "", fmt.Errorf("%s: cannot be run with the same arguments: %w: %s", program, err, line)
+	}
+	version, schema, _ := strings.Cut(strings.TrimSpace(text.String()), "\n")
 	if schema != schemaLine {
 		return "", fmt.Errorf("%s: is not a lunserve that can take over from this one", program)
 	}
 	return version, nil
+}
+
+// startDeaf starts a program that SIGUSR1 and SIGUSR2 do not end: systemctl kill sends
+// them to all processes of a unit.
+func startDeaf(cmd *exec.Cmd) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var before unix.Sigset_t
+	if err := unix.PthreadSigmask(unix.SIG_BLOCK, signalSet(syscall.SIGUSR1, syscall.SIGUSR2), &before); err != nil {
+		return err
+	}
+	defer func() { _ = unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil) }()
+	return cmd.Start() // the child has the mask of this thread
 }
 
 // execute executes a program with these descriptors. It returns only if it cannot.

@@ -40,7 +40,13 @@ func (s *service) newFabrics(ctx context.Context) (list []fabric, err error) {
 	if s.options.Loopback {
 		list = append(list, &loopback{image: image, usersAt: s.usersAt})
 	}
-	if o := s.options.ISCSI; o != nil {
+	if o := s.options.ISCSI; o != nil && s.options.Userspace {
+		f, err := s.newUserspace(ctx, image)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, f)
+	} else if o != nil {
 		f, err := newISCSI(ctx, image, o, s.options.ReadOnly, s.console, s.taken)
 		if err != nil {
 			return nil, err

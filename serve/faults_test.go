@@ -126,6 +126,18 @@ func TestNothingWaitsForARuleDuringARemoval(t *testing.T) {
 	<-done
 }
 
+// The target of --userspace does not hold commands back.
+func TestUserspaceHasNoRules(t *testing.T) {
+	d := &disk{image: &openedImage{path: "a.img"}, device: &device{unit: scsi.NewDisk(zeroStore{}, scsi.Options{BlockSize: 512, Direct: true})}}
+	d.faults.set = fault.NewSet(1)
+	if err := d.misbehave(true, []fault.Rule{{}}); err == nil {
+		t.Error("it has one")
+	}
+	if err := d.misbehave(true, nil); err != nil {
+		t.Error(err)
+	}
+}
+
 // A map that cannot be read any more does not keep a disk from being adopted, and a
 // disk that is to be removed has no rules.
 func TestDisksAreAdoptedWithoutRulesRatherThanNot(t *testing.T) {

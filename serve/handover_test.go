@@ -113,7 +113,8 @@ func TestForeignHandOverIsRefused(t *testing.T) {
 	}
 }
 
-// Only a lunserve that says that it can take over is executed.
+// Only a lunserve that says that it can take over is executed. The signal that all
+// processes of a unit get does not end the trial.
 func TestProgramIsTried(t *testing.T) {
 	script := func(text string, mode os.FileMode) string {
 		path := filepath.Join(t.TempDir(), "lunserve")
@@ -122,7 +123,7 @@ func TestProgramIsTried(t *testing.T) {
 		}
 		return path
 	}
-	good := script("#!/bin/sh\n[ \"$*\" = '--version -r a b' ] && echo lunserve v2 && [ $LUNSERVE_ASK_SCHEMA ] && echo '"+schemaLine+"'\n", 0o755)
+	good := script("#!/bin/sh\nkill -USR2 $$; kill -USR1 $$; [ \"$*\" = '--version -r a b' ] && echo lunserve v2 && [ $LUNSERVE_ASK_SCHEMA ] && echo '"+schemaLine+"'\n", 0o755)
 	if version, err := tryProgram(t.Context(), good, []string{"-r", "a b"}); version != "lunserve v2" || err != nil {
 		t.Errorf("the version is %q, %v", version, err)
 	}

@@ -57,7 +57,7 @@ func (h host) Fault(name string, clear bool, texts []string) error {
 // disk returns the disk with a name.
 func (h host) disk(name string) (*disk, error) {
 	for _, d := range h.disks {
-		if d.device.kernel.Name() == name {
+		if d.device.name == name {
 			return d, nil
 		}
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/lunserve/lunserve/serve/console"
 )
 
-// iscsi makes an iSCSI target.
-type iscsi struct {
+// kernelISCSI makes an iSCSI target of the kernel.
+type kernelISCSI struct {
 	image   string // the first, which names the target
 	named   bool   // by the user
 	adopted bool
@@ -27,29 +27,36 @@ type iscsi struct {
 
 // newISCSI reads the CHAP file, and warns of portals without authentication. The
 // program before, if any, has done both.
-func newISCSI(ctx context.Context, image string, o *ISCSI, readOnly bool, c *console.Console, before *handOver) (*iscsi, error) {
-	f := &iscsi{image: image, named: o.IQN != "", options: o, console: c, spec: configfs.ISCSISpec{
+func newISCSI(ctx context.Context, image string, o *ISCSI, readOnly bool, c *console.Console, before *handOver) (*kernelISCSI, error) {
+	f := &kernelISCSI{image: image, named: o.IQN != "", options: o, console: c, spec: configfs.ISCSISpec{
 		IQN: o.IQN, Portals: o.Portals, Allow: o.Allow, ReadOnly: readOnly,
 	}}
 	if before != nil {
 		f.spec.CHAP, f.silent = before.CHAP, true
 		return f, nil
 	}
+	var err error
+	f.spec.CHAP, err = o.credentials(ctx, readOnly, c)
+	return f, err
+}
+
+// credentials reads the CHAP file, if there is one, and warns of portals without
+// authentication.
+func (o *ISCSI) credentials(ctx context.Context, readOnly bool, c *console.Console) (chap *configfs.CHAP, err error) {
 	if o.CHAPFile != "" {
-		var err error
-		if f.spec.CHAP, err = readCHAP(ctx, o.CHAPFile); err != nil {
+		if chap, err = readCHAP(ctx, o.CHAPFile); err != nil {
 			return nil, err
 		}
 	}
 	for _, err := range o.warnOfOthers(readOnly) {
 		c.Warn(err)
 	}
-	return f, nil
+	return chap, nil
 }
 
-func (f *iscsi) kind() string { return "iscsi" }
+func (f *kernelISCSI) kind() string { return "iscsi" }
 
-func (f *iscsi) adopt(target string) error {
+func (f *kernelISCSI) adopt(target string) error {
 	if f.named && f.spec.IQN != target {
 		return fmt.Errorf("the name is to be %s", f.spec.IQN)
 	}
@@ -58,7 +65,7 @@ func (f *iscsi) adopt(target string) error {
 }
 
 // check also chooses the target's name.
-func (f *iscsi) check() error {
+func (f *kernelISCSI) check() error {
 	if f.adopted {
 		return nil
 	}
@@ -73,7 +80,7 @@ func (f *iscsi) check() error {
 	})
 }
 
-func (f *iscsi) up(_ context.Context, disks []*disk, down, last *configfs.Undo) (all []address, err error) {
+func (f *kernelISCSI) up(_ context.Context, disks []*disk, down, last *configfs.Undo) (all []address, err error) {
 	if err := f.options.warnOfUsers(disks, f.spec.ReadOnly); err != nil && !f.silent {
 		f.console.Warn(err)
 	}
@@ -114,7 +121,7 @@ func iscsiAddress(portal netip.AddrPort, iqn string, lun int) address {
 	return address{portal: portal.String(), iqn: iqn, lun: lun}
 }
 
-func (f *iscsi) users(address) []inuse.User { return initiatorUsers(f.target.Initiators()) }
+func (f *kernelISCSI) users(address) []inuse.User { return initiatorUsers(f.target.Initiators()) }
 
 func initiatorUsers(names []string) (all []inuse.User) {
 	for _, name := range names {
@@ -124,12 +131,12 @@ func initiatorUsers(names []string) (all []inuse.User) {
 }
 
 // shared reports whether several initiators are logged in.
-func (f *iscsi) shared() bool { return len(f.target.Initiators()) > 1 }
+func (f *kernelISCSI) shared() bool { return len(f.target.Initiators()) > 1 }
 
 // nexuses records the TCP connections, and returns a function that reports whether
 // any of them remains: a session has one, unless its initiator asks for more. If
 // they cannot be read, it reports true.
-func (f *iscsi) nexuses() (remain func() bool) {
+func (f *kernelISCSI) nexuses() (remain func() bool) {
 	then, err := configfs.Connections(f.spec.Portals)
 	return func() bool {
 		now, err2 := configfs.Connections(f.spec.Portals)

@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/iscsi"
 )
 
 // The server of a disk when memory is short: if the kernel killed it, the users of
@@ -50,10 +52,14 @@ func (s standing) start(cmd *exec.Cmd) error {
 	return cmd.Start()
 }
 
-// limitHeap has the garbage collector keep to what caches of so many bytes need,
-// and as much as is in use already, unless GOMEMLIMIT says otherwise.
-func limitHeap(caches int64) {
-	const others = 256 << 20 // buffers of commands
+// limitHeap has the garbage collector keep to what caches of so many bytes and the
+// sessions of a target in this process need, and as much as is in use already, unless
+// GOMEMLIMIT says otherwise.
+func limitHeap(caches int64, userspace bool) {
+	others := int64(256 << 20) // buffers of commands
+	if userspace {
+		others += iscsi.MaxMemory
+	}
 	if os.Getenv("GOMEMLIMIT") != "" {
 		return
 	}

@@ -32,6 +32,8 @@ type Options struct {
 	ISCSI    *ISCSI
 	Vhost    bool
 
+	Userspace bool // ISCSI is served by this process, not by the kernel, and is the only target
+
 	Command        []string // runs while the disks are served; nil: none
 	Fork           bool     // move to the background when the disks are ready
 	PIDFile        string

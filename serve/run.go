@@ -111,7 +111,7 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 	if s.fabrics, err = s.newFabrics(ctx); err != nil {
 		return err
 	}
-	if s.role != upgrading {
+	if s.role != upgrading && !s.options.Userspace {
 		configfs.WaitForKilled(ctx, killedTime) // for its locks
 	}
 	s.refuseStops(down)
@@ -139,11 +139,13 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 	if err := s.makeFiles(down, last); err != nil {
 		return err
 	}
-	limitHeap(int64(len(s.disks)) * s.options.Open.CacheSize)
+	limitHeap(int64(len(s.disks))*s.options.Open.CacheSize, s.options.Userspace)
 	s.standing = holdOut()
-	last.Push(s.endGuard)
-	if err := s.startGuard(); err != nil {
-		return err
+	if !s.options.Userspace { // a guard removes what is left in the kernel
+		last.Push(s.endGuard)
+		if err := s.startGuard(); err != nil {
+			return err
+		}
 	}
 	s.ringErrs = make(chan error, len(s.disks))
 	// A new device has no users yet, and those of an orphan wait: no thread of this
@@ -151,7 +153,9 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 	if err := s.attachAll(ctx, false, down); err != nil {
 		return err
 	}
-	s.confine()
+	if !s.options.Userspace { // which has to listen before
+		s.confine()
+	}
 	if err := s.attachAll(ctx, true, down); err != nil {
 		return err
 	}
@@ -177,7 +181,10 @@ func (s *service) attachAll(ctx context.Context, orphans bool, down *configfs.Un
 
 // findDevices finds the devices that are not to be made, as they exist.
 func (s *service) findDevices(ctx context.Context, down *configfs.Undo) error {
-	if s.role == upgrading {
+	switch {
+	case s.options.Userspace:
+		return nil
+	case s.role == upgrading:
 		return s.inherit(down)
 	}
 	var kinds []string
@@ -185,7 +192,7 @@ func (s *service) findDevices(ctx context.Context, down *configfs.Undo) error {
 		kinds = append(kinds, f.kind())
 	}
 	if err := configfs.Ready(kinds...); err != nil {
-		return err
+		return s.options.userspaceInstead(err)
 	}
 	if err := s.findOrphans(ctx, down); err != nil {
 		return err

@@ -192,8 +192,8 @@ func (s *service) warnOfRest() {
 	for len(s.imageErrs) > 0 {
 		s.console.Warn(<-s.imageErrs)
 	}
-	for _, d := range s.disks {
-		if err := d.errors.end(time.Now()); err != nil {
+	for _, l := range s.errorLimits() {
+		if err := l.end(time.Now()); err != nil {
 			s.console.Warn(err)
 		}
 	}

@@ -34,14 +34,18 @@ func (s *stall) look(now time.Time, command string, since time.Time) error {
 	return nil
 }
 
-// look prints what there is to say about the images each second.
+// look prints what there is to say about the images, and the errors that were not
+// printed, each second.
 func (s *service) look(now time.Time) {
 	for _, d := range s.disks {
 		command, since := d.device.unit.Waiting(now)
-		for _, err := range []error{d.stall.look(now, command, since), d.errors.rest(now)} {
-			if err != nil {
-				s.console.Warn(err)
-			}
+		if err := d.stall.look(now, command, since); err != nil {
+			s.console.Warn(err)
+		}
+	}
+	for _, l := range s.errorLimits() {
+		if err := l.rest(now); err != nil {
+			s.console.Warn(err)
 		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 func (d *disk) state(confined []string) control.Disk {
 	faults, seed := d.faults.counts()
 	return control.Disk{
-		Name:      d.device.kernel.Name(),
+		Name:      d.device.name,
 		Image:     d.image.abs,
 		Format:    d.image.format,
 		Writes:    d.image.writes,
@@ -20,6 +20,7 @@ func (d *disk) state(confined []string) control.Disk {
 		URI:       d.address.uri(),
 		WWPN:      d.address.wwpn,
 		PID:       configfs.Self(),
+		Direct:    d.device.kernel == nil,
 		Started:   d.started,
 		Confined:  confined,
 		Done:      control.Stats(d.device.unit.Stats()),

@@ -40,7 +40,11 @@ type upgrade struct {
 // prepareUpgrade prepares an upgrade, unless one is being prepared. The service gets
 // it from s.upgrades.
 func (s *service) prepareUpgrade() {
-	if s.cancelUpgrade != nil {
+	switch {
+	case s.options.Userspace:
+		s.notUpgraded(errors.New("the sessions of --userspace cannot be handed over, so restart it"))
+		return
+	case s.cancelUpgrade != nil:
 		s.console.Warn(errPreparing)
 		return
 	}
@@ -108,7 +112,7 @@ func (s *service) describe(h *handOver) error {
 		})
 	}
 	for _, f := range s.fabrics {
-		if f, ok := f.(*iscsi); ok {
+		if f, ok := f.(*kernelISCSI); ok {
 			h.CHAP = f.spec.CHAP
 		}
 	}

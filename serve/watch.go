@@ -14,13 +14,14 @@ type watch struct {
 	trace func(cdb []byte, data [][]byte, status byte, sense []byte, took time.Duration) // nil: no trace
 
 	mu      sync.Mutex
-	ring    *tcmu.Device
+	of      interface{ SetWatcher(tcmu.Watcher) }
 	readers int // measurements
 }
 
-// attach sets the ring, whose commands a trace observes from the start.
-func (w *watch) attach(ring *tcmu.Device) {
-	w.ring = ring
+// attach sets whose commands are observed: the ring's, or a [slot]'s. A trace observes
+// them from the start.
+func (w *watch) attach(of interface{ SetWatcher(tcmu.Watcher) }) {
+	w.of = of
 	w.want(0)
 }
 
@@ -30,9 +31,9 @@ func (w *watch) want(n int) {
 	defer w.mu.Unlock()
 	w.readers += n
 	if w.readers > 0 || w.trace != nil {
-		w.ring.SetWatcher(w)
+		w.of.SetWatcher(w)
 	} else {
-		w.ring.SetWatcher(nil)
+		w.of.SetWatcher(nil)
 	}
 }
 

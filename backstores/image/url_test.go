@@ -83,7 +83,7 @@ func TestImagesAtURLsHoldWhatTheirFilesHold(t *testing.T) {
 
 		if name == "frames.zst" { // its index was saved
 			o, told := notices(t)
-			if storetest.Holds(t, open(t, n.URL(name), o), disk); told() != "" {
+			if storetest.Holds(t, open(t, n.URL(name)+secret, o), disk); told() != "" {
 				t.Errorf("%s: told again is %q", name, told())
 			}
 		}

@@ -1,5 +1,6 @@
 // Command conformance runs iscsi-test-cu, the test suite of libiscsi, on lunserve's
-// disks and on LIO's, the kernel's own, in one boot. It writes a table,
+// disks, with the kernel's target and with --userspace, and on LIO's, the kernel's own,
+// in one boot. It writes a table,
 // CONFORMANCE.md, and the suite's output.
 //
 // It runs each family of tests on its own, so that one that hangs does not
@@ -65,7 +66,7 @@ func run(names []string) (ok bool, err error) {
 	}
 	defer os.RemoveAll(dir)
 
-	for _, p := range []peer{lunserve{}, fileio{}, pscsi{}} {
+	for _, p := range []peer{lunserve{}, lunserve{userspace: true}, fileio{}, pscsi{}} {
 		logs := filepath.Join(*out, "conformance", p.name())
 		if err := os.MkdirAll(logs, 0o755); err != nil {
 			return false, err

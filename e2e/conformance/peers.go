@@ -32,13 +32,23 @@ func paths(iqn string) (urls []string) {
 	return urls
 }
 
-type lunserve struct{}
+// A lunserve serves with the kernel's target, or with --userspace.
+type lunserve struct{ userspace bool }
 
-func (lunserve) name() string        { return "lunserve" }
+func (l lunserve) name() string {
+	if l.userspace {
+		return "userspace"
+	}
+	return "lunserve"
+}
+
 func (lunserve) tries(_ string) bool { return true }
 
-func (lunserve) serve(image string, k kind) (urls []string, stop func() error, err error) {
+func (l lunserve) serve(image string, k kind) (urls []string, stop func() error, err error) {
 	args := []string{"--iscsi", "--portal=" + portals[0], "--portal=" + portals[1], image}
+	if l.userspace {
+		args[0] = "--userspace"
+	}
 	switch k {
 	case readOnly:
 		args = append(args, "--read-only")

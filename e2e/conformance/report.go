@@ -52,8 +52,8 @@ func kernels(family string) bool {
 
 const preface = `# Conformance
 
-Written by ` + "`make conformance`" + `: %s against lunserve's disks, and against LIO fileio, the kernel's own,
-on Linux %s in the same boot. A test that reports that it skipped itself counts as SKIP. Every family gets a new disk of 64 MiB.
+Written by ` + "`make conformance`" + `: %s against lunserve's disks, with the kernel's target
+and with --userspace, and against LIO fileio, the kernel's own, on Linux %s in the same boot. A test that reports that it skipped itself counts as SKIP. Every family gets a new disk of 64 MiB.
 Some need a special one:
 
 * ReadOnly: a write-protected disk.
@@ -75,10 +75,10 @@ it never answers a READ for which the initiator expects no data.
 
 // others are the peers shown beside lunserve in the list of tests that it does not
 // pass.
-var others = []string{fileio{}.name(), pscsi{}.name()}
+var others = []string{lunserve{userspace: true}.name(), fileio{}.name(), pscsi{}.name()}
 
 // write writes the report in Markdown. It returns the tests that lunserve did not
-// pass and that have no reason.
+// pass, with the kernel's target or with --userspace, and that have no reason.
 func (r report) write(w io.Writer) (unexplained []string, err error) {
 	reasons, err := parseReasons(reasonsText)
 	if err != nil {
@@ -86,7 +86,7 @@ func (r report) write(w io.Writer) (unexplained []string, err error) {
 	}
 	fmt.Fprintf(w, preface, suite(), release())
 
-	ours, theirs := r[lunserve{}.name()], r[fileio{}.name()]
+	ours, direct, theirs := r[lunserve{}.name()], r[lunserve{userspace: true}.name()], r[fileio{}.name()]
 	var rows [2][]string // families that lunserve executes, and those that the kernel does
 	for _, family := range slices.Sorted(maps.Keys(ours)) {
 		n := 0
@@ -96,12 +96,13 @@ func (r report) write(w io.Writer) (unexplained []string, err error) {
 		rows[n] = append(rows[n], family)
 	}
 	table := func(families []string) {
-		fmt.Fprint(w, "\n| family | PASS | SKIP | FAIL | LIO fileio: PASS | SKIP | FAIL |\n|---|--:|--:|--:|--:|--:|--:|\n")
-		var sum [6]int
+		fmt.Fprint(w, "\n| family | PASS | SKIP | FAIL | --userspace: PASS | SKIP | FAIL | LIO fileio: PASS | SKIP | FAIL |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
+		var sum [9]int
 		for _, family := range families {
-			var n [6]int
+			var n [9]int
 			n[0], n[1], n[2] = ours[family].count()
-			n[3], n[4], n[5] = theirs[family].count()
+			n[3], n[4], n[5] = direct[family].count()
+			n[6], n[7], n[8] = theirs[family].count()
 			for i := range sum {
 				sum[i] += n[i]
 			}
@@ -111,11 +112,11 @@ func (r report) write(w io.Writer) (unexplained []string, err error) {
 	}
 	fmt.Fprint(w, "\n## Families whose commands reach lunserve\n")
 	table(rows[0])
-	fmt.Fprint(w, "\n## Families that the kernel answers\n\nReservations and iSCSI itself: lunserve sees none of these commands, or not what they are about.\n")
+	fmt.Fprint(w, "\n## Families that the kernel answers\n\nReservations and iSCSI itself: lunserve sees none of these commands, or not what they are about, unless it is the target (--userspace).\n")
 	table(rows[1])
 
 	fmt.Fprint(w, aside)
-	fmt.Fprint(w, "\n## What lunserve does not pass\n\n| test | | LIO fileio | LIO pscsi | reason |\n|---|---|---|---|---|\n")
+	fmt.Fprint(w, "\n## What lunserve does not pass\n\n| test | | userspace | LIO fileio | LIO pscsi | reason |\n|---|---|---|---|---|---|\n")
 	for _, family := range append(rows[0], rows[1]...) {
 		for _, x := range ours[family] {
 			if x.outcome == passed {
@@ -137,11 +138,18 @@ func (r report) write(w io.Writer) (unexplained []string, err error) {
 			fmt.Fprintf(w, " %s |\n", why)
 		}
 	}
+	for _, family := range slices.Sorted(maps.Keys(direct)) {
+		for _, x := range direct[family] {
+			if x.outcome == failed || x.outcome == skipped && reasons.of(family, x) == "" {
+				unexplained = append(unexplained, family+"."+x.test+" with --userspace")
+			}
+		}
+	}
 	return unexplained, nil
 }
 
 // cells returns the numbers of a row, failures in bold.
-func cells(n [6]int) string {
+func cells(n [9]int) string {
 	var b strings.Builder
 	for i, v := range n {
 		if i%3 == 2 && v > 0 {

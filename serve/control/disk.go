@@ -20,9 +20,10 @@ type Disk struct {
 	URI       string       `json:"uri,omitempty"`
 	WWPN      string       `json:"wwpn,omitempty"`
 	PID       int          `json:"pid"`
-	Started   time.Time    `json:"started,omitzero"`   // when it became usable
-	Dead      bool         `json:"dead,omitempty"`     // its lunserve was killed
-	Confined  []string     `json:"confined,omitempty"` // what confines its lunserve
+	Direct    bool         `json:"userspace,omitempty"` // served without the kernel
+	Started   time.Time    `json:"started,omitzero"`    // when it became usable
+	Dead      bool         `json:"dead,omitempty"`      // its lunserve was killed
+	Confined  []string     `json:"confined,omitempty"`  // what confines its lunserve
 	Users     []inuse.User `json:"users,omitempty"`
 	Done      Stats        `json:"done"` // since Started
 	Rates     *Rates       `json:"rates,omitempty"`

@@ -4,9 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
-	"path/filepath"
 	"reflect"
 
 	"github.com/lunserve/lunserve/hint"
@@ -52,11 +50,6 @@ type reply struct {
 	Disks []Disk         `json:"disks,omitempty"`
 	Waits string         `json:"waits,omitempty"` // detach: the command that must end first
 }
-
-// Dir has a socket for each serving process. Only root can enter it.
-const Dir = "/run/lunserve"
-
-func socket(pid int) string { return filepath.Join(Dir, fmt.Sprintf("%d.sock", pid)) }
 
 // A codec reads and writes objects, one per line, whose strings may be any
 // bytes. A line longer than limit is an error and ends the connection.

@@ -47,9 +47,6 @@ type Server struct {
 	before   *Server // that resumed as this one, or nil
 }
 
-// MakeDir makes the folder of the sockets.
-func MakeDir() error { return os.MkdirAll(Dir, 0o700) }
-
 // Listen makes the socket of this process, whose id is pid. It calls failed if
 // the server cannot continue. Close the server.
 func Listen(pid int, host Host, failed func(error)) (*Server, error) {

@@ -12,7 +12,19 @@ import (
 
 // Sweep removes the sockets of processes that were killed. What it cannot remove
 // does no harm.
-func Sweep() { sweep(Dir, processExists) }
+func Sweep() { sweep(ownDir(), processExists) }
+
+// Processes returns the ids of this user's processes that have a socket, in no order.
+func Processes() (pids []int) {
+	entries, _ := os.ReadDir(ownDir())
+	for _, e := range entries {
+		id, ok := strings.CutSuffix(e.Name(), ".sock")
+		if pid, err := strconv.Atoi(id); ok && err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
 
 // sweep removes a socket if there is no process with its id. A process that exists
 // may be about to listen.

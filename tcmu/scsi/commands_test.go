@@ -13,7 +13,7 @@ func TestTableIsConsistent(t *testing.T) {
 	testTable(t, kernelCommands, false)
 }
 
-// testTable checks a table of commands. ours reports whether they have
+// testTable checks a table of commands. ours reports whether all have
 // functions.
 func testTable(t *testing.T, commands []command, ours bool) {
 	t.Helper()
@@ -44,8 +44,8 @@ func testTable(t *testing.T, commands []command, ours bool) {
 			t.Errorf("name %q is not unique", c.name)
 		}
 		names[c.name] = true
-		if (c.run != nil) != ours {
-			t.Errorf("%s: has a function: %v, want %v", c.name, !ours, ours)
+		if c.run == nil && ours {
+			t.Errorf("%s: has no function", c.name)
 		}
 		if c.attrs&changes != 0 && c.attrs&(dataOut|media) != dataOut|media {
 			t.Errorf("%s changes the medium, but is not a medium command with data-out", c.name)

@@ -2,6 +2,7 @@ package scsi
 
 import (
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -25,6 +26,11 @@ type Options struct {
 	// Shared reports whether several I_T nexuses use the unit, which then share
 	// one state. If it is nil, they do not. It must be safe for concurrent use.
 	Shared func() bool
+
+	// Direct means that no kernel is in between: commands come by a [Nexus], and the
+	// unit also executes those that the target core executes for the disks behind
+	// the ring, such as reservations. Nexuses is not used then.
+	Direct bool
 
 	// MostBytes is what the fabric transfers with one command, if that is less
 	// than MaxTransfer; 0 if it is not. Initiators are told, and may send more.
@@ -50,6 +56,10 @@ type Disk struct {
 	rows   []row
 	lookup [256][]row // rows by opcode
 	listed []row      // for REPORT SUPPORTED OPERATION CODES
+
+	target       *Target // nil behind the ring
+	nexuses      nexusSet
+	reservations reservations
 
 	medium    medium
 	sanitizer sanitizer
@@ -79,6 +89,10 @@ func NewDisk(store backstores.Backstore, o Options) *Disk {
 	}
 	d.rows = rows(commands, d.has)
 	d.listed = withKernelCommands(d.rows)
+	if o.Direct {
+		d.rows = slices.DeleteFunc(d.listed, func(r row) bool { return r.run == nil })
+		d.listed = d.rows
+	}
 	for i, r := range d.rows {
 		if n := len(d.lookup[r.op]); n > 0 {
 			d.lookup[r.op] = d.rows[i-n : i+1]

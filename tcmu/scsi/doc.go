@@ -14,6 +14,9 @@
 // or a [Sense]. [NewDisk] asks the store for its abilities once; VPD pages, mode
 // pages and commands all follow from the answer.
 //
+// Behind the ring the kernel's target core identifies initiators and executes
+// reservations. Without it, see [Options.Direct], a [Target] and its [Nexus]es do.
+//
 // To add a command, add a row to the table and its function to the file of its
 // noun (capacity.go, mode.go, …).
 package scsi

@@ -111,7 +111,10 @@ func (d *Disk) blockList(r request) (bufs [][]byte, off, n int64, err error) {
 		return nil, 0, 0, badField(r.lengthOffset(), -1)
 	}
 	bufs, ok := r.first(int(n))
-	if !ok {
+	switch {
+	case !ok && r.nexus != nil:
+		bufs, n = r.wholeBlocks(d.BlockSize)
+	case !ok:
 		return nil, 0, 0, dataOutTooShort
 	}
 	return bufs, off, n, nil

@@ -6,6 +6,7 @@ import "github.com/lunserve/lunserve/backstores"
 const (
 	good           = 0x00
 	checkCondition = 0x02
+	conflict       = 0x18 // RESERVATION CONFLICT
 )
 
 // A Result is the outcome of a command. Its fields are those of tcmu.Result. It is
@@ -27,21 +28,24 @@ type Result struct {
 // caller repeats it with wait set, or a [Later], which says how the command is
 // executed after all. There is no other error.
 func (d *Disk) Execute(cdb []byte, data [][]byte, wait bool) (Result, error) {
-	r := request{cdb, data, wait}
+	r := request{cdb: cdb, data: data, wait: wait}
 	if f := d.faults.Load(); f != nil {
 		return d.misbehave(f, r)
 	}
-	return d.perform(r)
+	return d.execute(r)
 }
 
-// perform executes a command to which no fault applies.
-func (d *Disk) perform(r request) (Result, error) {
+// execute executes a command to which no fault applies.
+func (d *Disk) execute(r request) (Result, error) {
 	n, err := d.run(r)
 	if err == nil {
 		return Result{Status: good, DataIn: int32(n)}, nil
 	}
 	if err == backstores.ErrWouldBlock && !r.wait {
 		return Result{}, err
+	}
+	if err == errReservationConflict {
+		return Result{Status: conflict}, nil
 	}
 	s, isSense := err.(Sense)
 	if !isSense {
@@ -71,12 +75,17 @@ func (d *Disk) run(r request) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	r.cdb = r.cdb[:len(row.usage)]
+	r.row, r.cdb = row, r.cdb[:len(row.usage)]
 	if err := row.check(r.cdb); err != nil {
 		return 0, err
 	}
 	if row.attrs&slow != 0 && !r.wait {
 		return 0, backstores.ErrWouldBlock
+	}
+	if r.nexus != nil {
+		if err := d.admit(r); err != nil {
+			return 0, err
+		}
 	}
 	if row.attrs&anyState == 0 && d.medium.needsCheck.Load() {
 		if err := d.medium.unitAttention(); err != nil {
@@ -98,6 +107,9 @@ func (d *Disk) run(r request) (int, error) {
 		} else {
 			return 0, backstores.ErrWouldBlock
 		}
+		if err := d.conflict(r); err != nil { // see settle
+			return 0, err
+		}
 	}
 	if row.attrs&changes != 0 {
 		if err := d.writeProtection(); err != nil {
@@ -107,6 +119,9 @@ func (d *Disk) run(r request) (int, error) {
 	n, err := row.run(d, r)
 	if n == 0 && err == nil && row.attrs&dataOut == 0 {
 		r.clear() // see Result.DataIn: the buffers hold data of earlier commands
+	}
+	if r.nexus != nil && err == nil && row.attrs&dataOut != 0 {
+		n = int(d.transferLength(row, r.cdb))
 	}
 	return n, err
 }

@@ -38,7 +38,7 @@ var senses = map[fault.Action]Sense{
 func (d *Disk) misbehave(f *fault.Set, r request) (Result, error) {
 	a, ok := d.access(r)
 	if !ok {
-		return d.perform(r)
+		return d.execute(r)
 	}
 	v := f.Judge(a)
 	if v.After == 0 {
@@ -86,7 +86,7 @@ func (d *Disk) suffer(f *fault.Set, a fault.Access, v fault.Verdict, r request) 
 
 // sound executes a command, after which what it has written can be read.
 func (d *Disk) sound(f *fault.Set, a fault.Access, r request) (Result, error) {
-	result, err := d.perform(r)
+	result, err := d.execute(r)
 	if err == nil && result.Status == good && a.Does&(fault.Write|fault.Unmap) != 0 {
 		f.Wrote(a.Areas)
 	}

@@ -12,7 +12,8 @@ import (
 // of the CDB. Each takes the next bits that may be set, within one group of the
 // usage data, and together they take all of them.
 type field struct {
-	bits int // its width; 0 takes the rest of the group
+	bits   int  // its width; 0 takes the rest of the group
+	length bool // it is how many bytes of data there are, at most
 
 	// describe describes the value v as a number, which goes before all words,
 	// or as a word. Either may be empty.
@@ -75,6 +76,13 @@ func number(name string) field {
 	return field{describe: func(_ *Disk, _ request, v uint64) (number, word string) {
 		return fmt.Sprint(name, " ", v), ""
 	}}
+}
+
+// length returns a numeric field that is how many bytes of data there are, at most.
+func length(name string) field {
+	f := number(name)
+	f.length = true
+	return f
 }
 
 // option returns a numeric field that is described unless it is zero.

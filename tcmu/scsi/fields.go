@@ -8,8 +8,8 @@ import (
 
 // The fields of commands, with their names in SPC-5 and SBC-4.
 var (
-	allocationLength    = number("allocation")
-	parameterListLength = number("length")
+	allocationLength    = length("allocation")
+	parameterListLength = length("length")
 	logicalBlockAddress = number("lba")
 	numberOfBlocks      = number("blocks")
 	groupNumber         = option("group", 0)
@@ -76,7 +76,7 @@ var (
 	}}
 
 	// modeList is the length of a parameter list of mode pages.
-	modeList = field{describe: func(d *Disk, r request, v uint64) (number, word string) {
+	modeList = field{length: true, describe: func(d *Disk, r request, v uint64) (number, word string) {
 		list := r.peek(int(v))
 		header, descriptor := 4, 0
 		if len(r.cdb) == 10 {
@@ -97,7 +97,7 @@ var (
 	}}
 
 	// extentList is the length of the parameter list of UNMAP.
-	extentList = field{describe: func(_ *Disk, r request, v uint64) (number, word string) {
+	extentList = field{length: true, describe: func(_ *Disk, r request, v uint64) (number, word string) {
 		const header, descriptor, most = 8, 16, 4
 		list := r.peek(int(v))
 		if len(list) < header {
@@ -119,7 +119,7 @@ var (
 	}}
 
 	// overwriteList is the length of the parameter list of SANITIZE, OVERWRITE.
-	overwriteList = field{describe: func(_ *Disk, r request, v uint64) (number, word string) {
+	overwriteList = field{length: true, describe: func(_ *Disk, r request, v uint64) (number, word string) {
 		list := r.peek(int(v))
 		if len(list) < 4 {
 			return fmt.Sprint("length ", v), ""

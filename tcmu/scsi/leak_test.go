@@ -100,6 +100,41 @@ func TestDataInIsTheSameInBuffersOfAnySize(t *testing.T) {
 	}
 }
 
+// An initiator may expect any number of bytes. It gets those of its command.
+func TestNoCommandLeaksThroughANexus(t *testing.T) {
+	u, _, n := direct("removable", 1)
+	for _, row := range u.rows {
+		if row.attrs&dataOut != 0 {
+			continue
+		}
+		for _, length := range []byte{0, 1, 2, 0xff} {
+			for _, i := range []int{4, len(row.usage) - 2, len(row.usage) - 3} {
+				cdb := row.emptyCDB()
+				if cdb[i] |= length & row.usage[i]; row.op == opStartStop {
+					cdb[i] &= 0x01
+				}
+				for expected := range int64(1100) {
+					_, room := n[0].Transfer(0, cdb, expected)
+					var got [2][]byte
+					for j, fill := range []byte{0xaa, 0x55} {
+						got[j] = bytes.Repeat([]byte{fill}, int(room))
+						r, err := n[0].Execute(0, cdb, split(got[j], 100, 500), true)
+						if err != nil {
+							t.Fatal(err)
+						}
+						got[j] = got[j][:min(int(room), int(r.DataIn))]
+					}
+					for j := range got[0] {
+						if got[0][j] == 0xaa && got[1][j] == 0x55 {
+							t.Fatalf("%s, %x, %d bytes expected: byte %d of %d is not of the command", row.name, cdb, expected, j, len(got[0]))
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
 // It runs all commands of the table, so that new ones are tested as well.
 func TestNoCommandOfTheTableLeaks(t *testing.T) {
 	u := newUnit("removable", 512)

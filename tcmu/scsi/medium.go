@@ -81,9 +81,14 @@ func (m *medium) prevented() bool {
 // nexus, so prevention is shared by all initiators and ends at the latest when
 // every nexus that existed at the time is gone.
 func (d *Disk) preventAllow(r request) (int, error) {
-	if r.cdb[4]&1 == 0 {
+	prevent := r.cdb[4]&1 != 0
+	switch {
+	case r.nexus != nil:
+		r.nexus.prevents.Store(prevent)
+		d.medium.prevent(d.nexuses.prevent)
+	case !prevent:
 		d.medium.allow()
-	} else {
+	default:
 		d.prevent()
 	}
 	return 0, nil

@@ -7,8 +7,8 @@ import (
 
 // modeSelect is SPC-5, MODE SELECT (6) and (10) command. It changes nothing unless
 // the whole list is valid. While initiators share the unit, none of them can make
-// it read-only or change the format of sense data for the others. WCE only makes
-// writes slower.
+// it read-only or change the format of sense data for the others; those of
+// [Options.Direct] can make it read-only. WCE only makes writes slower.
 func (d *Disk) modeSelect(r request) (int, error) {
 	if r.cdb[1]&0x10 == 0 { // PF
 		return 0, badField(1, 4)
@@ -42,7 +42,9 @@ func (d *Disk) modeSelect(r request) (int, error) {
 	pages := d.modePages()
 	if d.shared() {
 		pages[1].changeable[2] &^= controlDSense
-		pages[1].changeable[4] &^= controlSWP
+		if r.nexus == nil { // else the others are informed, and a reservation does the same
+			pages[1].changeable[4] &^= controlSWP
+		}
 	}
 	for at := header + descriptor; at < len(list); {
 		n, err := d.selectPage(pages, list, at)
@@ -61,6 +63,9 @@ func (d *Disk) modeSelect(r request) (int, error) {
 	}
 	d.mode.descriptorSense.Store(pages[1].current[2]&controlDSense != 0)
 	d.mode.softwareProtect.Store(pages[1].current[4]&controlSWP != 0)
+	if r.nexus != nil {
+		d.raise(modeChanged, others(r.nexus)) // now they can read what has changed
+	}
 	return 0, nil
 }
 

@@ -244,7 +244,7 @@ func TestUnmappingTakesLimitedTime(t *testing.T) {
 func TestSlicesDoNotHoldTheWholeRange(t *testing.T) {
 	s := &thinStore{writableStore{memStore{bytes: make([]byte, 16<<20)}}}
 	d := NewDisk(s, Options{BlockSize: 512})
-	if err := d.sliced("UNMAP", 0, 16<<20, func(off, n int64) error {
+	if err := d.sliced(request{}, "UNMAP", 0, 16<<20, func(off, n int64) error {
 		lba := (off/sliceBytes + 1) * sliceBytes / 512 % (16 << 20 / 512)
 		r, err := d.Execute(cdbWith("89 00 %016x 000000 01 00 00", int(lba)), [][]byte{make([]byte, 1024)}, true)
 		if err != nil || r.Status != good {

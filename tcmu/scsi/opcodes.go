@@ -9,25 +9,26 @@ import (
 // kernelCommands are the commands that the target core executes itself for each
 // of its disks (passthrough_parse_cdb). Only we can report them. We report
 // reservations even if the emulate_pr attribute disables them, as we cannot see
-// that attribute.
+// that attribute. Their functions are for [Options.Direct]: those without one are
+// not supported there.
 var kernelCommands = []command{
-	{0x16, none, "RESERVE(6)", "16 00 00 00 00 00", nil, 0, 0, nil},
-	{0x17, none, "RELEASE(6)", "17 00 00 00 00 00", nil, 0, 0, nil},
-	{0x56, none, "RESERVE(10)", "56 00 00 00 00 00 00 ffff 00", fields{parameterListLength}, 0, 0, nil},
-	{0x57, none, "RELEASE(10)", "57 00 00 00 00 00 00 ffff 00", fields{parameterListLength}, 0, 0, nil},
-	{0x5e, 0x00, "PERSISTENT RESERVE IN, READ KEYS", "5e 00 0000000000 ffff 00", fields{allocationLength}, 0, 0, nil},
-	{0x5e, 0x01, "PERSISTENT RESERVE IN, READ RESERVATION", "5e 01 0000000000 ffff 00", fields{allocationLength}, 0, 0, nil},
-	{0x5e, 0x02, "PERSISTENT RESERVE IN, REPORT CAPABILITIES", "5e 02 0000000000 ffff 00", fields{allocationLength}, 0, 0, nil},
-	{0x5e, 0x03, "PERSISTENT RESERVE IN, READ FULL STATUS", "5e 03 0000000000 ffff 00", fields{allocationLength}, 0, 0, nil},
-	{0x5f, 0x00, "PERSISTENT RESERVE OUT, REGISTER", "5f 00 ff 0000 ffffffff 00", reserving, 0, 0, nil},
-	{0x5f, 0x01, "PERSISTENT RESERVE OUT, RESERVE", "5f 01 ff 0000 ffffffff 00", reserving, 0, 0, nil},
-	{0x5f, 0x02, "PERSISTENT RESERVE OUT, RELEASE", "5f 02 ff 0000 ffffffff 00", reserving, 0, 0, nil},
-	{0x5f, 0x03, "PERSISTENT RESERVE OUT, CLEAR", "5f 03 ff 0000 ffffffff 00", reserving, 0, 0, nil},
-	{0x5f, 0x04, "PERSISTENT RESERVE OUT, PREEMPT", "5f 04 ff 0000 ffffffff 00", reserving, 0, 0, nil},
-	{0x5f, 0x05, "PERSISTENT RESERVE OUT, PREEMPT AND ABORT", "5f 05 ff 0000 ffffffff 00", reserving, 0, 0, nil},
-	{0x5f, 0x06, "PERSISTENT RESERVE OUT, REGISTER AND IGNORE EXISTING KEY", "5f 06 ff 0000 ffffffff 00", reserving, 0, 0, nil},
-	{0x5f, 0x07, "PERSISTENT RESERVE OUT, REGISTER AND MOVE", "5f 07 ff 0000 ffffffff 00", reserving, 0, 0, nil},
-	{0xa0, none, "REPORT LUNS", "a0 00 ff 000000 ffffffff 00 00", fields{option("select", 0), allocationLength}, 0, 0, nil},
+	{0x16, none, "RESERVE(6)", "16 00 00 00 00 00", nil, shares, 0, (*Disk).reserve},
+	{0x17, none, "RELEASE(6)", "17 00 00 00 00 00", nil, shares, 0, (*Disk).release},
+	{0x56, none, "RESERVE(10)", "56 00 00 00 00 00 00 ffff 00", fields{parameterListLength}, shares, 0, (*Disk).reserve},
+	{0x57, none, "RELEASE(10)", "57 00 00 00 00 00 00 ffff 00", fields{parameterListLength}, shares, 0, (*Disk).release},
+	{0x5e, 0x00, "PERSISTENT RESERVE IN, READ KEYS", "5e 00 0000000000 ffff 00", fields{allocationLength}, shares, 0, (*Disk).readKeys},
+	{0x5e, 0x01, "PERSISTENT RESERVE IN, READ RESERVATION", "5e 01 0000000000 ffff 00", fields{allocationLength}, shares, 0, (*Disk).readReservation},
+	{0x5e, 0x02, "PERSISTENT RESERVE IN, REPORT CAPABILITIES", "5e 02 0000000000 ffff 00", fields{allocationLength}, shares, 0, (*Disk).reportCapabilities},
+	{0x5e, 0x03, "PERSISTENT RESERVE IN, READ FULL STATUS", "5e 03 0000000000 ffff 00", fields{allocationLength}, shares, 0, (*Disk).readFullStatus},
+	{0x5f, 0x00, "PERSISTENT RESERVE OUT, REGISTER", "5f 00 ff 0000 ffffffff 00", reserving, dataOut | shares, 0, (*Disk).persistentReserveOut},
+	{0x5f, 0x01, "PERSISTENT RESERVE OUT, RESERVE", "5f 01 ff 0000 ffffffff 00", reserving, dataOut | shares, 0, (*Disk).persistentReserveOut},
+	{0x5f, 0x02, "PERSISTENT RESERVE OUT, RELEASE", "5f 02 ff 0000 ffffffff 00", reserving, dataOut | shares, 0, (*Disk).persistentReserveOut},
+	{0x5f, 0x03, "PERSISTENT RESERVE OUT, CLEAR", "5f 03 ff 0000 ffffffff 00", reserving, dataOut | shares, 0, (*Disk).persistentReserveOut},
+	{0x5f, 0x04, "PERSISTENT RESERVE OUT, PREEMPT", "5f 04 ff 0000 ffffffff 00", reserving, dataOut | shares, 0, (*Disk).persistentReserveOut},
+	{0x5f, 0x05, "PERSISTENT RESERVE OUT, PREEMPT AND ABORT", "5f 05 ff 0000 ffffffff 00", reserving, dataOut | slow | shares, 0, (*Disk).persistentReserveOut},
+	{0x5f, 0x06, "PERSISTENT RESERVE OUT, REGISTER AND IGNORE EXISTING KEY", "5f 06 ff 0000 ffffffff 00", reserving, dataOut | shares, 0, (*Disk).persistentReserveOut},
+	{0x5f, 0x07, "PERSISTENT RESERVE OUT, REGISTER AND MOVE", "5f 07 ff 0000 ffffffff 00", reserving, dataOut | shares, 0, nil},
+	{0xa0, none, "REPORT LUNS", "a0 00 ff 000000 ffffffff 00 00", fields{option("select", 0), allocationLength}, anyState, 0, (*Disk).reportLUNs},
 }
 
 // withKernelCommands adds the kernel's commands to those of a disk, in the order

@@ -22,7 +22,7 @@ func TestOutcome(t *testing.T) {
 		{badParameter(8), "ILLEGAL REQUEST, INVALID FIELD IN PARAMETER LIST (byte 8)"},
 		{progress, "NOT READY, LOGICAL UNIT NOT READY, SANITIZE IN PROGRESS (50 % done)"},
 		{badField(2, -1).withInfo(1), "ILLEGAL REQUEST, INVALID FIELD IN CDB (lba 1, byte 2)"},
-		{Sense{Key: unitAttention, Code: 0x2903}, "UNIT ATTENTION, 29h/03h"},
+		{Sense{Key: unitAttention, Code: 0x2907}, "UNIT ATTENTION, 29h/07h"},
 		{Sense{Key: 0xb, Code: 0x4b00}, "ABORTED COMMAND, 4bh/00h"},
 	} {
 		for format, sense := range map[string][]byte{"fixed": tt.sense.fixed(), "descriptor": tt.sense.descriptor()} {

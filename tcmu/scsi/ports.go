@@ -15,14 +15,18 @@ func (d *Disk) reportPortGroups(r request) (int, error) {
 }
 
 // reportTaskManagement is SPC-5, REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS
-// command: the functions that the kernel's target core executes.
+// command: the functions that the kernel's target core executes, or those of package
+// iscsi.
 func (d *Disk) reportTaskManagement(r request) (int, error) {
-	const abortTask, logicalUnitReset = 0x80, 0x08
+	const abortTask, abortTaskSet, clearTaskSet, logicalUnitReset, targetReset = 0x80, 0x40, 0x10, 0x08, 0x02
 	b := make([]byte, 4)
 	if r.cdb[2]&0x80 != 0 { // REPD
 		b = make([]byte, 16)
 		b[3] = byte(len(b) - 4)
 	}
 	b[0] = abortTask | logicalUnitReset
+	if d.Direct {
+		b[0] |= abortTaskSet | clearTaskSet | targetReset
+	}
 	return r.reply(b, int(binary.BigEndian.Uint32(r.cdb[6:])))
 }

@@ -25,17 +25,24 @@ func (d *Disk) transfer(r request) (bufs [][]byte, off, n int64, err error) {
 	bufs, ok := r.first(int(n))
 	if !ok {
 		// The fabric transfers fewer bytes than the CDB asks for: a read
-		// returns fewer, and a write fails.
+		// returns fewer, and a write fails. With a nexus, which reports that, a
+		// write writes whole blocks.
 		n = int64(r.room())
+		if r.nexus != nil {
+			bufs, n = r.wholeBlocks(d.BlockSize)
+		}
 	}
 	return bufs, off, n, nil
 }
 
 // read is SBC-4, READ (6), (10), (12) and (16) command.
 func (d *Disk) read(r request) (int, error) {
+	if r.nexus != nil {
+		r.data = r.padded(d.BlockSize)
+	}
 	bufs, off, n, err := d.transfer(r)
 	if err != nil || n == 0 {
-		return 0, err
+		return d.asked(r, 0), err
 	}
 	var flags backstores.Flag
 	if !r.wait {
@@ -58,7 +65,17 @@ func (d *Disk) read(r request) (int, error) {
 	}
 	d.count.reads.Add(1)
 	d.count.readBytes.Add(uint64(n))
-	return int(n), nil
+	return d.asked(r, int(n)), nil
+}
+
+// asked returns how many bytes a READ returns or, for a nexus, would return if the
+// initiator expected as many.
+func (d *Disk) asked(r request, n int) int {
+	if r.nexus != nil {
+		_, blocks := r.blocks()
+		return int(blocks) * d.BlockSize
+	}
+	return n
 }
 
 // write is SBC-4, WRITE (6), (10), (12) and (16) command.
@@ -71,8 +88,11 @@ func (d *Disk) write(r request) (int, error) {
 	case blocks == 0:
 		return r.ignoreDataOut()
 	}
-	if n != int64(blocks)*int64(d.BlockSize) {
+	if n != int64(blocks)*int64(d.BlockSize) && r.nexus == nil {
 		return 0, dataOutTooShort
+	}
+	if n == 0 {
+		return 0, nil
 	}
 	var flags backstores.Flag
 	if !r.wait {

@@ -8,6 +8,9 @@ func (d *Disk) testUnitReady(request) (int, error) { return 0, nil }
 // medium command would fail with.
 func (d *Disk) requestSense(r request) (int, error) {
 	err := d.medium.unitAttention()
+	if r.nexus != nil {
+		err = r.nexus.attention()
+	}
 	if err == nil {
 		err = d.ready(media)
 	} else {

@@ -1,13 +1,19 @@
 package scsi
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // A request is a command being executed. It is passed by value: a pointer to it
 // would escape and cost an allocation.
 type request struct {
-	cdb  []byte // of the length of the row's usage data
+	cdb  []byte // of the length of the row's usage data, once that is known
 	data [][]byte
 	wait bool // if false, fail with backstores.ErrWouldBlock rather than wait
+
+	nexus *unitNexus // nil behind the ring
+	row   *row       // of the command
 }
 
 // room returns the size of the buffers in bytes.
@@ -19,7 +25,8 @@ func (r request) room() (n int) {
 }
 
 // reply copies p into the buffers, up to the allocation length. It is not an
-// error if p does not fit (SPC-5, Allocation length).
+// error if p does not fit (SPC-5, Allocation length). It returns how much was copied
+// or, for a nexus, how much there was to copy.
 func (r request) reply(p []byte, allocation int) (n int, err error) {
 	p = p[:min(len(p), allocation)]
 	for _, b := range r.data {
@@ -28,6 +35,9 @@ func (r request) reply(p []byte, allocation int) (n int, err error) {
 		if c < len(b) {
 			break
 		}
+	}
+	if r.nexus != nil {
+		return len(p), nil
 	}
 	return n, nil
 }
@@ -114,3 +124,20 @@ func (r request) lengthOffset() int { return map[int]int{6: 4, 10: 7, 12: 6, 16:
 // flag reports whether a bit of the second byte is set. Six-byte CDBs have no
 // flags there, but a part of the LBA.
 func (r request) flag(bit byte) bool { return len(r.cdb) > 6 && r.cdb[1]&bit != 0 }
+
+// padded returns the buffers and, if they end within a block, memory for the rest of
+// it: an initiator that expects a part of a block gets that part.
+func (r request) padded(size int) [][]byte {
+	rest := r.room() % size
+	if rest == 0 {
+		return r.data
+	}
+	return append(slices.Clip(r.data), make([]byte, size-rest))
+}
+
+// wholeBlocks returns the part of the buffers that is whole blocks.
+func (r request) wholeBlocks(size int) (bufs [][]byte, n int64) {
+	n = int64(r.room() / size * size)
+	bufs, _ = r.first(int(n))
+	return bufs, n
+}

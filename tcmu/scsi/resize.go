@@ -34,8 +34,8 @@ func (d *Disk) Resize(n int64) error {
 }
 
 // CapacityChanged establishes the unit attention condition CAPACITY DATA HAS
-// CHANGED. Resize calls it. Only the initiator that sends the next command is
-// informed; call CapacityChanged again if there are more.
+// CHANGED. Resize calls it. Behind the ring only the initiator that sends the next
+// command is informed; call CapacityChanged again if there are more.
 //
 // It is a no-op on a removable disk. Linux takes any unit attention of one for a
 // medium change: it fails the command, and all later ones for as long as the
@@ -45,6 +45,5 @@ func (d *Disk) CapacityChanged() {
 	if d.has&removable != 0 {
 		return
 	}
-	d.medium.raise(capacityChanged)
-	d.medium.refresh(&d.sanitizer)
+	d.raise(capacityChanged, everyone)
 }

@@ -41,6 +41,9 @@ const (
 var (
 	needsStart         = reason(notReady, 0x0402, "LOGICAL UNIT NOT READY, INITIALIZING COMMAND REQUIRED")
 	sanitizeInProgress = reason(notReady, 0x041b, "LOGICAL UNIT NOT READY, SANITIZE IN PROGRESS")
+	noSuchUnit         = reason(illegalRequest, 0x2500, "LOGICAL UNIT NOT SUPPORTED")
+	invalidRelease     = reason(illegalRequest, 0x2604, "INVALID RELEASE OF PERSISTENT RESERVATION")
+	noRegistrations    = reason(illegalRequest, 0x5504, "INSUFFICIENT REGISTRATION RESOURCES")
 	noMedium           = reason(notReady, 0x3a00, "MEDIUM NOT PRESENT")
 	writeFault         = reason(mediumError, 0x0c00, "WRITE ERROR")
 	unrecoveredRead    = reason(mediumError, 0x1100, "UNRECOVERED READ ERROR")
@@ -56,6 +59,11 @@ var (
 	savingUnsupported  = reason(illegalRequest, 0x3900, "SAVING PARAMETERS NOT SUPPORTED")
 	removalPrevented   = reason(illegalRequest, 0x5302, "MEDIUM REMOVAL PREVENTED")
 	poweredOn          = reason(unitAttention, 0x2900, "POWER ON, RESET, OR BUS DEVICE RESET OCCURRED")
+	wasReset           = reason(unitAttention, 0x2903, "BUS DEVICE RESET FUNCTION OCCURRED")
+	modeChanged        = reason(unitAttention, 0x2a01, "MODE PARAMETERS CHANGED")
+	preempted          = reason(unitAttention, 0x2a03, "RESERVATIONS PREEMPTED")
+	released           = reason(unitAttention, 0x2a04, "RESERVATIONS RELEASED")
+	unregistered       = reason(unitAttention, 0x2a05, "REGISTRATIONS PREEMPTED")
 	capacityChanged    = reason(unitAttention, 0x2a09, "CAPACITY DATA HAS CHANGED")
 	writeProtected     = reason(dataProtect, 0x2700, "WRITE PROTECTED")
 	softwareProtected  = reason(dataProtect, 0x2702, "LOGICAL UNIT SOFTWARE WRITE PROTECTED")
@@ -73,6 +81,10 @@ func reason(key byte, code uint16, name string) Sense {
 	codeNames[code] = name
 	return Sense{Key: key, Code: code}
 }
+
+// errReservationConflict is the error of a command that fails with the status
+// RESERVATION CONFLICT, which has no sense data.
+var errReservationConflict = errors.New("reservation conflict")
 
 // errStopped is the cause of a SANITIZE that Close stopped.
 var errStopped = errors.New("stopped before its end")

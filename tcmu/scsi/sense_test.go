@@ -83,12 +83,20 @@ func TestSenseCodesMatchTheStandard(t *testing.T) {
 		"INVALID FIELD IN CDB":                          {invalidFieldInCDB, "5/24/00"},
 		"INVALID FIELD IN PARAMETER LIST":               {invalidFieldInList, "5/26/00"},
 		"SAVING PARAMETERS NOT SUPPORTED":               {savingUnsupported, "5/39/00"},
-		"POWER ON, RESET, OR BUS DEVICE RESET OCCURRED": {poweredOn, "6/29/00"},
-		"ACK/NAK TIMEOUT":                               {linkFailed, "b/4b/03"},
+		"LOGICAL UNIT NOT SUPPORTED":                    {noSuchUnit, "5/25/00"},
+		"INVALID RELEASE OF PERSISTENT RESERVATION":     {invalidRelease, "5/26/04"},
+		"INSUFFICIENT REGISTRATION RESOURCES":           {noRegistrations, "5/55/04"},
+		"BUS DEVICE RESET FUNCTION OCCURRED":            {wasReset, "6/29/03"},
+		"MODE PARAMETERS CHANGED":                       {modeChanged, "6/2a/01"},
+		"RESERVATIONS PREEMPTED":                        {preempted, "6/2a/03"},
+		"RESERVATIONS RELEASED":                         {released, "6/2a/04"},
+		"REGISTRATIONS PREEMPTED":                       {unregistered, "6/2a/05"},
 		"CAPACITY DATA HAS CHANGED":                     {capacityChanged, "6/2a/09"},
 		"WRITE PROTECTED":                               {writeProtected, "7/27/00"},
 		"SPACE ALLOCATION FAILED WRITE PROTECT":         {spaceAllocation, "7/27/07"},
 		"MISCOMPARE DURING VERIFY OPERATION":            {miscompared, "e/1d/00"},
+		"POWER ON, RESET, OR BUS DEVICE RESET OCCURRED": {poweredOn, "6/29/00"},
+		"ACK/NAK TIMEOUT":                               {linkFailed, "b/4b/03"},
 	}
 	if len(standard) != len(codeNames) {
 		t.Errorf("%d codes, %d of them in this test", len(codeNames), len(standard))

@@ -28,11 +28,11 @@ func (d *Disk) readError(off, n int64, err error) error {
 
 // readBefore reads the blocks before the one that the sense data of a READ names, and
 // returns how many bytes they are: Linux takes them for read (sd_completed_bytes in
-// drivers/scsi/sd.c).
+// drivers/scsi/sd.c). A nexus returns no data of a command that failed.
 func (d *Disk) readBefore(bufs [][]byte, off int64, err error) (int, error) {
 	s, isSense := err.(Sense)
 	n := int64(s.Info)*int64(d.BlockSize) - off
-	if !isSense || !s.HasInfo || n <= 0 {
+	if !isSense || !s.HasInfo || n <= 0 || d.Direct {
 		return 0, err
 	}
 	before, _ := request{data: slices.Clone(bufs)}.first(int(n))

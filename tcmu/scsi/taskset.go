@@ -120,9 +120,25 @@ func (s *taskSet) mustWait(t *task) bool {
 			return true
 		}
 	}
-	if !t.exclusive {
-		return false
+	return t.exclusive && s.anyQuick()
+}
+
+// settle waits for the commands that have entered, and not for later ones: when it
+// returns, no command writes that did not see what its caller had changed before. Later
+// ones do not wait for it.
+func (s *taskSet) settle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.exclusive.Add(1) // so that no quick command enters
+	defer s.exclusive.Add(-1)
+	last := s.last
+	for s.anyQuick() || slices.ContainsFunc(s.tasks, func(t task) bool { return t.id <= last && t.first < t.end }) {
+		s.freed.Wait()
 	}
+}
+
+// anyQuick reports whether quick commands run, once none enters.
+func (s *taskSet) anyQuick() bool {
 	left := s.left.Load() // first: what enters now leaves at once
 	return left != s.entered.Load()
 }

@@ -2,6 +2,7 @@ package scsi
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"time"
 
@@ -31,14 +32,14 @@ const (
 // sliced calls f for consecutive slices of n bytes at off. It holds the blocks of
 // one slice at a time. SBC-4 does not ask for more: UNMAP and WRITE SAME are not
 // atomic.
-func (d *Disk) sliced(name string, off, n int64, f func(off, n int64) error) error {
+func (d *Disk) sliced(r request, name string, off, n int64, f func(off, n int64) error) error {
 	size := int64(d.BlockSize)
 	for at, end := off, off+n; at < end; {
 		part := min(end-at, sliceBytes-at%sliceBytes)
 		t := task{name: name, first: uint64(at / size), end: uint64((at + part) / size)}
 		var ended error
 		err := d.during(t, func() error {
-			if ended = d.sanitizer.inProgress(); ended != nil { // it has begun meanwhile
+			if ended = cmp.Or(d.sanitizer.inProgress(), d.conflict(r)); ended != nil { // it has begun meanwhile
 				return nil
 			}
 			return f(at, part)
@@ -90,7 +91,7 @@ func (d *Disk) unmap(r request) (int, error) {
 	}
 	start := time.Now()
 	for _, e := range extents {
-		err := d.sliced("UNMAP", e.off, e.n, func(off, n int64) error {
+		err := d.sliced(r, "UNMAP", e.off, e.n, func(off, n int64) error {
 			if time.Since(start) > unmapTime {
 				return nil
 			}
@@ -131,7 +132,7 @@ func (d *Disk) writeSame(r request) (int, error) {
 	zeros := len(bytes.TrimLeft(block, "\x00")) == 0
 	many := copies(block)
 	start := time.Now()
-	err = d.sliced("WRITE SAME", off, n, func(off, n int64) error {
+	err = d.sliced(r, "WRITE SAME", off, n, func(off, n int64) error {
 		switch {
 		case zeros && unmap && time.Since(start) <= unmapTime:
 			return backstores.Trim(d.store, off, n)

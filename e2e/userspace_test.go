@@ -1,0 +1,115 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// startAsUser starts lunserve --userspace as a user without rights, and returns the
+// URL and the image.
+func startAsUser(t *testing.T, size int64) (s *server, url, image string) {
+	t.Helper()
+	const nobody = 65534
+	dir := tmpfsDir(t)
+	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "cp", binary, dir+"/lunserve") // where everyone reaches it
+	image = newImage(t, dir, size)
+	home := filepath.Join(dir, "run")
+	if err := os.Mkdir(home, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{image, home} {
+		if err := os.Chown(path, nobody, nobody); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command(dir+"/lunserve", "--userspace", image)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "XDG_RUNTIME_DIR="+home)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	s = launch(t, cmd)
+	return s, s.line(), image
+}
+
+// Linux's initiator uses a disk that an ordinary user serves: with digests and the
+// smallest bursts, beside another session, and after its connection was cut.
+func TestUserspaceServesOpenISCSI(t *testing.T) {
+	needTarget(t)
+	i := newInitiator(t)
+	s, url, image := startAsUser(t, 96<<20)
+	portal, iqn := target(t, url)
+	if out := i.admin("-m", "discovery", "-t", "sendtargets", "-o", "nonpersistent", "-p", portal); strings.TrimSpace(out) != portal+",1 "+iqn {
+		t.Errorf("discovered %q", out)
+	}
+	const conn, session = "node.conn[0].", "node.session."
+	careful := i.node(itsName, url, conn+"iscsi.HeaderDigest", "CRC32C", conn+"iscsi.DataDigest", "CRC32C",
+		session+"iscsi.ImmediateData", "No", session+"iscsi.InitialR2T", "Yes",
+		session+"iscsi.FirstBurstLength", "4096", session+"iscsi.MaxBurstLength", "16384", conn+"iscsi.MaxRecvDataSegmentLength", "4096",
+		session+"timeo.replacement_timeout", "120", conn+"timeo.noop_out_interval", "1", conn+"timeo.noop_out_timeout", "2")
+	disk := careful.login()
+	other := i.node(itsName+"2", url)
+	second := other.login()
+	if disk == second {
+		t.Fatalf("both sessions have %s", disk)
+	}
+
+	dir, written := t.TempDir(), noise(1<<20, 5)
+	run(t, "mkfs.ext4", "-q", disk, "64M")
+	run(t, "mount", disk, dir)
+	if err := os.WriteFile(dir+"/file", written, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "umount", dir)
+	run(t, "mount", "-o", "ro", second, dir)
+	holds(t, dir+"/file", 0, written)
+	run(t, "umount", dir)
+
+	v := verify(t, disk, "--offset=64m", "--bs=4k-64k")
+	lost := func() int { return strings.Count(run(t, "dmesg"), "detected conn error") }
+	before := lost()
+	cutLoopback(t, 5*time.Second)   // longer than both timeouts
+	write(t, disk, 90<<20, written) // it waits for the new connection
+	v.ends()
+	if lost() == before {
+		t.Error("the connection was not lost")
+	}
+	holds(t, second, 90<<20, written)
+	listed := run(t, "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+		"env", "-C", filepath.Dir(image), "XDG_RUNTIME_DIR="+filepath.Dir(image)+"/run", "./lunserve", "list", "--json")
+	for _, name := range []string{itsName, itsName + "2"} {
+		if !strings.Contains(listed, `"`+name+`"`) {
+			t.Errorf("%s is not listed: %s", name, listed)
+		}
+	}
+
+	if !strings.Contains(listed, `"seccomp"`) {
+		t.Errorf("not confined: %s", listed)
+	}
+	s.signal(syscall.SIGUSR2)
+	s.stderr.await(t, `(?m)^lunserve: warning: not upgraded, the disks stay: the sessions of --userspace cannot be handed over, so restart it$`)
+	holds(t, second, 90<<20, written)
+
+	careful.logout()
+	other.logout()
+	s.ends()
+	if reads, writes := s.did(url); reads == 0 || writes == 0 {
+		t.Errorf("%d reads, %d writes", reads, writes)
+	}
+	holds(t, image, 90<<20, written)
+	run(t, "truncate", "-s", "64M", image)
+	run(t, "e2fsck", "-fn", image)
+}
+
+// cutLoopback has nothing arrive at addresses of this machine for some time.
+func cutLoopback(t *testing.T, d time.Duration) {
+	t.Helper()
+	run(t, "ip", "link", "set", "lo", "down")
+	defer run(t, "ip", "link", "set", "lo", "up")
+	time.Sleep(d)
+}

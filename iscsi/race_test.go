@@ -1,0 +1,6 @@
+//go:build race
+
+package iscsi
+
+// race: sync.Pool drops some of what it is given.
+const race = true

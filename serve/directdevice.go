@@ -1,0 +1,58 @@
+package serve
+
+import (
+	"time"
+
+	"github.com/lunserve/lunserve/iscsi"
+	"github.com/lunserve/lunserve/tcmu"
+	"github.com/lunserve/lunserve/tcmu/scsi"
+)
+
+// A directDevice is the disks as package iscsi sees them: iscsi and scsi do not know
+// each other.
+type directDevice struct {
+	*scsi.Target
+	slots []*slot
+}
+
+// Attach implements [iscsi.Device].
+func (d directDevice) Attach(port string) iscsi.Nexus {
+	return directNexus{d.Target.Attach(port), d.slots}
+}
+
+type directNexus struct {
+	*scsi.Nexus
+	slots []*slot
+}
+
+// Execute implements [iscsi.Nexus].
+func (n directNexus) Execute(lun uint64, cdb []byte, data [][]byte, wait bool) (iscsi.Result, error) {
+	r, err := n.Nexus.Execute(lun, cdb, data, wait)
+	if err != nil {
+		err = iscsi.ErrWouldBlock // scsi returns no other error
+	}
+	return iscsi.Result{Status: r.Status, Length: r.DataIn, Sense: r.Sense}, err
+}
+
+// Executed implements [iscsi.Nexus].
+func (n directNexus) Executed(lun uint64, cdb []byte, data [][]byte, r iscsi.Result, took time.Duration) {
+	i := scsi.Number(lun)
+	if i < 0 || i >= len(n.slots) {
+		return
+	}
+	if w := n.slots[i].watcher.Load(); w != nil {
+		(*w).Watch(cdb, data, tcmu.Result{Status: r.Status, DataIn: r.Length, Sense: r.Sense}, took)
+	}
+}
+
+// Manage implements [iscsi.Nexus].
+func (n directNexus) Manage(f iscsi.Function, lun uint64) bool {
+	switch f {
+	case iscsi.LogicalUnitReset:
+		return n.Reset(lun)
+	case iscsi.TargetWarmReset, iscsi.TargetColdReset:
+		n.ResetAll()
+		return true
+	}
+	return n.Abort(lun)
+}
