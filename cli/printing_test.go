@@ -42,7 +42,7 @@ var mayPrint = map[string][]string{
 	"serve/ready.go":      {"s.printLines"}, // uses console.NewWriter
 	"serve/command.go":    {"cmd.Stdout", "cmd.Stderr"},
 	"serve/background.go": {"cmd.Stdout", "cmd.Stderr"},
-	"serve/execute.go":    {"cmd.Stderr"}, // a buffer
+	"serve/execute.go":    {"cmd.Stdout", "cmd.Stderr"}, // buffers
 	"serve/guard/end.go":  {"cmd.Stdout", "cmd.Stderr"},
 	// Kong's, for texts of the grammar.
 	"cli/help.go":       {"fmt.Fprint"},
