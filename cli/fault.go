@@ -39,6 +39,11 @@ func (c *faultCmd) Run(con *console.Console, out *console.Printer) error {
 	if err != nil {
 		return err
 	}
+	client, err := found[0].dial()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
 	disk := found[0].Disk
 	rules, err := readRules(c.Rules, disk.BlockSize)
 	if err != nil {
@@ -48,11 +53,6 @@ func (c *faultCmd) Run(con *console.Console, out *console.Printer) error {
 	for i, r := range rules {
 		texts[i] = r.Text()
 	}
-	client, err := found[0].dial()
-	if err != nil {
-		return err
-	}
-	defer client.Close()
 	if c.Clear || len(rules) > 0 {
 		if disk, err = client.Fault(disk.Name, c.Clear, texts); err != nil {
 			return err

@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/lunserve/lunserve/hint"
 	"github.com/lunserve/lunserve/tcmu/scsi/fault"
 )
@@ -38,11 +40,14 @@ func (r *faultRule) read(blockSize int) (fault.Rule, error) {
 	if r.file == "" {
 		return r.Rule, nil
 	}
-	f, err := os.Open(r.file)
+	f, err := os.OpenFile(r.file, os.O_RDONLY|unix.O_NONBLOCK, 0) // a FIFO would wait for its writer
 	if err != nil {
 		return fault.Rule{}, err
 	}
 	defer f.Close()
+	if fi, err := f.Stat(); err != nil || !fi.Mode().IsRegular() {
+		return fault.Rule{}, errors.Join(err, fmt.Errorf("%s: is not a regular file, which can be read again", r.file))
+	}
 	rule, err := fault.ReadMap(io.LimitReader(f, maxMap), blockSize)
 	if err != nil {
 		return fault.Rule{}, fmt.Errorf("%s: %w", r.file, err)

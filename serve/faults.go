@@ -2,9 +2,11 @@ package serve
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"time"
 
 	"github.com/dustin/go-humanize"
 
@@ -31,7 +33,7 @@ func (s *service) readFaults() (err error) {
 	if s.options.Faults == nil || s.taken != nil {
 		return nil
 	}
-	if s.rules, err = s.options.Faults(); err == nil {
+	if s.rules, err = s.optionFaults(); err == nil {
 		err = fault.NewSet(1).Add(s.rules...) // before there are disks
 	}
 	if err != nil && s.role != starting {
@@ -40,6 +42,32 @@ func (s *service) readFaults() (err error) {
 		return nil
 	}
 	return err
+}
+
+// mapTime is how long a process that goes on with disks waits for a map of ddrescue: the
+// users of the disks wait meanwhile.
+const mapTime = 2 * time.Second
+
+// optionFaults returns the rules of the options, some of which are in files.
+func (s *service) optionFaults() ([]fault.Rule, error) {
+	if s.role == starting {
+		return s.options.Faults()
+	}
+	type result struct {
+		rules []fault.Rule
+		err   error
+	}
+	read := make(chan result, 1)
+	go func() { // left behind if storage hangs
+		rules, err := s.options.Faults()
+		read <- result{rules, err}
+	}()
+	select {
+	case r := <-read:
+		return r.rules, r.err
+	case <-time.After(mapTime):
+		return nil, errors.New("the storage of a map of ddrescue does not answer")
+	}
 }
 
 // startFaults makes the disks misbehave.
@@ -112,6 +140,9 @@ func (d *disk) misbehave(clear bool, rules []fault.Rule) error {
 	f.changing.Lock()
 	defer f.changing.Unlock()
 	if clear {
+		if err := fault.NewSet(1).Add(rules...); err != nil { // those that are there stay
+			return err
+		}
 		f.set.Clear()
 	}
 	err := f.set.Add(rules...)

@@ -10,6 +10,7 @@ import (
 	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/hint"
 	"github.com/lunserve/lunserve/serve/console"
+	"github.com/lunserve/lunserve/tcmu"
 	"github.com/lunserve/lunserve/tcmu/scsi"
 	"github.com/lunserve/lunserve/tcmu/scsi/fault"
 )
@@ -82,6 +83,14 @@ func TestRulesChangeWhileADiskIsServed(t *testing.T) {
 			t.Errorf("%v: status %#x, want %#x", tt.rules, status, tt.status)
 		}
 	}
+	if _ = d.misbehave(true, []fault.Rule{{Command: fault.Any, Action: fault.Busy}}); d.misbehave(true, make([]fault.Rule, 257)) == nil {
+		t.Error("257 rules are accepted")
+	} else if all, _ := d.faults.counts(); len(all) != 1 {
+		t.Errorf("rules that cannot be added have replaced others: %v", all)
+	}
+	if err := d.misbehave(true, nil); err != nil {
+		t.Error(err)
+	}
 	if err := h.Fault("a", false, []string{"any: bussy"}); err == nil || hint.Text(err) == "" {
 		t.Errorf("a wrong rule: %v", err)
 	}
@@ -99,7 +108,7 @@ func TestRulesChangeWhileADiskIsServed(t *testing.T) {
 
 // The kernel waits for commands of a disk that it removes.
 func TestNothingWaitsForARuleDuringARemoval(t *testing.T) {
-	for _, rule := range []string{"any: busy", "any: task-set-full", "any: hang", "any: delay 1h"} {
+	for _, rule := range []string{"any: busy", "any: task-set-full", "any: ua", "any: hang", "any: delay 1h"} {
 		s, _, down := misbehaving(t, rule)
 		d := s.disks[0]
 		status, held := d.unready()
@@ -117,7 +126,10 @@ func TestNothingWaitsForARuleDuringARemoval(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_, _ = handler{s.disks[0].device.unit}.Execute(make([]byte, 6), nil, true)
+		_, err := handler{s.disks[0].device.unit}.Execute(make([]byte, 6), nil, false)
+		if later, ok := errors.AsType[*tcmu.Later](err); ok {
+			<-later.Release
+		}
 	}()
 	for fired(s.disks...) != "1 fault" {
 		time.Sleep(time.Millisecond)

@@ -67,6 +67,7 @@ func (s *service) serve(ctx context.Context) error {
 	for _, d := range s.disks {
 		image.Hurry(d.image.base) // or the commands of its initiators keep the disk
 	}
+	s.calmFaults() // for the same reason
 	end.add(s.removing(down.Close))
 	if end.err != nil && s.role == starting {
 		end.add(left())

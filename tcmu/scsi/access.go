@@ -57,8 +57,13 @@ func kindOf(op byte) fault.Command {
 // unmapped returns the blocks in the parameter list of an UNMAP.
 func unmapped(r request) (all []fault.Area) {
 	list := r.peek(int(binary.BigEndian.Uint16(r.cdb[7:])))
-	for list = list[min(8, len(list)):]; len(list) >= 16; list = list[16:] {
-		lba, n := binary.BigEndian.Uint64(list), uint64(binary.BigEndian.Uint32(list[8:]))
+	if len(list) < 8 {
+		return nil
+	}
+	descriptors := list[8:]
+	descriptors = descriptors[:min(len(descriptors), int(binary.BigEndian.Uint16(list[2:])))]
+	for ; len(descriptors) >= 16; descriptors = descriptors[16:] {
+		lba, n := binary.BigEndian.Uint64(descriptors), uint64(binary.BigEndian.Uint32(descriptors[8:]))
 		if n > 0 && lba+n > lba {
 			all = append(all, fault.Area{First: lba, End: lba + n})
 		}

@@ -34,8 +34,11 @@ var senses = map[fault.Action]Sense{
 	fault.UA:          poweredOn,
 }
 
-// misbehave executes a command as the rules of f have it.
+// misbehave executes a command as the rules of f have it. It never waits for a rule.
 func (d *Disk) misbehave(f *fault.Set, r request) (Result, error) {
+	if r.wait { // it began before there were rules, or they had nothing to say
+		return d.execute(r)
+	}
 	a, ok := d.access(r)
 	if !ok {
 		return d.execute(r)
@@ -45,12 +48,6 @@ func (d *Disk) misbehave(f *fault.Set, r request) (Result, error) {
 		if result, err := d.suffer(f, a, v, r); err == nil {
 			return result, nil
 		}
-	} else if r.wait {
-		select {
-		case <-time.After(v.After):
-		case <-v.Release:
-		}
-		return d.suffer(f, a, v, r)
 	}
 	r.wait = true
 	return Result{}, &Later{v.After, v.Release, func() Result {
@@ -139,9 +136,11 @@ func (d *Disk) flip(f *fault.Set, a fault.Access, v fault.Verdict, r request) (R
 	if !r.wait {
 		return Result{}, backstores.ErrWouldBlock // not twice: a bit that is flipped again is right
 	}
+	area := a.Areas[0]
+	area.End = min(area.End, area.First+uint64(r.room()/d.BlockSize)) // of which there is data
 	flip := func() {
-		v.Flips(a.Areas[0], uint64(d.BlockSize)*8, func(lba, bit uint64) {
-			at := (lba-a.Areas[0].First)*uint64(d.BlockSize) + bit/8
+		v.Flips(area, uint64(d.BlockSize)*8, func(lba, bit uint64) {
+			at := (lba-area.First)*uint64(d.BlockSize) + bit/8
 			for _, b := range r.data {
 				if at < uint64(len(b)) {
 					b[at] ^= 1 << (bit % 8)

@@ -46,7 +46,7 @@ func (s areas) from(lba uint64) int {
 
 // first returns the first block of a that is in s.
 func (s areas) first(a Area) (lba uint64, found bool) {
-	if i := s.from(a.First); i < len(s) && s[i].First < a.End {
+	if i := s.from(a.First); i < len(s) && s[i].First < a.End && a.First < a.End {
 		return max(a.First, s[i].First), true
 	}
 	return 0, false

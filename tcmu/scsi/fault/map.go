@@ -15,6 +15,9 @@ import (
 // sizes in bytes, decimal, hexadecimal or octal. Only areas with the status "-", bad
 // sector, are bad: ddrescue has read no sector of the others, or not each alone.
 func ReadMap(from io.Reader, blockSize int) (Rule, error) {
+	if blockSize <= 0 {
+		return Rule{}, fmt.Errorf("the size of the blocks of the disk is not known")
+	}
 	rule := Rule{Command: Read, Action: Medium}
 	lines := bufio.NewScanner(from)
 	size := uint64(blockSize)

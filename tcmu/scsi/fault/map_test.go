@@ -67,3 +67,10 @@ func FuzzReadMap(f *testing.F) {
 		}
 	})
 }
+
+// A disk whose lunserve does not answer has no block size.
+func TestMapNeedsABlockSize(t *testing.T) {
+	if _, err := ReadMap(strings.NewReader("0 ? 1\n0 512 -\n"), 0); err == nil {
+		t.Error("it is read")
+	}
+}

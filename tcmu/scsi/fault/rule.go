@@ -105,7 +105,10 @@ func (a Action) needsBlocks() bool { return a == Medium || a == Torn || a == Fli
 
 // Waits reports whether the action only keeps an initiator waiting: nothing ends in
 // an error, and nothing goes on either.
-func (a Action) Waits() bool { return a == Busy || a == TaskSetFull || a == Delay || a == Hang }
+// Linux repeats a command of a fixed disk that ends in a unit attention.
+func (a Action) Waits() bool {
+	return a == UA || a == Busy || a == TaskSetFull || a == Delay || a == Hang
+}
 
 // Text returns the rule as Parse reads it.
 func (r Rule) Text() string { return r.text(len(r.Areas)) }
