@@ -93,7 +93,7 @@ unit: go $(VERSITYGW)/versitygw ## run the unit tests with the race detector
 e2e: build ## test the built binary on a real kernel, and its systemd unit; with RUN=REGEXP, those tests only
 	@$(INSTALL) $(PROGRAMS)
 	@# -test.timeout, since go test's own would include the wait for another machine.
-	CI=true CGO_ENABLED=0 $(GO) test -count=1 -timeout 0 -exec "$(CURDIR)/e2e/vm -t 1860 --" ./e2e $(if $(RUN),-v )-args -test.timeout=30m $(if $(RUN),-test.run '$(RUN)')
+	CI=true CGO_ENABLED=0 $(GO) test -count=1 -timeout 0 -exec "$(CURDIR)/e2e/vm -t 2760 --" ./e2e $(if $(RUN),-v )-args -test.timeout=45m $(if $(RUN),-test.run '$(RUN)')
 	$(if $(RUN),,e2e/vm -i -t 600 -- e2e/service)
 
 package: ## build the Debian package, install it in an empty tree; build and install from a foreign checkout
