@@ -126,6 +126,7 @@ func (t *Target) report(err error) {
 // has one, that ends first: the initiator has lost it (RFC 7143, 6.3.5 (Session
 // Reinstatement)).
 func (t *Target) enter(c *conn) error {
+	t.awaitDeparted(c.initiator)
 	deadline := time.After(loginTime * time.Second)
 	for {
 		t.mu.Lock()
