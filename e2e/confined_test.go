@@ -49,8 +49,8 @@ func TestGuardIsNotConfinedAsItsServer(t *testing.T) {
 	s.ends()
 }
 
-// What a server has given up it does not get back by an upgrade, however often. Its
-// new guard is not confined, and still sees who uses the disk.
+// No upgrade returns what a server has given up. The new guard is not confined: it
+// still finds the users of the disk.
 func TestUpgradedServerIsConfined(t *testing.T) {
 	needTarget(t)
 	dir := tmpfsDir(t)

@@ -114,8 +114,8 @@ func Split(err error) (text string, try []Command) {
 }
 
 // oneLine returns the text of err with joined errors on one line. A line break
-// of another origin, such as the name of a file, stays: whoever prints it
-// escapes it.
+// of another origin, such as the name of a file, stays: the code that
+// prints it escapes it.
 func oneLine(err error) string {
 	if all := joined(err); all != nil {
 		texts := make([]string, len(all))

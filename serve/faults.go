@@ -27,8 +27,8 @@ type faults struct {
 	changing sync.Mutex // held while rules are changed
 }
 
-// readFaults reads the rules of the options. Whoever goes on with a disk does so
-// without them, rather than not at all.
+// readFaults reads the rules of the options. A process that goes on with a disk does so
+// even if they cannot be read.
 func (s *service) readFaults() (err error) {
 	if s.options.Faults == nil || s.taken != nil {
 		return nil

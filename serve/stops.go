@@ -12,8 +12,8 @@ import (
 )
 
 // The rule of job control: nothing but SIGSTOP stops this process while the kernel
-// has disks of it. A stopped server completes no command, and whoever uses its
-// disks hangs in the kernel. A shell is of no use against that if it waits for its
+// has disks of it. A stopped server completes no command, and the users of its
+// disks hang in the kernel. A shell is of no use against that if it waits for its
 // own disk.
 //
 // SIGTSTP, as from ^Z, is answered with a line. SIGTTIN and SIGTTOU come to a

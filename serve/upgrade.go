@@ -163,7 +163,7 @@ func (s *service) handOverAndExec(u *upgrade) error {
 			return err
 		}
 	}
-	if s.guard != nil { // whom nobody asks any more
+	if s.guard != nil { // nobody asks it any more
 		handed, resume := s.guard.HandOver()
 		back.Push(func() error { resume(); return nil })
 		u.Guard = handed

@@ -50,7 +50,7 @@ func TestStreamThatIsNotReadPreventsAnUpgrade(t *testing.T) {
 	})
 }
 
-// Who asks again while an upgrade is prepared, because storage hangs, learns why nothing
+// A second SIGUSR2 while an upgrade is prepared, because storage hangs, prints why nothing
 // happens.
 func TestPreparationThatHangsIsNamed(t *testing.T) {
 	r, w, err := os.Pipe()

@@ -10,7 +10,7 @@ import (
 	"github.com/lunserve/lunserve/serve/guard"
 )
 
-// A disk is not removed because the guard cannot say who uses it.
+// If the guard does not answer, the disk counts as in use.
 func TestGuardThatDoesNotAnswerLeavesUsersUnknown(t *testing.T) {
 	process := inuse.User{Kind: inuse.OpenedBy, PID: 7, Command: "dd"}
 	for _, tt := range []struct {

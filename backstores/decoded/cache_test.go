@@ -161,7 +161,7 @@ func TestOnlyReadsInOrderAreDecodedAhead(t *testing.T) {
 	}
 }
 
-// Whoever may not wait gets what is decoded, and nothing else.
+// A read that must not wait gets what is decoded, and nothing else.
 func TestWithoutWaiting(t *testing.T) {
 	c, p := open(t, 64<<10, 4<<10, 1<<20)
 	r := Range{Part: 3, Off: 10, N: 100}

@@ -99,8 +99,8 @@ func (e *Entry) Remove(open int) error {
 
 // RemoveID is Remove for something that cannot be open, such as a symbolic link.
 //
-// The kernel cannot compare and remove in one step. Whoever changes the name in
-// between may write the folder, and loses no more than a name in it.
+// The kernel cannot compare and remove in one step. A program that changes the name
+// in between may write the folder, and loses no more than a name in it.
 func (e *Entry) RemoveID(id ID) error {
 	switch err := e.is(id); err {
 	case nil:

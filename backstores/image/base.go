@@ -23,8 +23,8 @@ import (
 // consent:
 //
 //   - The user consents by naming the base himself.
-//   - Else the base is taken from the header only if whoever may write the overlay
-//     may write the base as well; see mayWriteBoth.
+//   - Else the base is taken from the header only if every user who may write the
+//     overlay may write the base as well; see mayWriteBoth.
 //
 // In either case the base must also have the identity that the overlay records.
 // Owner and identity are those of the file that is then read and written, not of

@@ -64,8 +64,8 @@ func name(t *testing.T, path, old, base string) {
 	}
 }
 
-// A base is taken from the header of an overlay only if whoever may write the
-// overlay may write the base. The user may name any.
+// A base is taken from the header of an overlay only if every user who may write the
+// overlay may write the base. The command line may name any.
 func TestBaseInAHeaderNeedsConsent(t *testing.T) {
 	storetest.NeedRoot(t)
 	const (

@@ -15,7 +15,7 @@ import (
 // A candidate is a file that has a signature, for the commands that make a disk
 // of it. A command names the format that was found, so that no other program
 // detects another. Its output has a name that no file has. It contains no name
-// that the file holds: whoever made the file chose that.
+// that the file holds: the maker of the file chose that.
 type candidate struct {
 	path string
 	sectors

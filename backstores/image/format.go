@@ -31,7 +31,7 @@ type detected struct {
 //   - What was served raw and writable stays raw, whatever its guest writes: see
 //     [guessed].
 //   - A block device is raw. There is no place where to remember that it was
-//     served raw, and whoever writes an archive to a device wants it there.
+//     served raw, and an archive on a device was written there on purpose.
 //
 // A file that begins like an archive but has partitions or a file system is a
 // disk with the remains of something else. A file that cannot be read counts as

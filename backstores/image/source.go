@@ -115,7 +115,7 @@ func (f *localFile) Place() string {
 }
 
 // Version is inode, size, and the times of the last modification and change.
-// Whoever may write the file may set the modification time to what it was, as
+// A program that writes the file can set the modification time to what it was, as
 // rsync does, but not the change time.
 func (f *localFile) Version() (p []byte) {
 	for _, v := range []uint64{f.stat.Ino, uint64(f.stat.Size), uint64(f.stat.Mtim.Nano()), uint64(f.stat.Ctim.Nano())} {

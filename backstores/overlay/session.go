@@ -49,8 +49,8 @@ const mountID = unix.STATX_MNT_ID_UNIQUE | unix.STATX_MNT_ID
 // QEMU does so when it opens a file for writing. It does not if it opens a file
 // for reading and turns to writing later, as "qemu-img commit" does to a backing
 // file, but then it clears the dirty bit when it is done (qcow2_do_open,
-// qcow2_reopen_prepare and qcow2_mark_clean in QEMU 7.2). So whoever wrote
-// in between, at least one of the bits is clear. If it was killed while it
+// qcow2_reopen_prepare and qcow2_mark_clean in QEMU 7.2). So after any writer
+// in between at least one of the bits is clear. If it was killed while it
 // committed, both may be set: that is the limit of this protection.
 //
 // begin sets both bits with one write, after it has cleared the marks of others.
@@ -62,8 +62,8 @@ const mountID = unix.STATX_MNT_ID_UNIQUE | unix.STATX_MNT_ID
 // The order of these writes is that of the process, and none needs a sync: a
 // power cut ends the session, and with it the marks.
 //
-// The dirty bit also says that refcounts may be wrong. Whoever set it, Load need
-// not repair them: it accepts only tables that name nothing but clusters of our
+// The dirty bit also says that refcounts may be wrong. Load need not repair
+// them, whatever program set it: it accepts only tables that name nothing but clusters of our
 // layout, and makeRegion has counted those before a table named them. Counts
 // that are too high are harmless.
 const (

@@ -6,7 +6,7 @@
 // An image consists of clusters. An L1 table has the address of each L2 table, and
 // that has an entry for each cluster of the disk: the address of its data in the
 // file, plain or compressed, or that it reads as zeros, or nothing. In that case the
-// cluster is read from the backing file, which belongs to whoever opens the image:
+// cluster is read from the backing file, which belongs to the caller of [Open]:
 // this package opens no file, and only shows the name in the header.
 //
 // No image is trusted. Limits are those of QEMU, so that memory does not depend on

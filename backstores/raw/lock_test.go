@@ -157,8 +157,8 @@ func TestQemuReadersShareWithUs(t *testing.T) {
 	open(t, path, reading)
 }
 
-// Whoever opens a regular file as it is has no image that could be opened
-// read-only instead.
+// The callers of OpenRegular cannot open the file read-only instead, so its error does
+// not propose that.
 func TestRegularFileInUseHasNoReadOnlyHint(t *testing.T) {
 	path := storetest.NewFile(t, t.TempDir(), 4096)
 	pid, release := hold(t, path, true)

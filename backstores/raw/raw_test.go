@@ -205,7 +205,7 @@ func TestShrunkImageIsAnError(t *testing.T) {
 	if err := backstores.WriteVec(s, [][]byte{block}, 4096, 0); err != nil {
 		t.Errorf("before the end of the file: %v", err)
 	}
-	// Whoever cut it off can bring it back.
+	// What was cut off can be brought back.
 	if err := os.Truncate(path, 1<<20); err != nil {
 		t.Fatal(err)
 	}

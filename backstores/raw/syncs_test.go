@@ -22,8 +22,8 @@ func TestFailedFlushIsToldOnce(t *testing.T) {
 	}
 }
 
-// The page that was lost need not be that of the durable write, so whoever flushes
-// is told as well.
+// The page that was lost need not be that of the durable write, so the next
+// flush fails as well.
 func TestFailureOfADurableWriteIsOwedToTheNextFlush(t *testing.T) {
 	var s syncs
 	if err := s.end(s.begin(), unix.EIO, false); err != unix.EIO {

@@ -108,7 +108,7 @@ func newRules(fs, net uint64) (fd int, err error) {
 func (p Path) add(rules int, known uint64) error {
 	fd, err := unix.Open(p.Name, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil // whoever needs the file says so
+		return nil // the code that needs the file reports it
 	}
 	defer unix.Close(fd)
 	var st unix.Stat_t

@@ -9,7 +9,7 @@ import (
 	"github.com/lunserve/lunserve/hint"
 )
 
-// Whoever connects may send anything: the server answers lines until the end.
+// A client may send anything: the server answers lines until the end.
 func FuzzRequests(f *testing.F) {
 	for _, seed := range []string{
 		"", "\n", "{}\n", `{"version":1,"do":"show"}` + "\n", `{"version":1,"do":"measure"}` + "\n" + `{"version":1,"do":"measure"}`,

@@ -5,7 +5,8 @@
 // of its own and with another name, which ignores the signals of terminals and
 // service managers. It reads its arguments, and then waits for the end of a socket
 // whose other end nobody but the server has. Meanwhile it does what a confined server
-// cannot: it sees who uses a disk, and starts guards that are not confined.
+// cannot: it finds the processes that use a disk, and starts guards that are not
+// confined.
 //
 // An orderly end needs no protocol: the guard finds nothing left, and ends. If
 // disks are left, the guard becomes the server: package serve adopts the disks.

@@ -36,7 +36,7 @@ func StandsBy() bool {
 	// Not ignored: that would be inherited.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT,
 		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU)
-	// Whoever finds it by its name finds a guard that signals do not end.
+	// From here on it has the name of a guard, and signals do not end it.
 	if kind == spares {
 		SetName(spareName)
 	} else {

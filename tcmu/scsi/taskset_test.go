@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Tasks and quick commands access random blocks. Whoever accesses a block besides
-// an exclusive task is in its way.
+// Tasks and quick commands access random blocks. No other accesses a block of an
+// exclusive task meanwhile.
 func TestExclusiveTasksHaveTheirBlocksAlone(t *testing.T) {
 	const blocks = 16
 	var s taskSet
