@@ -39,11 +39,11 @@ func servedDisks(con *console.Console) ([]servedDisk, error) {
 	control.Sweep()
 	var exports []configfs.Export
 	if os.Geteuid() == 0 { // others have only disks of --userspace
-		_ = configfs.Sweep() // what it cannot remove does no harm here
 		var err error
 		if exports, err = configfs.Exports(); err != nil {
 			return nil, err
 		}
+		_ = configfs.Sweep(exports) // what it cannot remove does no harm here
 	}
 	var all []servedDisk
 	known := make(map[string]control.Disk)

@@ -42,9 +42,10 @@ func (m machine) waitForKilled(ctx context.Context, limit time.Duration) {
 	}
 }
 
-// AdoptDevice makes the device of an export whose server is dead, or was the
-// program that this process executed before, one of this program. The caller has
-// its ring, and calls [Device.Sign] when it is served. The users of the export's LUNs stay, if their targets are adopted.
+// AdoptDevice makes the device of an export one of this program. The server of the
+// export is dead, or was the program that this process executed before. The caller has
+// its ring, and calls [Device.Sign] when it is served. The users of the export's LUNs
+// stay, if their targets are adopted.
 func AdoptDevice(e Export, s Spec) *Device { return host.adoptDevice(e, s) }
 
 func (m machine) adoptDevice(e Export, s Spec) *Device {

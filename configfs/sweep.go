@@ -5,19 +5,15 @@ import (
 	"slices"
 )
 
-// Sweep removes the targets and HBAs of dead lunserves that hold no disk, which no
-// [Export] has therefore. A process leaves them if it is killed, together with its
+// Sweep removes the targets and HBAs of dead lunserves that hold no disk: none of the
+// exports, which are all that there are. A process leaves them if it is killed, together with its
 // guard, after its last device is gone: targets are removed last.
 //
 // A target stays while a process has the id of its owner, even if it is another one.
 // So Sweep waits for no process that is being killed in the middle of a removal.
-func Sweep() error { return host.sweep() }
+func Sweep(exports []Export) error { return host.sweep(exports) }
 
-func (m machine) sweep() error {
-	exports, err := m.exports()
-	if err != nil {
-		return err
-	}
+func (m machine) sweep(exports []Export) error {
 	r := remover{tree: tree{machine: m}}
 	isLeft := func(dir string) bool {
 		owner := r.ownerPID(dir)

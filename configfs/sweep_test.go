@@ -39,17 +39,18 @@ func TestSweepRemovesTargetsWithoutDisks(t *testing.T) {
 				t.Error(err)
 			}
 		}()
-		if list, err := k.exports(); err != nil || len(list) > 0 {
+		list, err := k.exports()
+		if err != nil || len(list) > 0 {
 			continue // which Remove is for
 		}
-		if err := k.sweep(); err != nil {
+		if err := k.sweep(list); err != nil {
 			t.Errorf("killed at %s: %v", at, err)
 		}
 		if at != "rmdir loopback" && !ended && k.snapshot(t) == before {
 			t.Errorf("killed at %s: swept while the process runs", at)
 		}
 		k.gone("proc")
-		if err := k.sweep(); err != nil {
+		if err := k.sweep(list); err != nil {
 			t.Errorf("killed at %s: %v", at, err)
 		}
 		if after := k.snapshot(t); after != before {
@@ -67,7 +68,7 @@ func TestSweepKeepsTheTargetsOfExports(t *testing.T) {
 		t.Fatal(err, err2)
 	}
 	k.gone("proc")
-	if err := k.sweep(); err != nil {
+	if err := k.sweep([]Export{onlyExport(t, k)}); err != nil {
 		t.Error(err)
 	}
 	if left := subdirs(filepath.Join(k.configfs(), "target/loopback")); !slices.Equal(left, []string{wwn}) {

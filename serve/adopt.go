@@ -36,11 +36,11 @@ const killedTime = 3 * time.Second
 // findOrphans finds the orphans of the images, to be adopted. It removes those
 // that cannot have users, and warns of those of other images.
 func (s *service) findOrphans(ctx context.Context, down *configfs.Undo) error {
-	_ = configfs.Sweep() // what it cannot remove does no harm here
 	exports, err := configfs.Exports()
 	if err != nil {
 		return err
 	}
+	_ = configfs.Sweep(exports) // what it cannot remove does no harm here
 	for _, e := range exports {
 		if e.Alive {
 			continue

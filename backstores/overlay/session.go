@@ -62,8 +62,8 @@ const mountID = unix.STATX_MNT_ID_UNIQUE | unix.STATX_MNT_ID
 // The order of these writes is that of the process, and none needs a sync: a
 // power cut ends the session, and with it the marks.
 //
-// The dirty bit also says that refcounts may be wrong. Load need not repair
-// them, whatever program set it: it accepts only tables that name nothing but clusters of our
+// The dirty bit also says that refcounts may be wrong. Load need not repair them,
+// whatever program set it: it accepts only tables that name nothing but clusters of our
 // layout, and makeRegion has counted those before a table named them. Counts
 // that are too high are harmless.
 const (
