@@ -18,7 +18,7 @@ type Set struct {
 
 	mu       sync.Mutex
 	rules    []*state
-	added    uint64        // rules, ever
+	added    uint64        // rules since Clear
 	fired    uint64        // times, of all rules that ever were
 	released chan struct{} // closed to let go what is held back
 	calm     bool
@@ -164,11 +164,12 @@ func (s *Set) Add(rules ...Rule) error {
 	return nil
 }
 
-// Clear removes all rules, and lets the commands go that they hold back.
+// Clear removes all rules, and lets the commands go that they hold back. What is random
+// begins anew: the seed repeats what comes.
 func (s *Set) Clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.rules = nil
+	s.rules, s.added = nil, 0
 	s.release()
 }
 

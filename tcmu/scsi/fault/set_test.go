@@ -1,6 +1,8 @@
 package fault
 
 import (
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -183,6 +185,25 @@ func TestAnotherSetGoesOn(t *testing.T) {
 	want := []string{"read lba 10+2,15+5: medium", "write lba 5+1: lost", "write after 1: lost", "flush after 9: lost"}
 	if !slices.Equal(rest, want) {
 		t.Errorf("%q, want %q", rest, want)
+	}
+}
+
+// With the same seed the same happens, also after the rules were cleared.
+func TestClearBeginsAnew(t *testing.T) {
+	s := NewSet(7)
+	draw := func() (all string) {
+		r, err := Parse("any 50%: busy")
+		if err := errors.Join(err, s.Add(r)); err != nil {
+			t.Fatal(err)
+		}
+		for range 64 {
+			all += fmt.Sprint(s.Judge(Access{Does: Read}).Action)
+		}
+		s.Clear()
+		return all
+	}
+	if first, second := draw(), draw(); first != second {
+		t.Errorf("%s, then %s", first, second)
 	}
 }
 
