@@ -382,15 +382,16 @@ func TestFaultsAfterAnUpgrade(t *testing.T) {
 func TestFaultsOverISCSI(t *testing.T) {
 	needTarget(t)
 	image := newImage(t, tmpfsDir(t), 16<<20)
-	data, copied := noise(2048, 8), filepath.Join(t.TempDir(), "copy")
-	write(t, image, 998*512, data)
-	s := launch(t, exec.Command(binary, "--iscsi", "--fault=read lba 1000: medium", image))
+	data := noise(64<<10, 8)
+	write(t, image, 1<<20, data)
+	s := launch(t, exec.Command(binary, "--iscsi", "--fault=read lba 2099: medium", image))
 	n := newInitiator(t).node(itsName, s.line())
-	disk := generic(t, n.login())
-	out := fails(t, "sg_raw", "--request=2048", "--outfile="+copied, disk, "28", "00", "00", "00", "03", "e6", "00", "00", "04", "00")
-	if !regexp.MustCompile(`(?s)Medium Error.*Unrecovered read error.*Info fld=0x3e8`).MatchString(out) {
+	disk := n.login()
+	out := fails(t, "sg_raw", "--request=2048", generic(t, disk), "28", "00", "00", "00", "08", "31", "00", "00", "04", "00")
+	if !regexp.MustCompile(`(?s)Medium Error.*Unrecovered read error.*Info fld=0x833`).MatchString(out) {
 		t.Error(out)
 	}
+	hasOneBadPage(t, disk, 1<<20, data, (2099-2048)/8*4096)
 	n.logout()
 	s.ends()
 }

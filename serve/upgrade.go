@@ -229,6 +229,6 @@ func (s *service) handOverControl(u *upgrade, tooLong <-chan time.Time, back *co
 	case <-answered:
 		return err
 	case <-tooLong:
-		return tryAgain(errors.New("lunserve list, stats, resize or detach is still being answered"))
+		return tryAgain(errors.New("lunserve list, stats, resize, fault or detach is still being answered"))
 	}
 }
