@@ -1,0 +1,139 @@
+package volatile
+
+import (
+	"maps"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/lunserve/lunserve/backstores"
+)
+
+// page is the unit in which writes get lost, in bytes: the physical block of a disk.
+// ext4 relies on it for its superblock, which has a checksum.
+const page = 4096
+
+// A log has what pages held before writes that are not flushed. Its owner locks it.
+type log struct {
+	pages map[int64][]version // by offset in bytes; oldest first
+	bytes int64               // of all versions
+}
+
+// A version is what a page held before a write.
+type version struct {
+	write uint64 // its number; later ones have greater
+	data  []byte // a whole page, except at the end of the store; nil: it was a hole
+}
+
+func newLog() log { return log{pages: make(map[int64][]version)} }
+
+// record adds what the pages of n bytes at off hold now, before a write. One of zeros
+// does not change holes.
+func (l *log) record(b backstores.Backstore, write uint64, off, n int64, zeros bool) error {
+	if n == 0 {
+		return nil
+	}
+	end := min((off+n+page-1)/page*page, b.Size())
+	for at := off / page * page; at < end; {
+		n, data, err := backstores.Extent(b, at)
+		if err != nil {
+			return err
+		}
+		switch whole := n / page * page; {
+		case n >= end-at:
+			n = end - at
+		case !data && whole > 0:
+			n = whole // the rest is not all of a page
+		default:
+			n, data = min((n+page-1)/page*page, end-at), true
+		}
+		if zeros && !data {
+			at += n
+			continue
+		}
+		var held []byte
+		if data {
+			held = make([]byte, n)
+			if err := backstores.ReadVec(b, [][]byte{held}, at, 0); err != nil {
+				return err
+			}
+		}
+		for off := int64(0); off < n; off += page {
+			v := version{write: write}
+			if data {
+				v.data = held[off:min(off+page, n)]
+			}
+			l.pages[at+off] = append(l.pages[at+off], v)
+			l.bytes += page
+		}
+		at += n
+	}
+	return nil
+}
+
+// flushed takes note that all writes up to a number are durable.
+func (l *log) flushed(write uint64) {
+	for at, all := range l.pages {
+		left := slices.DeleteFunc(all, func(v version) bool { return v.write <= write })
+		l.bytes -= int64(len(all)-len(left)) * page
+		if len(left) == 0 {
+			delete(l.pages, at)
+		} else {
+			l.pages[at] = left
+		}
+	}
+}
+
+// wrote takes note that a write alone is durable: what the pages held before it holds
+// its data now, and what is older is not needed any more.
+func (l *log) wrote(write uint64, bufs [][]byte, off int64) {
+	for _, p := range bufs {
+		for len(p) > 0 {
+			at := off / page * page
+			n := min(int64(len(p)), at+page-off)
+			for i, v := range l.pages[at] {
+				if v.write > write {
+					break
+				}
+				if v.data == nil {
+					v.data = make([]byte, page)
+					l.pages[at][i] = v
+				}
+				copy(v.data[off-at:], p[:n])
+			}
+			p, off = p[n:], off+n
+		}
+	}
+}
+
+// undo puts back what the pages held, all of them or, with random, each as after any of
+// its writes or before them, and forgets it. It goes on if that fails, and returns the
+// number of bytes, and the first error.
+func (l *log) undo(b backstores.Backstore, random *rand.Rand) (lost int64, err error) {
+	for _, at := range slices.Sorted(maps.Keys(l.pages)) {
+		all := l.pages[at]
+		back := 0
+		if random != nil {
+			for back = len(all); back > 0 && random.IntN(2) == 0; back-- {
+			}
+			if back == len(all) { // the last write is kept
+				continue
+			}
+		}
+		n := min(page, b.Size()-at)
+		if n <= 0 { // others have made it shorter
+			continue
+		}
+		var e error
+		if data := all[back].data; data != nil {
+			e = backstores.WriteVec(b, [][]byte{data[:min(n, int64(len(data)))]}, at, 0)
+		} else {
+			e = backstores.Trim(b, at, n)
+		}
+		if err == nil {
+			err = e
+		}
+		lost += n
+	}
+	*l = newLog()
+	return lost, err
+}
