@@ -134,7 +134,7 @@ fuzz: build ## run each fuzz target, and random commands on a real kernel, for F
 torture: build ## kill lunserve, its guard or both KILLS times (100) in each setup, cut power, reset disks; SEED repeats a run
 	@$(INSTALL) $(PROGRAMS)
 	CI=true CGO_ENABLED=0 $(GO) test -count=1 -timeout 0 -exec "$(CURDIR)/e2e/vm -t 0 --" ./e2e -v -args -test.timeout=0 $(if $(SEED),-seed $(SEED)) \
-		-test.run 'KillsAtRandom|KilledCompare|AfterPowerCuts|ManyDisks|OutlivesThose' -torture $(KILLS) -gone $(GONE) -cuts 0 -resets 1m \
+		-test.run 'KillsAtRandom|KilledCompare|AfterPowerCuts|TestPowercut|ManyDisks|OutlivesThose' -torture $(KILLS) -gone $(GONE) -cuts 0 -powercuts 50 -resets 1m \
 		-dirty 1400 -luns 64 -turns 20
 
 soak: build ## use a server for SOAK (30m) on a real kernel, and check that it does not grow

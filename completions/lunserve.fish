@@ -40,7 +40,7 @@ function __lunserve_at -a command where
 	set -l words (commandline -opc)
 	set -e words[1]
 	set -l name serve
-	if contains -- "$words[1]" serve pack unpack info commit list stats resize fault detach doctor completion
+	if contains -- "$words[1]" serve pack unpack info commit list stats resize fault powercut detach doctor completion
 		set name $words[1]
 		set -e words[1]
 	end
@@ -66,6 +66,8 @@ function __lunserve_at -a command where
 		case resize
 			set takers 
 		case fault
+			set takers 
+		case powercut
 			set takers 
 		case detach
 			set takers 
@@ -133,6 +135,7 @@ complete -c lunserve -n '__lunserve_at serve' -l chap-file -r -F -d 'Require CHA
 complete -c lunserve -n '__lunserve_at serve' -l allow -r -f -d 'Allow only the initiator with this name to log in'
 complete -c lunserve -n '__lunserve_at serve' -l open -d 'Allow anyone to log in at an address that other machines can reach'
 complete -c lunserve -n '__lunserve_at serve' -l fault -r -f -k -a '(__lunserve_rules)' -d 'Make the disks misbehave by RULE'
+complete -c lunserve -n '__lunserve_at serve' -l fault-track -d 'Remember what is not flushed, up to 64 MiB for each disk, so that lunserve powercut can take it back'
 complete -c lunserve -n '__lunserve_at serve' -l fault-seed -r -f -d 'Seed of what is random in faults, to repeat a run'
 complete -c lunserve -n '__lunserve_at serve' -l run -r -f -d 'Serve while a shell command runs, and exit with its status'
 complete -c lunserve -n '__lunserve_at serve' -l fork -d 'Serve in the background'
@@ -239,6 +242,13 @@ complete -c lunserve -n '__lunserve_at fault "*"' -f -k -a '(__lunserve_rules)'
 complete -c lunserve -n '__lunserve_at fault' -s h -l help -d 'Print help and exit'
 complete -c lunserve -n '__lunserve_at fault' -l version -d 'Print the version and exit'
 complete -c lunserve -n '__lunserve_at fault' -l clear -d 'Remove all rules first, and let the commands go that they hold back'
+
+complete -c lunserve -n __lunserve_first -a powercut -d 'Cut the power of a served disk'
+complete -c lunserve -n '__lunserve_at powercut 0' -f -a '(__lunserve_exports)'
+complete -c lunserve -n '__lunserve_at powercut' -s h -l help -d 'Print help and exit'
+complete -c lunserve -n '__lunserve_at powercut' -l version -d 'Print the version and exit'
+complete -c lunserve -n '__lunserve_at powercut' -l on -d 'Restore the power'
+complete -c lunserve -n '__lunserve_at powercut' -l random -d 'Lose any part of what was not flushed, as disks write in any order'
 
 complete -c lunserve -n __lunserve_first -a detach -d 'Remove served disks'
 complete -c lunserve -n '__lunserve_at detach "*"' -f -a '(__lunserve_exports)'

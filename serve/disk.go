@@ -21,6 +21,7 @@ type disk struct {
 	watch    watch
 	errors   errorLimit
 	faults   faults
+	power    power
 	stall    stall
 	started  time.Time // when it became usable
 	resizing sync.Mutex

@@ -11,6 +11,7 @@ import (
 
 	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/backstores/image"
+	"github.com/lunserve/lunserve/backstores/volatile"
 	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/hint"
 	"github.com/lunserve/lunserve/serve/control"
@@ -31,6 +32,7 @@ type openedImage struct {
 	guessed   bool                 // thin follows from the holes of the file
 	base      backstores.Backstore // the image
 	store     backstores.Backstore // the disk's contents: base, or the topmost layer over it
+	cache     *volatile.Store      // of what is not flushed, over the store; nil unless --fault-track
 	handed    *handedOverDisk      // from the program before, or nil
 }
 

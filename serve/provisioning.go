@@ -6,6 +6,7 @@ import (
 
 	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/backstores/image"
+	"github.com/lunserve/lunserve/backstores/volatile"
 )
 
 // thinWord is in the contents of thin provisioned disks.
@@ -34,7 +35,12 @@ func (i *openedImage) provisionAs(contents string) {
 // presented returns the store that the disk's commands are executed on.
 func (i *openedImage) presented(o *Options) backstores.Backstore {
 	store := i.store
-	if !i.thin {
+	_, trims := store.(backstores.Trimmer)
+	if o.TrackWrites {
+		i.cache = volatile.New(store)
+		store = i.cache
+	}
+	if !i.thin || !trims {
 		store = backstores.FullyProvisioned(store)
 	}
 	if o.DetectZeroes != WriteZeros {

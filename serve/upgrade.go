@@ -104,6 +104,9 @@ func (s *service) describe(h *handOver) error {
 		if err == nil {
 			_, err = d.device.unit.State()
 		}
+		if err == nil && d.power.state() != nil {
+			err = errNoPower
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", d.image.path, err)
 		}
@@ -229,6 +232,6 @@ func (s *service) handOverControl(u *upgrade, tooLong <-chan time.Time, back *co
 	case <-answered:
 		return err
 	case <-tooLong:
-		return tryAgain(errors.New("lunserve list, stats, resize, fault or detach is still being answered"))
+		return tryAgain(errors.New("lunserve list, stats, resize, fault, powercut or detach is still being answered"))
 	}
 }

@@ -29,6 +29,12 @@ type Disk struct {
 	Rates     *Rates       `json:"rates,omitempty"`
 	Faults    []Fault      `json:"faults,omitempty"`
 	FaultSeed uint64       `json:"fault_seed,omitempty"` // of what is random in Faults
+	Outage    *Outage      `json:"outage,omitempty"`     // while its power is cut
+}
+
+// An Outage is a power cut.
+type Outage struct {
+	Lost int64 `json:"lost"` // bytes that were written and not flushed
 }
 
 // A Fault is a rule by which a disk misbehaves.

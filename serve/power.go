@@ -1,0 +1,106 @@
+package serve
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+
+	"github.com/lunserve/lunserve/hint"
+	"github.com/lunserve/lunserve/serve/control"
+)
+
+// power is that of a disk. The log of what is not flushed lies in memory: a process
+// that goes on with the disk of another begins with an empty one.
+type power struct {
+	mu     sync.Mutex // held while it is cut or restored
+	outage *control.Outage
+	cuts   uint64
+}
+
+// cutPower cuts the power of the disk: what was not flushed is gone or, with random,
+// any part of it.
+func (d *disk) cutPower(random bool) error {
+	p, cache := &d.power, d.image.cache
+	if cache == nil {
+		return hint.With(fmt.Errorf("%s: what is not flushed is not tracked", d.image.path),
+			hint.Command{Words: []string{"--fault-track"}, Purpose: "when the image is served"})
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.outage != nil {
+		return fmt.Errorf("%s: has no power already", d.image.path)
+	}
+	var r *rand.Rand
+	if random {
+		r = rand.New(rand.NewPCG(d.faults.seed+uint64(d.lun), p.cuts))
+	}
+	p.cuts++
+	d.device.unit.PowerOff()
+	lost, err := cache.Cut(r)
+	p.outage = &control.Outage{Lost: lost}
+	if err != nil {
+		return fmt.Errorf("%s: has no power, but is not as a power cut leaves it: %w", d.image.path, err)
+	}
+	return nil
+}
+
+// restorePower ends the power cut.
+func (d *disk) restorePower() error {
+	p := &d.power
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.outage == nil {
+		return fmt.Errorf("%s: has power", d.image.path)
+	}
+	d.image.cache.Restore()
+	d.device.unit.PowerOn()
+	p.outage = nil
+	return nil
+}
+
+// state returns the power cut, or nil.
+func (p *power) state() *control.Outage {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.outage
+}
+
+// errNoPower keeps a disk from being handed over: the program that gets it would give
+// it power.
+var errNoPower = errors.New("has no power")
+
+// dropPowerless lets disks without power be removed: nothing is to be written to them.
+func (s *service) dropPowerless() {
+	for _, d := range s.disks {
+		if d.device == nil || d.device.kernel == nil || d.power.state() == nil {
+			continue
+		}
+		d.device.halt() // after a reset nothing may use the ring
+		if err := d.device.kernel.Reset(); err != nil {
+			s.console.Warn(err)
+		}
+	}
+}
+
+// Power cuts or restores the power of a disk.
+func (h host) Power(name string, on, random bool) error {
+	d, err := h.disk(name)
+	switch {
+	case err != nil:
+		return err
+	case on:
+		err = d.restorePower()
+	default:
+		err = d.cutPower(random)
+	}
+	if err != nil {
+		return err
+	}
+	if o := d.power.state(); o != nil {
+		h.console.Say("%s: the power is cut; %s", d.title(), o.Sentence())
+	} else {
+		h.console.Say("%s: the power is back", d.title())
+	}
+	return nil
+}
