@@ -87,8 +87,6 @@ func (c *serveCmd) check() error {
 		return hint.Try(misuse("--restart would lose the temporary writes of --snapshot"), "--overlay=FILE")
 	case c.Restart && c.ExitWithParent:
 		return misuse("--restart gives the disks another parent process; leave out --exit-with-parent")
-	case c.Userspace && len(c.Faults) > 0:
-		return misuse("--fault does not work with --userspace; give --iscsi in its place")
 	case c.Track && c.ReadOnly:
 		return misuse("--fault-track is for writes, which --read-only refuses; leave out one of them")
 	case c.Restart && c.Userspace:

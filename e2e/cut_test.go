@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -51,6 +53,39 @@ func TestPowercutKeepsWhatWasSynced(t *testing.T) {
 	files.whole(t, files.dir)
 	run(t, "umount", mnt)
 	s.ends()
+}
+
+// The temporary writes of a snapshot are lost, too, and the image never had them.
+func TestPowercutOfASnapshot(t *testing.T) {
+	needTarget(t)
+	image := newImage(t, tmpfsDir(t), 16<<20)
+	run(t, "mkfs.ext4", "-q", image)
+	before, mnt := read(t, image, 0, 16<<20), t.TempDir()
+	s := start(t, "--snapshot", "--fault-track", image)
+	run(t, "mount", s.disks[0], mnt)
+	files := &syncer{dir: mnt}
+	if err := files.writeNext(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(mnt, "other"), noise(4096, 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(t, binary, "powercut", image)
+	if listed := run(t, binary, "list"); !strings.Contains(listed, "\n  without power; ") {
+		t.Error(listed)
+	}
+	s.signal(syscall.SIGUSR2)
+	s.stderr.await(t, `not upgraded, the disks stay: `+image+`: has no power\n`)
+	run(t, "umount", mnt)
+	run(t, binary, "powercut", "--on", image)
+	run(t, "mount", s.disks[0], mnt)
+	wholeFiles(t, mnt, 1)
+	if exists(filepath.Join(mnt, "other")) {
+		t.Error("a file is there that was not synced")
+	}
+	run(t, "umount", mnt)
+	s.ends()
+	holds(t, image, 0, before)
 }
 
 // The check above fails with a disk that does not flush.

@@ -59,6 +59,7 @@ type conn struct {
 	scratch [2][]byte
 
 	queue    chan *task
+	holding  sync.WaitGroup // tasks that are held
 	workers  sync.WaitGroup // and other goroutines of the connection
 	started  int            // workers
 	idle     atomic.Int32
@@ -265,6 +266,7 @@ func (c *conn) logout(h *header) error {
 	}
 	c.dropWaiting(func(*task) bool { return true })
 	c.mu.Lock()
+	c.releaseAll()
 	c.awaitActive(func(*task) bool { return true })
 	c.mu.Unlock()
 	c.closeNexus()
@@ -277,10 +279,12 @@ func (c *conn) logout(h *header) error {
 func (c *conn) end() {
 	c.mu.Lock()
 	c.closed = true
+	c.releaseAll()
 	c.done.Broadcast()
 	c.mu.Unlock()
 	c.net.Close()
 	c.dropWaiting(func(*task) bool { return true })
+	c.holding.Wait()
 	close(c.queue)
 	c.workers.Wait()
 	c.closeNexus()

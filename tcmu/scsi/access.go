@@ -13,8 +13,11 @@ func (d *Disk) access(r request) (a fault.Access, ok bool) {
 	if err != nil {
 		return a, false
 	}
-	r.cdb = r.cdb[:len(row.usage)]
+	r.row, r.cdb = row, r.cdb[:len(row.usage)]
 	a.Exempt = row.attrs&anyState != 0
+	if d.conflict(r) != nil || r.nexus != nil && !a.Exempt && r.nexus.pending.Load() {
+		return a, false
+	}
 	if row.check(r.cdb) != nil || !a.Exempt && d.medium.needsCheck.Load() || row.attrs&changes != 0 && d.writeProtection() != nil {
 		return a, false
 	}

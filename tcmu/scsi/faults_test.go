@@ -36,7 +36,7 @@ func anyhow(t testing.TB, d *Disk, cdb []byte, bufs ...[]byte) (r Result, held t
 	t.Helper()
 	r, err := d.Execute(cdb, bufs, false)
 	if later, ok := errors.AsType[*Later](err); ok {
-		return later.Execute(), later.After
+		return later.Execute(cdb, bufs), later.After
 	}
 	if err != nil {
 		if r, err = d.Execute(cdb, bufs, true); err != nil {
@@ -252,7 +252,7 @@ func TestHeldCommands(t *testing.T) {
 	}
 	s.Clear()
 	<-later.Release
-	if r := later.Execute(); r.Status != good || !bytes.Equal(u.bytes[512000:][:512], stale(512)) {
+	if r := later.Execute(unhex("2a 00 000003e8 00 0001 00"), [][]byte{stale(512)}); r.Status != good || !bytes.Equal(u.bytes[512000:][:512], stale(512)) {
 		t.Errorf("%+v", r)
 	}
 	// One that began before there were rules, and waits for the store, is not held: it
