@@ -6,6 +6,7 @@ import (
 
 	"github.com/lunserve/lunserve/serve/console"
 	"github.com/lunserve/lunserve/serve/control"
+	"github.com/lunserve/lunserve/tcmu/scsi/fault"
 )
 
 // faultFlags make disks misbehave.
@@ -48,6 +49,9 @@ func (c *faultCmd) Run(con *console.Console, out *console.Printer) error {
 	disk := found[0].Disk
 	rules, err := readRules(c.Rules, disk.BlockSize)
 	if err != nil {
+		return err
+	}
+	if err := fault.NewSet(1).Add(rules...); err != nil { // rather than send more than a request may be
 		return err
 	}
 	texts := make([]string, len(rules))

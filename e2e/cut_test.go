@@ -12,15 +12,16 @@ import (
 	"time"
 )
 
-var powercuts = goflag.Int("powercuts", 3, "how often lunserve powercut cuts the power of a disk below ext4")
+var powercuts = goflag.Int("powercuts", 2, "how often lunserve powercut cuts the power of a disk below ext4")
 
 // The power of a disk is cut below ext4 at a random moment. Then e2fsck finds nothing
 // but a journal to replay, and each file that was synced is whole: in the image while
 // the power is off, and on the disk when it is back.
 func TestPowercutKeepsWhatWasSynced(t *testing.T) {
 	needTarget(t)
-	image := newImage(t, tmpfsDir(t), 96<<20)
-	s := start(t, "--fault-track", image)
+	dir := tmpfsDir(t)
+	image := newImage(t, dir, 96<<20)
+	s := startProgram(t, install(t, dir), "--fault-track", image)
 	run(t, "mkfs.ext4", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0", s.disks[0])
 	t.Logf("seed %d", *seed)
 	r := rand.New(rand.NewPCG(*seed, 4))
@@ -46,6 +47,8 @@ func TestPowercutKeepsWhatWasSynced(t *testing.T) {
 	t.Logf("%d files were synced", synced)
 	// It ends without power: the image is as at the last flush.
 	files, _ := cutBelowExt4(t, s, image, mnt, r)
+	s.signal(syscall.SIGUSR2)
+	s.stderr.await(t, `not upgraded, the disks stay: `+image+`: has no power\n`)
 	s.ends()
 	checkExt4(t, image, 0)
 	s = start(t, "--fault-track", image)
@@ -74,8 +77,6 @@ func TestPowercutOfASnapshot(t *testing.T) {
 	if listed := run(t, binary, "list"); !strings.Contains(listed, "\n  without power; ") {
 		t.Error(listed)
 	}
-	s.signal(syscall.SIGUSR2)
-	s.stderr.await(t, `not upgraded, the disks stay: `+image+`: has no power\n`)
 	run(t, "umount", mnt)
 	run(t, binary, "powercut", "--on", image)
 	run(t, "mount", s.disks[0], mnt)

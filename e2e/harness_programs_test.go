@@ -34,6 +34,7 @@ var packages = map[string]string{
 	"losetup":            "mount",
 	"mdadm":              "mdadm",
 	"mke2fs":             "e2fsprogs",
+	"btrfs":              "btrfs-progs",
 	"mkfs.btrfs":         "btrfs-progs",
 	"mkfs.ext4":          "e2fsprogs",
 	"mkfs.f2fs":          "f2fs-tools",
@@ -43,6 +44,7 @@ var packages = map[string]string{
 	"mount":              "mount",
 	"nginx":              "nginx-light",
 	"pzstd":              "zstd",
+	"qemu-io":            "qemu-utils",
 	"qemu-img":           "qemu-utils",
 	"qemu-system-x86_64": "qemu-system-x86",
 	"resize2fs":          "e2fsprogs",
@@ -58,6 +60,7 @@ var packages = map[string]string{
 	"udevadm":            "udev",
 	"umount":             "mount",
 	"unshare":            "util-linux",
+	"xfs_scrub":          "xfsprogs",
 	"xfs_repair":         "xfsprogs",
 	"zstd":               "zstd",
 }

@@ -57,7 +57,7 @@ func (d *Disk) misbehave(f *fault.Set, r request) (Result, error) {
 
 // later returns how a command to which v applies is executed.
 func (d *Disk) later(f *fault.Set, a fault.Access, v fault.Verdict, r request) *Later {
-	r.wait = true
+	r.wait, r.held, r.managed = true, true, d.managed.Load()
 	return &Later{v.After, v.Release, func(cdb []byte, data [][]byte) Result {
 		r.cdb, r.data = cdb, data
 		result, _ := d.suffer(f, a, v, r)
@@ -100,13 +100,11 @@ func (d *Disk) suffer(f *fault.Set, a fault.Access, v fault.Verdict, r request) 
 	case fault.Medium:
 		return d.mediumFails(f, a, v, r)
 	case fault.Torn:
-		if n := a.Areas[0].End - a.Areas[0].First; a.Does == fault.Write && v.Blocks < n {
-			result, err := d.begin(f, a, r, v.Blocks)
-			if result.Status == good {
-				result.DataIn = d.received(r)
-			}
-			return result, err
+		result, err := d.begin(f, a, r, v.Blocks)
+		if result.Status == good {
+			result.DataIn = d.received(r)
 		}
+		return result, err
 	case fault.Flip:
 		return d.flip(f, a, v, r)
 	}

@@ -298,17 +298,6 @@ func TestSlowCommandsAreJudgedOnce(t *testing.T) {
 	}
 }
 
-// Descriptors behind the BLOCK DESCRIPTOR DATA LENGTH are none.
-func TestUnmapListEndsWhereItSays(t *testing.T) {
-	u := newSizedUnit("thin", 1<<20, 512)
-	u.suffer(t, "unmap lba 1000: lost")
-	u.calls = nil
-	list := unhex("0026 0010 00000000 00000000000003e8 00000008 00000000 ffffffffffff0000 00000008 00000000")
-	if r, _ := anyhow(t, u.Disk, unhex("42 00 00000000 00 0028 00"), list); r.Status != good || len(u.calls) > 0 {
-		t.Errorf("%s, calls %s", Outcome(r.Status, r.Sense), u.calls)
-	}
-}
-
 // A unit attention that is pending comes first, and so does a medium that is not
 // ready.
 func TestStateOfTheUnitComesBeforeFaults(t *testing.T) {
