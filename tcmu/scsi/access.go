@@ -23,8 +23,11 @@ func (d *Disk) access(r request) (a fault.Access, ok bool) {
 	}
 	a.Does = kindOf(row.op)
 	switch a.Does {
-	case 0, fault.Flush:
+	case 0:
 		return a, true
+	case fault.Flush:
+		_, _, err := d.extent(r.blocks())
+		return a, err == nil
 	case fault.Unmap:
 		all, err := d.unmapList(r)
 		if err != nil {
