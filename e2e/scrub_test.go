@@ -32,7 +32,9 @@ func TestFaultsAreFoundByScrubs(t *testing.T) {
 			run(t, fs.make[0], append(fs.make[1:], s.disks[0])...)
 			mount(t, s.disks[0], mnt)
 			data, file := noise(1<<20, 6), filepath.Join(mnt, "file")
-			write(t, file, 0, data)
+			if err := os.WriteFile(file, data, 0o600); err != nil {
+				t.Fatal(err)
+			}
 			run(t, "sync", file)
 			at := bytes.Index(read(t, image, 0, 512<<20), data[8192:12288])
 			if at < 0 || at%4096 != 0 {

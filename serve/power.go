@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"sync"
 
-	"github.com/lunserve/lunserve/hint"
 	"github.com/lunserve/lunserve/serve/control"
 )
 
@@ -23,8 +22,7 @@ type power struct {
 func (d *disk) cutPower(random bool) error {
 	p, cache := &d.power, d.image.cache
 	if cache == nil {
-		return hint.With(fmt.Errorf("%s: what is not flushed is not tracked", d.image.path),
-			hint.Command{Words: []string{"--fault-track"}, Purpose: "when the image is served"})
+		return fmt.Errorf("%s: what is not flushed is not known; its lunserve was started without --fault-track", d.image.path)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

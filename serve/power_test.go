@@ -7,7 +7,6 @@ import (
 
 	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/backstores/volatile"
-	"github.com/lunserve/lunserve/hint"
 	"github.com/lunserve/lunserve/serve/control"
 	"github.com/lunserve/lunserve/tcmu/scsi"
 )
@@ -26,7 +25,7 @@ func TestPowerIsCutAndRestored(t *testing.T) {
 	s, said, _ := misbehaving(t)
 	d, h := s.disks[0], host{s}
 	d.device.name = "a"
-	if err := h.Power("a", false, false); err == nil || hint.Text(err) != "a.img: what is not flushed is not tracked; try --fault-track when the image is served" {
+	if err := h.Power("a", false, false); err == nil || err.Error() != "a.img: what is not flushed is not known; its lunserve was started without --fault-track" {
 		t.Errorf("without --fault-track: %v", err)
 	}
 	store := plainStore{bytes: make([]byte, 1<<20)}

@@ -72,20 +72,30 @@ func (l *log) record(b backstores.Backstore, write uint64, off, n int64, zeros b
 
 // flushed takes note that all writes up to a number are durable.
 func (l *log) flushed(write uint64) {
-	for at, all := range l.pages {
-		left := slices.DeleteFunc(all, func(v version) bool { return v.write <= write })
-		l.bytes -= int64(len(all)-len(left)) * page
-		if len(left) == 0 {
-			delete(l.pages, at)
-		} else {
-			l.pages[at] = left
-		}
+	for at := range l.pages {
+		l.drop(at, write)
 	}
 }
 
-// wrote takes note that a write alone is durable: what the pages held before it holds
-// its data now, and what is older is not needed any more.
+// drop forgets what a page held before the writes up to a number.
+func (l *log) drop(at int64, write uint64) {
+	all := l.pages[at]
+	left := slices.DeleteFunc(all, func(v version) bool { return v.write <= write })
+	l.bytes -= int64(len(all)-len(left)) * page
+	if len(left) == 0 {
+		delete(l.pages, at)
+	} else {
+		l.pages[at] = left
+	}
+}
+
+// wrote takes note that a write alone is durable. Of a page that it wrote in part, the
+// versions before it have its data from now on.
 func (l *log) wrote(write uint64, bufs [][]byte, off int64) {
+	end := off + backstores.Length(bufs)
+	for at := (off + page - 1) / page * page; at+page <= end; at += page {
+		l.drop(at, write)
+	}
 	for _, p := range bufs {
 		for len(p) > 0 {
 			at := off / page * page

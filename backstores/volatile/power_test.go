@@ -171,3 +171,33 @@ func (s *Store) now() uint64 {
 	defer s.mu.Unlock()
 	return s.last
 }
+
+// A write that is durable is not lost, and what was written before in the same place
+// neither: only what a page holds beside it.
+func TestDurableWriteIsNotLost(t *testing.T) {
+	b := open(t, storetest.NewImage(t, storetest.MemDir(t), 1<<20))
+	defer b.Close()
+	s := New(b)
+	for _, tt := range []struct{ off, n, lost int64 }{{0, 2 * page, 0}, {100, page, 0}, {0, page, page}} {
+		for _, w := range []struct {
+			off, n int64
+			flag   backstores.Flag
+		}{{0, tt.lost, 0}, {tt.off + 8*page, tt.n, 0}, {tt.off + 8*page, tt.n, backstores.Durable}} {
+			if err := s.WriteVec([][]byte{bytes.Repeat([]byte{9}, int(w.n))}, w.off, w.flag); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want := tt.lost
+		if tt.off%page != 0 { // two pages are remembered, for what is beside the write
+			want += 2 * page
+		}
+		if lost, err := s.Cut(nil); err != nil || lost != want {
+			t.Errorf("%+v: %d bytes lost, want %d, %v", tt, lost, want, err)
+		}
+		s.Restore()
+		got := make([]byte, tt.n)
+		if _, err := s.ReadAt(got, tt.off+8*page); err != nil || !bytes.Equal(got, bytes.Repeat([]byte{9}, int(tt.n))) {
+			t.Errorf("%+v: it is lost, %v", tt, err)
+		}
+	}
+}
