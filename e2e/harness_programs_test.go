@@ -60,7 +60,6 @@ var packages = map[string]string{
 	"udevadm":            "udev",
 	"umount":             "mount",
 	"unshare":            "util-linux",
-	"xfs_scrub":          "xfsprogs",
 	"xfs_repair":         "xfsprogs",
 	"zstd":               "zstd",
 }

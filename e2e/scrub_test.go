@@ -11,8 +11,9 @@ import (
 	"testing"
 )
 
-// The scrubs of XFS and Btrfs find what a disk cannot read and, with checksums, what it
-// returns wrong, and nothing without rules.
+// A scrub of Btrfs finds what a disk cannot read and what it returns wrong, and nothing
+// without rules. XFS has errors for what cannot be read; Debian's kernel has no scrub of
+// XFS (CONFIG_XFS_ONLINE_SCRUB).
 func TestFaultsAreFoundByScrubs(t *testing.T) {
 	for _, fs := range []struct {
 		name  string
@@ -21,9 +22,9 @@ func TestFaultsAreFoundByScrubs(t *testing.T) {
 		finds map[string]string
 	}{
 		{"btrfs", []string{"mkfs.btrfs", "-q", "-d", "single"}, []string{"btrfs", "scrub", "start", "-B", "-r"},
-			map[string]string{"medium": `Error summary: +read=`, "flip": `Error summary: +csum=`}},
-		{"xfs", []string{"mkfs.xfs", "-q"}, []string{"xfs_scrub", "-n", "-x"},
-			map[string]string{"medium": `(?i)media error|unrecoverable|read error|verif`}},
+			map[string]string{"medium": `Error summary: +read=1\n`, "flip": `Error summary: +csum=1\n`}},
+		{"xfs", []string{"mkfs.xfs", "-q"}, []string{"sh", "-c", `cksum "$0"/*`},
+			map[string]string{"medium": `Input/output error`}},
 	} {
 		t.Run(fs.name, func(t *testing.T) {
 			needTarget(t)
@@ -46,7 +47,7 @@ func TestFaultsAreFoundByScrubs(t *testing.T) {
 			}
 			for action, finds := range fs.finds {
 				setFaults(t, image, fmt.Sprintf("read lba %d+8: %s", at/512, action))
-				if out, err := scrub(); err == nil || !regexp.MustCompile(finds).MatchString(out) {
+				if out, err := scrub(); !regexp.MustCompile(finds).MatchString(out) { // it may have succeeded
 					t.Errorf("%s: %v\n%s", action, err, out)
 				}
 			}
@@ -56,7 +57,7 @@ func TestFaultsAreFoundByScrubs(t *testing.T) {
 				t.Errorf("a file with a bad block: %v", err)
 			}
 			setFaults(t, image)
-			if out, err := scrub(); err != nil {
+			if out, err := scrub(); err != nil || regexp.MustCompile(`Error summary: +[a-z]+=`).MatchString(out) {
 				t.Errorf("without faults: %v\n%s", err, out)
 			}
 			holds(t, file, 0, data)
