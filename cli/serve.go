@@ -52,6 +52,7 @@ func (c *serveCmd) Run(ctx context.Context, con *console.Console) error {
 		FaultSeed: uint64(c.Seed),
 
 		Loopback: c.Loopback || iscsi == nil && !c.Vhost,
+		OneQueue: c.SingleQueue,
 		ISCSI:    iscsi,
 		Vhost:    c.Vhost,
 

@@ -29,6 +29,7 @@ type Options struct {
 	FaultSeed uint64                       // of what is random in them; 0: any
 
 	Loopback bool // local disks
+	OneQueue bool // of their SCSI host
 	ISCSI    *ISCSI
 	Vhost    bool
 
