@@ -54,6 +54,7 @@ func (c *serveCmd) Run(ctx context.Context, con *console.Console) error {
 		TrackWrites: c.Track,
 
 		Loopback: c.Loopback || iscsi == nil && !c.Vhost,
+		OneQueue: c.SingleQueue,
 		ISCSI:    iscsi,
 		Vhost:    c.Vhost,
 

@@ -126,6 +126,7 @@ complete -c lunserve -n '__lunserve_at serve' -l netrc-file -r -F -d 'Log in to 
 complete -c lunserve -n '__lunserve_at serve' -l ca-file -r -F -d 'Trust the authorities whose certificates are in FILE, besides those of the system'
 complete -c lunserve -n '__lunserve_at serve' -l s3-endpoint -r -f -d 'Server of s3:// images'
 complete -c lunserve -n '__lunserve_at serve' -l loopback -d 'Make local disks, and print their paths'
+complete -c lunserve -n '__lunserve_at serve' -l single-queue -d 'Give the SCSI host of local disks one hardware queue'
 complete -c lunserve -n '__lunserve_at serve' -l iscsi -d 'Make an iSCSI target, and print a URL for each image'
 complete -c lunserve -n '__lunserve_at serve' -l vhost -d 'Make a vhost-scsi target for VMs, and print its WWPN'
 complete -c lunserve -n '__lunserve_at serve' -l userspace -d 'Serve iSCSI from this process'

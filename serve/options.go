@@ -32,6 +32,7 @@ type Options struct {
 	TrackWrites bool // until they are flushed, so that a power cut can take them
 
 	Loopback bool // local disks
+	OneQueue bool // of their SCSI host
 	ISCSI    *ISCSI
 	Vhost    bool
 
