@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 
 	"github.com/lunserve/lunserve/serve/control"
 )
@@ -12,9 +13,10 @@ import (
 // power is that of a disk. The log of what is not flushed lies in memory: a process
 // that goes on with the disk of another begins with an empty one.
 type power struct {
-	mu     sync.Mutex // held while it is cut or restored
-	outage *control.Outage
-	cuts   uint64
+	outage atomic.Pointer[control.Outage] // or nil
+
+	changing sync.Mutex // held while it is cut or restored, which waits for storage
+	cuts     uint64
 }
 
 // cutPower cuts the power of the disk: what was not flushed is gone or, with random,
@@ -24,9 +26,9 @@ func (d *disk) cutPower(random bool) error {
 	if cache == nil {
 		return fmt.Errorf("%s: what is not flushed is not known; its lunserve was started without --fault-track", d.image.path)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.outage != nil {
+	p.changing.Lock()
+	defer p.changing.Unlock()
+	if p.outage.Load() != nil {
 		return fmt.Errorf("%s: has no power already", d.image.path)
 	}
 	var r *rand.Rand
@@ -36,7 +38,7 @@ func (d *disk) cutPower(random bool) error {
 	p.cuts++
 	d.device.unit.PowerOff()
 	lost, err := cache.Cut(r)
-	p.outage = &control.Outage{Lost: lost}
+	p.outage.Store(&control.Outage{Lost: lost})
 	if err != nil {
 		return fmt.Errorf("%s: has no power, but is not as a power cut leaves it: %w", d.image.path, err)
 	}
@@ -46,22 +48,15 @@ func (d *disk) cutPower(random bool) error {
 // restorePower ends the power cut.
 func (d *disk) restorePower() error {
 	p := &d.power
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.outage == nil {
+	p.changing.Lock()
+	defer p.changing.Unlock()
+	if p.outage.Load() == nil {
 		return fmt.Errorf("%s: has power", d.image.path)
 	}
 	d.image.cache.Restore()
 	d.device.unit.PowerOn()
-	p.outage = nil
+	p.outage.Store(nil)
 	return nil
-}
-
-// state returns the power cut, or nil.
-func (p *power) state() *control.Outage {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.outage
 }
 
 // errNoPower keeps a disk from being handed over: the program that gets it would give
@@ -71,7 +66,7 @@ var errNoPower = errors.New("has no power")
 // dropPowerless lets disks without power be removed: nothing is to be written to them.
 func (s *service) dropPowerless() {
 	for _, d := range s.disks {
-		if d.device == nil || d.device.kernel == nil || d.power.state() == nil {
+		if d.device == nil || d.device.kernel == nil || d.power.outage.Load() == nil {
 			continue
 		}
 		d.device.halt() // after a reset nothing may use the ring
@@ -95,7 +90,7 @@ func (h host) Power(name string, on, random bool) error {
 	if err != nil {
 		return err
 	}
-	if o := d.power.state(); o != nil {
+	if o := d.power.outage.Load(); o != nil {
 		h.console.Say("%s: the power is cut; %s", d.title(), o.Sentence())
 	} else {
 		h.console.Say("%s: the power is back", d.title())

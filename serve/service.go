@@ -227,7 +227,7 @@ func (s *service) title() string {
 		d := s.disks[0]
 		title = cmp.Or(d.address.node, filepath.Base(d.image.path))
 	}
-	if slices.ContainsFunc(s.disks, func(d *disk) bool { return d.power.state() != nil }) {
+	if slices.ContainsFunc(s.disks, func(d *disk) bool { return d.power.outage.Load() != nil }) {
 		title += " (no power)"
 	}
 	if faults := fired(s.disks...); faults != "" {

@@ -104,7 +104,7 @@ func (s *service) describe(h *handOver) error {
 		if err == nil {
 			_, err = d.device.unit.State()
 		}
-		if err == nil && d.power.state() != nil {
+		if err == nil && d.power.outage.Load() != nil {
 			err = errNoPower
 		}
 		if err != nil {
