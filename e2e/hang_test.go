@@ -67,3 +67,22 @@ func TestFaultsDoNotKeepARemovableDisk(t *testing.T) {
 	}
 	_ = opens.Wait()
 }
+
+// A start that fails when its disk is there, and misbehaves, removes it at once.
+func TestFaultsDoNotKeepADiskThatIsNotAnnounced(t *testing.T) {
+	needTarget(t)
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	cmd := exec.Command(binary, "--fault=any: hang", newImage(t, tmpfsDir(t), 16<<20))
+	cmd.Stdout = full
+	began := time.Now()
+	if status := launch(t, cmd).wait(); status != 1 {
+		t.Errorf("exit status %d", status)
+	}
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
