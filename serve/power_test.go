@@ -85,7 +85,7 @@ func TestTrackedStoreHasTheAbilitiesOfTheImage(t *testing.T) {
 		if _, trims := i.presented(&Options{TrackWrites: true}).(backstores.Trimmer); trims {
 			t.Errorf("thin %v: it trims", thin)
 		}
-		i.store = volatile.New(i.store)
+		i.store = volatile.New(i.store, true)
 		if _, trims := i.presented(&Options{TrackWrites: true}).(backstores.Trimmer); trims != thin {
 			t.Errorf("thin %v: it trims: %v", thin, trims)
 		}

@@ -37,7 +37,7 @@ func (i *openedImage) presented(o *Options) backstores.Backstore {
 	store := i.store
 	_, trims := store.(backstores.Trimmer)
 	if o.TrackWrites {
-		i.cache = volatile.New(store)
+		i.cache = volatile.New(store, i.thin)
 		store = i.cache
 	}
 	if !i.thin || !trims {

@@ -12,6 +12,9 @@ import (
 // ext4 relies on it for its superblock, which has a checksum.
 const page = 4096
 
+// A clearing is backstores.Trim or backstores.Zero.
+type clearing func(b backstores.Backstore, off, n int64) error
+
 // A log has what pages held before writes that are not flushed. Its owner locks it.
 type log struct {
 	pages map[int64][]version // by offset in bytes; oldest first
@@ -21,51 +24,31 @@ type log struct {
 // A version is what a page held before a write.
 type version struct {
 	write uint64 // its number; later ones have greater
-	data  []byte // a whole page, except at the end of the store; nil: it was a hole
+	data  []byte // a whole page, except at the end of the store; nil: zeros
 }
 
 func newLog() log { return log{pages: make(map[int64][]version)} }
 
-// record adds what the pages of n bytes at off hold now, before a write. One of zeros
-// does not change holes.
-func (l *log) record(b backstores.Backstore, write uint64, off, n int64, zeros bool) error {
+// record adds what the pages of n bytes at off hold now, before a write. It does not ask
+// whether they are holes: on tmpfs that takes longer than to read them, as the kernel
+// looks for the end of the data (78 µs in place of 29 for a write of 4 KiB into 16 MiB;
+// 2 CPUs, AMD EPYC, 2026-11-29).
+func (l *log) record(b backstores.Backstore, write uint64, off, n int64) error {
 	if n == 0 {
 		return nil
 	}
-	end := min((off+n+page-1)/page*page, b.Size())
-	for at := off / page * page; at < end; {
-		n, data, err := backstores.Extent(b, at)
-		if err != nil {
-			return err
+	start, end := off/page*page, min((off+n+page-1)/page*page, b.Size())
+	held := make([]byte, end-start)
+	if err := backstores.ReadVec(b, [][]byte{held}, start, 0); err != nil {
+		return err
+	}
+	for at := start; at < end; at += page {
+		v := version{write: write}
+		if p := held[at-start : min(at+page, end)-start]; !backstores.IsZero(p) {
+			v.data = p
 		}
-		switch whole := n / page * page; {
-		case n >= end-at:
-			n = end - at
-		case !data && whole > 0:
-			n = whole // the rest is not all of a page
-		default:
-			n, data = min((n+page-1)/page*page, end-at), true
-		}
-		if zeros && !data {
-			at += n
-			continue
-		}
-		var held []byte
-		if data {
-			held = make([]byte, n)
-			if err := backstores.ReadVec(b, [][]byte{held}, at, 0); err != nil {
-				return err
-			}
-		}
-		for off := int64(0); off < n; off += page {
-			v := version{write: write}
-			if data {
-				v.data = held[off:min(off+page, n)]
-			}
-			l.pages[at+off] = append(l.pages[at+off], v)
-			l.bytes += page
-		}
-		at += n
+		l.pages[at] = append(l.pages[at], v)
+		l.bytes += page
 	}
 	return nil
 }
@@ -116,9 +99,9 @@ func (l *log) wrote(write uint64, bufs [][]byte, off int64) {
 }
 
 // undo puts back what the pages held, all of them or, with random, each as after any of
-// its writes or before them, and forgets it. It goes on if that fails, and returns the
-// number of bytes, and the first error.
-func (l *log) undo(b backstores.Backstore, random *rand.Rand) (lost int64, err error) {
+// its writes or before them, and forgets it. Zeros are put back by zero. It goes on if
+// that fails, and returns the number of bytes, and the first error.
+func (l *log) undo(b backstores.Backstore, zero clearing, random *rand.Rand) (lost int64, err error) {
 	for _, at := range slices.Sorted(maps.Keys(l.pages)) {
 		all := l.pages[at]
 		back := 0
@@ -137,7 +120,7 @@ func (l *log) undo(b backstores.Backstore, random *rand.Rand) (lost int64, err e
 		if data := all[back].data; data != nil {
 			e = backstores.WriteVec(b, [][]byte{data[:min(n, int64(len(data)))]}, at, 0)
 		} else {
-			e = backstores.Trim(b, at, n)
+			e = zero(b, at, n)
 		}
 		if err == nil {
 			err = e

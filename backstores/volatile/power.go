@@ -21,7 +21,7 @@ func (s *Store) Cut(random *rand.Rand) (lost int64, err error) {
 	s.off.Store(true)
 	s.lost = s.last
 	s.last++ // so that a flush that begins now is not of what is lost
-	lost, err = s.log.undo(s.below, random)
+	lost, err = s.log.undo(s.below, s.zero, random)
 	s.mu.Unlock()
 	if e := backstores.Flush(s.below); err == nil {
 		err = e

@@ -18,7 +18,7 @@ import (
 func TestFlushDuringAPowerCutFails(t *testing.T) {
 	b := &slowFlush{Backstore: open(t, storetest.NewImage(t, storetest.MemDir(t), 1<<20)), begun: make(chan bool), go_: make(chan bool)}
 	defer b.Close()
-	s := New(b)
+	s := New(b, true)
 	for _, flag := range []backstores.Flag{0, backstores.Durable} {
 		done := make(chan error)
 		go func() {
@@ -76,7 +76,7 @@ func TestFullCacheFlushes(t *testing.T) {
 	}
 	b := open(t, path)
 	defer b.Close()
-	s := New(b)
+	s := New(b, true)
 	const end = Capacity + 16<<20
 	p := bytes.Repeat([]byte{7}, 1<<20)
 	for at := int64(0); at < end; at += int64(len(p)) {
@@ -109,7 +109,7 @@ func TestPowerCutBesideWriters(t *testing.T) {
 	}
 	b := open(t, path)
 	defer b.Close()
-	s := New(b)
+	s := New(b, true)
 	for n := range 30 {
 		var written, durable [writers]uint64
 		var wait sync.WaitGroup
@@ -177,7 +177,7 @@ func (s *Store) now() uint64 {
 func TestDurableWriteIsNotLost(t *testing.T) {
 	b := open(t, storetest.NewImage(t, storetest.MemDir(t), 1<<20))
 	defer b.Close()
-	s := New(b)
+	s := New(b, true)
 	for _, tt := range []struct{ off, n, lost int64 }{{0, 2 * page, 0}, {100, page, 0}, {0, page, page}} {
 		for _, w := range []struct {
 			off, n int64

@@ -24,6 +24,7 @@ const part = 1 << 20
 // [backstores.FullyProvisioned] if that lacks it.
 type Store struct {
 	below backstores.Backstore
+	zero  clearing    // how zeros are put back
 	off   atomic.Bool // changes with mu held
 
 	mu   sync.Mutex // held while the store below is changed, never while it is flushed
@@ -32,8 +33,15 @@ type Store struct {
 	log  log
 }
 
-// New returns b, which must be an [io.WriterAt], with a cache that is empty.
-func New(b backstores.Backstore) *Store { return &Store{below: b, last: 1, log: newLog()} }
+// New returns b, which must be an [io.WriterAt], with a cache that is empty. If b is thin
+// provisioned, pages of zeros are holes again after a power cut.
+func New(b backstores.Backstore, thin bool) *Store {
+	s := &Store{below: b, zero: backstores.Zero, last: 1, log: newLog()}
+	if thin {
+		s.zero = backstores.Trim
+	}
+	return s
+}
 
 // power returns an error while there is none.
 func (s *Store) power() error {
@@ -109,7 +117,7 @@ func (s *Store) Trim(off, n int64) error { return s.clear(off, n, backstores.Tri
 // Zero implements [backstores.Zeroer].
 func (s *Store) Zero(off, n int64) error { return s.clear(off, n, backstores.Zero) }
 
-func (s *Store) clear(off, n int64, do func(b backstores.Backstore, off, n int64) error) error {
+func (s *Store) clear(off, n int64, do clearing) error {
 	if err := backstores.CheckRange(s.Size(), off, n); err != nil {
 		return fmt.Errorf("clear %d bytes at %d: %w", n, off, err)
 	}
@@ -143,7 +151,12 @@ func (s *Store) change(off, n int64, zeros bool, do func() error) (number uint64
 		return 0, err
 	}
 	s.last++
-	if err := s.log.record(s.below, s.last, off, n, zeros); err != nil {
+	if zeros {
+		if hole, data, err := backstores.Extent(s.below, off); err == nil && !data && hole >= n {
+			return s.last, do() // nothing changes
+		}
+	}
+	if err := s.log.record(s.below, s.last, off, n); err != nil {
 		return 0, err
 	}
 	return s.last, do()

@@ -26,7 +26,7 @@ func open(t testing.TB, path string) backstores.Backstore {
 func TestStore(t *testing.T) {
 	dir := storetest.MemDir(t)
 	storetest.Run(t, func(t testing.TB) backstores.Backstore {
-		return New(open(t, storetest.NewImage(t, dir, storetest.OddSize)))
+		return New(open(t, storetest.NewImage(t, dir, storetest.OddSize)), true)
 	})
 }
 
@@ -116,7 +116,7 @@ func TestPowerCutLosesWhatWasNotFlushed(t *testing.T) {
 	}
 	below := failing{open(t, path), new(failure)}
 	defer below.Close()
-	s, m := New(below), newModel(all)
+	s, m := New(below, true), newModel(all)
 	kept, lost := 0, 0
 	for range 40 {
 		for range r.IntN(40) {
