@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"fmt"
+
 	"github.com/lunserve/lunserve/serve/console"
 	"github.com/lunserve/lunserve/serve/control"
 )
@@ -33,5 +35,9 @@ func (c *powercutCmd) Run(con *console.Console, out *console.Printer) error {
 	if disk.Outage == nil { // another has restored it
 		return nil
 	}
-	return out.Line("%s: %s", disk.Name, disk.Outage.Sentence())
+	lines := []string{disk.Name + ": " + disk.Outage.Sentence()}
+	if disk.Outage.Seed != 0 {
+		lines = append(lines, fmt.Sprintf("--fault-seed %d repeats the choice", disk.Outage.Seed))
+	}
+	return out.Lines(lines...)
 }

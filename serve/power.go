@@ -31,14 +31,17 @@ func (d *disk) cutPower(random bool) error {
 	if p.outage.Load() != nil {
 		return fmt.Errorf("%s: has no power already", d.image.path)
 	}
+	outage := new(control.Outage)
 	var r *rand.Rand
 	if random {
-		r = rand.New(rand.NewPCG(d.faults.seed+uint64(d.lun), p.cuts))
+		outage.Seed = d.faults.seed
+		r = rand.New(rand.NewPCG(outage.Seed+uint64(d.lun), p.cuts))
 	}
 	p.cuts++
 	d.device.unit.PowerOff()
 	lost, err := cache.Cut(r)
-	p.outage.Store(&control.Outage{Lost: lost})
+	outage.Lost = lost
+	p.outage.Store(outage)
 	if err != nil {
 		return fmt.Errorf("%s: has no power, but is not as a power cut leaves it: %w", d.image.path, err)
 	}

@@ -34,7 +34,8 @@ type Disk struct {
 
 // An Outage is a power cut.
 type Outage struct {
-	Lost int64 `json:"lost"` // bytes that were written and not flushed
+	Lost int64  `json:"lost"`           // bytes that were written and not flushed
+	Seed uint64 `json:"seed,omitempty"` // by which a part of them was chosen
 }
 
 // A Fault is a rule by which a disk misbehaves.
