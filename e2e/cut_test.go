@@ -163,3 +163,53 @@ func cutBelowExt4(t *testing.T, s *server, image, mnt string, r *rand.Rand) (fil
 	run(t, "umount", loopMnt)
 	return files, damage
 }
+
+// A disk that goes on in another process has lost nothing: the cache of a process that
+// is killed was written.
+func TestPowercutAfterARestart(t *testing.T) {
+	needTarget(t)
+	image := newImage(t, tmpfsDir(t), 16<<20)
+	s := start(t, "--restart", "--fault-track", image)
+	put := func(at int64, data []byte) {
+		t.Helper()
+		file := filepath.Join(t.TempDir(), "data")
+		if err := os.WriteFile(file, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		run(t, "dd", "if="+file, "of="+s.disks[0], "bs=4k", fmt.Sprint("seek=", at/4096), "oflag=direct", "conv=notrunc")
+	}
+	before, after := noise(8192, 1), noise(8192, 2)
+	put(1<<20, before)
+	first := s.cmd.Process.Pid
+	s.signal(syscall.SIGKILL)
+	serverOf(t, image, first)
+	put(2<<20, after)
+	if out := run(t, binary, "powercut", image); !strings.Contains(out, ": 8.0 KiB that was not flushed is lost\n") {
+		t.Error(out)
+	}
+	holds(t, image, 1<<20, before)
+	holds(t, image, 2<<20, make([]byte, 8192))
+	run(t, binary, "detach", image)
+	s.wait()
+}
+
+// Writes that go to an overlay are lost there.
+func TestPowercutOfAnOverlay(t *testing.T) {
+	needTarget(t)
+	dir := tmpfsDir(t)
+	image, overlay := newImage(t, dir, 16<<20), "--overlay="+filepath.Join(dir, "overlay.qcow2")
+	s := start(t, overlay, "--fault-track", image)
+	synced := noise(1<<20, 1)
+	write(t, s.disks[0], 1<<20, synced)
+	for _, n := range []int64{1<<20 + 4096, 5 << 20} {
+		run(t, "dd", "if=/dev/urandom", "of="+s.disks[0], "bs=64k", "count=8", "oflag=direct,seek_bytes", fmt.Sprint("seek=", n))
+	}
+	run(t, "blkdiscard", "--offset", fmt.Sprint(3<<19), "--length", "65536", s.disks[0])
+	run(t, binary, "powercut", image)
+	s.ends()
+	s = start(t, overlay, image)
+	holds(t, s.disks[0], 1<<20, synced)
+	holds(t, s.disks[0], 5<<20, make([]byte, 1<<20))
+	s.ends()
+	run(t, "qemu-img", "check", "-f", "qcow2", filepath.Join(dir, "overlay.qcow2"))
+}
