@@ -23,7 +23,10 @@ type power struct {
 // any part of it.
 func (d *disk) cutPower(random bool) error {
 	p, cache := &d.power, d.image.cache
-	if cache == nil {
+	switch {
+	case cache == nil && d.image.writes == control.Refused:
+		return fmt.Errorf("%s: is read-only: a power cut takes nothing from it", d.image.path)
+	case cache == nil:
 		return fmt.Errorf("%s: what is not flushed is not known; its lunserve was started without --fault-track", d.image.path)
 	}
 	p.changing.Lock()

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"bytes"
+	"io"
 	"strings"
 	"testing"
 
@@ -75,6 +76,20 @@ func TestPowerIsCutAndRestored(t *testing.T) {
 	const want = "lunserve: /dev/sdx: the power is cut; 4.0 KiB that was not flushed is lost\nlunserve: /dev/sdx: the power is back\n"
 	if said.String() != want {
 		t.Errorf("said\n%swant\n%s", said, want)
+	}
+}
+
+// What cannot be written is not tracked.
+func TestPowerOfAReadOnlyDiskIsNotCut(t *testing.T) {
+	s, _, _ := misbehaving(t)
+	d := s.disks[0]
+	d.device.name, d.image.writes = "a", control.Refused
+	d.image.store = struct{ backstores.Backstore }{zeroStore{}}
+	if _, writable := d.image.presented(&Options{TrackWrites: true}).(io.WriterAt); writable || d.image.cache != nil {
+		t.Error("it can be written")
+	}
+	if err := (host{s}).Power("a", false, false); err == nil || err.Error() != "a.img: is read-only: a power cut takes nothing from it" {
+		t.Error(err)
 	}
 }
 

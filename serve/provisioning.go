@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"io"
 	"slices"
 	"strings"
 
@@ -36,7 +37,7 @@ func (i *openedImage) provisionAs(contents string) {
 func (i *openedImage) presented(o *Options) backstores.Backstore {
 	store := i.store
 	_, trims := store.(backstores.Trimmer)
-	if o.TrackWrites {
+	if _, writable := store.(io.WriterAt); writable && o.TrackWrites {
 		i.cache = volatile.New(store, i.thin)
 		store = i.cache
 	}
