@@ -17,18 +17,19 @@ import (
 func TestFaultsAreFoundByScrubs(t *testing.T) {
 	for _, fs := range []struct {
 		name  string
+		size  int64
 		make  []string
 		scrub []string // before the mount point
 		finds map[string]string
 	}{
-		{"btrfs", []string{"mkfs.btrfs", "-q", "-d", "single"}, []string{"btrfs", "scrub", "start", "-B", "-r"},
+		{"btrfs", 128 << 20, []string{"mkfs.btrfs", "-q", "-d", "single"}, []string{"btrfs", "scrub", "start", "-B", "-r"},
 			map[string]string{"medium": `Error summary: +read=1\n`, "flip": `Error summary: +csum=1\n`}},
-		{"xfs", []string{"mkfs.xfs", "-q"}, []string{"sh", "-c", `cat "$0"/* >/dev/null`},
+		{"xfs", 320 << 20, []string{"mkfs.xfs", "-q"}, []string{"sh", "-c", `cat "$0"/* >/dev/null`},
 			map[string]string{"medium": `Input/output error`}},
 	} {
 		t.Run(fs.name, func(t *testing.T) {
 			needTarget(t)
-			image, mnt := newImage(t, tmpfsDir(t), 512<<20), t.TempDir()
+			image, mnt := newImage(t, tmpfsDir(t), fs.size), t.TempDir()
 			s := start(t, image)
 			run(t, fs.make[0], append(fs.make[1:], s.disks[0])...)
 			mount(t, s.disks[0], mnt)
@@ -37,7 +38,7 @@ func TestFaultsAreFoundByScrubs(t *testing.T) {
 				t.Fatal(err)
 			}
 			run(t, "sync", file)
-			at := bytes.Index(read(t, image, 0, 512<<20), data[8192:12288])
+			at := bytes.Index(read(t, image, 0, int(fs.size)), data[8192:12288])
 			if at < 0 || at%4096 != 0 {
 				t.Fatalf("the file is not in the image: %d", at)
 			}
