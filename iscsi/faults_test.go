@@ -231,6 +231,8 @@ func TestStateOfTheNexusComesBeforeFaults(t *testing.T) {
 	}
 	s.Clear()
 	disk.SetFaults(nil)
+	other.command(complete, 0, make([]byte, 6), nil) // the unit attention
+	other.readData()
 	i.command(complete, 0, []byte{0x16, 0, 0, 0, 0, 0}, nil) // RESERVE
 	i.good()
 	r, _ := fault.Parse("any: busy")
