@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/serve/control"
 )
 
@@ -70,16 +71,19 @@ func (d *disk) restorePower() error {
 var errNoPower = errors.New("has no power")
 
 // dropPowerless lets disks without power be removed: nothing is to be written to them.
-func (s *service) dropPowerless() {
+// It may hang in the kernel, or wait for storage.
+func (s *service) dropPowerless() error {
+	var each configfs.Undo
 	for _, d := range s.disks {
 		if d.device == nil || d.device.kernel == nil || d.power.outage.Load() == nil {
 			continue
 		}
-		d.device.halt() // after a reset nothing may use the ring
-		if err := d.device.kernel.Reset(); err != nil {
-			s.console.Warn(err)
-		}
+		each.For(d.image.path).Push(func() error {
+			d.device.halt() // after a reset nothing may use the ring
+			return d.device.kernel.Reset()
+		})
 	}
+	return each.Close()
 }
 
 // Power cuts or restores the power of a disk.

@@ -68,8 +68,7 @@ func (s *service) serve(ctx context.Context) error {
 		image.Hurry(d.image.base) // or the commands of its initiators keep the disk
 	}
 	s.calmFaults() // for the same reason
-	s.dropPowerless()
-	end.add(s.removing(down.Close))
+	end.add(s.removing(func() error { return errors.Join(s.dropPowerless(), down.Close()) }))
 	if end.err != nil && s.role == starting {
 		end.add(left())
 	}
