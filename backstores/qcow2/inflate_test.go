@@ -66,7 +66,8 @@ func TestInflate(t *testing.T) {
 var noisyEnd = []byte("\xff\x03next")
 
 // FuzzInflate compares with the decoder of the standard library: the same bytes are
-// written, or both fail.
+// written, or both fail. That one fails if a stream is cut off within what could be the
+// code for its end, though what is there is all that is wanted, and zlib returns it.
 func FuzzInflate(f *testing.F) {
 	for _, page := range pages() {
 		for _, level := range []int{flate.HuffmanOnly, 0, 1, 9} {
@@ -76,10 +77,13 @@ func FuzzInflate(f *testing.F) {
 	f.Add([]byte{1, 4, 0, 251, 255, 1, 2, 3, 4}, uint16(4))
 	f.Fuzz(func(t *testing.T, in []byte, size uint16) {
 		n := int(size)
-		want := make([]byte, n)
-		_, wantErr := io.ReadFull(flate.NewReader(bytes.NewReader(in)), want)
 		out := bytes.Repeat([]byte{0xee}, n+decoded.Slack+8)
 		err := inflate(out[:n:n+decoded.Slack], in)
+		want := make([]byte, n)
+		_, wantErr := io.ReadFull(flate.NewReader(bytes.NewReader(in)), want)
+		if err == nil && wantErr == io.ErrUnexpectedEOF {
+			_, wantErr = io.ReadFull(flate.NewReader(bytes.NewReader(append(in, 0, 0))), want)
+		}
 		if (err == nil) != (wantErr == nil) {
 			t.Errorf("%v, want %v", err, wantErr)
 		}
