@@ -89,6 +89,7 @@ $(VERSITYGW)/versitygw:
 unit: go $(VERSITYGW)/versitygw ## run the unit tests with the race detector
 	@$(INSTALL) $(UNIT_PROGRAMS)
 	CGO_ENABLED=1 $(GO) test -race -timeout 30m $(UNIT_TESTS)
+	CGO_ENABLED=0 $(GO) test -run MemoryIs ./backstores/image
 
 e2e: build ## test the built binary on a real kernel, and its systemd unit; with RUN=REGEXP, those tests only
 	@$(INSTALL) $(PROGRAMS)
