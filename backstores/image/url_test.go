@@ -214,6 +214,28 @@ func TestOverlayFitsTheImageAtAURL(t *testing.T) {
 	}
 }
 
+// To describe an image takes little of it.
+func TestInspectionReadsLittle(t *testing.T) {
+	n, _ := startNginx(t)
+	shell(t, n.Path(""), "qemu-img convert -f raw -O qcow2 -c disk.img disk.qcow2 && qemu-img convert -f raw -O vmdk -o subformat=streamOptimized disk.img disk.vmdk")
+	line, err := weblab.NewLine(n.Addr, 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer line.Close()
+	for _, name := range []string{"disk.img", "disk.img.zst", "disk.qcow2", "disk.vmdk"} {
+		before := line.Bytes.Load()
+		_, s, err := image.Inspect(ctx, "http://"+line.Addr()+"/"+name, reading)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
+		if took := line.Bytes.Load() - before; took > 1<<20 {
+			t.Errorf("%s: %d KiB", name, took>>10)
+		}
+	}
+}
+
 // A zstd file that was served raw is merged raw. The flag that it was served with is
 // missing only by mistake, and named.
 func TestOverlayOverAURLIsMergedInTheFormatThatItHad(t *testing.T) {
