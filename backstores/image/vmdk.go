@@ -9,6 +9,7 @@ import (
 	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/backstores/decoded"
 	"github.com/lunserve/lunserve/backstores/entry"
+	"github.com/lunserve/lunserve/hint"
 )
 
 // A vmdk is a stream-optimized VMDK image, which VMware, VirtualBox and QEMU export
@@ -20,7 +21,6 @@ type vmdk struct {
 	file           source
 	size           int64 // of the disk
 	grain          int64 // size of a grain
-	perTable       int64 // grains
 	zeroEntry      int64 // the sector that stands for a grain of zeros
 	directory      []uint32
 	tables         []atomic.Pointer[[]uint32] // nil: not read yet
@@ -28,7 +28,9 @@ type vmdk struct {
 }
 
 const (
-	vmdkMaxGrain  = 256     // sectors; those programs write grains of 128
+	vmdkMinGrain  = 8       // sectors; those programs write grains of 128
+	vmdkMaxGrain  = 256     // sectors
+	vmdkPerTable  = 512     // grains, says VMware's specification
 	vmdkMaxGrains = 8 << 20 // for a disk of 512 GiB; their tables take 32 MiB
 	vmdkAtEnd     = 1<<64 - 1
 )
@@ -44,7 +46,10 @@ func isStreamVMDK(s sectors) bool {
 // openVMDK returns the disk in a VMDK image. If it fails the file stays open.
 func openVMDK(file source, o Options) (backstores.Backstore, error) {
 	c := &candidate{file.Path(), readSectors(file, file.Size()), file, file.Size()}
-	if !isStreamVMDK(c.sectors) || hasParentVMDK(c) {
+	switch {
+	case !begins("KDMV")(c.sectors) && !begins("COWD")(c.sectors):
+		return nil, hint.Try(fmt.Errorf("%s: is not a VMDK image", file.Name()), "--format", "auto")
+	case !isStreamVMDK(c.sectors) || hasParentVMDK(c):
 		return nil, refuse(c, &aVMDK)
 	}
 	m := &vmdk{file: file}
@@ -67,15 +72,15 @@ func (m *vmdk) open(c *candidate, o Options) error {
 	switch {
 	case b.Uint32(h[4:]) > 3 || b.Uint16(h[77:]) != 1:
 		return errors.New("has an unknown version or compression")
-	case grain == 0 || grain > vmdkMaxGrain || perTable == 0 || perTable > 512:
+	case grain < vmdkMinGrain || grain > vmdkMaxGrain || grain&(grain-1) != 0 || perTable != vmdkPerTable:
 		return fmt.Errorf("has grains of %d sectors, and %d of them in a table", grain, perTable)
 	case (capacity-1)/grain >= vmdkMaxGrains:
 		return fmt.Errorf("has more than %d grains", vmdkMaxGrains)
 	}
-	m.size, m.grain, m.perTable = int64(capacity)*sectorBytes, int64(grain)*sectorBytes, int64(perTable)
+	m.size, m.grain = int64(capacity)*sectorBytes, int64(grain)*sectorBytes
 	m.zeroEntry = int64(b.Uint32(h[8:]) >> 2 & 1) // entry 1, if the flag is set
 	grains := (m.size-1)/m.grain + 1
-	m.directory = make([]uint32, (grains-1)/m.perTable+1)
+	m.directory = make([]uint32, (grains-1)/vmdkPerTable+1)
 	m.tables = make([]atomic.Pointer[[]uint32], len(m.directory))
 	err := m.readTable(m.directory, int64(min(b.Uint64(h[56:]), 1<<40)))
 	if err != nil {

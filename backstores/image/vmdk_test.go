@@ -151,7 +151,7 @@ func TestStreamOptimizedVMDKInLittleMemory(t *testing.T) {
 	storetest.Holds(t, open(t, "disk.vmdk", image.Options{Format: image.VMDK, CacheSize: 1 << 20}), disk)
 	write(t, "raw", disk)
 	_, err := image.Open(ctx, "raw", image.Options{Format: image.VMDK})
-	storetest.WantError(t, err, "raw", "PATH: is a VMDK image; try qemu-img convert -f vmdk -O raw PATH raw.img")
+	storetest.WantError(t, err, "raw", "PATH: is not a VMDK image; try --format auto")
 }
 
 // An error says what is wrong. No entry is believed.
@@ -175,6 +175,9 @@ func TestDamagedStreamOptimizedVMDK(t *testing.T) {
 		"compression":     {change(footer+77, 2), "PATH: VMDK image: has an unknown version or compression"},
 		"no grains":       {change(footer+20, 0), "PATH: VMDK image: has grains of 0 sectors, and 512 of them in a table"},
 		"large grains":    {change(footer+20, 0, 2), "PATH: VMDK image: has grains of 512 sectors, and 512 of them in a table"},
+		"tiny grains":     {change(footer+20, 4), "PATH: VMDK image: has grains of 4 sectors, and 512 of them in a table"},
+		"odd grains":      {change(footer+20, 96), "PATH: VMDK image: has grains of 96 sectors, and 512 of them in a table"},
+		"small tables":    {change(footer+44, 1, 0), "PATH: VMDK image: has grains of 128 sectors, and 1 of them in a table"},
 		"large tables":    {change(footer+44, 0, 0, 0, 1), "PATH: VMDK image: has grains of 128 sectors, and 16777216 of them in a table"},
 		"huge disk":       {change(footer+12, 0, 0, 0, 0, 0, 0, 0, 0xff), "PATH: VMDK image: has more than 8388608 grains"},
 		"directory":       {change(footer+56, 0, 0, 0, 1), "PATH: VMDK image: grain directory: unexpected EOF"},

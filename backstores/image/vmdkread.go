@@ -70,7 +70,7 @@ func (m *vmdk) Extent(off int64) (n int64, data bool, err error) {
 // find returns where a grain is in the file, or 0 if it is of zeros. Unless wait is
 // set, it reads no table.
 func (m *vmdk) find(grain int64, wait bool) (int64, error) {
-	i := grain / m.perTable
+	i := grain / vmdkPerTable
 	if m.directory[i] == 0 {
 		return 0, nil
 	}
@@ -79,14 +79,14 @@ func (m *vmdk) find(grain int64, wait bool) (int64, error) {
 		if !wait {
 			return 0, backstores.ErrWouldBlock
 		}
-		p := make([]uint32, m.perTable)
+		p := make([]uint32, vmdkPerTable)
 		if err := m.readTable(p, int64(m.directory[i])); err != nil {
 			return 0, fmt.Errorf("%s: grain table %d: %w", m.file.Name(), i, err)
 		}
 		table = &p
 		m.tables[i].Store(table)
 	}
-	at := int64((*table)[grain%m.perTable])
+	at := int64((*table)[grain%vmdkPerTable])
 	if at == m.zeroEntry {
 		at = 0
 	}

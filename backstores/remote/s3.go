@@ -88,8 +88,9 @@ func newSigner() (*signer, error) {
 	return s, err
 }
 
-// keysExpired are the errors of S3 for keys that another program may have renewed.
-var keysExpired = map[string]bool{"ExpiredToken": true, "InvalidAccessKeyId": true, "InvalidToken": true}
+// keysExpired are the errors of S3 for keys that another program may have renewed, also
+// for those that were read while that program wrote them.
+var keysExpired = map[string]bool{"ExpiredToken": true, "InvalidAccessKeyId": true, "InvalidToken": true, "SignatureDoesNotMatch": true}
 
 // current returns the keys.
 func (s *signer) current() keys {
@@ -110,7 +111,7 @@ func (s *signer) renewed(old keys) bool {
 	k, err := s.read()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err == nil && k.id != "" {
+	if err == nil && k.id != "" && k.secret != "" {
 		s.keys = k
 	}
 	return s.keys != old

@@ -95,6 +95,11 @@ func TestS3KeysAreReadAgainWhenTheyExpire(t *testing.T) {
 	expire("SECOND")
 	_, err := f.ReadAt(make([]byte, 4096), small-4096)
 	wantError(t, err, "400 Bad Request, ExpiredToken")
+	if err := os.WriteFile(file, []byte("[lab]\naws_access_key_id=SECOND\n"), 0o600); err != nil { // it is being written
+		t.Fatal(err)
+	}
+	_, err = f.ReadAt(make([]byte, 4096), small-4096)
+	wantError(t, err, "400 Bad Request, ExpiredToken")
 	write("SECOND")
 	var wg sync.WaitGroup
 	for i := range int64(4) { // all at once
