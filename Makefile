@@ -72,12 +72,13 @@ test: check package ## run everything that has to pass: check, unit, package and
 	@# The virtual machine keeps one CPU busy and the unit tests another.
 	@$(MAKE) --no-print-directory e2e & e2e=$$!; $(MAKE) --no-print-directory unit; unit=$$?; wait $$e2e && exit $$unit
 
-check: go ## check format, vet, staticcheck, shellcheck, the manual, and that other machines compile
+check: go ## check format, vet, staticcheck, scripts, workflows, the manual, and that other machines compile
 	@$(INSTALL) mandoc shellcheck
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "try: gofmt -w" $$unformatted; exit 1; }
 	$(GO) vet ./...
 	CGO_ENABLED=0 $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 	shellcheck $(SCRIPTS)
+	CGO_ENABLED=0 $(GO) run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 .github/workflows/*.yml
 	@# The manual may refer to manuals that are not installed here.
 	! mandoc -T lint man/lunserve.8 2>/dev/null | grep -v 'referenced manual not found'
 	for arch in arm64 arm s390x; do GOARCH=$$arch CGO_ENABLED=0 $(GO) build -o /dev/null . || exit 1; done
