@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/serve/control"
 )
 
@@ -69,16 +70,20 @@ func (d *disk) restorePower() error {
 // it power.
 var errNoPower = errors.New("has no power")
 
-// dropPowerless lets disks without power be removed: nothing is to be written to them.
-func (s *service) dropPowerless() {
+// dropPowerless has disks without power removed without a flush: nothing is to be
+// written to them.
+func (s *service) dropPowerless(down *configfs.Undo) {
 	for _, d := range s.disks {
-		if d.device == nil || d.device.kernel == nil || d.power.outage.Load() == nil {
+		if d.device == nil || d.device.kernel == nil {
 			continue
 		}
-		d.device.halt() // after a reset nothing may use the ring
-		if err := d.device.kernel.Reset(); err != nil {
-			s.console.Warn(err)
-		}
+		down.For(lunName(d.lun)).Push(func() error {
+			if d.power.outage.Load() == nil {
+				return nil
+			}
+			d.device.halt() // after a reset nothing may use the ring
+			return d.device.kernel.Reset()
+		})
 	}
 }
 

@@ -68,7 +68,7 @@ func (s *service) serve(ctx context.Context) error {
 		image.Hurry(d.image.base) // or the commands of its initiators keep the disk
 	}
 	s.calmFaults() // for the same reason
-	s.dropPowerless()
+	s.dropPowerless(&down)
 	end.add(s.removing(down.Close))
 	if end.err != nil && s.role == starting {
 		end.add(left())
