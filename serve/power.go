@@ -7,7 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/serve/control"
 )
 
@@ -70,21 +69,14 @@ func (d *disk) restorePower() error {
 // it power.
 var errNoPower = errors.New("has no power")
 
-// dropPowerless has disks without power removed without a flush: nothing is to be
-// written to them.
-func (s *service) dropPowerless(down *configfs.Undo) {
-	for _, d := range s.disks {
-		if d.device == nil || d.device.kernel == nil {
-			continue
-		}
-		down.For(lunName(d.lun)).Push(func() error {
-			if d.power.outage.Load() == nil {
-				return nil
-			}
-			d.device.halt() // after a reset nothing may use the ring
-			return d.device.kernel.Reset()
-		})
+// dropPowerless has a disk without power removed without a flush: nothing is to be
+// written to it. Otherwise it does nothing.
+func (d *disk) dropPowerless() error {
+	if d.device.kernel == nil || d.power.outage.Load() == nil {
+		return nil
 	}
+	d.device.halt() // after a reset nothing may use the ring
+	return d.device.kernel.Reset()
 }
 
 // Power cuts or restores the power of a disk.

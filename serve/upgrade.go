@@ -179,7 +179,14 @@ func (s *service) handOverAndExec(u *upgrade) error {
 		return err
 	}
 	for i, d := range s.disks {
-		if err := image.Owes(d.image.store); err != nil {
+		if d.power.outage.Load() != nil { // it was cut after describe
+			return fmt.Errorf("%s: %w", d.image.path, errNoPower)
+		}
+		top := d.image.store
+		if d.image.cache != nil {
+			top = d.image.cache
+		}
+		if err := image.Owes(top); err != nil {
 			return fmt.Errorf("%s: no flush has reported yet that data may be lost: %w", d.image.path, err)
 		}
 		if u.Disks[i].State, err = d.device.unit.State(); err != nil {

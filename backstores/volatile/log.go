@@ -2,6 +2,7 @@ package volatile
 
 import (
 	"maps"
+	"math"
 	"math/rand/v2"
 	"slices"
 
@@ -19,38 +20,55 @@ type clearing func(b backstores.Backstore, off, n int64) error
 type log struct {
 	pages map[int64][]version // by offset in bytes; oldest first
 	bytes int64               // of all versions
+	held  []byte              // scratch space of record
 }
 
 // A version is what a page held before a write.
 type version struct {
 	write uint64 // its number; later ones have greater
-	data  []byte // a whole page, except at the end of the store; nil: zeros
+	data  []byte // a page, with zeros beyond the end of the store, and memory of its own; nil: zeros
 }
 
-func newLog() log { return log{pages: make(map[int64][]version)} }
+func newLog() log { return log{pages: make(map[int64][]version), held: make([]byte, part)} }
 
 // record adds what the pages of n bytes at off hold now, before a write. It does not ask
 // whether they are holes: on tmpfs that takes longer than to read them, as the kernel
 // looks for the end of the data (78 µs in place of 29 for a write of 4 KiB into 16 MiB;
 // 2 CPUs, AMD EPYC, 2026-11-29).
 func (l *log) record(b backstores.Backstore, write uint64, off, n int64) error {
-	if n == 0 {
-		return nil
-	}
-	start, end := off/page*page, min((off+n+page-1)/page*page, b.Size())
-	held := make([]byte, end-start)
-	if err := backstores.ReadVec(b, [][]byte{held}, start, 0); err != nil {
-		return err
-	}
-	for at := start; at < end; at += page {
-		v := version{write: write}
-		if p := held[at-start : min(at+page, end)-start]; !backstores.IsZero(p) {
-			v.data = p
+	end := min((off+n+page-1)/page*page, b.Size())
+	for at := off / page * page; at < end; at += int64(len(l.held)) {
+		held := l.held[:min(int64(len(l.held)), end-at)]
+		if err := backstores.ReadVec(b, [][]byte{held}, at, 0); err != nil {
+			return err
 		}
-		l.pages[at] = append(l.pages[at], v)
-		l.bytes += page
+		for n := int64(0); n < int64(len(held)); n += page {
+			v := version{write: write}
+			if p := held[n:min(n+page, int64(len(held)))]; !backstores.IsZero(p) {
+				v.data = make([]byte, page) // not a part of what others keep alive
+				copy(v.data, p)
+			}
+			l.pages[at+n] = append(l.pages[at+n], v)
+			l.bytes += page
+		}
 	}
 	return nil
+}
+
+// cut forgets what was beyond the end of the store, which has this size now.
+func (l *log) cut(size int64) {
+	for at, all := range l.pages {
+		switch {
+		case at >= size:
+			l.drop(at, math.MaxUint64)
+		case at+page > size:
+			for _, v := range all {
+				if v.data != nil {
+					clear(v.data[size-at:])
+				}
+			}
+		}
+	}
 }
 
 // flushed takes note that all writes up to a number are durable.
@@ -118,7 +136,7 @@ func (l *log) undo(b backstores.Backstore, zero clearing, random *rand.Rand) (lo
 		}
 		var e error
 		if data := all[back].data; data != nil {
-			e = backstores.WriteVec(b, [][]byte{data[:min(n, int64(len(data)))]}, at, 0)
+			e = backstores.WriteVec(b, [][]byte{data[:n]}, at, 0)
 		} else {
 			e = zero(b, at, n)
 		}
@@ -127,6 +145,6 @@ func (l *log) undo(b backstores.Backstore, zero clearing, random *rand.Rand) (lo
 		}
 		lost += n
 	}
-	*l = newLog()
+	l.pages, l.bytes = make(map[int64][]version), 0
 	return lost, err
 }

@@ -1,6 +1,8 @@
 package volatile
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -30,6 +32,7 @@ type Store struct {
 	mu   sync.Mutex // held while the store below is changed, never while it is flushed
 	last uint64     // number of the newest write
 	lost uint64     // of the newest that was completed before a power cut
+	owed error      // failure of a flush by the store itself, which no Flush has returned
 	log  log
 }
 
@@ -88,7 +91,9 @@ func (s *Store) Resize(n int64) error {
 	if err := s.power(); err != nil {
 		return err
 	}
-	return backstores.Resize(s.below, n)
+	err := backstores.Resize(s.below, n)
+	s.log.cut(s.below.Size())
+	return err
 }
 
 // WriteAt implements [io.WriterAt].
@@ -108,7 +113,9 @@ func (s *Store) WriteVec(bufs [][]byte, off int64, f backstores.Flag) error {
 	if err != nil || f&backstores.Durable == 0 {
 		return err
 	}
-	return s.flush(number, func() { s.log.wrote(number, bufs, off) })
+	err = s.flush(number, func() { s.log.wrote(number, bufs, off) })
+	s.owe(err)
+	return err
 }
 
 // Trim implements [backstores.Trimmer].
@@ -134,14 +141,13 @@ func (s *Store) clear(off, n int64, do clearing) error {
 // change calls do, which changes n bytes at off, to zeros or not, when the log has what
 // they held. It returns the number of the write.
 func (s *Store) change(off, n int64, zeros bool, do func() error) (number uint64, err error) {
-	if err := backstores.CheckRange(s.Size(), off, n); err != nil {
-		return 0, fmt.Errorf("write %d bytes at %d: %w", n, off, err)
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for !s.off.Load() && s.log.bytes > 0 && s.log.bytes+n > Capacity {
+		completed := s.last
 		s.mu.Unlock()
-		err := s.Flush()
+		err := s.flush(completed, func() { s.log.flushed(completed) })
+		s.owe(err)
 		s.mu.Lock()
 		if err != nil {
 			return 0, err
@@ -149,6 +155,10 @@ func (s *Store) change(off, n int64, zeros bool, do func() error) (number uint64
 	}
 	if err := s.power(); err != nil {
 		return 0, err
+	}
+	// The size changes only with the lock held.
+	if err := backstores.CheckRange(s.Size(), off, n); err != nil {
+		return 0, fmt.Errorf("write %d bytes at %d: %w", n, off, err)
 	}
 	s.last++
 	if zeros {
@@ -162,12 +172,40 @@ func (s *Store) change(off, n int64, zeros bool, do func() error) (number uint64
 	return s.last, do()
 }
 
-// Flush implements [backstores.Flusher].
+// Flush implements [backstores.Flusher]. It also returns the failure of a flush by the
+// store itself, which may have lost what others wrote.
 func (s *Store) Flush() error {
 	s.mu.Lock()
-	completed := s.last
+	completed, owed := s.last, s.owed
+	s.owed = nil
 	s.mu.Unlock()
-	return s.flush(completed, func() { s.log.flushed(completed) })
+	err := s.flush(completed, func() {
+		if owed == nil {
+			s.log.flushed(completed)
+		}
+	})
+	return cmp.Or(err, owed)
+}
+
+// owe keeps the error of a flush that no initiator has asked for. Without power all is
+// lost anyway, and commands say so.
+func (s *Store) owe(err error) {
+	if err == nil || errors.Is(err, backstores.ErrNoPower) {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.owed = err
+}
+
+// Owes returns the failure that the next Flush returns as well, or nil.
+func (s *Store) Owes() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if below, ok := s.below.(interface{ Owes() error }); ok && s.owed == nil {
+		return below.Owes()
+	}
+	return s.owed
 }
 
 // flush flushes the store below for a write that has completed. Unless the power was

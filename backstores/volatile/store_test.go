@@ -146,7 +146,12 @@ func TestPowerCutLosesWhatWasNotFlushed(t *testing.T) {
 					t.Fatal("a flush that fails succeeds")
 				}
 				m.write(0, bytes.Clone(m.now[:9]))
+				broken := below.err
 				below.err = nil
+				// What others wrote may be lost, and the failed flush was not theirs.
+				if s.Owes() != broken || s.Flush() != broken || s.Owes() != nil {
+					t.Fatal("a failed flush of a durable write is told to no other")
+				}
 			default:
 				for i := range p {
 					p[i] = byte(r.Uint32())

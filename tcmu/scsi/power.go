@@ -7,11 +7,11 @@ func (d *Disk) PowerOff() { d.setPower(true) }
 // PowerOn ends that. What lasts no longer than the power is gone: reservations that
 // are not persistent and the prevention of medium removal. Initiators are told.
 func (d *Disk) PowerOn() {
-	d.setPower(false)
 	d.medium.allow()
 	d.nexuses.allow()
 	d.reservations.release(nil)
 	d.raise(poweredOn, everyone)
+	d.setPower(false) // last: nobody reads what has come back before he is told
 }
 
 func (d *Disk) setPower(off bool) {
