@@ -41,6 +41,9 @@ func parse(g *grammar, args []string, options ...kong.Option) (*kong.Context, er
 // notMeant matches the fields of grammar whose subcommands args do not name, but for
 // the default.
 func notMeant(args []string) string {
+	if slices.Contains(args, "completion") { // a script completes all
+		return "^$"
+	}
 	var others []string
 	for _, name := range subcommands() {
 		if name != "serve" && !slices.Contains(args, name) {
