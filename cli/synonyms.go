@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/alecthomas/kong"
-
 	"github.com/lunserve/lunserve/hint"
 )
 
@@ -32,11 +30,7 @@ func (l *commandLine) notSubcommand(word string) error {
 	rest := l.typed[l.at+1:]
 	name, ok := synonyms[word]
 	if !ok {
-		var all []string
-		for _, node := range l.app.Leaves(true) {
-			all = append(all, node.Name)
-		}
-		near := hint.Near(word, append(all, "--help", "--version"))
+		near := hint.Near(word, append(subcommands(), "--help", "--version"))
 		if len(near) == 0 {
 			return nil
 		}
@@ -66,7 +60,7 @@ func (l *commandLine) notSubcommand(word string) error {
 		if len(rest) > 0 && strings.HasSuffix(rest[len(rest)-1], ".zst") {
 			words = []string{"pack"}
 		}
-	case name == "--help" && slices.ContainsFunc(l.app.Leaves(true), func(n *kong.Node) bool { return len(rest) > 0 && n.Name == rest[0] }):
+	case name == "--help" && len(rest) > 0 && slices.Contains(subcommands(), rest[0]):
 		words, rest = []string{rest[0], "--help"}, nil
 	case name == "--help":
 		rest = nil

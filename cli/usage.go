@@ -42,14 +42,22 @@ func parse(g *grammar, args []string, options ...kong.Option) (*kong.Context, er
 // the default.
 func notMeant(args []string) string {
 	var others []string
-	for f := range reflect.TypeFor[grammar]().Fields() {
-		_, isCommand := f.Tag.Lookup("cmd")
-		_, isDefault := f.Tag.Lookup("default")
-		if isCommand && !isDefault && !slices.Contains(args, strings.ToLower(f.Name)) {
-			others = append(others, f.Name)
+	for _, name := range subcommands() {
+		if name != "serve" && !slices.Contains(args, name) {
+			others = append(others, name)
 		}
 	}
-	return `^grammar\.(` + strings.Join(others, "|") + ")$"
+	return `^(?i:grammar\.(` + strings.Join(others, "|") + "))$"
+}
+
+// subcommands returns the names of all subcommands.
+func subcommands() (names []string) {
+	for f := range reflect.TypeFor[grammar]().Fields() {
+		if _, ok := f.Tag.Lookup("cmd"); ok {
+			names = append(names, strings.ToLower(f.Name))
+		}
+	}
+	return names
 }
 
 // verbatim decodes a string as it was typed. A file name is any bytes; kong's own
