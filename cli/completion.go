@@ -1,13 +1,11 @@
 package cli
 
 import (
-	"context"
 	"io"
 
 	"github.com/alecthomas/kong"
 
 	"github.com/lunserve/lunserve/completions"
-	"github.com/lunserve/lunserve/serve/console"
 )
 
 type completionCmd struct {
@@ -24,12 +22,8 @@ func (*completionCmd) Help() string {
 }
 
 // Run prints the script.
-func (c *completionCmd) Run(ctx context.Context, con *console.Console, k *kong.Context) error {
-	whole, err := kong.New(new(grammar), options(ctx, con)...) // k has this subcommand alone
-	if err != nil {
-		return err
-	}
-	script, err := completions.Script(c.Shell, whole.Model)
+func (c *completionCmd) Run(k *kong.Context) error {
+	script, err := completions.Script(c.Shell, k.Model)
 	if err != nil {
 		return err
 	}
