@@ -36,15 +36,12 @@ func (c *serveCmd) Run(ctx context.Context, con *console.Console) error {
 		return err
 	}
 	return serve.Run(ctx, serve.Options{
-		Images:     c.Images,
+		Images:     c.images(),
 		Open:       c.imageFlags.options(),
-		ReadOnly:   c.ReadOnly,
 		Size:       int64(c.Size),
 		SectorSize: int(c.SectorSize),
 		Removable:  c.Removable,
 
-		Snapshot:      c.Snapshot,
-		Overlay:       c.Overlay,
 		IgnoreDiscard: c.Discard == "ignore",
 		DetectZeroes:  zeroDetection[c.DetectZeroes],
 
@@ -69,6 +66,14 @@ func (c *serveCmd) Run(ctx context.Context, con *console.Console) error {
 		Trace:         c.Trace.On,
 		TraceFile:     c.Trace.File,
 	}, con)
+}
+
+// images returns the images with what the flags say about each.
+func (c *serveCmd) images() (all []serve.Image) {
+	for _, path := range c.Images {
+		all = append(all, serve.Image{Path: path, ReadOnly: c.ReadOnly, Snapshot: c.Snapshot, Overlay: c.Overlay})
+	}
+	return all
 }
 
 // check refuses flags that contradict each other, and what cannot work.

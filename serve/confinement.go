@@ -73,7 +73,8 @@ func (s *service) confine() {
 
 // readsURLs reports whether an image or a backing file is at a URL.
 func (s *service) readsURLs() bool {
-	return slices.ContainsFunc(slices.Concat(s.options.Images, s.options.Open.Backing), image.IsURL)
+	return slices.ContainsFunc(s.options.Open.Backing, image.IsURL) ||
+		slices.ContainsFunc(s.options.Images, func(i Image) bool { return image.IsURL(i.Path) })
 }
 
 // paths returns what a server opens, makes and removes when its disks are made, and

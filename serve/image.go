@@ -50,14 +50,14 @@ func absolute(given string) (string, error) {
 }
 
 // openImage opens and locks an image, stacks the layers, and prints what it is.
-func (s *service) openImage(ctx context.Context, given string, down *configfs.Undo) (*openedImage, error) {
+func (s *service) openImage(ctx context.Context, given Image, down *configfs.Undo) (*openedImage, error) {
 	o := &s.options
-	abs, err := absolute(given)
+	abs, err := absolute(given.Path)
 	if err != nil {
 		return nil, err
 	}
-	path := image.Name(given)
-	img := &openedImage{path: path, identity: image.Identity(given), abs: abs, starting: true, blockSize: o.SectorSize, handed: s.handedDisk(len(s.disks))}
+	path := image.Name(given.Path)
+	img := &openedImage{path: path, identity: image.Identity(given.Path), abs: abs, starting: true, blockSize: o.SectorSize, handed: s.handedDisk(len(s.disks))}
 	for _, b := range o.Open.Backing {
 		if abs, err = absolute(b); err != nil {
 			return nil, err
@@ -67,17 +67,17 @@ func (s *service) openImage(ctx context.Context, given string, down *configfs.Un
 	bar := s.console.NewBar()
 	defer bar.Clear()
 	open := o.Open
-	open.ReadOnly, open.Create = o.ReadOnly || o.redirectsWrites(), o.Size
+	open.ReadOnly, open.Create = !given.isWritten(), o.Size
 	open.Notice = func(note error) { s.console.Say("%s", hint.Text(note)) }
 	open.Progress = bar.Show
 	if img.handed != nil {
 		img.base, err = image.Inherit(path, img.handed.Image, img.handed.Size, open)
 	} else {
-		img.base, err = image.Open(ctx, given, open)
+		img.base, err = image.Open(ctx, given.Path, open)
 	}
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) && open.Create > 0 {
-			err = fmt.Errorf("%w%s", err, o.keepsFromCreating())
+			err = fmt.Errorf("%w%s", err, given.keepsFromCreating())
 		}
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func (s *service) openImage(ctx context.Context, given string, down *configfs.Un
 		}
 		return errors.Join(discarded, backstores.Flush(img.store), img.store.Close())
 	})
-	words, err := img.stack(ctx, o)
+	words, err := img.stack(ctx, given, o)
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +99,7 @@ func (s *service) openImage(ctx context.Context, given string, down *configfs.Un
 		return nil, fmt.Errorf("%s: less than one block of %d bytes", path, img.blockSize)
 	}
 	bar.Clear()
-	if img.writes == control.Temporary && !o.Snapshot && image.IsQcow2(img.base) {
+	if img.writes == control.Temporary && !given.Snapshot && image.IsQcow2(img.base) {
 		note := fmt.Errorf("%s: qcow2 images are not written in place", path)
 		if image.TakesOverlay(img.base) == nil {
 			note = hint.With(note, hint.Command{Words: []string{"--overlay", hint.Path(hint.Free("changes"))}, Purpose: "to keep writes in that file"})

@@ -3,6 +3,7 @@ package serve
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/lunserve/lunserve/backstores/image"
@@ -13,16 +14,13 @@ import (
 // Options say what to serve, and how. The command line has checked them against
 // each other.
 type Options struct {
-	Images     []string // paths; each is a LUN, in this order
+	Images     []Image // each is a LUN, in this order
 	Open       image.Options
-	ReadOnly   bool
 	Size       int64 // create the image with this many bytes if it does not exist; 0: it must exist
 	SectorSize int   // bytes in a logical block, 512 or 4096
 	Removable  bool
 
-	Snapshot      bool   // writes go to a temporary file
-	Overlay       string // writes go to this file; empty: no overlay
-	IgnoreDiscard bool   // the disks are fully provisioned
+	IgnoreDiscard bool // the disks are fully provisioned
 	DetectZeroes  ZeroDetection
 
 	Faults    func() ([]fault.Rule, error) // by which the disks misbehave; nil: none
@@ -47,6 +45,14 @@ type Options struct {
 	TraceFile     string        // gets the trace; empty: standard error
 }
 
+// An Image is an image to serve, and what is done with it alone.
+type Image struct {
+	Path     string // or URL
+	ReadOnly bool
+	Snapshot bool   // writes go to a temporary file
+	Overlay  string // writes go to this file; empty: no overlay
+}
+
 // ISCSI are the options of the iSCSI target.
 type ISCSI struct {
 	IQN      string // empty: derived from the image
@@ -65,20 +71,25 @@ const (
 )
 
 // keepsFromCreating says which option keeps Size from creating an image.
-func (o *Options) keepsFromCreating() string {
+func (i *Image) keepsFromCreating() string {
 	switch {
-	case o.ReadOnly:
+	case i.ReadOnly:
 		return ", and --read-only creates none"
-	case o.Snapshot:
+	case i.Snapshot:
 		return ", and --snapshot creates none"
-	case o.Overlay != "":
+	case i.Overlay != "":
 		return ", and --overlay creates none"
 	}
 	return ""
 }
 
-// redirectsWrites reports whether the images themselves are not written.
-func (o *Options) redirectsWrites() bool { return o.Snapshot || o.Overlay != "" }
+// isWritten reports whether the image itself is to be written.
+func (i *Image) isWritten() bool { return !i.ReadOnly && !i.Snapshot && i.Overlay == "" }
+
+// readOnly reports whether no disk can be written.
+func (o *Options) readOnly() bool {
+	return !slices.ContainsFunc(o.Images, func(i Image) bool { return !i.ReadOnly })
+}
 
 // forRemoval returns the options that matter when disks are adopted to be removed.
 func (o Options) forRemoval() Options {

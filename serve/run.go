@@ -119,8 +119,8 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 	last := down.For("") // what is undone when the disks are gone
 	// Images first: they are the likeliest to be wrong, and a typing error must
 	// not touch the kernel.
-	for lun, path := range s.options.Images {
-		img, err := s.openWhenFree(ctx, path, down.For(lunName(lun)))
+	for lun, given := range s.options.Images {
+		img, err := s.openWhenFree(ctx, given, down.For(lunName(lun)))
 		if err != nil {
 			return err
 		}
