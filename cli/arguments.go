@@ -19,7 +19,7 @@ import (
 func (l *commandLine) checkWords() error {
 	all := l.node.Positional
 	for i, arg := range all {
-		if arg.Required && len(l.words) <= i {
+		if l.needed(arg) && len(l.words) <= i {
 			return l.needs(arg)
 		}
 	}
@@ -47,6 +47,12 @@ func (l *commandLine) checkWords() error {
 		}
 	}
 	return nil
+}
+
+// needed reports whether an argument must be given: an image, unless there are disks
+// without one.
+func (l *commandLine) needed(arg *kong.Value) bool {
+	return arg.Required || l.node == l.app.DefaultCmd && !l.has("scratch")
 }
 
 // needs returns the error of an argument that is missing.

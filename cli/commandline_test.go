@@ -57,7 +57,7 @@ func TestErrorsOfACommandLineProposeTheWholeLine(t *testing.T) {
 		"mount -o loop,ro disk.img /":         "mount: no such file or subcommand; try lunserve -r disk.img",
 		"-o rw disk.img":                      "-o: not a flag of lunserve: options of mount are for mount; try lunserve disk.img",
 		"-oro disk.img":                       "-o: not a flag of lunserve: that is -r; try lunserve -r disk.img",
-		"-o 1M disk.img":                      "-o: not a flag of lunserve: an image is served from its start to its end, and partitions get nodes; try lunserve disk.img",
+		"-o 1M disk.img":                      "-o: not a flag of lunserve: that is --offset; try lunserve --offset 1M disk.img",
 		"create new.img 10G":                  "create: no such file or subcommand; try lunserve --size 10G new.img",
 		"create -f raw new.img 2G":            "create: no such file or subcommand; try lunserve --size 2G new.img",
 		"create -s 3G new.img":                "create: no such file or subcommand; try lunserve --size 3G new.img",

@@ -127,8 +127,8 @@ func confinement() configfs.Finding {
 
 // room checks the space for temporary files, which may take need bytes.
 func (c *doctorCmd) room(need int64) configfs.Finding {
-	free, err := image.Room(c.TmpDir)
-	f := configfs.Finding{About: c.TmpDir, Is: humanize.IBytes(uint64(free)) + " free for temporary files", Err: err, Minor: need == 0}
+	free, err := image.Room(c.tempDir())
+	f := configfs.Finding{About: c.tempDir(), Is: humanize.IBytes(uint64(free)) + " free for temporary files", Err: err, Minor: need == 0}
 	switch {
 	case err != nil:
 	case need < 0:

@@ -36,7 +36,7 @@ var (
 	lists    = foreign{say: "lunserve list does that", words: []string{"list"}}
 	detaches = foreign{say: "lunserve detach does that", words: []string{"detach"}}
 	traces   = foreign{say: "--trace prints each SCSI command", words: []string{"--trace"}}
-	whole    = foreign{say: "an image is served from its start to its end, and partitions get nodes", value: dropped}
+	offsets  = foreign{say: "that is --offset", words: []string{"--offset"}, value: kept}
 	sectors  = foreign{say: "that is --sector-size", words: []string{"--sector-size"}, value: kept}
 	output   = foreign{say: "the output is the last argument", value: last}
 	versions = foreign{say: "that is --version", words: []string{"--version"}}
@@ -55,7 +55,7 @@ var foreigners = map[string]map[string]foreign{
 		"-J": {say: "lunserve list --json does that", words: []string{"list", "--json"}},
 		"-d": detaches, "--detach": detaches, "--disconnect": detaches,
 		"-v": {by: verbose}, "--verbose": traces,
-		"-o": {by: option}, "--offset": whole, "--sizelimit": whole, "--partition": whole,
+		"-o": {by: option},
 		"-n": flushes, "--nocache": flushes,
 		"-L": locks, "--nooverlap": locks,
 		"-b": {by: block}, "--logical-sector-size": sectors,
@@ -150,7 +150,7 @@ func (l *commandLine) foreignValue(flag string) (value string, has bool, end int
 // option is -o, an offset to losetup(8) and a list of words to mount(8).
 func option(_ *commandLine, value string) foreign {
 	if _, ok := parseSize(value); ok || value == "0" {
-		return whole
+		return offsets
 	}
 	if slices.Contains(strings.Split(value, ","), "ro") {
 		return foreign{say: "that is -r", words: []string{"-r"}, value: dropped}

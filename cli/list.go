@@ -62,7 +62,7 @@ func table(out *console.Printer, all []servedDisk) error {
 	lines := []string{aligned[0]}
 	for i, k := range all {
 		lines = append(lines, aligned[1+i])
-		for _, line := range slices.Concat([]string{k.Image, k.URI, k.WWPN}, k.uses(), k.faults()) {
+		for _, line := range slices.Concat([]string{k.image(), k.URI, k.WWPN}, k.uses(), k.faults()) {
 			if line != "" {
 				lines = append(lines, "  "+line)
 			}
@@ -77,6 +77,14 @@ func (k *servedDisk) process() string {
 		return fmt.Sprintf("%d (dead)", k.PID)
 	}
 	return fmt.Sprint(k.PID)
+}
+
+// image is the image, and which part of it is served.
+func (k *servedDisk) image() string {
+	if k.Part == "" {
+		return k.Image
+	}
+	return k.Image + ", " + k.Part
 }
 
 func (k *servedDisk) age() string {

@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"context"
+	"maps"
 	"os/exec"
+	"slices"
 	"time"
 
 	"github.com/lunserve/lunserve/hint"
@@ -12,12 +15,14 @@ import (
 )
 
 type serveCmd struct {
-	Images     []string   `arg:"" name:"image" complete:"image" help:"Disk images: files, block devices or URLs. Each becomes one LUN."`
+	Images     []string   `arg:"" optional:"" name:"image" complete:"image" help:"Disk images: files, block devices or URLs. Each becomes one LUN."`
 	ReadOnly   bool       `short:"r" common:"" aliases:"readonly" help:"Refuse writes, and share the image with other readers." group:"image"`
 	Size       size       `common:"" placeholder:"SIZE" help:"Create the image with this size if it does not exist. The file is sparse. K, M, G and T are powers of 1024; KB, MB, GB and TB are powers of 1000." group:"image"`
+	Scratch    []size     `placeholder:"SIZE" sep:"none" help:"Make a disk of this size that has no image, and drop what was written at exit. May be repeated." group:"image"`
 	Removable  bool       `help:"Present a removable disk: initiators can eject and load the medium." group:"image"`
 	SectorSize sectorSize `enum:"512,4096" default:"512" help:"Logical block size in bytes: ${enum}." group:"image"`
 
+	partFlags   `embed:"" group:"image"`
 	layerFlags  `embed:"" group:"image"`
 	imageFlags  `embed:"" group:"format"`
 	targetFlags `embed:"" group:"fabric"`
@@ -68,12 +73,30 @@ func (c *serveCmd) Run(ctx context.Context, con *console.Console) error {
 	}, con)
 }
 
-// images returns the images with what the flags say about each.
+// images returns the images with what the flags say about each, and then the disks
+// without one.
 func (c *serveCmd) images() (all []serve.Image) {
 	for _, path := range c.Images {
-		all = append(all, serve.Image{Path: path, ReadOnly: c.ReadOnly, Snapshot: c.Snapshot, Overlay: c.Overlay})
+		all = append(all, serve.Image{Path: path, Part: c.part(), ReadOnly: c.ReadOnly, Snapshot: c.Snapshot, Overlay: c.Overlay})
+	}
+	for _, size := range c.Scratch {
+		all = append(all, serve.Image{Scratch: int64(size)})
 	}
 	return all
+}
+
+// checkImages refuses flags of images if there is none.
+func (c *serveCmd) checkImages() error {
+	of := map[string]bool{
+		"--read-only": c.ReadOnly, "--snapshot": c.Snapshot, "--overlay": c.Overlay != "", "--size": c.Size > 0,
+		"--backing": len(c.Backing) > 0, "--partition, --offset and --sizelimit": c.part() != serve.Part{},
+	}
+	for _, name := range slices.Sorted(maps.Keys(of)) {
+		if of[name] && len(c.Images) == 0 {
+			return misuse("%s: for an image, and a scratch disk has none", name)
+		}
+	}
+	return c.partFlags.check(len(c.Images))
 }
 
 // check refuses flags that contradict each other, and what cannot work.
@@ -86,6 +109,8 @@ func (c *serveCmd) check() error {
 		return misuse("--json and a command would both write to standard output")
 	case c.Restart && command:
 		return misuse("--restart cannot take over a command; leave out one of them")
+	case c.Restart && len(c.Scratch) > 0:
+		return misuse("--restart would lose the contents of the scratch disk; leave out one of them")
 	case c.Restart && c.Snapshot:
 		return hint.Try(misuse("--restart would lose the temporary writes of --snapshot"), "--overlay=FILE")
 	case c.Restart && c.ExitWithParent:
@@ -108,7 +133,7 @@ func (c *serveCmd) check() error {
 	if len(c.Backing) > 0 && len(c.Images) > 1 {
 		return misuse("--backing is for one image, not %d", len(c.Images))
 	}
-	if err := c.layerFlags.check(c.Images, c.ReadOnly); err != nil {
+	if err := cmp.Or(c.checkImages(), c.layerFlags.check(c.Images, c.ReadOnly)); err != nil {
 		return err
 	}
 	if err := c.needRoot(); err != nil {

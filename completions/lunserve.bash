@@ -58,8 +58,8 @@ _lunserve()
 	local flags=() takers runs=''
 	case $command in
 	serve)
-		flags=(-h --help --version -r --read-only --size --removable --sector-size -s --snapshot --overlay --discard --detect-zeroes --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint --loopback --iscsi --vhost --userspace --iqn --portal --chap-file --allow --open --fault --fault-seed --run --fork --pid-file --exit-with-parent --restart -q --quiet --json --stats-interval --trace)
-		takers=' --size --sector-size --overlay --discard --detect-zeroes --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint --iqn --portal --chap-file --allow --fault --fault-seed --run --pid-file --stats-interval '
+		flags=(-h --help --version -r --read-only --size --scratch --removable --sector-size --partition --offset --sizelimit -s --snapshot --overlay --discard --detect-zeroes --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint --loopback --iscsi --vhost --userspace --iqn --portal --chap-file --allow --open --fault --fault-seed --run --fork --pid-file --exit-with-parent --restart -q --quiet --json --stats-interval --trace)
+		takers=' --size --scratch --sector-size --partition --offset --sizelimit --overlay --discard --detect-zeroes --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint --iqn --portal --chap-file --allow --fault --fault-seed --run --pid-file --stats-interval '
 		runs=1
 		;;
 	pack)

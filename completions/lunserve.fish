@@ -49,7 +49,7 @@ function __lunserve_at -a command where
 	set -l runs no
 	switch $name
 		case serve
-			set takers --size --sector-size --overlay --discard --detect-zeroes --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint --iqn --portal --chap-file --allow --fault --fault-seed --run --pid-file --stats-interval
+			set takers --size --scratch --sector-size --partition --offset --sizelimit --overlay --discard --detect-zeroes --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint --iqn --portal --chap-file --allow --fault --fault-seed --run --pid-file --stats-interval
 			set runs yes
 		case pack
 			set takers --frame-size --level --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint
@@ -107,8 +107,12 @@ complete -c lunserve -n '__lunserve_at serve' -s h -l help -d 'Print help and ex
 complete -c lunserve -n '__lunserve_at serve' -l version -d 'Print the version and exit'
 complete -c lunserve -n '__lunserve_at serve' -s r -l read-only -d 'Refuse writes, and share the image with other readers'
 complete -c lunserve -n '__lunserve_at serve' -l size -r -f -d 'Create the image with this size if it does not exist'
+complete -c lunserve -n '__lunserve_at serve' -l scratch -r -f -d 'Make a disk of this size that has no image, and drop what was written at exit'
 complete -c lunserve -n '__lunserve_at serve' -l removable -d 'Present a removable disk'
 complete -c lunserve -n '__lunserve_at serve' -l sector-size -r -f -k -a '512 4096' -d 'Logical block size in bytes'
+complete -c lunserve -n '__lunserve_at serve' -l partition -r -f -d 'Serve only partition N of the image, as a disk without a partition table'
+complete -c lunserve -n '__lunserve_at serve' -l offset -r -f -d 'Serve the image from this byte on'
+complete -c lunserve -n '__lunserve_at serve' -l sizelimit -r -f -d 'Serve at most this many bytes of the image'
 complete -c lunserve -n '__lunserve_at serve' -s s -l snapshot -d 'Write to a temporary file and drop it at exit'
 complete -c lunserve -n '__lunserve_at serve' -l overlay -r -F -d 'Keep writes in FILE, a qcow2 overlay, for the next run'
 complete -c lunserve -n '__lunserve_at serve' -l discard -r -f -k -a 'unmap ignore' -d 'Support UNMAP and free the space in the image (unmap), or present a fully provisioned disk (ignore)'

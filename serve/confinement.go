@@ -133,9 +133,10 @@ func ofKernel() []confine.Path {
 // pathsOf returns those of a disk.
 func (s *service) pathsOf(d *disk) []confine.Path {
 	const write = confine.Read | confine.Write
-	paths := []confine.Path{
-		{Name: d.image.abs, Rights: write | confine.Ioctl},
-		{Name: d.image.overlay, Rights: write},
+	var paths []confine.Path
+	if !d.image.scratch {
+		paths = append(paths, confine.Path{Name: d.image.abs, Rights: write | confine.Ioctl},
+			confine.Path{Name: d.image.overlay, Rights: write})
 	}
 	for _, file := range d.image.backing {
 		paths = append(paths, confine.Path{Name: file, Rights: confine.Read})
@@ -145,11 +146,11 @@ func (s *service) pathsOf(d *disk) []confine.Path {
 	} else if !s.options.Userspace {
 		paths = append(paths, confine.Path{Name: d.device.kernel.UIO, Rights: write})
 	}
-	if file, err := filepath.EvalSymlinks(d.image.abs); err == nil && s.options.Size > 0 {
+	if file, err := filepath.EvalSymlinks(d.image.abs); err == nil && s.options.Size > 0 && !d.image.scratch {
 		// A start that fails removes the image that it has made.
 		paths = append(paths, folderOf(d.image.abs, confine.Read|confine.RemoveFile), folderOf(file, confine.Read|confine.RemoveFile))
 	}
-	if image.RawFormat(d.image.base) == "" { // it is unpacked to a file, or its index is kept
+	if !d.image.scratch && image.RawFormat(d.image.base) == "" { // it is unpacked to a file, or its index is kept
 		paths = append(paths, confine.Path{Name: s.options.Open.TempDir, Rights: confine.All})
 		if dir, err := image.CacheDir(); err == nil {
 			paths = append(paths, confine.Path{Name: dir, Rights: confine.All})

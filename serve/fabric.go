@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 
-	"github.com/lunserve/lunserve/backstores/image"
 	"github.com/lunserve/lunserve/backstores/inuse"
 	"github.com/lunserve/lunserve/configfs"
 )
@@ -36,7 +35,7 @@ type fabric interface {
 // newFabrics returns the fabrics that the options ask for, in the order of
 // their lines on standard output.
 func (s *service) newFabrics(ctx context.Context) (list []fabric, err error) {
-	image := image.Identity(s.options.Images[0].Path)
+	image := s.options.Images[0].whole()
 	if s.options.Loopback {
 		list = append(list, &loopback{image: image, usersAt: s.usersAt})
 	}

@@ -18,6 +18,9 @@ import (
 func (i *openedImage) stack(ctx context.Context, given Image, o *Options) (words string, err error) {
 	_, writable := i.base.(io.WriterAt)
 	switch {
+	case i.scratch:
+		i.writes = control.Temporary
+		words = fmt.Sprintf("temporary, in %s, and dropped at exit", o.Open.TempDir)
 	case given.Overlay != "":
 		if i.overlay, err = filepath.Abs(given.Overlay); err != nil {
 			return "", err

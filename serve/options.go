@@ -45,14 +45,6 @@ type Options struct {
 	TraceFile     string        // gets the trace; empty: standard error
 }
 
-// An Image is an image to serve, and what is done with it alone.
-type Image struct {
-	Path     string // or URL
-	ReadOnly bool
-	Snapshot bool   // writes go to a temporary file
-	Overlay  string // writes go to this file; empty: no overlay
-}
-
 // ISCSI are the options of the iSCSI target.
 type ISCSI struct {
 	IQN      string // empty: derived from the image
@@ -69,22 +61,6 @@ const (
 	ZeroBlocks                      // stored as zeros that keep their space
 	UnmapZeros                      // unmapped
 )
-
-// keepsFromCreating says which option keeps Size from creating an image.
-func (i *Image) keepsFromCreating() string {
-	switch {
-	case i.ReadOnly:
-		return ", and --read-only creates none"
-	case i.Snapshot:
-		return ", and --snapshot creates none"
-	case i.Overlay != "":
-		return ", and --overlay creates none"
-	}
-	return ""
-}
-
-// isWritten reports whether the image itself is to be written.
-func (i *Image) isWritten() bool { return !i.ReadOnly && !i.Snapshot && i.Overlay == "" }
 
 // readOnly reports whether no disk can be written.
 func (o *Options) readOnly() bool {

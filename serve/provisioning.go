@@ -33,7 +33,7 @@ func (i *openedImage) provisionAs(contents string) {
 
 // presented returns the store that the disk's commands are executed on.
 func (i *openedImage) presented(o *Options) backstores.Backstore {
-	store := i.store
+	store := i.disk()
 	if !i.thin {
 		store = backstores.FullyProvisioned(store)
 	}

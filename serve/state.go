@@ -11,6 +11,7 @@ func (d *disk) state(confined []string) control.Disk {
 	return control.Disk{
 		Name:      d.device.name,
 		Image:     d.image.abs,
+		Part:      d.image.partText,
 		Format:    d.image.format,
 		Writes:    d.image.writes,
 		Overlay:   d.image.overlay,

@@ -11,6 +11,7 @@ import (
 type Disk struct {
 	Name      string       `json:"name"` // unique on this machine
 	Image     string       `json:"image"`
+	Part      string       `json:"part,omitempty"` // of the image, if it is not served as a whole
 	Format    string       `json:"format,omitempty"`
 	Writes    Writes       `json:"writes,omitempty"`
 	Overlay   string       `json:"overlay,omitempty"` // the file of --overlay
