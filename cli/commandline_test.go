@@ -25,13 +25,14 @@ func parsed(t *testing.T, args ...string) (*grammar, *kong.Context, error) {
 
 func TestErrorsOfACommandLineProposeTheWholeLine(t *testing.T) {
 	t.Chdir(t.TempDir())
-	if err := os.WriteFile("disk.img", nil, 0o600); err != nil {
+	if err := errors.Join(os.WriteFile("disk.img", nil, 0o600), os.Mkdir("folder", 0o700)); err != nil {
 		t.Fatal(err)
 	}
 	for line, want := range map[string]string{
 		// Words of other tools.
 		"ls":                                  "ls: no such file or subcommand; try lunserve list",
 		"attach disk.img -r":                  "attach: no such file or subcommand; try lunserve disk.img -r",
+		"mount disk.img folder":               "mount: no such file or subcommand; try lunserve --mount folder disk.img",
 		"-r mount disk.img /":                 "mount: no such file or subcommand; try lunserve -r disk.img",
 		"create new.img":                      "create: no such file or subcommand; try lunserve --size 10G new.img",
 		"create disk.img":                     "create: no such file or subcommand; try lunserve disk.img",

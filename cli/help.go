@@ -10,6 +10,7 @@ import (
 // groups are the headings in the list of flags, in their order.
 var groups = []kong.Group{
 	{Key: "image", Title: "Images:"},
+	{Key: "identity", Title: "What initiators see:"},
 	{Key: "format", Title: "Image formats:"},
 	{Key: "url", Title: "Images at a URL:"},
 	{Key: "fabric", Title: "Targets:", Description: "These flags can be combined. Standard output gets all local paths, then all URLs, then the WWPN."},

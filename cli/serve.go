@@ -22,13 +22,14 @@ type serveCmd struct {
 	Removable  bool       `help:"Present a removable disk: initiators can eject and load the medium." group:"image"`
 	SectorSize sectorSize `enum:"512,4096" default:"512" help:"Logical block size in bytes: ${enum}." group:"image"`
 
-	partFlags   `embed:"" group:"image"`
-	layerFlags  `embed:"" group:"image"`
-	imageFlags  `embed:"" group:"format"`
-	targetFlags `embed:"" group:"fabric"`
-	faultFlags  `embed:"" group:"fault"`
-	runFlags    `embed:"" group:"run"`
-	outputFlags `embed:"" group:"report"`
+	identityFlags `embed:"" group:"identity"`
+	partFlags     `embed:"" group:"image"`
+	layerFlags    `embed:"" group:"image"`
+	imageFlags    `embed:"" group:"format"`
+	targetFlags   `embed:"" group:"fabric"`
+	faultFlags    `embed:"" group:"fault"`
+	runFlags      `embed:"" group:"run"`
+	outputFlags   `embed:"" group:"report"`
 }
 
 // Run serves the images.
@@ -46,6 +47,7 @@ func (c *serveCmd) Run(ctx context.Context, con *console.Console) error {
 		Size:       int64(c.Size),
 		SectorSize: int(c.SectorSize),
 		Removable:  c.Removable,
+		Identity:   c.identity(),
 
 		IgnoreDiscard: c.Discard == "ignore",
 		DetectZeroes:  zeroDetection[c.DetectZeroes],
@@ -59,6 +61,7 @@ func (c *serveCmd) Run(ctx context.Context, con *console.Console) error {
 
 		Userspace: c.Userspace,
 
+		MountDir:       c.MountDir,
 		Command:        c.command(),
 		Fork:           c.Fork,
 		PIDFile:        c.PIDFile,
@@ -96,7 +99,7 @@ func (c *serveCmd) checkImages() error {
 			return misuse("%s: for an image, and a scratch disk has none", name)
 		}
 	}
-	return c.partFlags.check(len(c.Images))
+	return cmp.Or(c.partFlags.check(len(c.Images)), c.identityFlags.check(len(c.Images)+len(c.Scratch), c.SectorSize))
 }
 
 // check refuses flags that contradict each other, and what cannot work.
@@ -107,6 +110,10 @@ func (c *serveCmd) check() error {
 		return misuse("--fork and a command exclude each other; put & after the command line instead")
 	case command && c.JSON:
 		return misuse("--json and a command would both write to standard output")
+	case c.MountDir != "" && (c.Userspace || !c.Loopback && (c.ISCSI || c.Vhost)):
+		return misuse("--mount is for a local disk; add --loopback, or leave it out")
+	case c.MountDir != "" && len(c.Images) != 1 || c.MountDir != "" && len(c.Scratch) > 0:
+		return misuse("--mount is for one image, and the only disk")
 	case c.Restart && command:
 		return misuse("--restart cannot take over a command; leave out one of them")
 	case c.Restart && len(c.Scratch) > 0:

@@ -58,8 +58,8 @@ _lunserve()
 	local flags=() takers runs=''
 	case $command in
 	serve)
-		flags=(-h --help --version -r --read-only --size --scratch --removable --sector-size --partition --offset --sizelimit -s --snapshot --overlay --discard --detect-zeroes --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint --loopback --iscsi --vhost --userspace --iqn --portal --chap-file --allow --open --fault --fault-seed --run --fork --pid-file --exit-with-parent --restart -q --quiet --json --stats-interval --trace)
-		takers=' --size --scratch --sector-size --partition --offset --sizelimit --overlay --discard --detect-zeroes --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint --iqn --portal --chap-file --allow --fault --fault-seed --run --pid-file --stats-interval '
+		flags=(-h --help --version -r --read-only --size --scratch --removable --sector-size --vendor --product --revision --serial --wwn --rotational --no-write-cache --physical-block-size --partition --offset --sizelimit -s --snapshot --overlay --discard --detect-zeroes --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint --loopback --iscsi --vhost --userspace --iqn --portal --chap-file --allow --open --fault --fault-seed --mount --run --fork --pid-file --exit-with-parent --restart -q --quiet --json --stats-interval --trace)
+		takers=' --size --scratch --sector-size --vendor --product --revision --serial --wwn --physical-block-size --partition --offset --sizelimit --overlay --discard --detect-zeroes --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint --iqn --portal --chap-file --allow --fault --fault-seed --mount --run --pid-file --stats-interval '
 		runs=1
 		;;
 	pack)
@@ -127,7 +127,7 @@ _lunserve()
 	if ((i > cword)) || [[ $split == true ]]; then
 		case $command$prev in
 		serve--overlay | serve--netrc-file | serve--ca-file | serve--chap-file | serve--pid-file | serve--trace | pack--netrc-file | pack--ca-file | unpack--netrc-file | unpack--ca-file | info--netrc-file | info--ca-file | commit-o | commit--output | commit--netrc-file | commit--ca-file | doctor--netrc-file | doctor--ca-file) _filedir ;;
-		serve--tmpdir | serve--cache-dir | pack--tmpdir | pack--cache-dir | unpack--tmpdir | unpack--cache-dir | info--tmpdir | info--cache-dir | commit--tmpdir | commit--cache-dir | doctor--tmpdir | doctor--cache-dir) _filedir -d ;;
+		serve--tmpdir | serve--cache-dir | serve--mount | pack--tmpdir | pack--cache-dir | unpack--tmpdir | unpack--cache-dir | info--tmpdir | info--cache-dir | commit--tmpdir | commit--cache-dir | doctor--tmpdir | doctor--cache-dir) _filedir -d ;;
 		serve--backing | pack--backing | unpack--backing | info--backing | commit--base | commit--backing | doctor--backing) _lunserve_images ;;
 		serve--fault) _lunserve_rules ;;
 		serve--sector-size) _lunserve_words 512 4096 ;;

@@ -49,7 +49,7 @@ function __lunserve_at -a command where
 	set -l runs no
 	switch $name
 		case serve
-			set takers --size --scratch --sector-size --partition --offset --sizelimit --overlay --discard --detect-zeroes --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint --iqn --portal --chap-file --allow --fault --fault-seed --run --pid-file --stats-interval
+			set takers --size --scratch --sector-size --vendor --product --revision --serial --wwn --physical-block-size --partition --offset --sizelimit --overlay --discard --detect-zeroes --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint --iqn --portal --chap-file --allow --fault --fault-seed --mount --run --pid-file --stats-interval
 			set runs yes
 		case pack
 			set takers --frame-size --level --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint
@@ -110,6 +110,14 @@ complete -c lunserve -n '__lunserve_at serve' -l size -r -f -d 'Create the image
 complete -c lunserve -n '__lunserve_at serve' -l scratch -r -f -d 'Make a disk of this size that has no image, and drop what was written at exit'
 complete -c lunserve -n '__lunserve_at serve' -l removable -d 'Present a removable disk'
 complete -c lunserve -n '__lunserve_at serve' -l sector-size -r -f -k -a '512 4096' -d 'Logical block size in bytes'
+complete -c lunserve -n '__lunserve_at serve' -l vendor -r -f -d 'Vendor of the disks, at most 8 characters of ASCII'
+complete -c lunserve -n '__lunserve_at serve' -l product -r -f -d 'Model of the disks, at most 16 characters'
+complete -c lunserve -n '__lunserve_at serve' -l revision -r -f -d 'Revision of the disks, at most 4 characters'
+complete -c lunserve -n '__lunserve_at serve' -l serial -r -f -d 'Serial number of the only disk, at most 32 characters'
+complete -c lunserve -n '__lunserve_at serve' -l wwn -r -f -d 'World wide name of the only disk'
+complete -c lunserve -n '__lunserve_at serve' -l rotational -d 'Present a disk that rotates, with 7200 rpm'
+complete -c lunserve -n '__lunserve_at serve' -l no-write-cache -d 'Present a disk without a volatile write cache'
+complete -c lunserve -n '__lunserve_at serve' -l physical-block-size -r -f -d 'Physical block size'
 complete -c lunserve -n '__lunserve_at serve' -l partition -r -f -d 'Serve only partition N of the image, as a disk without a partition table'
 complete -c lunserve -n '__lunserve_at serve' -l offset -r -f -d 'Serve the image from this byte on'
 complete -c lunserve -n '__lunserve_at serve' -l sizelimit -r -f -d 'Serve at most this many bytes of the image'
@@ -138,6 +146,7 @@ complete -c lunserve -n '__lunserve_at serve' -l allow -r -f -d 'Allow only the 
 complete -c lunserve -n '__lunserve_at serve' -l open -d 'Allow anyone to log in at an address that other machines can reach'
 complete -c lunserve -n '__lunserve_at serve' -l fault -r -f -k -a '(__lunserve_rules)' -d 'Make the disks misbehave by RULE'
 complete -c lunserve -n '__lunserve_at serve' -l fault-seed -r -f -d 'Seed of what is random in faults, to repeat a run'
+complete -c lunserve -n '__lunserve_at serve' -l mount -r -f -a '(__fish_complete_directories)' -d 'Mount the file system of the disk on DIR while it is served, and print DIR'
 complete -c lunserve -n '__lunserve_at serve' -l run -r -f -d 'Serve while a shell command runs, and exit with its status'
 complete -c lunserve -n '__lunserve_at serve' -l fork -d 'Serve in the background'
 complete -c lunserve -n '__lunserve_at serve' -l pid-file -r -F -d 'Write the process ID to FILE when the disks are ready'

@@ -22,7 +22,8 @@ import (
 // What a server starts later is confined as it is. So it keeps what a guard needs
 // that it starts in place of a killed one, which may have to open the images again.
 // A command of --run must not be confined, and it starts last: a server that has
-// one is not confined either. Nor is one with an image at a URL: it looks up hosts and
+// one is not confined either. Nor is one that mounts a file system, which Landlock would
+// keep it from unmounting, or one with an image at a URL: it looks up hosts and
 // makes connections until its end.
 //
 // A target of --userspace is confined when it listens, and before it accepts: later it
@@ -46,7 +47,7 @@ var kept = []int{
 // confine gives up what this process needs no more, if it can.
 func (s *service) confine() {
 	switch {
-	case s.role == removing || len(s.options.Command) > 0 || s.readsURLs():
+	case s.role == removing || len(s.options.Command) > 0 || s.options.MountDir != "" || s.readsURLs():
 		return
 	case s.role == upgrading:
 		s.confined = s.taken.Confined

@@ -20,6 +20,8 @@ type Options struct {
 	SectorSize int   // bytes in a logical block, 512 or 4096
 	Removable  bool
 
+	Identity Identity // what initiators find out about the disks
+
 	IgnoreDiscard bool // the disks are fully provisioned
 	DetectZeroes  ZeroDetection
 
@@ -32,6 +34,7 @@ type Options struct {
 
 	Userspace bool // ISCSI is served by this process, not by the kernel, and is the only target
 
+	MountDir       string   // where the file system of the only disk is mounted; empty: nowhere
 	Command        []string // runs while the disks are served; nil: none
 	Fork           bool     // move to the background when the disks are ready
 	PIDFile        string
@@ -43,6 +46,17 @@ type Options struct {
 	StatsInterval time.Duration // of stats events; 0: none
 	Trace         bool          // a line for each command
 	TraceFile     string        // gets the trace; empty: standard error
+}
+
+// An Identity says what initiators find out about disks. The texts are ASCII and fit
+// their fields; empty, they are those that lunserve chooses. Serial and NAA are for
+// one disk.
+type Identity struct {
+	Vendor, Product, Revision string
+	Serial, NAA               string // NAA: 16 or 32 hex digits
+	Rotational                bool
+	WriteThrough              bool // no volatile write cache
+	PhysicalBlock             int  // bytes
 }
 
 // ISCSI are the options of the iSCSI target.

@@ -129,6 +129,9 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 		}
 		s.disks = append(s.disks, newDisk(lun, img, s.imageErrs))
 	}
+	if s.mount, err = s.findMount(ctx); err != nil {
+		return err
+	}
 	if err := s.findDevices(ctx, down); err != nil {
 		return err
 	}
@@ -164,7 +167,10 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 	if s.role == upgrading && s.guard != nil {
 		s.guard.Renew() // the disks do not wait for that
 	}
-	return s.connect(ctx, down, last)
+	if err := s.connect(ctx, down, last); err != nil {
+		return err
+	}
+	return s.mountDisk(down)
 }
 
 // attachAll attaches the disks that are new, or those that are orphans.

@@ -29,6 +29,7 @@ type service struct {
 	events  *eventLog
 	disks   []*disk
 	fabrics []fabric
+	mount   *mount    // nil if there is none
 	command *command  // nil if there is none
 	started time.Time // when the disks became usable
 	serving time.Time // when the last ring was served
@@ -129,7 +130,7 @@ func (s *service) wait() ending {
 // users.
 func (s *service) stop(why cause) ending {
 	s.calmFaults() // or the search for users may hang
-	if users := s.users(); users != "" {
+	if users := s.inUse(); users != "" {
 		return ending{why, fmt.Errorf("%s: removed anyway", users)}
 	}
 	return ending{cause: why}
@@ -143,7 +144,7 @@ func (s *service) stopSignal(sig os.Signal, asked *bool) ending {
 		return ending{}
 	}
 	if sig == os.Interrupt && !*asked {
-		if users := s.users(); users != "" {
+		if users := s.inUse(); users != "" {
 			*asked = true
 			s.console.Print("%s; ^C again to remove it anyway", users)
 			return ending{}
@@ -173,7 +174,11 @@ func (s *service) userSignal(sig os.Signal) ending {
 
 // detach answers lunserve detach. A command is asked to end first.
 func (s *service) detach(d detachment) ending {
-	if users := s.users(); users != "" && !d.force {
+	used := s.inUse
+	if s.command != nil { // which may have files open in what is mounted
+		used = s.users
+	}
+	if users := used(); users != "" && !d.force {
 		d.answer <- detached{err: errInUse(users)}
 		return ending{}
 	}

@@ -18,6 +18,7 @@ func (d *disk) state(confined []string) control.Disk {
 		Size:      d.device.unit.Size(),
 		BlockSize: d.image.blockSize,
 		Device:    d.address.node,
+		Mounted:   d.mounted,
 		URI:       d.address.uri(),
 		WWPN:      d.address.wwpn,
 		PID:       configfs.Self(),

@@ -3,6 +3,7 @@ package image
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/lunserve/lunserve/backstores"
@@ -54,3 +55,42 @@ func choosePartition(text string, all []contents.Volume) error {
 	}
 	return hint.With(fmt.Errorf("%s %s", text, strings.Join(names, "; ")), try...)
 }
+
+// FileSystem returns the number of the partition, or 0 for the whole disk, that has the
+// only file system on the disk of the image at path, and its kind. If there are several,
+// the error lists them.
+func FileSystem(ctx context.Context, path string, disk backstores.Backstore) (number int, kind string, err error) {
+	d, err := readContents(ctx, path, disk)
+	if err != nil {
+		return 0, "", err
+	}
+	var found []contents.Volume
+	for _, v := range d.Volumes {
+		kind, _, _ := strings.Cut(v.Kind, ",") // a partition table may follow
+		if slices.Contains(fileSystems, kind) {
+			v.Kind = kind
+			found = append(found, v)
+		}
+		if v.Partition == 0 && len(found) > 0 {
+			break // its partitions are parts of it, as of a hybrid ISO image
+		}
+	}
+	switch len(found) {
+	case 0:
+		return 0, "", fmt.Errorf("%s: has no file system that is known, but %s", path, d.Volumes[0])
+	case 1:
+		return found[0].Partition, found[0].Kind, nil
+	}
+	return 0, "", choosePartition(path+": has several file systems:", found)
+}
+
+// fileSystems are the kinds of contents.Volume that can be mounted, and
+// readOnlyFileSystems those of them that are never written.
+var (
+	fileSystems = append([]string{"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "vfat", "exfat", "ntfs"}, readOnlyFileSystems...)
+
+	readOnlyFileSystems = []string{"iso9660", "squashfs", "erofs"}
+)
+
+// IsReadOnlyFileSystem reports whether a kind of file system is never written.
+func IsReadOnlyFileSystem(kind string) bool { return slices.Contains(readOnlyFileSystems, kind) }

@@ -18,6 +18,7 @@ type Disk struct {
 	Size      int64        `json:"size"`
 	BlockSize int          `json:"block_size,omitempty"`
 	Device    string       `json:"device,omitempty"`
+	Mounted   string       `json:"mounted,omitempty"` // where its lunserve has mounted it
 	URI       string       `json:"uri,omitempty"`
 	WWPN      string       `json:"wwpn,omitempty"`
 	PID       int          `json:"pid"`
