@@ -49,10 +49,11 @@ func (l *commandLine) checkWords() error {
 	return nil
 }
 
-// needed reports whether an argument must be given: an image, unless there are disks
-// without one.
+// needed reports whether an argument must be given: with the tag unless, if the flag
+// that it names is not.
 func (l *commandLine) needed(arg *kong.Value) bool {
-	return arg.Required || l.node == l.app.DefaultCmd && !l.has("scratch")
+	flag := arg.Tag.Get("unless")
+	return arg.Required || flag != "" && !l.has(flag)
 }
 
 // needs returns the error of an argument that is missing.

@@ -52,6 +52,7 @@ func TestErrorsOfACommandLineProposeTheWholeLine(t *testing.T) {
 		"-c/dev/nbd0 disk.img":                "-c: not a flag of lunserve: the kernel chooses a node, and lunserve prints it; try lunserve disk.img",
 		"serve -b 4096 disk.img":              "-b: not a flag of lunserve: that is --sector-size; try lunserve serve --sector-size 4096 disk.img",
 		"--pidfile=p disk.img":                "--pidfile: not a flag of lunserve: that is --pid-file; try lunserve --pid-file p disk.img",
+		"-D":                                  "-D: not a flag of lunserve: lunserve detach --all does that; try lunserve detach --all",
 		"-d /dev/loop0":                       "-d: not a flag of lunserve: lunserve detach does that; try lunserve detach /dev/loop0",
 		"serve -d disk.img":                   "-d: not a flag of lunserve: lunserve detach does that; try lunserve detach disk.img",
 		"mount -o ro disk.img /":              "mount: no such file or subcommand; try lunserve -r disk.img",
@@ -78,7 +79,7 @@ func TestErrorsOfACommandLineProposeTheWholeLine(t *testing.T) {
 		"-P disk.img disk.img":                "-P: not a flag of lunserve: partitions always get nodes; try lunserve disk.img disk.img",
 		"-c disk.img":                         "-c: not a flag of lunserve: the kernel chooses a node, and lunserve prints it; try lunserve disk.img",
 		"-v":                                  "-v: not a flag of lunserve: that is --version; try lunserve --version",
-		"-j disk.img":                         "-j: not a flag of lunserve: lunserve list does that; try lunserve list",
+		"-j disk.img":                         "-j: not a flag of lunserve: lunserve list does that; try lunserve list disk.img",
 		"ps -a":                               "ps: no such file or subcommand; try lunserve list",
 		"umount -l /mnt":                      "umount: no such file or subcommand; try lunserve detach --help",
 		"nbdkit -r file disk.img":             "nbdkit: no such file or subcommand; try lunserve -r disk.img",
@@ -114,7 +115,7 @@ func TestErrorsOfACommandLineProposeTheWholeLine(t *testing.T) {
 		"pack -19k disk.img":                               "-k: not a flag of lunserve: the image is always kept; try lunserve pack -19 disk.img",
 		"-19 disk.img":                                     "unknown flag -1; try lunserve --help",
 		"stats -i -5s":                                     "--interval needs a value; try lunserve stats --interval=10s -5s",
-		"resize disk.img lots":                             `"lots" is not a size, such as 10G; try lunserve resize --help`, // growing needs consent
+		"resize disk.img lots":                             `"lots" is not a size, such as 10G or +10G; try lunserve resize --help`, // growing needs consent
 		"pack -20 disk.img":                                `--level: "20" is not a level from 1 to 19; try lunserve pack --level=3 disk.img`,
 		"pack --level x disk.img":                          `--level: "x" is not a level from 1 to 19; try lunserve pack --level=3 disk.img`,
 		"--format zsdt disk.img":                           `--format: "zsdt" is not one of auto, raw, sparse, zstd, qcow2, simg; try lunserve --format=zstd disk.img`,
@@ -161,7 +162,7 @@ func TestErrorsOfACommandLineProposeTheWholeLine(t *testing.T) {
 		"pack":                 "no image given; try lunserve pack --help",
 		"unpack a":             "no output given; try lunserve unpack --help",
 		"pack a b c":           "c: one argument too many; try lunserve pack --help",
-		"list disk.img":        "disk.img: one argument too many; try lunserve list --help",
+		"completion bash zsh":  "zsh: one argument too many; try lunserve completion --help",
 	} {
 		if _, _, err := parsed(t, words(line)...); err == nil || hint.Text(err) != want {
 			got := "no error"

@@ -27,21 +27,22 @@ const (
 )
 
 var (
-	always   = foreign{say: "partitions always get nodes"}
-	prints   = foreign{say: "the kernel chooses a node, and lunserve prints it"}
-	chosen   = foreign{say: prints.say, value: dropped}
-	stays    = foreign{say: "the disk stays until lunserve is stopped"}
-	locks    = foreign{say: "an image is always locked"}
-	flushes  = foreign{say: "the disk has a volatile write cache, which the kernel flushes"}
-	lists    = foreign{say: "lunserve list does that", words: []string{"list"}}
-	detaches = foreign{say: "lunserve detach does that", words: []string{"detach"}}
-	traces   = foreign{say: "--trace prints each SCSI command", words: []string{"--trace"}}
-	offsets  = foreign{say: "that is --offset", words: []string{"--offset"}, value: kept}
-	sectors  = foreign{say: "that is --sector-size", words: []string{"--sector-size"}, value: kept}
-	output   = foreign{say: "the output is the last argument", value: last}
-	versions = foreign{say: "that is --version", words: []string{"--version"}}
-	pidFile  = foreign{say: "that is --pid-file", words: []string{"--pid-file"}, value: kept}
-	keeps    = foreign{say: "the image is always kept"}
+	always      = foreign{say: "partitions always get nodes"}
+	prints      = foreign{say: "the kernel chooses a node, and lunserve prints it"}
+	chosen      = foreign{say: prints.say, value: dropped}
+	stays       = foreign{say: "the disk stays until lunserve is stopped"}
+	locks       = foreign{say: "an image is always locked"}
+	flushes     = foreign{say: "the disk has a volatile write cache, which the kernel flushes"}
+	lists       = foreign{say: "lunserve list does that", words: []string{"list"}}
+	detaches    = foreign{say: "lunserve detach does that", words: []string{"detach"}}
+	detachesAll = foreign{say: "lunserve detach --all does that", words: []string{"detach", "--all"}}
+	traces      = foreign{say: "--trace prints each SCSI command", words: []string{"--trace"}}
+	offsets     = foreign{say: "that is --offset", words: []string{"--offset"}, value: kept}
+	sectors     = foreign{say: "that is --sector-size", words: []string{"--sector-size"}, value: kept}
+	output      = foreign{say: "the output is the last argument", value: last}
+	versions    = foreign{say: "that is --version", words: []string{"--version"}}
+	pidFile     = foreign{say: "that is --pid-file", words: []string{"--pid-file"}, value: kept}
+	keeps       = foreign{say: "the image is always kept"}
 )
 
 // foreigners are flags of losetup, qemu-nbd, nbdkit and zstd, by our
@@ -53,6 +54,7 @@ var foreigners = map[string]map[string]foreign{
 		"-t": stays, "--persistent": stays, "--foreground": stays,
 		"-l": lists, "--list": lists, "-a": lists, "--all": lists, "-j": lists, "--associated": lists,
 		"-J": {say: "lunserve list --json does that", words: []string{"list", "--json"}},
+		"-D": detachesAll, "--detach-all": detachesAll,
 		"-d": detaches, "--detach": detaches, "--disconnect": detaches,
 		"-v": {by: verbose}, "--verbose": traces,
 		"-o": {by: option},

@@ -2,26 +2,33 @@ package cli
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
 
+	"github.com/lunserve/lunserve/hint"
 	"github.com/lunserve/lunserve/serve/console"
 )
 
 type listCmd struct {
-	JSON  bool `help:"Print a JSON object for each disk, one per line."`
-	Names bool `help:"Print only the names."`
+	Disks []string `arg:"" optional:"" name:"disk" complete:"export" help:"Disks, by name, device or image. Default: all."`
+	JSON  bool     `help:"Print a JSON object for each disk, one per line."`
+	Names bool     `help:"Print only the names."`
 }
 
-// Run lists the disks of all lunserve processes.
+// Run lists the disks of all lunserve processes, or some of them.
 func (c *listCmd) Run(con *console.Console, out *console.Printer) error {
-	all, err := servedDisks(con)
+	all, found, err := find(con, c.Disks)
 	if err != nil {
 		return err
+	}
+	if len(c.Disks) > 0 {
+		all = found
 	}
 	if c.JSON {
 		for _, k := range all {
@@ -39,7 +46,19 @@ func (c *listCmd) Run(con *console.Console, out *console.Printer) error {
 		}
 		return nil
 	}
+	if len(all) == 0 && console.Columns(os.Stdout) > 0 {
+		con.Say("%s", hint.Text(noDisks()))
+	}
 	return table(out, all)
+}
+
+// noDisks says that there is nothing to list, to a person: a program gets nothing.
+func noDisks() error {
+	if os.Geteuid() == 0 {
+		return errors.New("no disks are served")
+	}
+	return hint.With(errors.New("no disks of this user are served"),
+		hint.Command{Words: []string{"sudo", "lunserve", "list"}, Purpose: "for the disks of root"})
 }
 
 // table prints a row for each disk and, below it, the fields that may be long:

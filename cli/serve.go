@@ -15,7 +15,7 @@ import (
 )
 
 type serveCmd struct {
-	Images     []string   `arg:"" optional:"" name:"image" complete:"image" help:"Disk images: files, block devices or URLs. Each becomes one LUN."`
+	Images     []string   `arg:"" optional:"" unless:"scratch" name:"image" complete:"image" help:"Disk images: files, block devices or URLs. Each becomes one LUN."`
 	ReadOnly   bool       `short:"r" common:"" aliases:"readonly" help:"Refuse writes, and share the image with other readers." group:"image"`
 	Size       size       `common:"" placeholder:"SIZE" help:"Create the image with this size if it does not exist. The file is sparse. K, M, G and T are powers of 1024; KB, MB, GB and TB are powers of 1000." group:"image"`
 	Scratch    []size     `placeholder:"SIZE" sep:"none" help:"Make a disk of this size that has no image, and drop what was written at exit. May be repeated." group:"image"`
@@ -66,6 +66,7 @@ func (c *serveCmd) Run(ctx context.Context, con *console.Console) error {
 		Fork:           c.Fork,
 		PIDFile:        c.PIDFile,
 		ExitWithParent: c.ExitWithParent,
+		Once:           c.Once,
 		Restart:        c.Restart,
 
 		Quiet:         c.Quiet,
@@ -114,6 +115,8 @@ func (c *serveCmd) check() error {
 		return misuse("--mount is for a local disk; add --loopback, or leave it out")
 	case c.MountDir != "" && len(c.Images) != 1 || c.MountDir != "" && len(c.Scratch) > 0:
 		return misuse("--mount is for one image, and the only disk")
+	case c.Once && (command || c.MountDir != ""):
+		return misuse("--once ends with the last user, and a command or --mount is one until the end; leave out one of them")
 	case c.Restart && command:
 		return misuse("--restart cannot take over a command; leave out one of them")
 	case c.Restart && len(c.Scratch) > 0:

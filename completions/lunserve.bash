@@ -58,7 +58,7 @@ _lunserve()
 	local flags=() takers runs=''
 	case $command in
 	serve)
-		flags=(-h --help --version -r --read-only --size --scratch --removable --sector-size --vendor --product --revision --serial --wwn --rotational --no-write-cache --physical-block-size --partition --offset --sizelimit -s --snapshot --overlay --discard --detect-zeroes --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint --loopback --iscsi --vhost --userspace --iqn --portal --chap-file --allow --open --fault --fault-seed --mount --run --fork --pid-file --exit-with-parent --restart -q --quiet --json --stats-interval --trace)
+		flags=(-h --help --version -r --read-only --size --scratch --removable --sector-size --vendor --product --revision --serial --wwn --rotational --no-write-cache --physical-block-size --partition --offset --sizelimit -s --snapshot --overlay --discard --detect-zeroes --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint --loopback --iscsi --vhost --userspace --iqn --portal --chap-file --allow --open --fault --fault-seed --mount --run --fork --pid-file --exit-with-parent --once --restart -q --quiet --json --stats-interval --trace)
 		takers=' --size --scratch --sector-size --vendor --product --revision --serial --wwn --physical-block-size --partition --offset --sizelimit --overlay --discard --detect-zeroes --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint --iqn --portal --chap-file --allow --fault --fault-seed --mount --run --pid-file --stats-interval '
 		runs=1
 		;;
@@ -95,7 +95,7 @@ _lunserve()
 		takers='  '
 		;;
 	detach)
-		flags=(-h --help --version -f --force)
+		flags=(-h --help --version --all -f --force)
 		takers='  '
 		;;
 	doctor)
@@ -143,7 +143,7 @@ _lunserve()
 	fi
 	case $command$n in
 	pack1 | unpack1 | commit0) _filedir ;;
-	stats* | resize0 | fault0 | detach*) _lunserve_exports "$1" ;;
+	list* | stats* | resize0 | fault0 | detach*) _lunserve_exports "$1" ;;
 	serve* | pack0 | unpack0 | info* | doctor*) _lunserve_images ;;
 	fault*) _lunserve_rules ;;
 	completion0) _lunserve_words bash zsh fish ;;

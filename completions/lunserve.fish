@@ -151,6 +151,7 @@ complete -c lunserve -n '__lunserve_at serve' -l run -r -f -d 'Serve while a she
 complete -c lunserve -n '__lunserve_at serve' -l fork -d 'Serve in the background'
 complete -c lunserve -n '__lunserve_at serve' -l pid-file -r -F -d 'Write the process ID to FILE when the disks are ready'
 complete -c lunserve -n '__lunserve_at serve' -l exit-with-parent -d 'Exit when the parent process exits'
+complete -c lunserve -n '__lunserve_at serve' -l once -d 'Exit when the last user has gone'
 complete -c lunserve -n '__lunserve_at serve' -l restart -d 'Keep the disks if the process is killed'
 complete -c lunserve -n '__lunserve_at serve' -s q -l quiet -d 'Print only warnings and errors on standard error'
 complete -c lunserve -n '__lunserve_at serve' -l json -d 'Print events on standard output, one JSON object per line'
@@ -228,6 +229,7 @@ complete -c lunserve -n '__lunserve_at commit' -l ca-file -r -F -d 'Trust the au
 complete -c lunserve -n '__lunserve_at commit' -l s3-endpoint -r -f -d 'Server of s3:// images'
 
 complete -c lunserve -n __lunserve_first -a list -d 'List served disks'
+complete -c lunserve -n '__lunserve_at list "*"' -f -a '(__lunserve_exports)'
 complete -c lunserve -n '__lunserve_at list' -s h -l help -d 'Print help and exit'
 complete -c lunserve -n '__lunserve_at list' -l version -d 'Print the version and exit'
 complete -c lunserve -n '__lunserve_at list' -l json -d 'Print a JSON object for each disk, one per line'
@@ -257,6 +259,7 @@ complete -c lunserve -n __lunserve_first -a detach -d 'Remove served disks'
 complete -c lunserve -n '__lunserve_at detach "*"' -f -a '(__lunserve_exports)'
 complete -c lunserve -n '__lunserve_at detach' -s h -l help -d 'Print help and exit'
 complete -c lunserve -n '__lunserve_at detach' -l version -d 'Print the version and exit'
+complete -c lunserve -n '__lunserve_at detach' -l all -d 'Remove all disks of this user'
 complete -c lunserve -n '__lunserve_at detach' -s f -l force -d 'Remove disks even if they are in use'
 
 complete -c lunserve -n __lunserve_first -a doctor -d 'Check whether this machine can serve images, and name what is missing'

@@ -39,6 +39,7 @@ type Options struct {
 	Fork           bool     // move to the background when the disks are ready
 	PIDFile        string
 	ExitWithParent bool
+	Once           bool // end when the last user has gone
 	Restart        bool // if this process is killed, its guard starts another
 
 	Quiet         bool

@@ -95,6 +95,7 @@ func (s *service) wait() ending {
 	defer s.dropUpgrade()
 	each := time.NewTicker(time.Second)
 	defer each.Stop()
+	var once once
 	asked := false // whether a ^C was answered with the users of the disks
 	for {
 		var end ending
@@ -105,6 +106,10 @@ func (s *service) wait() ending {
 			s.console.Warn(err)
 		case now := <-each.C:
 			s.look(now)
+			if s.options.Once && once.look(s.statesWithUsers()) {
+				s.console.Say("the last user has gone")
+				end = s.stop(requested)
+			}
 		case <-s.command.end():
 			end = s.stop(commandEnded)
 		case <-s.parentEnd:
