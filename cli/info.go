@@ -13,7 +13,7 @@ import (
 
 type infoCmd struct {
 	Images []string `arg:"" name:"image" complete:"image" help:"Images to describe."`
-	JSON   bool     `help:"Print a JSON array with an object for each image."`
+	JSON   bool     `help:"Print a JSON object for each image, one per line."`
 
 	imageFlags `embed:""`
 }
@@ -31,24 +31,22 @@ type imageInfo struct {
 // Run describes all images, even if some cannot be read.
 func (c *infoCmd) Run(ctx context.Context, con *console.Console, out *console.Printer) error {
 	var fails []error
-	all := []*imageInfo{}
+	more := false // than the first
 	for _, path := range c.Images {
 		a, err := c.look(ctx, con, path)
 		if err != nil {
 			fails = append(fails, err)
 			continue
 		}
-		if all = append(all, a); c.JSON {
-			continue
+		if c.JSON {
+			err = out.JSON(a)
+		} else {
+			err = a.print(out, more)
 		}
-		if err := a.print(out, len(all) > 1); err != nil {
+		if err != nil {
 			return err
 		}
-	}
-	if c.JSON {
-		if err := out.JSON(all, "  "); err != nil {
-			return err
-		}
+		more = true
 	}
 	return errors.Join(fails...)
 }

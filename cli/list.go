@@ -32,7 +32,7 @@ func (c *listCmd) Run(con *console.Console, out *console.Printer) error {
 	}
 	if c.JSON {
 		for _, k := range all {
-			if err := out.JSON(k.Disk, ""); err != nil {
+			if err := out.JSON(k.Disk); err != nil {
 				return err
 			}
 		}

@@ -131,8 +131,8 @@ func (c *serveCmd) check() error {
 		return misuse("--restart keeps disks of the kernel, and --userspace makes none; leave out one of them")
 	case c.Fork && c.ExitWithParent:
 		return misuse("--fork ends the parent process immediately; leave out --exit-with-parent")
-	case c.Fork && c.JSON:
-		return misuse("--fork closes standard output; leave out --json")
+	case c.Fork && c.Interval != 0:
+		return misuse("--fork closes standard output when the disks are ready; leave out --stats-interval")
 	case c.Fork && c.Trace.On && c.Trace.File == "":
 		return hint.Try(misuse("--fork closes standard error"), "--trace="+hint.Free("lunserve.trace"))
 	case c.Interval != 0 && !c.JSON:

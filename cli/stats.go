@@ -93,7 +93,7 @@ func (c *statsCmd) print(out *console.Printer, disks []servedDisk, states map[st
 			continue // its lunserve is dead
 		}
 		if c.JSON {
-			if err := out.JSON(s, ""); err != nil {
+			if err := out.JSON(s); err != nil {
 				return err
 			}
 			continue

@@ -45,7 +45,7 @@ func (s *service) serve(ctx context.Context) error {
 		return fork(s.stopSignals)
 	}
 	c.SetQuiet(o.Quiet || s.role == upgrading)
-	c.OnWarning(func(text string) { _ = s.events.emit(event{Event: "warning", Message: text}) })
+	c.OnWarning(func(text string) { _ = s.events.emit(Event{Event: "warning", Message: text}) })
 
 	var down configfs.Undo
 	defer down.Close() // also in a panic
@@ -73,7 +73,7 @@ func (s *service) serve(ctx context.Context) error {
 		end.add(left())
 	}
 	s.warnOfRest()
-	last := event{Event: "exit"}
+	last := Event{Event: "exit"}
 	if !s.started.IsZero() {
 		s.summarize()
 		last.Disks = s.states()
