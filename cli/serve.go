@@ -15,7 +15,7 @@ import (
 )
 
 type serveCmd struct {
-	Images     []string   `arg:"" optional:"" unless:"scratch" name:"image" complete:"image" help:"Disk images: files, block devices or URLs. Each becomes one LUN."`
+	Images     []string   `arg:"" optional:"" unless:"scratch" name:"image" complete:"image" help:"Disk images: files, block devices or URLs. Each becomes one LUN. Words behind a name are for this image, as in disk.img,ro."`
 	ReadOnly   bool       `short:"r" common:"" aliases:"readonly" help:"Refuse writes, and share the image with other readers." group:"image"`
 	Size       size       `common:"" placeholder:"SIZE" help:"Create the image with this size if it does not exist. The file is sparse. K, M, G and T are powers of 1024; KB, MB, GB and TB are powers of 1000." group:"image"`
 	Scratch    []size     `placeholder:"SIZE" sep:"none" help:"Make a disk of this size that has no image, and drop what was written at exit. May be repeated." group:"image"`
@@ -34,7 +34,12 @@ type serveCmd struct {
 
 // Run serves the images.
 func (c *serveCmd) Run(ctx context.Context, con *console.Console) error {
-	iscsi, err := c.iscsi(c.ReadOnly)
+	images, err := c.images()
+	if err != nil {
+		return err
+	}
+	writable := func(i serve.Image) bool { return !i.ReadOnly }
+	iscsi, err := c.iscsi(!slices.ContainsFunc(images, writable))
 	if err != nil {
 		return err
 	}
@@ -42,7 +47,7 @@ func (c *serveCmd) Run(ctx context.Context, con *console.Console) error {
 		return err
 	}
 	return serve.Run(ctx, serve.Options{
-		Images:     c.images(),
+		Images:     images,
 		Open:       c.imageFlags.options(),
 		Size:       int64(c.Size),
 		SectorSize: int(c.SectorSize),
@@ -77,16 +82,26 @@ func (c *serveCmd) Run(ctx context.Context, con *console.Console) error {
 	}, con)
 }
 
-// images returns the images with what the flags say about each, and then the disks
-// without one.
-func (c *serveCmd) images() (all []serve.Image) {
-	for _, path := range c.Images {
-		all = append(all, serve.Image{Path: path, Part: c.part(), ReadOnly: c.ReadOnly, Snapshot: c.Snapshot, Overlay: c.Overlay})
+// images returns the images with what their words and the flags say about each, and
+// then the disks without one.
+func (c *serveCmd) images() (all []serve.Image, err error) {
+	for _, arg := range c.Images {
+		i, layered, err := parseImage(arg)
+		if err != nil {
+			return nil, err
+		}
+		if !layered {
+			i.ReadOnly, i.Snapshot, i.Overlay = c.ReadOnly, c.Snapshot, c.Overlay
+		}
+		if i.Part == (serve.Part{}) {
+			i.Part = c.part()
+		}
+		all = append(all, i)
 	}
 	for _, size := range c.Scratch {
 		all = append(all, serve.Image{Scratch: int64(size)})
 	}
-	return all
+	return all, nil
 }
 
 // checkImages refuses flags of images if there is none.
