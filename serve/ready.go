@@ -86,6 +86,9 @@ func (s *service) announce(down *configfs.Undo) error {
 	} else {
 		down.Push(func() error { return notify("STOPPING=1") })
 	}
+	if s.role == starting {
+		s.sayElsewhere()
+	}
 	switch {
 	case s.role == upgrading:
 		_ = s.events.emit(Event{Event: "upgraded", Disks: s.states()}) // an error shows again at the end
