@@ -25,7 +25,7 @@ type imageInfo struct {
 	Ratio float64 `json:"ratio,omitempty"` // Size to Stored
 	Holes int64   `json:"holes"`           // bytes of zeros that take no space
 
-	counted bool // Holes is known
+	layout *image.Layout // nil if Holes is not known
 }
 
 // Run describes all images, even if some cannot be read.
@@ -65,7 +65,9 @@ func (c *infoCmd) look(ctx context.Context, con *console.Console, path string) (
 	if store == nil {
 		return a, nil
 	}
-	a.Holes, a.counted, err = image.Holes(ctx, store)
+	if a.layout, err = image.ReadLayout(ctx, store, mapColumns); a.layout != nil {
+		a.Holes = a.layout.Holes
+	}
 	return a, errors.Join(err, store.Close())
 }
 
@@ -90,7 +92,7 @@ func (a *imageInfo) print(out *console.Printer, more bool) error {
 	} else {
 		row("stored", "%s", humanize.IBytes(uint64(a.Stored)))
 	}
-	if a.counted {
+	if a.layout != nil {
 		row("holes", "%s", humanize.IBytes(uint64(a.Holes)))
 	}
 	if a.Compressed > 0 {
@@ -121,6 +123,13 @@ func (a *imageInfo) print(out *console.Printer, more bool) error {
 			name = "contents"
 		}
 		row(name, "%s", v)
+	}
+	for i, line := range a.drawMap() {
+		name := ""
+		if i == 0 {
+			name = "map"
+		}
+		row(name, "%s", line)
 	}
 	for _, note := range a.Notes {
 		row("note", "%s", note)

@@ -83,7 +83,7 @@ _lunserve()
 		takers='  '
 		;;
 	stats)
-		flags=(-h --help --version -i --interval --json)
+		flags=(-h --help --version --histogram -i --interval --json)
 		takers=' -i --interval '
 		;;
 	resize)

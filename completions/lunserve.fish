@@ -239,6 +239,7 @@ complete -c lunserve -n __lunserve_first -a stats -d 'Show rates and latencies o
 complete -c lunserve -n '__lunserve_at stats "*"' -f -a '(__lunserve_exports)'
 complete -c lunserve -n '__lunserve_at stats' -s h -l help -d 'Print help and exit'
 complete -c lunserve -n '__lunserve_at stats' -l version -d 'Print the version and exit'
+complete -c lunserve -n '__lunserve_at stats' -l histogram -d 'Print a histogram of the latencies of each disk'
 complete -c lunserve -n '__lunserve_at stats' -s i -l interval -r -f -d 'Print a table at this interval, such as 5s, until ^C'
 complete -c lunserve -n '__lunserve_at stats' -l json -d 'Print a JSON object for each disk, one per line'
 
