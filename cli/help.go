@@ -39,8 +39,8 @@ Serves disk images as SCSI disks on this machine until ^C. Prints their paths.
 Common flags:
 `
 
-const usageEnd = `
-Also: %s.
+const usageEnd = `Subcommands:
+  %s
 All flags: lunserve serve --help, lunserve SUBCOMMAND --help, man lunserve
 `
 

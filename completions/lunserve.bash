@@ -49,7 +49,7 @@ _lunserve()
 	local command=serve first=1
 	if ((cword > 1)); then
 		case ${words[1]} in
-		serve | pack | unpack | info | commit | list | stats | resize | fault | detach | doctor | completion) command=${words[1]} first=2 ;;
+		serve | pack | unpack | info | commit | list | stats | plot | resize | fault | detach | doctor | completion) command=${words[1]} first=2 ;;
 		esac
 	fi
 
@@ -85,6 +85,10 @@ _lunserve()
 	stats)
 		flags=(-h --help --version --histogram -i --interval --json)
 		takers=' -i --interval '
+		;;
+	plot)
+		flags=(-h --help --version)
+		takers='  '
 		;;
 	resize)
 		flags=(-h --help --version)
@@ -142,13 +146,13 @@ _lunserve()
 		return
 	fi
 	case $command$n in
-	pack1 | unpack1 | commit0) _filedir ;;
+	pack1 | unpack1 | commit0 | plot0) _filedir ;;
 	list* | stats* | resize0 | fault0 | detach*) _lunserve_exports "$1" ;;
 	serve* | pack0 | unpack0 | info* | doctor*) _lunserve_images ;;
 	fault*) _lunserve_rules ;;
 	completion0) _lunserve_words bash zsh fish ;;
 	esac
 	if ((cword == 1)); then
-		_lunserve_words serve pack unpack info commit list stats resize fault detach doctor completion
+		_lunserve_words serve pack unpack info commit list stats plot resize fault detach doctor completion
 	fi
 } && complete -F _lunserve lunserve

@@ -40,7 +40,7 @@ function __lunserve_at -a command where
 	set -l words (commandline -opc)
 	set -e words[1]
 	set -l name serve
-	if contains -- "$words[1]" serve pack unpack info commit list stats resize fault detach doctor completion
+	if contains -- "$words[1]" serve pack unpack info commit list stats plot resize fault detach doctor completion
 		set name $words[1]
 		set -e words[1]
 	end
@@ -63,6 +63,8 @@ function __lunserve_at -a command where
 			set takers 
 		case stats
 			set takers -i --interval
+		case plot
+			set takers 
 		case resize
 			set takers 
 		case fault
@@ -242,6 +244,11 @@ complete -c lunserve -n '__lunserve_at stats' -l version -d 'Print the version a
 complete -c lunserve -n '__lunserve_at stats' -l histogram -d 'Print a histogram of the latencies of each disk'
 complete -c lunserve -n '__lunserve_at stats' -s i -l interval -r -f -d 'Print a table at this interval, such as 5s, until ^C'
 complete -c lunserve -n '__lunserve_at stats' -l json -d 'Print a JSON object for each disk, one per line'
+
+complete -c lunserve -n __lunserve_first -a plot -d 'Draw a trace of commands, as a web page'
+complete -c lunserve -n '__lunserve_at plot 0' -F
+complete -c lunserve -n '__lunserve_at plot' -s h -l help -d 'Print help and exit'
+complete -c lunserve -n '__lunserve_at plot' -l version -d 'Print the version and exit'
 
 complete -c lunserve -n __lunserve_first -a resize -d 'Resize a served disk'
 complete -c lunserve -n '__lunserve_at resize 0' -f -a '(__lunserve_exports)'

@@ -102,5 +102,5 @@ func TestScratchDiskLooksAsItIsTold(t *testing.T) {
 	says(t, binary, "-q", "--scratch=64M", "--vendor=ACME", "--product=Test Disk", "--revision=2.1", "--serial=S1", "--wwn=5001405000000001",
 		"--rotational", "--no-write-cache", "--physical-block-size=512", "--", "sh", "-ec",
 		"mkfs.ext4 -q $dev; e2fsck -fn $dev; cd /sys/block/${dev#/dev/}; cat device/vendor device/model device/rev device/wwid queue/rotational queue/write_cache queue/physical_block_size; sg_inq $dev").
-		has(`ACME *\nTest Disk *\n2\.1 *\nnaa\.5001405000000001 *\n1\nwrite through\n512\n`).has(`Unit serial number: S1`)
+		has(`ACME *\nTest Disk *\n2\.1 *\nnaa\.5001405000000001\W*1\nwrite through\n512\n`).has(`Unit serial number: S1`)
 }

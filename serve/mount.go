@@ -36,8 +36,14 @@ func (s *service) findMount(ctx context.Context) (*mount, error) {
 		return nil, nil
 	}
 	m := new(mount)
+	var err error
+	if m.dir, err = mountPoint(dir); s.role != starting {
+		return m, err // it has been mounted, and nothing there can be read before the disk is served
+	}
 	var st unix.Stat_t
-	err := unix.Stat(dir, &st)
+	if err = unix.Stat(dir, &st); err == nil && m.dir == "" {
+		err = unix.ENOENT
+	}
 	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFDIR {
 		err = unix.ENOTDIR
 	}
@@ -47,18 +53,36 @@ func (s *service) findMount(ctx context.Context) (*mount, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
-	if m.dir, err = filepath.EvalSymlinks(dir); err == nil {
-		m.dir, err = filepath.Abs(m.dir)
-	}
-	if err != nil || s.role != starting {
-		return m, err // it has been mounted
-	}
 	i := s.disks[0].image
 	number, kind, err := image.FileSystem(ctx, i.path, i.disk())
 	if m.kind = kind; number > 0 {
 		m.part = fmt.Sprint(number)
 	}
 	return m, err
+}
+
+// mountPoint returns the path of a directory without symbolic links, and does not ask the
+// file system that may be mounted there.
+func mountPoint(dir string) (string, error) {
+	dir, err := filepath.Abs(dir)
+	for n := 0; err == nil && n < 40; n++ { // as many as the kernel follows
+		to, notLink := os.Readlink(dir)
+		if notLink != nil {
+			break
+		}
+		if !filepath.IsAbs(to) {
+			to = filepath.Join(filepath.Dir(dir), to)
+		}
+		dir = to
+	}
+	if err != nil || dir == "/" {
+		return dir, err
+	}
+	parent, err := filepath.EvalSymlinks(filepath.Dir(dir))
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(parent, filepath.Base(dir)), nil
 }
 
 // mountDisk mounts the file system, or goes on with what the process before has mounted.

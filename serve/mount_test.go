@@ -67,3 +67,26 @@ func TestMountOfTheServerIsNoUser(t *testing.T) {
 		t.Error("there is no mount, and it is in use")
 	}
 }
+
+// A mount is found by the path that the kernel shows.
+func TestMountPointIsWhereLinksLead(t *testing.T) {
+	dir := t.TempDir()
+	real := filepath.Join(dir, "a", "mnt")
+	if err := os.MkdirAll(real, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for link, to := range map[string]string{"absolute": real, "relative": "a/mnt", "again": "absolute", "folder": "a"} {
+		if err := os.Symlink(to, filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Chdir(dir)
+	for _, name := range []string{real, real + "/", "a/mnt", "absolute", "relative", "again", "folder/mnt", "./folder/../a/mnt"} {
+		if got, err := mountPoint(name); got != real || err != nil {
+			t.Errorf("%s is %s, %v", name, got, err)
+		}
+	}
+	if got, err := mountPoint("/"); got != "/" || err != nil {
+		t.Errorf("/ is %s, %v", got, err)
+	}
+}
