@@ -2,14 +2,14 @@
 
 .DEFAULT_GOAL = build
 .NOTPARALLEL:
-.PHONY: build install deb demo vm quick test check unit e2e package bench conformance fuzz torture soak clean help go
+.PHONY: build install deb demo vm quick test check unit e2e package dist bench conformance fuzz torture soak clean help go
 
 GO        ?= go
 INSTALL    = e2e/install
-SCRIPTS    = .ci/run completions/lunserve.bash deb/build e2e/checkout e2e/demo e2e/install e2e/package e2e/service e2e/vm e2e/vm-init
+SCRIPTS    = .ci/run completions/lunserve.bash deb/build deb/dist e2e/checkout e2e/demo e2e/install e2e/package e2e/release e2e/service e2e/vm e2e/vm-init
 # The Debian packages of the programs that the end-to-end tests run.
 PROGRAMS   = btrfs-progs dmsetup e2fsprogs f2fs-tools fdisk fio iproute2 kmod libiscsi-bin mdadm mount nginx-light open-iscsi qemu-block-extra qemu-system-x86 qemu-utils sg3-utils strace systemd udev util-linux xfsprogs zstd
-UNIT_PROGRAMS = android-sdk-libsparse-utils bash-completion bzip2 curl e2fsprogs fdisk fish gcc libc6-dev libiscsi-bin libvirt-clients lrzip lz4 lzip lzop mount nginx-light p7zip-full python3 qemu-block-extra qemu-utils tar unar unzip xz-utils zip zsh zstd
+UNIT_PROGRAMS = android-sdk-libsparse-utils bash-completion bzip2 curl e2fsprogs fdisk fish gcc libc6-dev libiscsi-bin libvirt-clients lrzip lz4 lzip lzop mount nginx-light p7zip-full python3 qemu-block-extra qemu-system-x86 qemu-utils tar unar unzip xz-utils zip zsh zstd
 BENCH     := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-bench
 CONFORMANCE := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-conformance
 VERSITYGW := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/lunserve-versitygw/v1.8.0
@@ -103,6 +103,11 @@ package: ## build the Debian package, install it in an empty tree; build and ins
 	e2e/package lunserve_*.deb
 	GO=$(GO) e2e/checkout
 
+dist: go ## build a release for all machines into the new folder dist: archives, .deb, .rpm, checksums; test it
+	@$(INSTALL) coreutils cpio dpkg git qemu-block-extra qemu-user-static qemu-utils rpm rpm2cpio tar xz-utils
+	GO=$(GO) deb/dist
+	GO=$(GO) e2e/release dist
+
 bench: build ## benchmark the ring and the backstores, then lunserve beside its peers
 	@$(INSTALL) curl e2fsprogs fio libnbd-bin nbdkit nginx-light qemu-block-extra qemu-utils tar util-linux zstd
 	$(GO) test -run '^$$' -bench . -benchmem $$($(GO) list ./... | grep -v '/e2e$$')
@@ -134,15 +139,15 @@ fuzz: build ## run each fuzz target, and random commands on a real kernel, for F
 torture: build ## kill lunserve, its guard or both KILLS times (100) in each setup, cut power, reset disks; SEED repeats a run
 	@$(INSTALL) $(PROGRAMS)
 	CI=true CGO_ENABLED=0 $(GO) test -count=1 -timeout 0 -exec "$(CURDIR)/e2e/vm -t 0 --" ./e2e -v -args -test.timeout=0 $(if $(SEED),-seed $(SEED)) \
-		-test.run 'KillsAtRandom|KilledCompare|AfterPowerCuts|ManyDisks|OutlivesThose' -torture $(KILLS) -gone $(GONE) -cuts 0 -resets 1m \
-		-dirty 1400 -luns 64 -turns 20
+		-test.run 'KillsAtRandom|KilledCompare|AfterPowerCuts|TestPowercut|ManyDisks|OutlivesThose|UserspaceServes' -torture $(KILLS) -gone $(GONE) -cuts 0 -powercuts 50 -resets 1m \
+		-dirty 1400 -luns 64 -turns 20 -cut 20s
 
 soak: build ## use a server for SOAK (30m) on a real kernel, and check that it does not grow
 	@$(INSTALL) $(PROGRAMS)
 	CI=true CGO_ENABLED=0 $(GO) test -count=1 -timeout 0 -exec "$(CURDIR)/e2e/vm -t 0 --" ./e2e -v -args -test.timeout=0 -test.run DoesNotGrow -soak $(SOAK)
 
 clean: ## remove ./lunserve and its packages; the kernel stays in ~/.cache/lunserve-vm
-	rm -f lunserve lunserve_*.deb
+	rm -rf lunserve lunserve_*.deb dist
 
 help: ## print this list
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1	/p' Makefile | expand -t 13

@@ -59,6 +59,9 @@ var ErrWouldBlock = errors.New("would block")
 // written. It is returned bare if the cause was returned before.
 var ErrProtected = errors.New("write refused")
 
+// ErrNoPower is the error of a store that has none. It is never wrapped.
+var ErrNoPower = errors.New("no power")
+
 // ErrLocked is in the error of an image that another process has locked.
 var ErrLocked = errors.New("locked by")
 

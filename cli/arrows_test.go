@@ -17,7 +17,7 @@ const module = "github.com/lunserve/lunserve"
 var allowed = map[string]string{
 	"":                     "cli",
 	"cli":                  "serve serve/confine serve/control serve/console serve/guard configfs backstores backstores/image backstores/seekable completions tcmu/scsi/fault",
-	"serve":                "serve/confine serve/control serve/console serve/guard tcmu tcmu/scsi tcmu/scsi/fault iscsi configfs backstores backstores/image backstores/inuse backstores/entry",
+	"serve":                "serve/confine serve/control serve/console serve/guard tcmu tcmu/scsi tcmu/scsi/fault iscsi configfs backstores backstores/image backstores/inuse backstores/entry backstores/volatile",
 	"completions":          "tcmu/scsi/fault",
 	"serve/control":        "backstores/inuse",
 	"serve/guard":          "backstores/inuse configfs",
@@ -30,6 +30,7 @@ var allowed = map[string]string{
 	"backstores/decoded":   "backstores",
 	"backstores/qcow2":     "backstores backstores/decoded backstores/seekable",
 	"backstores/remote":    "backstores",
+	"backstores/volatile":  "backstores",
 	"backstores/storetest": "backstores",
 	"e2e/confinetest":      "serve/confine",
 	"e2e/packbench":        "backstores backstores/image",

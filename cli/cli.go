@@ -25,12 +25,13 @@ type grammar struct {
 	Info   infoCmd   `cmd:"" help:"Show the format and contents of images."`
 	Commit commitCmd `cmd:"" help:"Merge an overlay into its base, or both into a new image."`
 
-	List   listCmd   `cmd:"" help:"List served disks."`
-	Stats  statsCmd  `cmd:"" help:"Show rates and latencies of served disks."`
-	Plot   plotCmd   `cmd:"" help:"Draw a trace of commands, as a web page."`
-	Resize resizeCmd `cmd:"" help:"Resize a served disk."`
-	Fault  faultCmd  `cmd:"" help:"Make a served disk misbehave."`
-	Detach detachCmd `cmd:"" help:"Remove served disks."`
+	List     listCmd     `cmd:"" help:"List served disks."`
+	Stats    statsCmd    `cmd:"" help:"Show rates and latencies of served disks."`
+	Plot     plotCmd     `cmd:"" help:"Draw a trace of commands, as a web page."`
+	Resize   resizeCmd   `cmd:"" help:"Resize a served disk."`
+	Fault    faultCmd    `cmd:"" help:"Make a served disk misbehave."`
+	Powercut powercutCmd `cmd:"" help:"Cut the power of a served disk."`
+	Detach   detachCmd   `cmd:"" help:"Remove served disks."`
 
 	Doctor     doctorCmd     `cmd:"" help:"Check whether this machine can serve images, and name what is missing."`
 	Completion completionCmd `cmd:"" help:"Print a completion script for a shell."`

@@ -6,11 +6,13 @@ import (
 
 	"github.com/lunserve/lunserve/serve/console"
 	"github.com/lunserve/lunserve/serve/control"
+	"github.com/lunserve/lunserve/tcmu/scsi/fault"
 )
 
 // faultFlags make disks misbehave.
 type faultFlags struct {
 	Faults []faultRule `name:"fault" placeholder:"RULE" sep:"none" complete:"rule" help:"Make the disks misbehave by RULE; may be repeated. A rule is such as 'read lba 1000+8: medium', or map=FILE for the bad areas in a map of GNU ddrescue. FAULTS in the manual lists the words."`
+	Track  bool        `name:"fault-track" help:"Remember what is not flushed, up to 64 MiB for each disk, so that lunserve powercut can take it back."`
 	Seed   faultSeed   `name:"fault-seed" placeholder:"N" help:"Seed of what is random in faults, to repeat a run. Without it the seed is chosen, and printed."`
 }
 
@@ -47,6 +49,9 @@ func (c *faultCmd) Run(con *console.Console, out *console.Printer) error {
 	disk := found[0].Disk
 	rules, err := readRules(c.Rules, disk.BlockSize)
 	if err != nil {
+		return err
+	}
+	if err := fault.NewSet(1).Add(rules...); err != nil { // rather than send more than a request may be
 		return err
 	}
 	texts := make([]string, len(rules))

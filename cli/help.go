@@ -26,8 +26,7 @@ func (*serveCmd) Help() string {
 		"the images while the command runs, and exits with its status."
 }
 
-const usage = `Usage: lunserve [FLAGS] IMAGE... [-- COMMAND...]
-       lunserve SUBCOMMAND ...
+const usage = `Usage: lunserve [FLAGS] IMAGE... [-- COMMAND...], or lunserve SUBCOMMAND ...
 
 Serves disk images as SCSI disks on this machine until ^C. Prints their paths.
 
@@ -39,8 +38,8 @@ Serves disk images as SCSI disks on this machine until ^C. Prints their paths.
 Common flags:
 `
 
-const usageEnd = `Subcommands:
-  %s
+const usageEnd = `
+Also: %s
 All flags: lunserve serve --help, lunserve SUBCOMMAND --help, man lunserve
 `
 
@@ -63,7 +62,7 @@ func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
 			names = append(names, command.Name)
 		}
 	}
-	fmt.Fprintf(&b, usageEnd, strings.Join(names, " "))
+	fmt.Fprintf(&b, usageEnd, wrapped(names, "Also: "))
 	_, err := fmt.Fprint(ctx.Stdout, b.String())
 	return err
 }
@@ -90,4 +89,19 @@ func sentence(help string) string {
 		first += "."
 	}
 	return first
+}
+
+// wrapped returns words in lines that fit a terminal, below each other. There is room
+// for first before them.
+func wrapped(words []string, first string) string {
+	indent := "\n" + strings.Repeat(" ", len(first))
+	text, width := words[0], len(first+words[0])
+	for _, w := range words[1:] {
+		if width += 1 + len(w); width > 80 {
+			text, width = text+indent+w, len(first+w)
+		} else {
+			text += " " + w
+		}
+	}
+	return text
 }

@@ -122,8 +122,11 @@ func (k *servedDisk) age() string {
 	return fmt.Sprintf("%.0fd", d.Hours()/24)
 }
 
-// faults are the rules by which the disk misbehaves.
+// faults are a power cut, and the rules by which the disk misbehaves.
 func (k *servedDisk) faults() (all []string) {
+	if k.Outage != nil {
+		all = append(all, "without power; "+k.Outage.Sentence())
+	}
 	for _, f := range k.Faults {
 		all = append(all, f.Sentence())
 	}

@@ -60,7 +60,10 @@ func (c *serveCmd) Run(ctx context.Context, con *console.Console) error {
 		Faults:    func() ([]fault.Rule, error) { return readRules(c.Faults, int(c.SectorSize)) },
 		FaultSeed: uint64(c.Seed),
 
+		TrackWrites: c.Track,
+
 		Loopback: c.Loopback || iscsi == nil && !c.Vhost,
+		OneQueue: c.SingleQueue,
 		ISCSI:    iscsi,
 		Vhost:    c.Vhost,
 
@@ -140,8 +143,8 @@ func (c *serveCmd) check() error {
 		return hint.Try(misuse("--restart would lose the temporary writes of --snapshot"), "--overlay=FILE")
 	case c.Restart && c.ExitWithParent:
 		return misuse("--restart gives the disks another parent process; leave out --exit-with-parent")
-	case c.Userspace && len(c.Faults) > 0:
-		return misuse("--fault does not work with --userspace; give --iscsi in its place")
+	case c.Track && c.ReadOnly:
+		return misuse("--fault-track is for writes, which --read-only refuses; leave out one of them")
 	case c.Restart && c.Userspace:
 		return misuse("--restart keeps disks of the kernel, and --userspace makes none; leave out one of them")
 	case c.Fork && c.ExitWithParent:

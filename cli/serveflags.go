@@ -35,9 +35,10 @@ func (f *layerFlags) check(images []string, readOnly bool) error {
 
 // targetFlags choose the fabrics.
 type targetFlags struct {
-	Loopback bool `help:"Make local disks, and print their paths. This is the default."`
-	ISCSI    bool `name:"iscsi" common:"" help:"Make an iSCSI target, and print a URL for each image."`
-	Vhost    bool `common:"" help:"Make a vhost-scsi target for VMs, and print its WWPN."`
+	Loopback    bool `help:"Make local disks, and print their paths. This is the default."`
+	SingleQueue bool `help:"Give the SCSI host of local disks one hardware queue. By default it has two, which is faster, unless the module tcm_loop was loaded with another number."`
+	ISCSI       bool `name:"iscsi" common:"" help:"Make an iSCSI target, and print a URL for each image."`
+	Vhost       bool `common:"" help:"Make a vhost-scsi target for VMs, and print its WWPN."`
 
 	Userspace bool `common:"" help:"Serve iSCSI from this process: without root and modules. Everything else works as with --iscsi."`
 

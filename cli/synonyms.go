@@ -33,11 +33,7 @@ func (l *commandLine) notSubcommand(word string) error {
 	rest := l.typed[l.at+1:]
 	name, ok := synonyms[word]
 	if !ok {
-		var all []string
-		for _, node := range l.app.Leaves(true) {
-			all = append(all, node.Name)
-		}
-		near := hint.Near(word, append(all, "--help", "--version"))
+		near := hint.Near(word, append(subcommands(), "--help", "--version"))
 		if len(near) == 0 {
 			return nil
 		}

@@ -49,7 +49,7 @@ _lunserve()
 	local command=serve first=1
 	if ((cword > 1)); then
 		case ${words[1]} in
-		serve | pack | unpack | info | commit | list | stats | plot | resize | fault | detach | doctor | completion) command=${words[1]} first=2 ;;
+		serve | pack | unpack | info | commit | list | stats | plot | resize | fault | powercut | detach | doctor | completion) command=${words[1]} first=2 ;;
 		esac
 	fi
 
@@ -58,7 +58,7 @@ _lunserve()
 	local flags=() takers runs=''
 	case $command in
 	serve)
-		flags=(-h --help --version -r --read-only --size --scratch --removable --sector-size --vendor --product --revision --serial --wwn --rotational --no-write-cache --physical-block-size --partition --offset --sizelimit -s --snapshot --overlay --discard --detect-zeroes --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint --loopback --iscsi --vhost --userspace --iqn --portal --chap-file --allow --open --fault --fault-seed --mount --run --fork --pid-file --exit-with-parent --once --restart -q --quiet --json --stats-interval --trace)
+		flags=(-h --help --version -r --read-only --size --scratch --removable --sector-size --vendor --product --revision --serial --wwn --rotational --no-write-cache --physical-block-size --partition --offset --sizelimit -s --snapshot --overlay --discard --detect-zeroes --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint --loopback --single-queue --iscsi --vhost --userspace --iqn --portal --chap-file --allow --open --fault --fault-track --fault-seed --mount --run --fork --pid-file --exit-with-parent --once --restart -q --quiet --json --stats-interval --trace)
 		takers=' --size --scratch --sector-size --vendor --product --revision --serial --wwn --physical-block-size --partition --offset --sizelimit --overlay --discard --detect-zeroes --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint --iqn --portal --chap-file --allow --fault --fault-seed --mount --run --pid-file --stats-interval '
 		runs=1
 		;;
@@ -96,6 +96,10 @@ _lunserve()
 		;;
 	fault)
 		flags=(-h --help --version --clear)
+		takers='  '
+		;;
+	powercut)
+		flags=(-h --help --version --on --random)
 		takers='  '
 		;;
 	detach)
@@ -147,12 +151,12 @@ _lunserve()
 	fi
 	case $command$n in
 	pack1 | unpack1 | commit0 | plot0) _filedir ;;
-	list* | stats* | resize0 | fault0 | detach*) _lunserve_exports "$1" ;;
+	list* | stats* | resize0 | fault0 | powercut0 | detach*) _lunserve_exports "$1" ;;
 	serve* | pack0 | unpack0 | info* | doctor*) _lunserve_images ;;
 	fault*) _lunserve_rules ;;
 	completion0) _lunserve_words bash zsh fish ;;
 	esac
 	if ((cword == 1)); then
-		_lunserve_words serve pack unpack info commit list stats plot resize fault detach doctor completion
+		_lunserve_words serve pack unpack info commit list stats plot resize fault powercut detach doctor completion
 	fi
 } && complete -F _lunserve lunserve

@@ -40,7 +40,7 @@ function __lunserve_at -a command where
 	set -l words (commandline -opc)
 	set -e words[1]
 	set -l name serve
-	if contains -- "$words[1]" serve pack unpack info commit list stats plot resize fault detach doctor completion
+	if contains -- "$words[1]" serve pack unpack info commit list stats plot resize fault powercut detach doctor completion
 		set name $words[1]
 		set -e words[1]
 	end
@@ -68,6 +68,8 @@ function __lunserve_at -a command where
 		case resize
 			set takers 
 		case fault
+			set takers 
+		case powercut
 			set takers 
 		case detach
 			set takers 
@@ -138,6 +140,7 @@ complete -c lunserve -n '__lunserve_at serve' -l netrc-file -r -F -d 'Log in to 
 complete -c lunserve -n '__lunserve_at serve' -l ca-file -r -F -d 'Trust the authorities whose certificates are in FILE, besides those of the system'
 complete -c lunserve -n '__lunserve_at serve' -l s3-endpoint -r -f -d 'Server of s3:// images'
 complete -c lunserve -n '__lunserve_at serve' -l loopback -d 'Make local disks, and print their paths'
+complete -c lunserve -n '__lunserve_at serve' -l single-queue -d 'Give the SCSI host of local disks one hardware queue'
 complete -c lunserve -n '__lunserve_at serve' -l iscsi -d 'Make an iSCSI target, and print a URL for each image'
 complete -c lunserve -n '__lunserve_at serve' -l vhost -d 'Make a vhost-scsi target for VMs, and print its WWPN'
 complete -c lunserve -n '__lunserve_at serve' -l userspace -d 'Serve iSCSI from this process'
@@ -147,6 +150,7 @@ complete -c lunserve -n '__lunserve_at serve' -l chap-file -r -F -d 'Require CHA
 complete -c lunserve -n '__lunserve_at serve' -l allow -r -f -d 'Allow only the initiator with this name to log in'
 complete -c lunserve -n '__lunserve_at serve' -l open -d 'Allow anyone to log in at an address that other machines can reach'
 complete -c lunserve -n '__lunserve_at serve' -l fault -r -f -k -a '(__lunserve_rules)' -d 'Make the disks misbehave by RULE'
+complete -c lunserve -n '__lunserve_at serve' -l fault-track -d 'Remember what is not flushed, up to 64 MiB for each disk, so that lunserve powercut can take it back'
 complete -c lunserve -n '__lunserve_at serve' -l fault-seed -r -f -d 'Seed of what is random in faults, to repeat a run'
 complete -c lunserve -n '__lunserve_at serve' -l mount -r -f -a '(__fish_complete_directories)' -d 'Mount the file system of the disk on DIR while it is served, and print DIR'
 complete -c lunserve -n '__lunserve_at serve' -l run -r -f -d 'Serve while a shell command runs, and exit with its status'
@@ -262,6 +266,13 @@ complete -c lunserve -n '__lunserve_at fault "*"' -f -k -a '(__lunserve_rules)'
 complete -c lunserve -n '__lunserve_at fault' -s h -l help -d 'Print help and exit'
 complete -c lunserve -n '__lunserve_at fault' -l version -d 'Print the version and exit'
 complete -c lunserve -n '__lunserve_at fault' -l clear -d 'Remove all rules first, and let the commands go that they hold back'
+
+complete -c lunserve -n __lunserve_first -a powercut -d 'Cut the power of a served disk'
+complete -c lunserve -n '__lunserve_at powercut 0' -f -a '(__lunserve_exports)'
+complete -c lunserve -n '__lunserve_at powercut' -s h -l help -d 'Print help and exit'
+complete -c lunserve -n '__lunserve_at powercut' -l version -d 'Print the version and exit'
+complete -c lunserve -n '__lunserve_at powercut' -l on -d 'Restore the power'
+complete -c lunserve -n '__lunserve_at powercut' -l random -d 'Lose any part of what was not flushed, as disks write in any order'
 
 complete -c lunserve -n __lunserve_first -a detach -d 'Remove served disks'
 complete -c lunserve -n '__lunserve_at detach "*"' -f -a '(__lunserve_exports)'

@@ -32,7 +32,7 @@ func adoptEverywhere(t *testing.T, k *kernel, e Export, allow ...string) (down f
 // adoptTargets adopts the targets of a device that is adopted.
 func adoptTargets(t *testing.T, k *kernel, d *Device, allow ...string) (down func() error, err error) {
 	tree := func() *tree { return &tree{machine: k.machine, adopting: true} }
-	l, err := makeLoopback(tree(), wwn)
+	l, err := makeLoopback(tree(), wwn, true)
 	if err != nil {
 		return nil, err
 	}

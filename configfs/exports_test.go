@@ -16,7 +16,7 @@ func serveEverywhere(t *testing.T, k *kernel) (portal netip.AddrPort, down func(
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := k.newLoopback(wwn)
+	l, err := k.newLoopback(wwn, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +153,7 @@ func TestTargetsAndDevicesHaveTheSameOwner(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := k.newLoopback(wwn)
+	l, err := k.newLoopback(wwn, false)
 	if err != nil {
 		t.Fatal(err)
 	}

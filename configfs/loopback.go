@@ -33,26 +33,33 @@ type lun struct {
 var errNotServed = errors.New("its ring is no longer served")
 
 // NewLoopback makes a target without disks. Its name is wwn, as from [WWN]. If
-// another target has the name, the error is [fs.ErrExist].
-func NewLoopback(wwn string) (*Loopback, error) {
-	return host.newLoopback(wwn)
+// another target has the name, the error is [fs.ErrExist]. Its SCSI host has two
+// hardware queues, unless oneQueue is set or the administrator has chosen a number for
+// the module tcm_loop.
+func NewLoopback(wwn string, oneQueue bool) (*Loopback, error) {
+	return host.newLoopback(wwn, oneQueue)
 }
 
 // AdoptLoopback is NewLoopback for a target of a dead process. Its LUNs are
 // adopted by AddLUN, and stay as they are if there is an error.
 func AdoptLoopback(wwn string) (*Loopback, error) {
-	return makeLoopback(&tree{machine: host, adopting: true}, wwn)
+	return makeLoopback(&tree{machine: host, adopting: true}, wwn, true)
 }
 
-func (m machine) newLoopback(wwn string) (*Loopback, error) {
-	return makeLoopback(&tree{machine: m}, wwn)
+func (m machine) newLoopback(wwn string, oneQueue bool) (*Loopback, error) {
+	return makeLoopback(&tree{machine: m}, wwn, oneQueue)
 }
 
-func makeLoopback(t *tree, wwn string) (*Loopback, error) {
+func makeLoopback(t *tree, wwn string, oneQueue bool) (*Loopback, error) {
 	target := "loopback/" + wwn
 	l := &Loopback{tree: t, tpg: target + "/tpgt_1"}
 
-	t.mkdirShared("loopback", target)
+	makeHost := func() { t.mkdirShared("loopback", target) }
+	if oneQueue {
+		makeHost()
+	} else if err := t.withHostQueues(makeHost); t.err == nil {
+		t.err = err
+	}
 	t.mkdir(l.tpg)
 	t.set(l.tpg+"/nexus", wwn)
 	l.address = t.get(l.tpg + "/address")

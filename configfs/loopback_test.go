@@ -19,7 +19,7 @@ const wwn = "naa.5001405123456789"
 
 // disks makes a target with two disks, as lunserve does.
 func disks(ctx context.Context, k *kernel) (d [2]*Device, l *Loopback, nodes []string, err error) {
-	l, err = k.newLoopback(wwn)
+	l, err = k.newLoopback(wwn, false)
 	if err != nil {
 		return d, nil, nil, err
 	}
@@ -110,7 +110,7 @@ func TestForeignTargetIsNotTouched(t *testing.T) {
 	k := newKernel(t)
 	k.file("sys/kernel/config/target/loopback/"+wwn+"/x", "")
 	before := k.snapshot(t)
-	if _, err := k.newLoopback(wwn); !errors.Is(err, fs.ErrExist) {
+	if _, err := k.newLoopback(wwn, false); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("newLoopback() = %v", err)
 	}
 	if k.snapshot(t) != before {
@@ -137,7 +137,7 @@ func TestMissingNodeIsAnError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := k.newLoopback(wwn)
+	l, err := k.newLoopback(wwn, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,7 +235,7 @@ func TestResetEndsTheProbe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := k.newLoopback(wwn)
+	l, err := k.newLoopback(wwn, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,7 +266,7 @@ func TestResetEndsTheWaitForTheDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := k.newLoopback(wwn)
+	l, err := k.newLoopback(wwn, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -380,7 +380,7 @@ func oneDisk(ctx context.Context, k *kernel) error {
 		return err
 	}
 	defer d.Close()
-	l, err := k.newLoopback(wwn)
+	l, err := k.newLoopback(wwn, false)
 	if err != nil {
 		return err
 	}

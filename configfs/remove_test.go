@@ -251,7 +251,7 @@ func TestRemoveKeepsTargetsOfOtherProcesses(t *testing.T) {
 	k := iscsiKernel(t)
 	serveEverywhere(t, k)
 	const other = "naa.5001405000000000"
-	if _, err := k.newLoopback(other); err != nil {
+	if _, err := k.newLoopback(other, false); err != nil {
 		t.Fatal(err)
 	}
 	k.groups[k.configfs()+"/target/loopback/"+other]++
@@ -275,7 +275,7 @@ func TestRemoveDistinguishesProcessesWithOneID(t *testing.T) {
 	if _, err := k.newDevice(spec, "0000000b"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := k.newLoopback(living); err != nil {
+	if _, err := k.newLoopback(living, false); err != nil {
 		t.Fatal(err)
 	}
 	list, err := k.exports()

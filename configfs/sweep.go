@@ -6,8 +6,9 @@ import (
 )
 
 // Sweep removes the targets and HBAs of dead lunserves that hold no disk: none of the
-// exports, which are all that there are. A process leaves them if it is killed, together with its
-// guard, after its last device is gone: targets are removed last.
+// exports, which are all that there are. A process leaves them if it is killed, together
+// with its guard, after its last device is gone: targets are removed last. Sweep also
+// restores the parameter of tcm_loop that [NewLoopback] changes for a moment.
 //
 // A target stays while a process has the id of its owner, even if it is another one.
 // So Sweep waits for no process that is being killed in the middle of a removal.
@@ -36,5 +37,5 @@ func (m machine) sweep(exports []Export) error {
 			r.note(r.leaveShared(hba))
 		}
 	}
-	return errors.Join(r.errs...)
+	return errors.Join(append(r.errs, m.restoreHostQueues())...)
 }

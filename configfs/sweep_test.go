@@ -23,7 +23,7 @@ func TestSweepRemovesTargetsWithoutDisks(t *testing.T) {
 			return hook(verb, name)
 		}
 		d, err1 := k.newDevice(spec, "0000000a")
-		l, err2 := k.newLoopback(wwn)
+		l, err2 := k.newLoopback(wwn, false)
 		i, err3 := k.newISCSI(ISCSISpec{IQN: iqn, Portals: []netip.AddrPort{freePortal(t, "[::1]")}, Allow: []string{"iqn.2001-04.com.example:me"}})
 		v, err4 := k.newVhost(wwn)
 		if err := errors.Join(err1, err2, err3, err4); err != nil {
@@ -64,7 +64,7 @@ func TestSweepRemovesTargetsWithoutDisks(t *testing.T) {
 func TestSweepKeepsTheTargetsOfExports(t *testing.T) {
 	k := iscsiKernel(t)
 	_, err := k.newDevice(spec, "0000000a")
-	if _, err2 := k.newLoopback(wwn); err != nil || err2 != nil {
+	if _, err2 := k.newLoopback(wwn, false); err != nil || err2 != nil {
 		t.Fatal(err, err2)
 	}
 	k.gone("proc")

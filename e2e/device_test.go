@@ -3,6 +3,8 @@ package e2e
 import (
 	"fmt"
 	"os"
+	"path/filepath"
+	"runtime"
 	"testing"
 )
 
@@ -57,4 +59,27 @@ func TestDiskOnADisk(t *testing.T) {
 	upper.ends()
 	lower.ends()
 	run(t, "fio", fioJob(image, "--bsrange=4k-64k", "--io_size=8m", "--verify_only", "--direct=0")...)
+}
+
+// A local disk has two hardware queues, so that ksoftirqd completes none of its
+// commands. The module's parameter is as before.
+func TestLocalDiskHasTwoQueues(t *testing.T) {
+	needTarget(t)
+	leavesNothing(t)
+	for _, tt := range []struct {
+		flags  []string
+		queues int
+	}{
+		{[]string{"--single-queue"}, 1},
+		{nil, min(2, runtime.NumCPU())},
+	} {
+		s := start(t, append(tt.flags, newImage(t, tmpfsDir(t), 1<<20))...)
+		if got := glob(t, "/sys/block/"+filepath.Base(s.disks[0])+"/mq/*"); len(got) != tt.queues {
+			t.Errorf("%v: queues %q, want %d", tt.flags, got, tt.queues)
+		}
+		if got, err := os.ReadFile(queuesParameter); string(got) != "1\n" {
+			t.Errorf("%v: the parameter is %q, %v", tt.flags, got, err)
+		}
+		s.ends()
+	}
 }

@@ -68,13 +68,21 @@ func (s *syncer) whole(t *testing.T, dir string) {
 // wholeFiles fails t unless the first n files are in dir.
 func wholeFiles(t *testing.T, dir string, n int) {
 	t.Helper()
+	if bad := brokenFiles(dir, n); bad != "" {
+		t.Error(bad)
+	}
+}
+
+// brokenFiles names those of the first n files that are not in dir as they were synced.
+func brokenFiles(dir string, n int) string {
 	var bad []string
 	for i := range n {
 		if got, err := os.ReadFile(filepath.Join(dir, fmt.Sprint(i))); err != nil || string(got) != string(syncedData(i)) {
 			bad = append(bad, fmt.Sprintf("%d (%d bytes, %v)", i, len(got), err))
 		}
 	}
-	if len(bad) > 0 {
-		t.Errorf("of %d files that were synced, these are not whole: %s", n, strings.Join(bad, ", "))
+	if len(bad) == 0 {
+		return ""
 	}
+	return fmt.Sprintf("of %d files that were synced, these are not whole: %s", n, strings.Join(bad, ", "))
 }

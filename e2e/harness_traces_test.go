@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -40,8 +41,11 @@ func sameTraces(t *testing.T, before []string) {
 	}
 }
 
+// queuesParameter is 2 while lunserve makes a SCSI host, and 1 otherwise.
+const queuesParameter = "/sys/module/tcm_loop/parameters/nr_hw_queues"
+
 // traces returns the names of everything that lunserve could leave behind: the
-// tree of targets, devices with their nodes, and mounts.
+// tree of targets, devices with their nodes, mounts, and a parameter of a module.
 func traces(t *testing.T) (names []string) {
 	t.Helper()
 	err := filepath.WalkDir(configfs, func(path string, _ fs.DirEntry, err error) error {
@@ -77,6 +81,9 @@ func traces(t *testing.T) (names []string) {
 	}
 	for line := range strings.Lines(string(mounts)) {
 		names = append(names, "mount of "+strings.TrimSpace(line))
+	}
+	if queues, err := os.ReadFile(queuesParameter); err == nil && string(queues) != "1\n" {
+		names = append(names, fmt.Sprintf("%q in %s", queues, queuesParameter))
 	}
 	return names
 }

@@ -110,12 +110,20 @@ func useExt4(t *testing.T, disk, mnt string, rec *recorder, trims bool) (made in
 // checkExt4 replays the journal of a file system and checks it, with the first files.
 func checkExt4(t *testing.T, image string, files int) {
 	t.Helper()
+	for _, d := range ext4Damage(t, image, files) {
+		t.Error(d)
+	}
+}
+
+// ext4Damage is checkExt4 that returns what is wrong.
+func ext4Damage(t *testing.T, image string, files int) (damage []string) {
+	t.Helper()
 	// Exit status 1: it was modified.
 	if out, err := try(t, "e2fsck", "-y", "-E", "journal_only", image); err != nil && !strings.HasSuffix(err.Error(), " 1") {
-		t.Errorf("e2fsck -E journal_only: %v\n%s", err, out)
+		damage = append(damage, fmt.Sprintf("e2fsck -E journal_only: %v\n%s", err, out))
 	}
 	if out, err := try(t, "e2fsck", "-fn", image); err != nil {
-		t.Errorf("e2fsck -fn: %v\n%s", err, out)
+		damage = append(damage, fmt.Sprintf("e2fsck -fn: %v\n%s", err, out))
 	}
 	dir, err := os.MkdirTemp(filepath.Dir(image), "dump")
 	if err != nil {
@@ -123,7 +131,10 @@ func checkExt4(t *testing.T, image string, files int) {
 	}
 	defer os.RemoveAll(dir)
 	run(t, "debugfs", "-R", "rdump / "+dir, image)
-	wholeFiles(t, dir, files)
+	if bad := brokenFiles(dir, files); bad != "" {
+		damage = append(damage, bad)
+	}
+	return damage
 }
 
 // convertOverlay checks an overlay, and returns the disk in it as a raw image.

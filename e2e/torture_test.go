@@ -74,9 +74,9 @@ func TestKillsAtRandomWithRestart(t *testing.T) {
 	for _, u := range setups(t, tmpfsDir(t)) {
 		t.Run(u.name, func(t *testing.T) {
 			leavesNothing(t)
+			mnt := t.TempDir() // its removal waits for the disk, if that is still mounted there
 			cleanUp(t)
 			r := rand.New(rand.NewPCG(*seed, 1))
-			mnt := t.TempDir()
 			s, url := u.serve(t, "--restart")
 			disk := last(s.disks)
 			run(t, "mkfs.ext4", "-q", disk)
@@ -163,9 +163,9 @@ func TestKillsAtRandom(t *testing.T) {
 	for _, u := range setups(t, tmpfsDir(t)) {
 		t.Run(u.name, func(t *testing.T) {
 			leavesNothing(t)
+			mnt := t.TempDir() // its removal waits for the disk, if that is still mounted there
 			cleanUp(t)
 			r := rand.New(rand.NewPCG(*seed, 2))
-			mnt := t.TempDir()
 			s, _ := u.serve(t)
 			run(t, "mkfs.ext4", "-q", last(s.disks))
 			s.ends()
@@ -199,10 +199,7 @@ func TestKillsAtRandom(t *testing.T) {
 				cmd.Process.Kill()
 				killed := time.Now()
 				if both {
-					awaitGone(t, fmt.Sprintf("/proc/%d", cmd.Process.Pid)) // list sweeps what the dead have left
-					if left := names(list(t)); len(left) > 0 {
-						run(t, binary, append([]string{"detach", "--force"}, left...)...)
-					}
+					detachUntilGone(t, cmd.Process.Pid)
 				}
 				awaitTraces(t, before)
 				took := time.Since(killed)
@@ -228,6 +225,27 @@ func TestKillsAtRandom(t *testing.T) {
 			}
 			t.Logf("gone after %v at the latest", worst)
 		})
+	}
+}
+
+// detachUntilGone detaches the disks of a server that was killed with its guard, and
+// sweeps what else it has left. The server may hang in the kernel until its disks
+// are detached: one of its threads removes a LUN, and waits for commands that it no
+// longer completes.
+func detachUntilGone(t *testing.T, pid int) {
+	t.Helper()
+	for end := time.Now().Add(timeLimit); ; time.Sleep(5 * time.Millisecond) {
+		ended := !exists(fmt.Sprintf("/proc/%d", pid))
+		left := names(list(t))
+		switch {
+		case len(left) > 0:
+			try(t, binary, append([]string{"detach", "--force"}, left...)...) // it may end meanwhile
+		case ended:
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("left are lunserve (pid %d) and its disks %q\n%s", pid, left, strings.Join(waiting(t), "\n"))
+		}
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 
 // startAsUser starts lunserve --userspace as a user without rights, and returns the
 // URL and the image.
-func startAsUser(t *testing.T, size int64) (s *server, url, image string) {
+func startAsUser(t *testing.T, size int64, flags ...string) (s *server, url, image string) {
 	t.Helper()
 	const nobody = 65534
 	dir := tmpfsDir(t)
@@ -30,7 +30,7 @@ func startAsUser(t *testing.T, size int64) (s *server, url, image string) {
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.Command(dir+"/lunserve", "--userspace", image)
+	cmd := exec.Command(dir+"/lunserve", append(flags, "--userspace", image)...)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), "XDG_RUNTIME_DIR="+home)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	s = launch(t, cmd)
@@ -80,8 +80,7 @@ func TestUserspaceServesOpenISCSI(t *testing.T) {
 		t.Error("the connection was not lost")
 	}
 	holds(t, second, 90<<20, written)
-	listed := run(t, "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
-		"env", "-C", filepath.Dir(image), "XDG_RUNTIME_DIR="+filepath.Dir(image)+"/run", "./lunserve", "list", "--json")
+	listed := asUser(t, image, "list", "--json")
 	for _, name := range []string{itsName, itsName + "2"} {
 		if !strings.Contains(listed, `"`+name+`"`) {
 			t.Errorf("%s is not listed: %s", name, listed)
@@ -104,6 +103,60 @@ func TestUserspaceServesOpenISCSI(t *testing.T) {
 	holds(t, image, 90<<20, written)
 	run(t, "truncate", "-s", "64M", image)
 	run(t, "e2fsck", "-fn", image)
+}
+
+// asUser runs the program of startAsUser, for the image of its disk.
+func asUser(t *testing.T, image string, args ...string) string {
+	t.Helper()
+	dir := filepath.Dir(image)
+	return run(t, "setpriv", append([]string{"--reuid=65534", "--regid=65534", "--clear-groups",
+		"env", "-C", dir, "XDG_RUNTIME_DIR=" + dir + "/run", "./lunserve"}, args...)...)
+}
+
+// An ordinary user has a disk misbehave, and cuts its power.
+func TestUserspaceMisbehaves(t *testing.T) {
+	needTarget(t)
+	s, url, image := startAsUser(t, 16<<20, "--fault=read lba 1000+8: medium", "--fault-track")
+	io := func(commands ...string) string {
+		args := []string{"-f", "raw", "-t", "writeback"} // by itself QEMU writes with FUA
+		for _, c := range commands {
+			args = append(args, "-c", c)
+		}
+		out, _ := try(t, "qemu-io", append(args, url)...)
+		return out
+	}
+	if out := io("read 512000 4k"); !strings.Contains(out, "read failed: Input/output error") {
+		t.Errorf("a bad block: %s", out)
+	}
+	// Held commands end with the rules.
+	asUser(t, image, "fault", image, "--clear", "read: hang")
+	read := exec.Command("qemu-io", "-f", "raw", "-c", "read -P 0 0 4k", url)
+	if err := read.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(timeLimit); !strings.Contains(asUser(t, image, "fault", image), "1 fault by read: hang"); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("no command hangs")
+		}
+	}
+	asUser(t, image, "fault", image, "--clear")
+	if err := read.Wait(); err != nil {
+		t.Errorf("the command that hung: %v", err)
+	}
+	io("write -P 5 1M 64k", "flush")
+	asUser(t, image, "fault", image, "--clear", "flush: lost")
+	io("write -P 6 1M 64k", "write -P 7 2M 4k")
+	if out := asUser(t, image, "powercut", image); !strings.Contains(out, ": 68 KiB that was not flushed is lost\n") {
+		t.Errorf("said %q", out)
+	}
+	if out := io("read 1M 4k"); !strings.Contains(out, "NOT READY") {
+		t.Errorf("without power: %s", out)
+	}
+	asUser(t, image, "powercut", "--on", image)
+	if out := io("read -P 5 1M 64k", "read -P 0 2M 4k"); strings.Contains(out, "failed") {
+		t.Errorf("with power: %s", out)
+	}
+	s.ends()
 }
 
 // cutLoopback has nothing arrive at addresses of this machine for some time.

@@ -156,7 +156,9 @@ func (c *conn) attempt(t *task) bool {
 	}
 	lun := t.header.lun()
 	r, err := c.nexus.Execute(lun, t.cdb, t.data, false)
+	t.judged = true
 	if err != nil {
+		t.later, _ = err.(*Later)
 		if !t.out {
 			t.data, t.dataRoom[0] = nil, nil
 		}

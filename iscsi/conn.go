@@ -37,7 +37,8 @@ type conn struct {
 	tsih      uint16
 
 	loggedIn atomic.Bool
-	ended    chan struct{} // closed when the session has ended
+	why      atomic.Pointer[error] // the target has closed it, or nil: nothing is wrong
+	ended    chan struct{}         // closed when the session has ended
 
 	mu      sync.Mutex // no call of the nexus that may wait is made with it
 	out     *sender
@@ -59,6 +60,7 @@ type conn struct {
 	scratch [2][]byte
 
 	queue    chan *task
+	holding  sync.WaitGroup // tasks that are held
 	workers  sync.WaitGroup // and other goroutines of the connection
 	started  int            // workers
 	idle     atomic.Int32
@@ -116,10 +118,22 @@ func (c *conn) run() error {
 		err = c.serve()
 	}
 	c.flush() // a Reject, or the answer to a logout
-	if err == errLogout || err == io.EOF {
-		err = nil
+	switch why := c.why.Load(); {
+	case err == errLogout, err == io.EOF:
+		return nil
+	case !errors.Is(err, net.ErrClosed):
+		return err
+	case why != nil:
+		return *why
 	}
-	return err
+	return nil // the session ended, or another took its place
+}
+
+// cut closes the connection, and says why.
+func (c *conn) cut(format string, a ...any) {
+	why := fmt.Errorf(format, a...)
+	c.why.CompareAndSwap(nil, &why)
+	c.net.Close()
 }
 
 // serve reads PDUs in the full feature phase.
@@ -265,6 +279,7 @@ func (c *conn) logout(h *header) error {
 	}
 	c.dropWaiting(func(*task) bool { return true })
 	c.mu.Lock()
+	c.releaseAll()
 	c.awaitActive(func(*task) bool { return true })
 	c.mu.Unlock()
 	c.closeNexus()
@@ -277,10 +292,12 @@ func (c *conn) logout(h *header) error {
 func (c *conn) end() {
 	c.mu.Lock()
 	c.closed = true
+	c.releaseAll()
 	c.done.Broadcast()
 	c.mu.Unlock()
 	c.net.Close()
 	c.dropWaiting(func(*task) bool { return true })
+	c.holding.Wait()
 	close(c.queue)
 	c.workers.Wait()
 	c.closeNexus()

@@ -27,8 +27,14 @@ type Nexus interface {
 	// If wait is false, Execute must not wait for anything slow, and returns
 	// ErrWouldBlock if it would have to. It must be idempotent: the command is
 	// executed again with wait set, in another goroutine. With wait set there
-	// must be no error: a failed command has a status.
+	// must be no error: a failed command has a status. A [Later] is an error that
+	// says how and when else the command is to be executed.
 	Execute(lun uint64, cdb []byte, data [][]byte, wait bool) (Result, error)
+
+	// Judge is for a command that Execute has not got yet and will get with wait set.
+	// It returns how the command is executed in its place, or nil. It does not wait.
+	// data has no buffers yet for data-in.
+	Judge(lun uint64, cdb []byte, data [][]byte) *Later
 
 	// Executed is called with each command and its result before the initiator
 	// gets it. It must not retain cdb, data or r.Sense.
@@ -57,6 +63,20 @@ type Result struct {
 
 // ErrWouldBlock is the error of a command that would have to wait.
 var ErrWouldBlock = errors.New("would block")
+
+// A Later holds a command back. It takes no worker meanwhile. A command that is aborted,
+// as by a reset of the logical unit, is held no longer and not executed. A logout ends
+// the time of the others.
+type Later struct {
+	After   time.Duration   // how long to hold it
+	Release <-chan struct{} // closed: hold it no longer; may be nil
+
+	// Execute executes it in place of Nexus.Execute with wait set. The buffers may be
+	// others than before, with the same data-out.
+	Execute func(cdb []byte, data [][]byte) Result
+}
+
+func (*Later) Error() string { return "the command is held back" }
 
 // A Function is a task management function, with its code in RFC 7143, 11.5.1.
 type Function byte

@@ -25,10 +25,29 @@ type nexus struct{ *scsi.Nexus }
 
 func (n nexus) Execute(lun uint64, cdb []byte, data [][]byte, wait bool) (iscsi.Result, error) {
 	r, err := n.Nexus.Execute(lun, cdb, data, wait)
-	if err != nil {
+	if l, ok := err.(*scsi.Later); ok {
+		err = later(l)
+	} else if err != nil {
 		err = iscsi.ErrWouldBlock
 	}
-	return iscsi.Result{Status: r.Status, Length: r.DataIn, Sense: r.Sense}, err
+	return result(r), err
+}
+
+func (n nexus) Judge(lun uint64, cdb []byte, data [][]byte) *iscsi.Later {
+	if l := n.Nexus.Judge(lun, cdb, data); l != nil {
+		return later(l)
+	}
+	return nil
+}
+
+func later(l *scsi.Later) *iscsi.Later {
+	return &iscsi.Later{After: l.After, Release: l.Release, Execute: func(cdb []byte, data [][]byte) iscsi.Result {
+		return result(l.Execute(cdb, data))
+	}}
+}
+
+func result(r scsi.Result) iscsi.Result {
+	return iscsi.Result{Status: r.Status, Length: r.DataIn, Sense: r.Sense}
 }
 
 func (n nexus) Executed(uint64, []byte, [][]byte, iscsi.Result, time.Duration) {}

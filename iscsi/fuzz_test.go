@@ -78,6 +78,9 @@ func (fakeNexus) Transfer(_ uint64, cdb []byte, expected int64) (out bool, room 
 }
 
 func (fakeNexus) Execute(_ uint64, cdb []byte, data [][]byte, wait bool) (Result, error) {
+	if later := (fakeNexus{}).Judge(0, cdb, data); later != nil && !wait {
+		return Result{}, later
+	}
 	if cdb[0]&2 != 0 && !wait {
 		return Result{}, ErrWouldBlock
 	}
@@ -91,6 +94,16 @@ func (fakeNexus) Execute(_ uint64, cdb []byte, data [][]byte, wait bool) (Result
 		r = Result{Status: checkCondition, Sense: make([]byte, 18)}
 	}
 	return r, nil
+}
+
+func (n fakeNexus) Judge(_ uint64, cdb []byte, _ [][]byte) *Later {
+	if cdb[0]&8 == 0 {
+		return nil
+	}
+	return &Later{After: time.Hour, Execute: func(cdb []byte, data [][]byte) Result {
+		r, _ := n.Execute(0, cdb, data, true)
+		return r
+	}}
 }
 
 func (fakeNexus) Executed(uint64, []byte, [][]byte, Result, time.Duration) {}
@@ -114,6 +127,8 @@ func FuzzConversation(f *testing.F) {
 	add(login, command(0xc0, 64, 0), command(0xa0, 4, 1, 1, 2, 3, 4), command(0x20, 8, 3), []byte{0: 5, 1: 0x80, 19: 1, 20: 0xff, 21: 0xff, 22: 0xff, 23: 0xff, 47: 0, 55: 8})
 	add(login, command(0xa0, 200, 1), []byte{0: 5, 1: 0x80, 19: 1, 23: 1, 47: 0, 247: 8}, []byte{0: 0x42, 1: 0x82, 47: 0}, []byte{0: 0x46, 1: 0x80, 47: 0})
 	add(login, []byte{0: 0x40, 1: 0x80, 47: 0, 51: 1}, []byte{0: 0x44, 1: 0x80, 20: 0xff, 21: 0xff, 22: 0xff, 23: 0xff, 47: 0, 48: 'S'}, []byte{0: 0x10, 47: 0})
+	add(login, command(0xc0, 64, 8), command(0xa0, 4, 9, 1, 2, 3, 4), []byte{0: 0x42, 1: 0x82, 47: 0}, command(0xc0, 64, 8), []byte{0: 0x46, 1: 0x80, 47: 0})
+	add(login, command(0xc0, 64, 10), command(0x20, 8, 11), []byte{0: 0x42, 1: 0x85, 47: 0}, command(0xc0, 64, 8))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		target := New(Options{Name: "t", Device: fakeDevice{}})
 		ours, theirs := net.Pipe()

@@ -96,6 +96,7 @@ func (c *conn) clear(which func(*task) bool) {
 		for _, t := range list {
 			if which(t) && !t.running {
 				t.fail(cleared)
+				t.release()
 			}
 		}
 	}
@@ -110,6 +111,7 @@ func (c *conn) abortActive(which func(*task) bool) (found bool) {
 		if which(t) {
 			found = true
 			t.aborted = t.aborted || !t.running
+			t.release()
 		}
 	}
 	c.done.Broadcast()

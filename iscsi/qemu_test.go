@@ -18,13 +18,18 @@ func qemu(t *testing.T, args ...string) {
 	}
 }
 
-func TestQEMUReadsWhatItWrote(t *testing.T) {
+func needQEMU(t *testing.T) {
+	t.Helper()
 	if err := exec.Command("sh", "-c", "qemu-img --help | grep '^Supported formats:.* iscsi '").Run(); err != nil {
 		if os.Getenv("CI") == "true" {
 			t.Fatal(err, "; apt-get install qemu-utils qemu-block-extra")
 		}
 		t.Skip("no qemu-img with iSCSI here")
 	}
+}
+
+func TestQEMUReadsWhatItWrote(t *testing.T) {
+	needQEMU(t)
 	_, portal := one(t, iscsi.Options{})
 	url := "iscsi://" + portal + "/" + targetName + "/0"
 	in, out := filepath.Join(t.TempDir(), "in"), filepath.Join(t.TempDir(), "out")

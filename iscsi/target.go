@@ -230,12 +230,16 @@ func (c *conn) watch(now int64) {
 	switch {
 	case !c.loggedIn.Load():
 		if now-c.began > loginTime {
-			c.net.Close()
+			c.cut("no login within %d s", loginTime)
 		}
 	case c.params.discovery && now-c.began > goneTime: // anyone may have one
 		c.net.Close()
-	case passed(&c.in.heard, goneTime), passed(&c.in.began, goneTime), passed(&c.out.began, quietTime):
-		c.net.Close()
+	case passed(&c.in.heard, goneTime):
+		c.cut("nothing was heard of it for %d s", goneTime)
+	case passed(&c.in.began, goneTime):
+		c.cut("it took over %d s to send one PDU", goneTime)
+	case passed(&c.out.began, quietTime):
+		c.cut("it took over %d s to read one answer", quietTime)
 	case passed(&c.in.heard, quietTime):
 		c.target.running.Go(c.ping) // it may have to wait for the initiator
 	}

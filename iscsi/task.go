@@ -27,6 +27,10 @@ type task struct {
 	r2tSN       uint32
 	failure     []byte // sense data, if it is to fail
 
+	judged bool          // Judge or Execute had it
+	later  *Later        // or nil
+	held   chan struct{} // closed to hold it no longer; nil unless it is held
+
 	running bool // a worker executes it
 	aborted bool
 }

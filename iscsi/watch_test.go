@@ -69,10 +69,18 @@ func receive(t *testing.T, from io.Reader) (h header) {
 	return h
 }
 
-func isClosed(t *testing.T, ours net.Conn) {
+// isClosed expects that the target has closed the connection, and says why.
+func isClosed(t *testing.T, c *conn, ours net.Conn, why string) {
 	t.Helper()
 	if _, err := io.Copy(io.Discard, ours); err != nil {
 		t.Error(err)
+	}
+	said := ""
+	if err := c.why.Load(); err != nil {
+		said = (*err).Error()
+	}
+	if said != why {
+		t.Errorf("closed since %q, want %q", said, why)
 	}
 }
 
@@ -83,7 +91,7 @@ func TestInitiatorThatDoesNotLogInIsDisconnected(t *testing.T) {
 		t.Errorf("disconnected too early: %v", err)
 	}
 	c.watch(c.began + loginTime + 1)
-	isClosed(t, ours)
+	isClosed(t, c, ours, "no login within 15 s")
 }
 
 func TestSilentInitiatorIsAskedAndThenDisconnected(t *testing.T) {
@@ -98,7 +106,7 @@ func TestSilentInitiatorIsAskedAndThenDisconnected(t *testing.T) {
 	}
 	c.watch(now + quietTime + 2) // is not asked again
 	c.watch(now + goneTime + 1)
-	isClosed(t, ours)
+	isClosed(t, c, ours, "nothing was heard of it for 60 s")
 }
 
 func TestInitiatorThatStopsWithinAPDUIsDisconnected(t *testing.T) {
@@ -113,7 +121,7 @@ func TestInitiatorThatStopsWithinAPDUIsDisconnected(t *testing.T) {
 	}
 	c.in.heard.Store(began + goneTime) // it sends a byte now and then
 	c.watch(began + goneTime + 1)
-	isClosed(t, ours)
+	isClosed(t, c, ours, "it took over 60 s to send one PDU")
 }
 
 func TestInitiatorThatReadsNothingIsDisconnected(t *testing.T) {
@@ -129,7 +137,7 @@ func TestInitiatorThatReadsNothingIsDisconnected(t *testing.T) {
 	}
 	c.in.heard.Store(began + quietTime)
 	c.watch(began + quietTime + 1)
-	isClosed(t, ours)
+	isClosed(t, c, ours, "it took over 30 s to read one answer")
 }
 
 // Discovery needs no authentication. It must not keep others out.
@@ -144,7 +152,7 @@ func TestDiscoverySessionEnds(t *testing.T) {
 	receive(t, ours)
 	c.in.heard.Store(c.began + goneTime) // it is busy
 	c.watch(c.began + goneTime + 1)
-	isClosed(t, ours)
+	isClosed(t, c, ours, "")
 }
 
 // A busy initiator sends the next PDU before the last is taken, and is never between

@@ -13,12 +13,25 @@ func (c *conn) start(t *task) error {
 	return c.startLocked(t)
 }
 
-// startLocked is start with c.mu held. The queue has room for all commands that the
-// window lets in: an error, which ends the session, is a fault of this package.
+// startLocked is start with c.mu held.
 func (c *conn) startLocked(t *task) error {
+	if !t.judged {
+		t.later, t.judged = c.nexus.Judge(t.header.lun(), t.cdb, t.data), true
+	}
 	c.last++
 	t.number = c.last
 	c.active = append(c.active, t)
+	if t.later != nil && t.later.After > 0 {
+		c.hold(t)
+		return nil
+	}
+	return c.enqueue(t)
+}
+
+// enqueue queues an active task, and starts a worker if none is idle. The queue has room
+// for all commands that the window lets in: an error, which ends the session, is a fault
+// of this package. The caller holds c.mu.
+func (c *conn) enqueue(t *task) error {
 	select {
 	case c.queue <- t:
 	default:
@@ -53,7 +66,12 @@ func (c *conn) perform(t *task) {
 		return
 	}
 	lun := t.header.lun()
-	r, _ := c.nexus.Execute(lun, t.cdb, t.data, true)
+	var r Result
+	if t.later != nil {
+		r = t.later.Execute(t.cdb, t.data)
+	} else {
+		r, _ = c.nexus.Execute(lun, t.cdb, t.data, true)
+	}
 	c.nexus.Executed(lun, t.cdb, t.data, r, time.Since(t.arrived))
 
 	c.mu.Lock()

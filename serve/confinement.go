@@ -118,6 +118,7 @@ func ofKernel() []confine.Path {
 	paths := []confine.Path{
 		{Name: "/sys", Rights: read},
 		{Name: "/sys/devices/tcm_loop_0", Rights: write}, // local disks
+		{Name: "/sys/module/tcm_loop/parameters/nr_hw_queues", Rights: write},
 		{Name: "/sys/kernel/config/target", Rights: confine.All},
 		// The node of a disk appears later. What is stacked on it is flushed, too.
 		{Name: "/dev", Rights: read | confine.Ioctl},

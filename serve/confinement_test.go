@@ -50,6 +50,8 @@ func TestServerKeepsNoMoreThanItNeeds(t *testing.T) {
 
 		"/sys/devices/tcm_loop_0/tcm_loop_adapter_0/host2/target2:0:1/2:0:1:0/state": confine.Read | confine.Write,
 		"/sys/kernel/config/target/core/user_1":                                      confine.All,
+		"/sys/module/tcm_loop/parameters/nr_hw_queues":                               confine.Read | confine.Write,
+		"/sys/module/tcm_loop/parameters/other":                                      confine.Read,
 
 		"/run/disks/pid":   confine.Read | confine.Name | confine.RemoveFile,
 		"/run/disks/other": confine.Read | confine.Name | confine.RemoveFile,

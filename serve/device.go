@@ -197,7 +197,7 @@ var (
 func (h handler) Execute(cdb []byte, data [][]byte, wait bool) (tcmu.Result, error) {
 	r, err := h.Disk.Execute(cdb, data, wait)
 	if later, ok := err.(*scsi.Later); ok {
-		err = &tcmu.Later{After: later.After, Release: later.Release, Execute: func() tcmu.Result { return tcmu.Result(later.Execute()) }}
+		err = &tcmu.Later{After: later.After, Release: later.Release, Execute: func() tcmu.Result { return tcmu.Result(later.Execute(cdb, data)) }}
 	} else if err != nil {
 		err = tcmu.ErrWouldBlock // scsi returns no other error
 	}

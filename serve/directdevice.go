@@ -28,10 +28,31 @@ type directNexus struct {
 // Execute implements [iscsi.Nexus].
 func (n directNexus) Execute(lun uint64, cdb []byte, data [][]byte, wait bool) (iscsi.Result, error) {
 	r, err := n.Nexus.Execute(lun, cdb, data, wait)
-	if err != nil {
+	if later, ok := err.(*scsi.Later); ok {
+		err = directLater(later)
+	} else if err != nil {
 		err = iscsi.ErrWouldBlock // scsi returns no other error
 	}
-	return iscsi.Result{Status: r.Status, Length: r.DataIn, Sense: r.Sense}, err
+	return directResult(r), err
+}
+
+// Judge implements [iscsi.Nexus].
+func (n directNexus) Judge(lun uint64, cdb []byte, data [][]byte) *iscsi.Later {
+	later := n.Nexus.Judge(lun, cdb, data)
+	if later == nil {
+		return nil
+	}
+	return directLater(later)
+}
+
+func directLater(l *scsi.Later) *iscsi.Later {
+	return &iscsi.Later{After: l.After, Release: l.Release, Execute: func(cdb []byte, data [][]byte) iscsi.Result {
+		return directResult(l.Execute(cdb, data))
+	}}
+}
+
+func directResult(r scsi.Result) iscsi.Result {
+	return iscsi.Result{Status: r.Status, Length: r.DataIn, Sense: r.Sense}
 }
 
 // Executed implements [iscsi.Nexus].

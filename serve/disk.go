@@ -22,6 +22,7 @@ type disk struct {
 	watch    watch
 	errors   errorLimit
 	faults   faults
+	power    power
 	stall    stall
 	started  time.Time // when it became usable
 	resizing sync.Mutex

@@ -37,7 +37,7 @@ type fabric interface {
 func (s *service) newFabrics(ctx context.Context) (list []fabric, err error) {
 	image := s.options.Images[0].whole()
 	if s.options.Loopback {
-		list = append(list, &loopback{image: image, usersAt: s.usersAt})
+		list = append(list, &loopback{image: image, oneQueue: s.options.OneQueue, usersAt: s.usersAt})
 	}
 	if o := s.options.ISCSI; o != nil && s.options.Userspace {
 		f, err := s.newUserspace(ctx, image)

@@ -134,9 +134,6 @@ func (s *service) calmFaults() {
 // Without rules the disk does not ask for any.
 func (d *disk) misbehave(clear bool, rules []fault.Rule) error {
 	f := &d.faults
-	if d.device.unit.Direct && len(rules) > 0 {
-		return fmt.Errorf("%s: faults do not work with --userspace", d.image.path)
-	}
 	f.changing.Lock()
 	defer f.changing.Unlock()
 	if clear {

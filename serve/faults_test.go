@@ -9,6 +9,7 @@ import (
 
 	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/hint"
+	"github.com/lunserve/lunserve/iscsi"
 	"github.com/lunserve/lunserve/serve/console"
 	"github.com/lunserve/lunserve/tcmu"
 	"github.com/lunserve/lunserve/tcmu/scsi"
@@ -138,15 +139,32 @@ func TestNothingWaitsForARuleDuringARemoval(t *testing.T) {
 	<-done
 }
 
-// The target of --userspace does not hold commands back.
-func TestUserspaceHasNoRules(t *testing.T) {
-	d := &disk{image: &openedImage{path: "a.img"}, device: &device{unit: scsi.NewDisk(zeroStore{}, scsi.Options{BlockSize: 512, Direct: true})}}
+// Rules hold for the target of --userspace as well.
+func TestRulesHoldForUserspace(t *testing.T) {
+	unit := scsi.NewDisk(zeroStore{}, scsi.Options{BlockSize: 512, Direct: true})
+	d := &disk{image: &openedImage{path: "a.img"}, device: &device{unit: unit}}
 	d.faults.set = fault.NewSet(1)
-	if err := d.misbehave(true, []fault.Rule{{}}); err == nil {
-		t.Error("it has one")
+	n := directDevice{Target: scsi.NewTarget(unit)}.Attach("port")
+	ready := make([]byte, 6)
+	if later := n.Judge(0, ready, nil); later != nil {
+		t.Error("a command is held without rules")
 	}
-	if err := d.misbehave(true, nil); err != nil {
-		t.Error(err)
+	if err := d.misbehave(true, []fault.Rule{{Command: fault.Any, Action: fault.Hang}}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := n.Execute(0, ready, nil, false)
+	later, ok := errors.AsType[*iscsi.Later](err)
+	if !ok || later.After < time.Hour || later.Execute(ready, nil).Status != 0 {
+		t.Errorf("a command that hangs: %v", err)
+	}
+	if later := n.Judge(0, ready, nil); later == nil || later.After < time.Hour {
+		t.Error("a command is not held")
+	}
+	if err := d.misbehave(true, []fault.Rule{{Command: fault.Any, Action: fault.Busy}}); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := n.Execute(0, ready, nil, false); err != nil || r.Status != 8 {
+		t.Errorf("%+v, %v", r, err)
 	}
 }
 

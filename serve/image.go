@@ -11,6 +11,7 @@ import (
 
 	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/backstores/image"
+	"github.com/lunserve/lunserve/backstores/volatile"
 	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/hint"
 	"github.com/lunserve/lunserve/serve/control"
@@ -34,6 +35,7 @@ type openedImage struct {
 	store     backstores.Backstore // base, or the topmost layer over it
 	partText  string               // which part, for people, or empty
 	part      *Part                // in bytes: that part of store which the disk has, or nil
+	cache     *volatile.Store      // of what is not flushed, over the store; nil unless --fault-track
 	handed    *handedOverDisk      // from the program before, or nil
 }
 

@@ -11,9 +11,10 @@ import (
 
 // loopback makes local disks.
 type loopback struct {
-	image   string // the first, which names the target
-	adopted string // the target, or empty
-	usersAt func(guard.Place) []inuse.User
+	image    string // the first, which names the target
+	adopted  string // the target, or empty
+	oneQueue bool   // as of [configfs.NewLoopback]
+	usersAt  func(guard.Place) []inuse.User
 }
 
 func (f *loopback) kind() string { return "loopback" }
@@ -49,7 +50,7 @@ func (f *loopback) target() (target *configfs.Loopback, err error) {
 	err = firstFreeName(f.image, func(n int) error {
 		wwn, err := configfs.WWN(f.image, fmt.Sprint("target ", n))
 		if err == nil {
-			target, err = configfs.NewLoopback(wwn)
+			target, err = configfs.NewLoopback(wwn, f.oneQueue)
 		}
 		return err
 	})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/lunserve/lunserve/backstores/image"
+	"github.com/lunserve/lunserve/backstores/volatile"
 	"github.com/lunserve/lunserve/serve/control"
 	"github.com/lunserve/lunserve/tcmu/scsi/fault"
 )
@@ -28,7 +29,10 @@ type Options struct {
 	Faults    func() ([]fault.Rule, error) // by which the disks misbehave; nil: none
 	FaultSeed uint64                       // of what is random in them; 0: any
 
+	TrackWrites bool // until they are flushed, so that a power cut can take them
+
 	Loopback bool // local disks
+	OneQueue bool // of their SCSI host
 	ISCSI    *ISCSI
 	Vhost    bool
 
@@ -84,7 +88,7 @@ func (o *Options) readOnly() bool {
 
 // forRemoval returns the options that matter when disks are adopted to be removed.
 func (o Options) forRemoval() Options {
-	o.Command, o.Trace, o.JSON, o.ExitWithParent, o.Quiet, o.Faults = nil, false, false, false, true, nil
+	o.Command, o.Trace, o.JSON, o.ExitWithParent, o.Quiet, o.Faults, o.TrackWrites = nil, false, false, false, true, nil, false
 	return o
 }
 
@@ -94,4 +98,13 @@ func (o *Options) canRestart(img *openedImage) error {
 		return fmt.Errorf("%s: its temporary writes would be lost; leave out --restart, or give --overlay FILE or --read-only", img.path)
 	}
 	return nil
+}
+
+// caches returns how much memory the caches of a disk need, in bytes.
+func (o *Options) caches() int64 {
+	n := o.Open.CacheSize
+	if o.TrackWrites {
+		n += 2 * volatile.Capacity // each page may be held for some time after it is flushed
+	}
+	return n
 }

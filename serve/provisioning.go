@@ -1,11 +1,13 @@
 package serve
 
 import (
+	"io"
 	"slices"
 	"strings"
 
 	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/backstores/image"
+	"github.com/lunserve/lunserve/backstores/volatile"
 )
 
 // thinWord is in the contents of thin provisioned disks.
@@ -34,7 +36,12 @@ func (i *openedImage) provisionAs(contents string) {
 // presented returns the store that the disk's commands are executed on.
 func (i *openedImage) presented(o *Options) backstores.Backstore {
 	store := i.disk()
-	if !i.thin {
+	_, trims := store.(backstores.Trimmer)
+	if _, writable := store.(io.WriterAt); writable && o.TrackWrites {
+		i.cache = volatile.New(store, i.thin)
+		store = i.cache
+	}
+	if !i.thin || !trims {
 		store = backstores.FullyProvisioned(store)
 	}
 	if o.DetectZeroes != WriteZeros {

@@ -68,7 +68,7 @@ func (s *service) serve(ctx context.Context) error {
 		image.Hurry(d.image.base) // or the commands of its initiators keep the disk
 	}
 	s.calmFaults() // for the same reason
-	end.add(s.removing(down.Close))
+	end.add(s.removing(func() error { return errors.Join(s.dropPowerless(), down.Close()) }))
 	if end.err != nil && s.role == starting {
 		end.add(left())
 	}
@@ -143,7 +143,7 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 	if err := s.makeFiles(down, last); err != nil {
 		return err
 	}
-	limitHeap(int64(len(s.disks))*s.options.Open.CacheSize, s.options.Userspace)
+	limitHeap(int64(len(s.disks))*s.options.caches(), s.options.Userspace)
 	s.standing = holdOut()
 	if !s.options.Userspace { // a guard removes what is left in the kernel
 		last.Push(s.endGuard)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -235,6 +236,9 @@ func (s *service) title() string {
 	if len(s.disks) == 1 {
 		d := s.disks[0]
 		title = cmp.Or(d.address.node, filepath.Base(d.image.path))
+	}
+	if slices.ContainsFunc(s.disks, func(d *disk) bool { return d.power.outage.Load() != nil }) {
+		title += " (no power)"
 	}
 	if faults := fired(s.disks...); faults != "" {
 		title += " (" + faults + ")"

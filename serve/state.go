@@ -28,6 +28,7 @@ func (d *disk) state(confined []string) control.Disk {
 		Done:      control.Stats(d.device.unit.Stats()),
 		Faults:    faults,
 		FaultSeed: seed,
+		Outage:    d.power.outage.Load(),
 	}
 }
 

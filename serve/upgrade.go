@@ -104,6 +104,9 @@ func (s *service) describe(h *handOver) error {
 		if err == nil {
 			_, err = d.device.unit.State()
 		}
+		if err == nil && d.power.outage.Load() != nil {
+			err = errNoPower
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", d.image.path, err)
 		}
@@ -176,7 +179,14 @@ func (s *service) handOverAndExec(u *upgrade) error {
 		return err
 	}
 	for i, d := range s.disks {
-		if err := image.Owes(d.image.store); err != nil {
+		if d.power.outage.Load() != nil { // it was cut after describe
+			return fmt.Errorf("%s: %w", d.image.path, errNoPower)
+		}
+		top := d.image.store
+		if d.image.cache != nil {
+			top = d.image.cache
+		}
+		if err := image.Owes(top); err != nil {
 			return fmt.Errorf("%s: no flush has reported yet that data may be lost: %w", d.image.path, err)
 		}
 		if u.Disks[i].State, err = d.device.unit.State(); err != nil {
@@ -229,6 +239,6 @@ func (s *service) handOverControl(u *upgrade, tooLong <-chan time.Time, back *co
 	case <-answered:
 		return err
 	case <-tooLong:
-		return tryAgain(errors.New("lunserve list, stats, resize, fault or detach is still being answered"))
+		return tryAgain(errors.New("lunserve list, stats, resize, fault, powercut or detach is still being answered"))
 	}
 }

@@ -30,8 +30,7 @@ type pace struct {
 	tokens  atomic.Int64 // fast calls since the last penalty; below 0, still to be made
 	penalty atomic.Int64 // the last one
 
-	slack   time.Duration // that every call may take
-	perPage time.Duration // that it may take in addition for each 4 KiB
+	slack time.Duration // that every call may take
 }
 
 const (
@@ -65,15 +64,15 @@ const (
 // expect sets how long a copy of 4 KiB takes. It must come first.
 func (p *pace) expect(copy time.Duration) {
 	p.slack = max(minSlack, slackCopies*copy)
-	p.perPage = 4 * copy
 }
 
 // fast reports whether a call may be made inline.
 func (p *pace) fast() bool { return p.tokens.Load() >= 0 }
 
-// took records that a call that moved n bytes took d, inline or in a worker.
-func (p *pace) took(d time.Duration, n int64) {
-	if d <= p.slack+time.Duration(n>>12)*p.perPage {
+// took records that a call took d, inline or in a worker. Of a long call that is the
+// time only if it slept, else 0: see [vectorIO].
+func (p *pace) took(d time.Duration) {
+	if d <= p.slack {
 		p.tokens.Add(1)
 	} else {
 		p.slow(d)

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"runtime"
+	"runtime/debug"
 	"testing"
 	"time"
 
@@ -204,6 +206,36 @@ func TestLongVectorsAreLeftToWorkers(t *testing.T) {
 		}
 		if err := m.move(vector(n), 0, int64(n), 0); err != nil {
 			t.Errorf("%d bytes: %v", n, err)
+		}
+	}
+}
+
+// A thread that loses its CPU in the middle of a long copy waits for nothing.
+func TestLongCallsThatDoNotSleepAreInline(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // it would have the thread sleep
+	for name, tt := range map[string]struct {
+		call func()
+		fast bool
+	}{
+		"copies": {func() {
+			for start := time.Now(); time.Since(start) < time.Millisecond; {
+			}
+		}, true},
+		"sleeps": {func() { unix.Nanosleep(&unix.Timespec{Nsec: 10e6}, nil) }, false},
+	} {
+		var v vectorIO
+		v.pace.expect(time.Microsecond)
+		v.one = func(_ int, p []byte, _ int64) (int, error) { tt.call(); return len(p), nil }
+		bufs := [][]byte{make([]byte, 1<<20)}
+		for range 2 {
+			if err := v.timed(bufs, 0, 1<<20, false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if v.pace.fast() != tt.fast {
+			t.Errorf("a call that %s: fast is %v", name, !tt.fast)
 		}
 	}
 }

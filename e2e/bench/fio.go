@@ -19,7 +19,7 @@ var jobFile string
 // jobs returns the names of the jobs in jobs.fio, in order.
 func jobs() (names []string) {
 	for _, m := range regexp.MustCompile(`(?m)^\[(.*)\]$`).FindAllStringSubmatch(jobFile, -1) {
-		if m[1] != "global" {
+		if ok, _ := regexp.MatchString(*only, m[1]); ok && m[1] != "global" {
 			names = append(names, m[1])
 		}
 	}
@@ -30,7 +30,9 @@ func jobs() (names []string) {
 type result struct {
 	iops  float64
 	bytes float64 // a second
-	cpu   float64 // CPU seconds of the whole machine for each request: fio, kernel and daemon
+	// Of the whole machine for each request: fio, kernel and daemon.
+	cpu      float64 // CPU seconds
+	switches float64 // context switches
 }
 
 // fio runs one job of jobs.fio on a disk.
@@ -41,7 +43,7 @@ func fio(job, disk string, seconds int) (result, error) {
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 
-	moved, busy, err := counters(disk)
+	before, err := count(disk)
 	if err != nil {
 		return result{}, err
 	}
@@ -49,7 +51,7 @@ func fio(job, disk string, seconds int) (result, error) {
 	if err != nil {
 		return result{}, fmt.Errorf("fio: %w: %s%s", err, out, stderr.Bytes())
 	}
-	movedAfter, busyAfter, err := counters(disk)
+	after, err := count(disk)
 	if err != nil {
 		return result{}, err
 	}
@@ -72,49 +74,69 @@ func fio(job, disk string, seconds int) (result, error) {
 	}
 	j := report.Jobs[0]
 	r := result{iops: j.Read.IOPS + j.Write.IOPS, bytes: j.Read.Bytes + j.Write.Bytes}
-	if r.iops == 0 || movedAfter == moved {
+	if r.iops == 0 || after.bytes == before.bytes {
 		return result{}, fmt.Errorf("fio moved nothing")
 	}
 	// fio's figures leave out its ramp time, the counters do not. So the number of
 	// requests follows from the bytes that the disk moved.
-	requests := (movedAfter - moved) / (r.bytes / r.iops)
-	r.cpu = (busyAfter - busy) / requests
+	requests := (after.bytes - before.bytes) / (r.bytes / r.iops)
+	r.cpu = (after.cpu - before.cpu) / requests
+	r.switches = (after.switches - before.switches) / requests
 	return r, nil
 }
 
-// counters returns how many bytes a disk has moved so far, and how many seconds the
-// CPUs were busy.
-func counters(disk string) (bytes, cpu float64, err error) {
-	stat, err := numbers(filepath.Join("/sys/block", filepath.Base(disk), "stat"), "")
-	if err != nil {
-		return 0, 0, err
-	}
-	time, err := numbers("/proc/stat", "cpu ")
-	if err != nil {
-		return 0, 0, err
-	}
-	// user, nice, system, idle, iowait, irq, softirq, in hundredths of a second
-	return 512 * (stat[2] + stat[6]), (time[0] + time[1] + time[2] + time[5] + time[6]) / 100, nil
+// counts are the kernel's so far.
+type counts struct {
+	bytes    float64 // that the disk moved
+	cpu      float64 // seconds that the CPUs were busy
+	switches float64
 }
 
-// numbers returns the numbers in a file's first line, after prefix. It fails if there
-// are fewer than seven.
-func numbers(path, prefix string) ([]float64, error) {
+func count(disk string) (counts, error) {
+	stat, err := numbers(filepath.Join("/sys/block", filepath.Base(disk), "stat"), "", 7)
+	if err != nil {
+		return counts{}, err
+	}
+	time, err := numbers("/proc/stat", "cpu ", 7)
+	if err != nil {
+		return counts{}, err
+	}
+	switches, err := numbers("/proc/stat", "ctxt ", 1)
+	if err != nil {
+		return counts{}, err
+	}
+	return counts{
+		bytes: 512 * (stat[2] + stat[6]),
+		// user, nice, system, idle, iowait, irq, softirq, in hundredths of a second
+		cpu:      (time[0] + time[1] + time[2] + time[5] + time[6]) / 100,
+		switches: switches[0],
+	}, nil
+}
+
+// numbers returns the numbers in the first line of a file that has the prefix. It fails
+// if there are fewer than least.
+func numbers(path, prefix string, least int) ([]float64, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	line, _, _ := strings.Cut(string(b), "\n")
 	var list []float64
-	for _, field := range strings.Fields(strings.TrimPrefix(line, prefix)) {
-		n, err := strconv.ParseFloat(field, 64)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
+	for line := range strings.Lines(string(b)) {
+		rest, has := strings.CutPrefix(line, prefix)
+		if !has {
+			continue
 		}
-		list = append(list, n)
+		for _, field := range strings.Fields(rest) {
+			n, err := strconv.ParseFloat(field, 64)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", path, err)
+			}
+			list = append(list, n)
+		}
+		break
 	}
-	if len(list) < 7 {
-		return nil, fmt.Errorf("%s: %d numbers, want 7 or more", path, len(list))
+	if len(list) < least {
+		return nil, fmt.Errorf("%s: %d numbers after %q, want %d or more", path, len(list), prefix, least)
 	}
 	return list, nil
 }

@@ -1,8 +1,8 @@
 // Command bench compares lunserve with its peers: LIO fileio in the kernel, a loop
-// device and, where installed, tcmu-runner's file handler. All serve the same file
-// on a tmpfs. fio (jobs.fio) runs on each in turn, so that other load on the machine
-// affects all alike. It needs root, a kernel with TCM-USER, fio, and lunserve on
-// PATH: e2e/vm has them.
+// device and, where installed, tcmu-runner's file handler. All serve a file on a tmpfs,
+// the same one if they do not lock it. fio (jobs.fio) runs on each in turn, so that
+// other load on the machine affects all alike. It needs root, a kernel with TCM-USER,
+// fio, and lunserve on PATH: e2e/vm has them.
 //
 // Only the ratios within one run are meaningful, since the machine is mostly
 // emulated. With -icount, in a machine whose clock counts instructions (e2e/vm -1),
@@ -13,6 +13,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/signal"
@@ -25,6 +26,7 @@ import (
 var (
 	rounds  = flag.Int("rounds", 3, "how often to run each job on each peer; the results are medians")
 	seconds = flag.Int("seconds", 4, "how long to measure a job")
+	only    = flag.String("jobs", "", "run the jobs whose names match this regular expression")
 	icount  = flag.Bool("icount", false, "print instructions, of a clock that counts 32 ns for each; one round")
 )
 
@@ -48,11 +50,6 @@ func run() (err error) {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	image := filepath.Join(dir, "disk.img")
-	if err := fill(image, 1<<30); err != nil {
-		return err
-	}
-
 	var peers []served
 	defer func() { // in reverse order
 		for _, p := range slices.Backward(peers) {
@@ -60,6 +57,10 @@ func run() (err error) {
 		}
 	}()
 	for _, p := range all() {
+		image := filepath.Join(dir, p.image+".img")
+		if err := fill(image, 512<<20); err != nil {
+			return err
+		}
 		s := served{name: p.name}
 		s.disk, err = p.serve(image, &s.undo)
 		peers = append(peers, s)
@@ -90,9 +91,12 @@ func run() (err error) {
 	return nil
 }
 
-// fill makes a file of size bytes, a multiple of 1 MiB, without holes.
+// fill makes a file of size bytes, a multiple of 1 MiB, without holes, unless it exists.
 func fill(path string, size int) error {
-	f, err := os.Create(path)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

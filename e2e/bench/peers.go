@@ -18,6 +18,7 @@ import (
 // pushes to undo what removes the disk, even if it fails halfway.
 type peer struct {
 	name  string
+	image string // the name of its file
 	serve func(image string, u *undo) (disk string, err error)
 }
 
@@ -44,19 +45,24 @@ const baseline = "LIO fileio" // the others are compared with it
 
 func all() []peer {
 	peers := []peer{
-		{"lunserve", serveLunserve},
-		{baseline, serveFileio},
-		{"loop device", serveLoop},
+		{"lunserve", "disk", serveLunserve()},
+		{"one queue", "other", serveLunserve("--single-queue")},
+		{baseline, "disk", serveFileio},
+		{"loop device", "disk", serveLoop},
 	}
 	handlers, _ := filepath.Glob("/usr/lib*/*/tcmu-runner/handler_file.so")
 	if _, err := exec.LookPath("tcmu-runner"); err == nil && len(handlers) > 0 {
-		peers = append(peers, peer{"tcmu-runner", serveRunner})
+		peers = append(peers, peer{"tcmu-runner", "disk", serveRunner})
 	}
 	return peers
 }
 
-func serveLunserve(image string, u *undo) (string, error) {
-	cmd := exec.Command("lunserve", image)
+func serveLunserve(flags ...string) func(string, *undo) (string, error) {
+	return func(image string, u *undo) (string, error) { return runLunserve(u, append(flags, image)...) }
+}
+
+func runLunserve(u *undo, args ...string) (string, error) {
+	cmd := exec.Command("lunserve", args...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {

@@ -35,6 +35,8 @@ func (t table) median(job, peer string) result {
 		iops:  of(func(r result) float64 { return r.iops }),
 		bytes: of(func(r result) float64 { return r.bytes }),
 		cpu:   of(func(r result) float64 { return r.cpu }),
+
+		switches: of(func(r result) float64 { return r.switches }),
 	}
 }
 
@@ -44,9 +46,9 @@ func (t table) print(w io.Writer, peers []served) {
 	show := t.speed
 	if *icount {
 		show = t.path
-		fmt.Fprintf(w, "Instructions for each request, of the whole machine: thousands for 4k, millions for 1M\n(in brackets: speed relative to %s).\n\n", baseline)
+		fmt.Fprintf(w, "Instructions for each request, of the whole machine: thousands for 4k, millions for 1M\n(in brackets: speed relative to %s); then its context switches.\n\n", baseline)
 	} else {
-		fmt.Fprintf(w, "IOPS, MB/s for 1M; in brackets: relative to %s; then the CPU time of each request,\nincluding fio's. Medians of %d rounds of %d s.\n\n", baseline, *rounds, *seconds)
+		fmt.Fprintf(w, "IOPS, MB/s for 1M; in brackets: relative to %s; then the CPU time and the\ncontext switches of each request, including fio's. Medians of %d rounds of %d s.\n\n", baseline, *rounds, *seconds)
 	}
 
 	rows := [][]string{{"job"}}
@@ -86,7 +88,7 @@ func (t table) speed(job string, r, base result) string {
 	if strings.HasPrefix(job, "1M") {
 		value = r.bytes / 1e6
 	}
-	return fmt.Sprintf("%6.0f (%.2f) %4.0f µs", value, r.iops/base.iops, r.cpu*1e6)
+	return fmt.Sprintf("%6.0f (%.2f) %4.0f µs %4.1f", value, r.iops/base.iops, r.cpu*1e6, r.switches)
 }
 
 func (t table) path(job string, r, base result) string {
@@ -99,7 +101,7 @@ func (t table) path(job string, r, base result) string {
 	if unit == 1e6 {
 		digits = 2
 	}
-	return fmt.Sprintf("%5.*f (%.2f)", digits, perSecond/r.iops/unit, r.iops/base.iops)
+	return fmt.Sprintf("%5.*f (%.2f) %4.1f", digits, perSecond/r.iops/unit, r.iops/base.iops, r.switches)
 }
 
 // machine describes where the results were measured.

@@ -74,6 +74,18 @@ func (c *Client) Fault(name string, clear bool, rules []string) (Disk, error) {
 	return c.change(request{Do: fault, Disk: name, Clear: clear, Rules: rules}, answerTime)
 }
 
+// PowerCut cuts the power of a disk. What was not flushed is lost or, with random, any
+// part of it. It returns the disk. There is no time limit: the image is written and
+// flushed.
+func (c *Client) PowerCut(name string, random bool) (Disk, error) {
+	return c.change(request{Do: power, Disk: name, Random: random}, 0)
+}
+
+// PowerOn restores the power of a disk, and returns the disk.
+func (c *Client) PowerOn(name string) (Disk, error) {
+	return c.change(request{Do: power, Disk: name, On: true}, answerTime)
+}
+
 // change sends a request that changes a disk, and returns the changed disk.
 func (c *Client) change(r request, timeout time.Duration) (Disk, error) {
 	answer, err := c.ask(r, timeout)

@@ -31,6 +31,13 @@ type Disk struct {
 	Rates     *Rates       `json:"rates,omitempty"`
 	Faults    []Fault      `json:"faults,omitempty"`
 	FaultSeed uint64       `json:"fault_seed,omitempty"` // of what is random in Faults
+	Outage    *Outage      `json:"outage,omitempty"`     // while its power is cut
+}
+
+// An Outage is a power cut.
+type Outage struct {
+	Lost int64  `json:"lost"`           // bytes that were written and not flushed
+	Seed uint64 `json:"seed,omitempty"` // by which a part of them was chosen
 }
 
 // A Fault is a rule by which a disk misbehaves.

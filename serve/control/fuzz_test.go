@@ -14,7 +14,7 @@ func FuzzRequests(f *testing.F) {
 	for _, seed := range []string{
 		"", "\n", "{}\n", `{"version":1,"do":"show"}` + "\n", `{"version":1,"do":"measure"}` + "\n" + `{"version":1,"do":"measure"}`,
 		`{"version":1,"do":"resize","disk":"a","size":-1}` + "\n", `{"version":1,"do":"detach","force":true}` + "\n",
-		`{"version":2,"do":"show"}` + "\n", `{"version":1,"do":"\u0000cA=="}` + "\n", `{"version":1,"do":"fault","disk":"a","clear":true,"rules":["x",null]}` + "\n", `[]`, `{"version":1e9}`, `{"version":1,"version":2,"do":null}` + "\n",
+		`{"version":2,"do":"show"}` + "\n", `{"version":1,"do":"\u0000cA=="}` + "\n", `{"version":1,"do":"fault","disk":"a","clear":true,"rules":["x",null]}` + "\n", `{"version":1,"do":"power","disk":"a","on":true,"random":true}` + "\n", `[]`, `{"version":1e9}`, `{"version":1,"version":2,"do":null}` + "\n",
 	} {
 		f.Add([]byte(seed))
 	}
@@ -57,6 +57,8 @@ func FuzzReplies(f *testing.F) {
 			(*Client).Disks,
 			(*Client).Measure,
 			func(c *Client) ([]Disk, error) { d, err := c.Fault("a", true, nil); return []Disk{d}, err },
+			func(c *Client) ([]Disk, error) { d, err := c.PowerCut("a", true); return []Disk{d}, err },
+			func(c *Client) ([]Disk, error) { d, err := c.PowerOn("a"); return []Disk{d}, err },
 			func(c *Client) ([]Disk, error) { d, err := c.Resize("a", 0); return []Disk{d}, err },
 		} {
 			disks, err := ask(client())

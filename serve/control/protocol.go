@@ -25,12 +25,15 @@ const (
 type request struct {
 	Version int    `json:"version"`
 	Do      verb   `json:"do"`
-	Disk    string `json:"disk,omitempty"`  // resize, fault: its name
+	Disk    string `json:"disk,omitempty"`  // resize, fault, power: its name
 	Size    int64  `json:"size,omitempty"`  // resize: bytes; 0 is the present size of the image
 	Force   bool   `json:"force,omitempty"` // detach: disks in use as well
 
 	Rules []string `json:"rules,omitempty"` // fault: to add
 	Clear bool     `json:"clear,omitempty"` // fault: remove all others first
+
+	On     bool `json:"on,omitempty"`     // power: restore it
+	Random bool `json:"random,omitempty"` // power: lose only a part, at random
 }
 
 type verb string
@@ -41,6 +44,7 @@ const (
 	resize  verb = "resize"
 	detach  verb = "detach"
 	fault   verb = "fault"
+	power   verb = "power"
 )
 
 // A reply answers one request.

@@ -27,6 +27,11 @@ func (f Fault) Sentence() string {
 	return fmt.Sprintf("%s faults by %s", humanize.Comma(int64(f.Fired)), f.Rule)
 }
 
+// Sentence describes what a power cut has taken.
+func (o *Outage) Sentence() string {
+	return fmt.Sprintf("%s that was not flushed is lost", humanize.IBytes(uint64(o.Lost)))
+}
+
 // usedBy returns the name by which users of this kind reach d.
 func (d *Disk) usedBy(k inuse.Kind) string {
 	switch k {

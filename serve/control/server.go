@@ -30,6 +30,10 @@ type Host interface {
 	// alone.
 	Fault(name string, clear bool, rules []string) error
 
+	// Power cuts the power of a disk, or restores it if on is set. What was not
+	// flushed is lost or, with random, any part of it.
+	Power(name string, on, random bool) error
+
 	// Detach ends the service, or returns an error that names the users of its
 	// disks unless force is set. waitsFor is the command that has to end first.
 	// Detach returns before the service has ended, and with the cause when ctx is
@@ -184,6 +188,10 @@ func (s *Server) talk(ctx context.Context, c *codec) {
 			answer = answer.failure(err)
 		case r.Do == fault:
 			err := s.host.Fault(r.Disk, r.Clear, r.Rules)
+			answer.Disks = s.host.Disks()
+			answer = answer.failure(err)
+		case r.Do == power:
+			err := s.host.Power(r.Disk, r.On, r.Random)
 			answer.Disks = s.host.Disks()
 			answer = answer.failure(err)
 		case r.Do == detach:

@@ -19,9 +19,12 @@ type fakeHost struct {
 	measuring int
 	detached  []bool
 	faults    []Fault
+	outage    *Outage
 }
 
-func (h *fakeHost) Disks() []Disk { return []Disk{{Name: "a", Size: h.size, Faults: h.faults}} }
+func (h *fakeHost) Disks() []Disk {
+	return []Disk{{Name: "a", Size: h.size, Faults: h.faults, Outage: h.outage}}
+}
 
 func (h *fakeHost) Measure() (read func() []Disk, stop func()) {
 	h.measuring++
@@ -49,6 +52,20 @@ func (h *fakeHost) Fault(name string, clear bool, rules []string) error {
 	}
 	for _, r := range rules {
 		h.faults = append(h.faults, Fault{Rule: r})
+	}
+	return nil
+}
+
+func (h *fakeHost) Power(name string, on, random bool) error {
+	if name != "a" || on == (h.outage == nil) {
+		return errors.New("no such disk")
+	}
+	h.outage = &Outage{Lost: 1}
+	if random {
+		h.outage.Lost = 2
+	}
+	if on {
+		h.outage = nil
 	}
 	return nil
 }
@@ -107,6 +124,14 @@ func TestClientGetsWhatTheHostAnswers(t *testing.T) {
 	}
 	if d, err := c.Fault("a", true, []string{"any: hang"}); err != nil || len(d.Faults) != 1 {
 		t.Errorf("Fault that clears = %v, %v", d, err)
+	}
+	for _, random := range []bool{false, true} {
+		if d, err := c.PowerCut("a", random); err != nil || d.Outage == nil || d.Outage.Lost == 2 != random {
+			t.Errorf("PowerCut = %v, %v", d, err)
+		}
+		if d, err := c.PowerOn("a"); err != nil || d.Outage != nil {
+			t.Errorf("PowerOn = %v, %v", d, err)
+		}
 	}
 	if _, err := c.Fault("b", true, nil); err == nil || err.Error() != "no such disk" {
 		t.Errorf("Fault of a disk that is not there = %v", err)

@@ -74,6 +74,7 @@ type Disk struct {
 	intent    intent
 	tasks     taskSet
 	faults    atomic.Pointer[fault.Set] // nil unless there are rules
+	managed   atomic.Uint32             // task management functions
 	resizing  sync.Mutex
 }
 
@@ -124,6 +125,7 @@ func (d *Disk) Close() {
 // commands still run to their end. Only SANITIZE takes so long that it is
 // completed early; the operation itself continues.
 func (d *Disk) TaskManagement(reset bool) {
+	d.managed.Add(1) // first: see sanitize
 	d.sanitizer.release()
 	if reset {
 		d.medium.allow()

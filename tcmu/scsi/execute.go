@@ -28,7 +28,11 @@ type Result struct {
 // caller repeats it with wait set, or a [Later], which says how the command is
 // executed after all. There is no other error.
 func (d *Disk) Execute(cdb []byte, data [][]byte, wait bool) (Result, error) {
-	r := request{cdb: cdb, data: data, wait: wait}
+	return d.start(request{cdb: cdb, data: data, wait: wait})
+}
+
+// start executes a command to which a fault may apply.
+func (d *Disk) start(r request) (Result, error) {
 	if f := d.faults.Load(); f != nil {
 		return d.misbehave(f, r)
 	}

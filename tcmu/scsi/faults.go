@@ -14,7 +14,10 @@ import (
 type Later struct {
 	After   time.Duration   // how long to hold it
 	Release <-chan struct{} // closed: hold it no longer
-	Execute func() Result   // executes it, and may wait
+
+	// Execute executes it, and may wait. Its buffers may be others by then, with the
+	// same data-out.
+	Execute func(cdb []byte, data [][]byte) Result
 }
 
 func (*Later) Error() string { return "the command is held back" }
@@ -49,11 +52,36 @@ func (d *Disk) misbehave(f *fault.Set, r request) (Result, error) {
 			return result, nil
 		}
 	}
-	r.wait = true
-	return Result{}, &Later{v.After, v.Release, func() Result {
+	return Result{}, d.later(f, a, v, r)
+}
+
+// later returns how a command to which v applies is executed.
+func (d *Disk) later(f *fault.Set, a fault.Access, v fault.Verdict, r request) *Later {
+	r.wait, r.held, r.managed = true, true, d.managed.Load()
+	return &Later{v.After, v.Release, func(cdb []byte, data [][]byte) Result {
+		r.cdb, r.data = cdb, data
 		result, _ := d.suffer(f, a, v, r)
 		return result
 	}}
+}
+
+// Judge is for commands that are not executed without wait at first: it returns how one
+// is executed with wait, or nil for [Nexus.Execute]. Buffers of data-in may be missing.
+func (n *Nexus) Judge(lun uint64, cdb []byte, data [][]byte) *Later {
+	d, u := n.at(lun)
+	if d == nil {
+		return nil
+	}
+	f := d.faults.Load()
+	if f == nil {
+		return nil
+	}
+	r := request{cdb: cdb, data: data, nexus: u}
+	a, ok := d.access(r)
+	if !ok {
+		return nil
+	}
+	return d.later(f, a, f.Judge(a), r)
 }
 
 // suffer executes a command to which v applies.
@@ -68,17 +96,29 @@ func (d *Disk) suffer(f *fault.Set, a fault.Access, v fault.Verdict, r request) 
 	switch v.Action {
 	case fault.Lost:
 		r.clear()
-		return Result{}, nil
+		return Result{DataIn: d.received(r)}, nil
 	case fault.Medium:
 		return d.mediumFails(f, a, v, r)
 	case fault.Torn:
-		if n := a.Areas[0].End - a.Areas[0].First; a.Does == fault.Write && v.Blocks < n {
-			return d.begin(f, a, r, v.Blocks)
+		result, err := d.begin(f, a, r, v.Blocks)
+		if result.Status == good {
+			result.DataIn = d.received(r)
 		}
+		return result, err
 	case fault.Flip:
 		return d.flip(f, a, v, r)
 	}
 	return d.sound(f, a, r)
+}
+
+// received returns how much data-out a nexus is told that a command has taken: all, as
+// if it had been executed.
+func (d *Disk) received(r request) int32 {
+	row, err := d.find(r.cdb)
+	if err != nil || r.nexus == nil || row.attrs&dataOut == 0 {
+		return 0
+	}
+	return int32(d.transferLength(row, r.cdb))
 }
 
 // sound executes a command, after which what it has written can be read.

@@ -13,6 +13,7 @@ type medium struct {
 	needsCheck atomic.Bool
 
 	mu         sync.Mutex
+	off        bool // there is no power
 	stopped    bool
 	ejected    bool
 	preventers func() bool // reports whether a nexus that may have prevented removal remains; nil if none has
@@ -23,7 +24,7 @@ type medium struct {
 func (m *medium) refresh(s *sanitizer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.needsCheck.Store(m.stopped || m.ejected || m.attention != nil || s.running.Load() || s.failed.Load())
+	m.needsCheck.Store(m.off || m.stopped || m.ejected || m.attention != nil || s.running.Load() || s.failed.Load())
 }
 
 // ready returns the reason that medium commands cannot run, or nil.
@@ -31,6 +32,8 @@ func (m *medium) ready() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
+	case m.off:
+		return noPower
 	case m.ejected:
 		return noMedium
 	case m.stopped:

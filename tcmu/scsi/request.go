@@ -12,6 +12,9 @@ type request struct {
 	data [][]byte
 	wait bool // if false, fail with backstores.ErrWouldBlock rather than wait
 
+	held    bool   // by a fault
+	managed uint32 // task management functions before that
+
 	nexus *unitNexus // nil behind the ring
 	row   *row       // of the command
 }

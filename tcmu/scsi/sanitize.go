@@ -136,6 +136,9 @@ func (d *Disk) sanitize(r request, passes int, erase func(pass int, off, n int64
 	if r.cdb[1]&0x80 != 0 { // IMMED
 		return nil
 	}
+	if r.held && r.managed != d.managed.Load() { // it may have been aborted while it was held
+		s.release()
+	}
 	select {
 	case err := <-done:
 		return err

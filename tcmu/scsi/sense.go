@@ -40,6 +40,7 @@ const (
 // The reasons for which commands of this package fail.
 var (
 	needsStart         = reason(notReady, 0x0402, "LOGICAL UNIT NOT READY, INITIALIZING COMMAND REQUIRED")
+	noPower            = reason(notReady, 0x0403, "LOGICAL UNIT NOT READY, MANUAL INTERVENTION REQUIRED")
 	sanitizeInProgress = reason(notReady, 0x041b, "LOGICAL UNIT NOT READY, SANITIZE IN PROGRESS")
 	noSuchUnit         = reason(illegalRequest, 0x2500, "LOGICAL UNIT NOT SUPPORTED")
 	invalidRelease     = reason(illegalRequest, 0x2604, "INVALID RELEASE OF PERSISTENT RESERVATION")

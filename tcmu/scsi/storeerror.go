@@ -58,6 +58,9 @@ func storeError(s Sense, err error) error {
 	if errors.Is(err, backstores.ErrWouldBlock) {
 		return backstores.ErrWouldBlock
 	}
+	if err == backstores.ErrNoPower { // it was cut while the command was executed
+		return noPower
+	}
 	if err == backstores.ErrProtected {
 		return writeProtected
 	}

@@ -79,7 +79,7 @@ func (n *Nexus) Execute(lun uint64, cdb []byte, data [][]byte, wait bool) (Resul
 	if d == nil {
 		return n.executeNowhere(request{cdb: cdb, data: data, wait: wait, nexus: n.units[0]}), nil
 	}
-	return d.execute(request{cdb: cdb, data: data, wait: wait, nexus: u})
+	return d.start(request{cdb: cdb, data: data, wait: wait, nexus: u})
 }
 
 // Transfer returns the direction of the data of a command, and how much of what the

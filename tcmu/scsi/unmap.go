@@ -55,39 +55,53 @@ func (d *Disk) sliced(r request, name string, off, n int64, f func(off, n int64)
 	return nil
 }
 
-// unmap is SBC-4, UNMAP command. It checks all ranges before it unmaps any. What
-// it has not unmapped after unmapTime stays mapped and keeps its data, as SBC-4,
-// Unmap operations, allows.
-func (d *Disk) unmap(r request) (int, error) {
+// An extent is a range of the medium in bytes.
+type extent struct{ off, n int64 }
+
+// unmapList returns the ranges of the parameter list of an UNMAP, or the reason that the
+// command fails.
+func (d *Disk) unmapList(r request) (all []extent, err error) {
 	length := int(binary.BigEndian.Uint16(r.cdb[7:]))
 	if length == 0 {
-		return r.ignoreDataOut()
+		return nil, nil
 	}
 	if length < 8 {
-		return 0, listLengthError
+		return nil, listLengthError
 	}
 	list, err := r.copyOut(length)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	descriptors := list[8:]
 	descriptors = descriptors[:min(len(descriptors), int(binary.BigEndian.Uint16(list[2:])))]
 	if len(descriptors)/16 > maxUnmapDescriptors {
-		return 0, badParameter(2)
+		return nil, badParameter(2)
 	}
-	type extent struct{ off, n int64 }
-	var extents []extent
 	total := int64(0)
 	for ; len(descriptors) >= 16; descriptors = descriptors[16:] {
 		off, n, err := d.extent(binary.BigEndian.Uint64(descriptors), uint64(binary.BigEndian.Uint32(descriptors[8:])))
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		total += n
-		extents = append(extents, extent{off, n})
+		all = append(all, extent{off, n})
 	}
 	if total > maxUnmapBytes {
-		return 0, badParameter(8)
+		return nil, badParameter(8)
+	}
+	return all, nil
+}
+
+// unmap is SBC-4, UNMAP command. It checks all ranges before it unmaps any. What
+// it has not unmapped after unmapTime stays mapped and keeps its data, as SBC-4,
+// Unmap operations, allows.
+func (d *Disk) unmap(r request) (int, error) {
+	extents, err := d.unmapList(r)
+	if err != nil {
+		return 0, err
+	}
+	if binary.BigEndian.Uint16(r.cdb[7:]) == 0 {
+		return r.ignoreDataOut()
 	}
 	start := time.Now()
 	for _, e := range extents {

@@ -8,8 +8,12 @@ import (
 	"time"
 )
 
-// maxRules is how many rules a disk may have.
-const maxRules = 256
+// maxRules and maxAllAreas are how many rules, and areas in them, a disk may have. So
+// they fit a request, and those of some disks the hand-over of an upgrade.
+const (
+	maxRules    = 256
+	maxAllAreas = maxAreas
+)
 
 // A Set has the rules of a disk, in the order in which they apply, and remembers what
 // they did. It is safe for concurrent use.
@@ -42,6 +46,8 @@ type Access struct {
 	Does   Command // 0 if it is of no kind
 	Areas  []Area  // the blocks that it accesses
 	Exempt bool    // from unit attentions and reservations
+
+	Transfers bool // each of the blocks once: the data of READ or WRITE
 }
 
 // A Verdict is what is to happen to a command.
@@ -109,7 +115,8 @@ func (r *state) concerns(a Access) (lba uint64, hit bool) {
 	switch {
 	case r.Command != Any && r.Command&a.Does == 0, suits != Any && suits&a.Does == 0,
 		r.Action.needsBlocks() && len(a.Areas) == 0 && a.Does != Flush,
-		a.Exempt && (r.Action == UA || r.Action == Reservation):
+		a.Exempt && (r.Action == UA || r.Action == Reservation),
+		r.Action == Flip && !a.Transfers, r.Action == Torn && !r.tears(a):
 		return 0, false
 	}
 	if r.Areas == nil {
@@ -124,6 +131,11 @@ func (r *state) concerns(a Access) (lba uint64, hit bool) {
 		}
 	}
 	return 0, false
+}
+
+// tears reports whether Torn leaves out blocks of a command.
+func (r *state) tears(a Access) bool {
+	return a.Does == Write && len(a.Areas) == 1 && r.Blocks < a.Areas[0].End-a.Areas[0].First
 }
 
 // fires reports whether the conditions hold for a command that the rule is about.
@@ -156,6 +168,16 @@ func (s *Set) Add(rules ...Rule) error {
 	defer s.mu.Unlock()
 	if len(s.rules)+len(rules) > maxRules {
 		return fmt.Errorf("a disk has at most %d rules", maxRules)
+	}
+	areas := 0
+	for _, r := range s.rules {
+		areas += len(r.Areas)
+	}
+	for _, r := range rules {
+		areas += len(r.Areas)
+	}
+	if areas > maxAllAreas {
+		return fmt.Errorf("the rules of a disk have at most %d areas", maxAllAreas)
 	}
 	for _, r := range rules {
 		s.rules = append(s.rules, &state{Rule: r, areas: slices.Clone(r.Areas), random: rand.New(rand.NewPCG(s.seed, s.added))})

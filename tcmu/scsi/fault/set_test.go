@@ -26,7 +26,9 @@ func newSet(t testing.TB, rules ...string) *Set {
 	return s
 }
 
-func at(does Command, lba, n uint64) Access { return Access{Does: does, Areas: []Area{{lba, lba + n}}} }
+func at(does Command, lba, n uint64) Access {
+	return Access{Does: does, Areas: []Area{{lba, lba + n}}, Transfers: does == Read || does == Write}
+}
 
 // actionsOf returns the actions for n reads of block 0, a letter each.
 func actionsOf(s *Set, n int) string {
@@ -91,17 +93,18 @@ func TestARunRepeatsWithItsSeed(t *testing.T) {
 }
 
 func TestRulesApplyOnlyToCommandsTheirActionIsFor(t *testing.T) {
-	for text, want := range map[string]string{ // of a read, write, unmap, flush and another command
-		"any: medium":     "mmmm?",
-		"any: lost":       "?lll?",
-		"any: torn 1":     "?t???",
-		"any: flip":       "ff???",
-		"any: busy":       "bbbbb",
-		"any lba 5: busy": "bbb??",
+	for text, want := range map[string]string{ // of a read, write, unmap, flush, another command and COMPARE AND WRITE
+		"any: medium":     "mmmm?m",
+		"any: lost":       "?lll?l",
+		"any: torn 1":     "?t????",
+		"any: torn 2":     "??????", // nothing would be left out
+		"any: flip":       "ff????",
+		"any: busy":       "bbbbbb",
+		"any lba 5: busy": "bbb??b",
 	} {
 		s, got := newSet(t, text), ""
-		for _, does := range []Command{Read, Write, Unmap, Flush, 0} {
-			a := at(does, 5, 1)
+		for _, does := range []Command{Read, Write, Unmap, Flush, 0, Read | Write} {
+			a := at(does, 5, 2)
 			if does == Flush || does == 0 {
 				a.Areas = nil
 			}
@@ -270,6 +273,26 @@ func TestAreasAreBounded(t *testing.T) {
 	s = s.without(Area{23, 24})
 	if len(s) != maxAreas || s[2] != (Area{20, 23}) {
 		t.Errorf("%d areas, the third %v", len(s), s[2])
+	}
+}
+
+// The areas of all rules of a disk together have a limit.
+func TestAreasOfADiskAreLimited(t *testing.T) {
+	many := Rule{Command: Read, Action: Medium, Areas: make([]Area, maxAllAreas/2+1)}
+	s := NewSet(1)
+	if err := s.Add(many); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := s.Add(many); err == nil || err.Error() != "the rules of a disk have at most 65536 areas" {
+			t.Errorf("%v", err)
+		}
+	}
+	if rules, _ := s.Counts(); len(rules) != 1 {
+		t.Errorf("%d rules", len(rules))
+	}
+	if err := NewSet(1).Add(many, many); err == nil {
+		t.Error("two at once are added")
 	}
 }
 
