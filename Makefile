@@ -2,16 +2,18 @@
 
 .DEFAULT_GOAL = build
 .NOTPARALLEL:
-.PHONY: build install deb demo vm quick test check unit e2e package dist bench conformance fuzz torture soak clean help go
+.PHONY: build install deb demo vm quick test check unit e2e package dist bench conformance fuzz torture soak scale clean help go
 
 GO        ?= go
 INSTALL    = e2e/install
-SCRIPTS    = .ci/run completions/lunserve.bash deb/build deb/dist e2e/checkout e2e/demo e2e/install e2e/package e2e/release e2e/service e2e/vm e2e/vm-init
+SCRIPTS    = .ci/run completions/lunserve.bash deb/build deb/dist e2e/checkout e2e/demo e2e/install e2e/package e2e/release e2e/scale e2e/service e2e/vm e2e/vm-init
 # The Debian packages of the programs that the end-to-end tests run.
 PROGRAMS   = btrfs-progs dmsetup e2fsprogs f2fs-tools fdisk fio iproute2 kmod libiscsi-bin mdadm mount nginx-light open-iscsi qemu-block-extra qemu-system-x86 qemu-utils sg3-utils strace systemd udev util-linux xfsprogs zstd
 UNIT_PROGRAMS = android-sdk-libsparse-utils bash-completion bzip2 curl e2fsprogs fdisk fish gcc libc6-dev libiscsi-bin libvirt-clients lrzip lz4 lzip lzop mount nginx-light p7zip-full python3 qemu-block-extra qemu-system-x86 qemu-utils tar unar unzip xz-utils zip zsh zstd
 BENCH     := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-bench
 CONFORMANCE := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-conformance
+SEAWEED_VERSION = v0.0.0-20261109003541-7506e5f91cd6
+SEAWEED   := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/lunserve-seaweedfs/$(SEAWEED_VERSION)
 VERSITYGW := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/lunserve-versitygw/v1.8.0
 FUZZTIME  ?= 20s
 KILLS     ?= 100
@@ -70,12 +72,13 @@ test: check package ## run everything that has to pass: check, unit, package and
 	@# The virtual machine keeps one CPU busy and the unit tests another.
 	@$(MAKE) --no-print-directory e2e & e2e=$$!; $(MAKE) --no-print-directory unit; unit=$$?; wait $$e2e && exit $$unit
 
-check: go ## check format, vet, staticcheck, shellcheck, the manual, and that other machines compile
+check: go ## check format, vet, staticcheck, scripts, workflows, the manual, and that other machines compile
 	@$(INSTALL) mandoc shellcheck
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "try: gofmt -w" $$unformatted; exit 1; }
 	$(GO) vet ./...
 	CGO_ENABLED=0 $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 	shellcheck $(SCRIPTS)
+	CGO_ENABLED=0 $(GO) run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 .github/workflows/*.yml
 	@# The manual may refer to manuals that are not installed here.
 	! mandoc -T lint man/lunserve.8 2>/dev/null | grep -v 'referenced manual not found'
 	for arch in arm64 arm s390x; do GOARCH=$$arch CGO_ENABLED=0 $(GO) build -o /dev/null . || exit 1; done
@@ -89,6 +92,7 @@ $(VERSITYGW)/versitygw:
 unit: go $(VERSITYGW)/versitygw ## run the unit tests with the race detector
 	@$(INSTALL) $(UNIT_PROGRAMS)
 	CGO_ENABLED=1 $(GO) test -race -timeout 30m $(UNIT_TESTS)
+	CGO_ENABLED=0 $(GO) test -run MemoryIs ./backstores/image
 
 e2e: build ## test the built binary on a real kernel, and its systemd unit; with RUN=REGEXP, those tests only
 	@$(INSTALL) $(PROGRAMS)
@@ -145,6 +149,15 @@ torture: build ## kill lunserve, its guard or both KILLS times (100) in each set
 soak: build ## use a server for SOAK (30m) on a real kernel, and check that it does not grow
 	@$(INSTALL) $(PROGRAMS)
 	CI=true CGO_ENABLED=0 $(GO) test -count=1 -timeout 0 -exec "$(CURDIR)/e2e/vm -t 0 --" ./e2e -v -args -test.timeout=0 -test.run DoesNotGrow -soak $(SOAK)
+
+# A cluster that has S3. Its go.mod replaces a module, which go install refuses.
+$(SEAWEED)/weed:
+	dir=$$($(GO) mod download -json github.com/seaweedfs/seaweedfs@$(SEAWEED_VERSION) | sed -n 's/^.*"Dir": "\(.*\)".*/\1/p') && \
+		CGO_ENABLED=0 $(GO) build -C "$$dir" -trimpath -buildvcs=false -ldflags='-s -w' -o $@ ./weed
+
+scale: build $(SEAWEED)/weed ## serve an image of a cluster eight times, and kill a server of the cluster
+	@$(INSTALL) curl qemu-block-extra qemu-utils util-linux
+	e2e/scale $(SEAWEED)/weed
 
 clean: ## remove ./lunserve and its packages; the kernel stays in ~/.cache/lunserve-vm
 	rm -rf lunserve lunserve_*.deb dist

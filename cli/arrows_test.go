@@ -23,7 +23,7 @@ var allowed = map[string]string{
 	"serve/guard":          "backstores/inuse configfs",
 	"configfs":             "backstores/inuse",
 	"tcmu/scsi":            "backstores tcmu/scsi/fault",
-	"backstores/image":     "backstores backstores/contents backstores/raw backstores/overlay backstores/seekable backstores/qcow2 backstores/remote backstores/entry",
+	"backstores/image":     "backstores backstores/contents backstores/decoded backstores/raw backstores/overlay backstores/seekable backstores/qcow2 backstores/remote backstores/entry",
 	"backstores/raw":       "backstores backstores/inuse backstores/entry",
 	"backstores/overlay":   "backstores backstores/qcow2",
 	"backstores/seekable":  "backstores backstores/decoded",

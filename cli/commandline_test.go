@@ -120,7 +120,7 @@ func TestErrorsOfACommandLineProposeTheWholeLine(t *testing.T) {
 		"resize disk.img lots":                             `"lots" is not a size, such as 10G or +10G; try lunserve resize --help`, // growing needs consent
 		"pack -20 disk.img":                                `--level: "20" is not a level from 1 to 19; try lunserve pack --level=3 disk.img`,
 		"pack --level x disk.img":                          `--level: "x" is not a level from 1 to 19; try lunserve pack --level=3 disk.img`,
-		"--format zsdt disk.img":                           `--format: "zsdt" is not one of auto, raw, sparse, zstd, qcow2, simg; try lunserve --format=zstd disk.img`,
+		"--format zsdt disk.img":                           `--format: "zsdt" is not one of auto, raw, sparse, zstd, qcow2, simg, vmdk; try lunserve --format=zstd disk.img`,
 		"--sector-size 1K disk.img":                        `--sector-size: "1K" is not 512 or 4096`,
 		"--read-only=maybe disk.img":                       "--read-only is true or false",
 		"-r=1 disk.img":                                    "-r takes no value",

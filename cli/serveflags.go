@@ -9,7 +9,7 @@ import (
 
 // layerFlags choose the layers over an image.
 type layerFlags struct {
-	Snapshot     bool   `short:"s" common:"" aliases:"cow" help:"Write to a temporary file and drop it at exit. This is the default for zstd, qcow2 and simg images, and for images at a URL."`
+	Snapshot     bool   `short:"s" common:"" aliases:"cow" help:"Write to a temporary file and drop it at exit. This is the default for zstd, qcow2, simg and vmdk images, and for images at a URL."`
 	Overlay      string `common:"" placeholder:"FILE" complete:"file" help:"Keep writes in FILE, a qcow2 overlay, for the next run. FILE is created if it does not exist."`
 	Discard      string `enum:"unmap,ignore" default:"unmap" help:"Support UNMAP and free the space in the image (unmap), or present a fully provisioned disk (ignore)."`
 	DetectZeroes string `enum:"off,on,unmap" default:"off" help:"Detect blocks of zeros in writes, and store them as allocated zeros (on) or holes (unmap)."`

@@ -21,7 +21,7 @@ import (
 )
 
 // endings are the file name extensions of likely images.
-const endings = "img|raw|qcow2|zst|simg|iso"
+const endings = "img|raw|qcow2|vmdk|zst|simg|iso"
 
 // A command is a subcommand of lunserve.
 type command struct {

@@ -7,7 +7,7 @@ _lunserve_images()
 	local word found='' likely=()
 	_filedir
 	for word in "${COMPREPLY[@]}"; do
-		if [[ ${word,,} == *.@(img|raw|qcow2|zst|simg|iso) || -b $word ]]; then
+		if [[ ${word,,} == *.@(img|raw|qcow2|vmdk|zst|simg|iso) || -b $word ]]; then
 			likely+=("$word") found=1
 		elif [[ -d $word ]]; then
 			likely+=("$word")
@@ -139,7 +139,7 @@ _lunserve()
 		serve--backing | pack--backing | unpack--backing | info--backing | commit--base | commit--backing | doctor--backing) _lunserve_images ;;
 		serve--fault) _lunserve_rules ;;
 		serve--sector-size) _lunserve_words 512 4096 ;;
-		serve--format | pack--format | unpack--format | info--format | commit--format | doctor--format) _lunserve_words auto raw sparse zstd qcow2 simg ;;
+		serve--format | pack--format | unpack--format | info--format | commit--format | doctor--format) _lunserve_words auto raw sparse zstd qcow2 simg vmdk ;;
 		serve--detect-zeroes) _lunserve_words off on unmap ;;
 		serve--discard) _lunserve_words unmap ignore ;;
 		esac

@@ -3,7 +3,7 @@
 # Likely images and block devices, then folders, then other files.
 function __lunserve_images
 	set -l files (complete -C "lunserve_no_command "(commandline -ct)) # as for any command
-	string match -r -i -- '^[^\t]*\.(?:img|raw|qcow2|zst|simg|iso)(?:\t.*)?$' $files
+	string match -r -i -- '^[^\t]*\.(?:img|raw|qcow2|vmdk|zst|simg|iso)(?:\t.*)?$' $files
 	for file in $files
 		set -l path (string split -f 1 \t -- $file)
 		test -b $path; and echo $file
@@ -129,7 +129,7 @@ complete -c lunserve -n '__lunserve_at serve' -s s -l snapshot -d 'Write to a te
 complete -c lunserve -n '__lunserve_at serve' -l overlay -r -F -d 'Keep writes in FILE, a qcow2 overlay, for the next run'
 complete -c lunserve -n '__lunserve_at serve' -l discard -r -f -k -a 'unmap ignore' -d 'Support UNMAP and free the space in the image (unmap), or present a fully provisioned disk (ignore)'
 complete -c lunserve -n '__lunserve_at serve' -l detect-zeroes -r -f -k -a 'off on unmap' -d 'Detect blocks of zeros in writes, and store them as allocated zeros (on) or holes (unmap)'
-complete -c lunserve -n '__lunserve_at serve' -l format -r -f -k -a 'auto raw sparse zstd qcow2 simg' -d 'Image format'
+complete -c lunserve -n '__lunserve_at serve' -l format -r -f -k -a 'auto raw sparse zstd qcow2 simg vmdk' -d 'Image format'
 complete -c lunserve -n '__lunserve_at serve' -l backing -r -f -k -a '(__lunserve_images)' -d 'Backing file of a qcow2 image, or its URL'
 complete -c lunserve -n '__lunserve_at serve' -l cache-size -r -f -d 'Memory for decompressed data and for what was read from a URL'
 complete -c lunserve -n '__lunserve_at serve' -l zstd-window -r -f -d 'Largest window to accept in a zstd file without random access'
@@ -172,7 +172,7 @@ complete -c lunserve -n '__lunserve_at pack' -l version -d 'Print the version an
 complete -c lunserve -n '__lunserve_at pack' -s f -l force -d 'Replace the file if it exists'
 complete -c lunserve -n '__lunserve_at pack' -l frame-size -r -f -d 'Uncompressed size of a frame, the unit of decompression'
 complete -c lunserve -n '__lunserve_at pack' -l level -r -f -d 'Compression level, 1 to 19 as for zstd'
-complete -c lunserve -n '__lunserve_at pack' -l format -r -f -k -a 'auto raw sparse zstd qcow2 simg' -d 'Image format'
+complete -c lunserve -n '__lunserve_at pack' -l format -r -f -k -a 'auto raw sparse zstd qcow2 simg vmdk' -d 'Image format'
 complete -c lunserve -n '__lunserve_at pack' -l backing -r -f -k -a '(__lunserve_images)' -d 'Backing file of a qcow2 image, or its URL'
 complete -c lunserve -n '__lunserve_at pack' -l cache-size -r -f -d 'Memory for decompressed data and for what was read from a URL'
 complete -c lunserve -n '__lunserve_at pack' -l zstd-window -r -f -d 'Largest window to accept in a zstd file without random access'
@@ -189,7 +189,7 @@ complete -c lunserve -n '__lunserve_at unpack 1' -F
 complete -c lunserve -n '__lunserve_at unpack' -s h -l help -d 'Print help and exit'
 complete -c lunserve -n '__lunserve_at unpack' -l version -d 'Print the version and exit'
 complete -c lunserve -n '__lunserve_at unpack' -s f -l force -d 'Replace the file if it exists'
-complete -c lunserve -n '__lunserve_at unpack' -l format -r -f -k -a 'auto raw sparse zstd qcow2 simg' -d 'Image format'
+complete -c lunserve -n '__lunserve_at unpack' -l format -r -f -k -a 'auto raw sparse zstd qcow2 simg vmdk' -d 'Image format'
 complete -c lunserve -n '__lunserve_at unpack' -l backing -r -f -k -a '(__lunserve_images)' -d 'Backing file of a qcow2 image, or its URL'
 complete -c lunserve -n '__lunserve_at unpack' -l cache-size -r -f -d 'Memory for decompressed data and for what was read from a URL'
 complete -c lunserve -n '__lunserve_at unpack' -l zstd-window -r -f -d 'Largest window to accept in a zstd file without random access'
@@ -205,7 +205,7 @@ complete -c lunserve -n '__lunserve_at info "*"' -f -k -a '(__lunserve_images)'
 complete -c lunserve -n '__lunserve_at info' -s h -l help -d 'Print help and exit'
 complete -c lunserve -n '__lunserve_at info' -l version -d 'Print the version and exit'
 complete -c lunserve -n '__lunserve_at info' -l json -d 'Print a JSON object for each image, one per line'
-complete -c lunserve -n '__lunserve_at info' -l format -r -f -k -a 'auto raw sparse zstd qcow2 simg' -d 'Image format'
+complete -c lunserve -n '__lunserve_at info' -l format -r -f -k -a 'auto raw sparse zstd qcow2 simg vmdk' -d 'Image format'
 complete -c lunserve -n '__lunserve_at info' -l backing -r -f -k -a '(__lunserve_images)' -d 'Backing file of a qcow2 image, or its URL'
 complete -c lunserve -n '__lunserve_at info' -l cache-size -r -f -d 'Memory for decompressed data and for what was read from a URL'
 complete -c lunserve -n '__lunserve_at info' -l zstd-window -r -f -d 'Largest window to accept in a zstd file without random access'
@@ -223,7 +223,7 @@ complete -c lunserve -n '__lunserve_at commit' -l version -d 'Print the version 
 complete -c lunserve -n '__lunserve_at commit' -s o -l output -r -F -d 'Merge base and overlay into a new raw image OUT, and change neither'
 complete -c lunserve -n '__lunserve_at commit' -s f -l force -d 'Replace OUT if it exists'
 complete -c lunserve -n '__lunserve_at commit' -l base -r -f -k -a '(__lunserve_images)' -d 'Path of the base'
-complete -c lunserve -n '__lunserve_at commit' -l format -r -f -k -a 'auto raw sparse zstd qcow2 simg' -d 'Image format'
+complete -c lunserve -n '__lunserve_at commit' -l format -r -f -k -a 'auto raw sparse zstd qcow2 simg vmdk' -d 'Image format'
 complete -c lunserve -n '__lunserve_at commit' -l backing -r -f -k -a '(__lunserve_images)' -d 'Backing file of a qcow2 image, or its URL'
 complete -c lunserve -n '__lunserve_at commit' -l cache-size -r -f -d 'Memory for decompressed data and for what was read from a URL'
 complete -c lunserve -n '__lunserve_at commit' -l zstd-window -r -f -d 'Largest window to accept in a zstd file without random access'
@@ -287,7 +287,7 @@ complete -c lunserve -n '__lunserve_at doctor' -s h -l help -d 'Print help and e
 complete -c lunserve -n '__lunserve_at doctor' -l version -d 'Print the version and exit'
 complete -c lunserve -n '__lunserve_at doctor' -s r -l read-only -d 'Check for serving read-only'
 complete -c lunserve -n '__lunserve_at doctor' -l json -d 'Print a JSON object for each check, one per line'
-complete -c lunserve -n '__lunserve_at doctor' -l format -r -f -k -a 'auto raw sparse zstd qcow2 simg' -d 'Image format'
+complete -c lunserve -n '__lunserve_at doctor' -l format -r -f -k -a 'auto raw sparse zstd qcow2 simg vmdk' -d 'Image format'
 complete -c lunserve -n '__lunserve_at doctor' -l backing -r -f -k -a '(__lunserve_images)' -d 'Backing file of a qcow2 image, or its URL'
 complete -c lunserve -n '__lunserve_at doctor' -l cache-size -r -f -d 'Memory for decompressed data and for what was read from a URL'
 complete -c lunserve -n '__lunserve_at doctor' -l zstd-window -r -f -d 'Largest window to accept in a zstd file without random access'

@@ -29,7 +29,9 @@ type Source interface {
 	Decode(i int64, in, out []byte) (zeros bool, err error)
 
 	// Encoded reports whether there is a part i which has to be decoded, as far
-	// as that is known without waiting.
+	// as that is known without waiting. It is called with the lock of the cache
+	// held, so it must not use this cache. It may use another one, such as that of
+	// the tables that say where parts are, whose source uses no third.
 	Encoded(i int64) bool
 }
 

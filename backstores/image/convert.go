@@ -48,31 +48,33 @@ func show(c *candidate) []hint.Command {
 	return []hint.Command{{Words: []string{"cat", "-v", plain(c.path)}, Purpose: "to see which"}}
 }
 
-// convertVMDK returns no command for an image whose descriptor names a parent,
-// or for a header without a disk, which makes QEMU open the files that the
-// descriptor names. QEMU reads the descriptor from byte 512, or from where the
-// header says.
+// aVMDK is a VMDK image that is not stream-optimized, or needs another.
+var aVMDK = signature{name: "a VMDK image", try: convertVMDK}
+
+// convertVMDK returns no command for an image that needs a parent, or for a header
+// without a disk, which makes QEMU open the files that the descriptor names.
 func convertVMDK(c *candidate) []hint.Command {
-	if len(c.head) < sectorBytes {
+	if len(c.head) < sectorBytes || begins("KDMV")(c.sectors) && binary.LittleEndian.Uint64(c.head[12:]) == 0 || hasParentVMDK(c) {
 		return nil
 	}
+	return convert("vmdk")(c)
+}
+
+// hasParentVMDK reports whether the descriptor of an image names a parent. QEMU reads
+// the descriptor from byte 512, or from where the header says.
+func hasParentVMDK(c *candidate) bool {
 	const descriptor = 64 << 10 // QEMU reads 10 KiB
 	places := []int64{sectorBytes}
-	if string(c.head[:4]) == "KDMV" {
-		if binary.LittleEndian.Uint64(c.head[12:]) == 0 { // capacity
-			return nil
-		}
-		if at := binary.LittleEndian.Uint64(c.head[28:]); at > 0 && at < uint64(c.size)/sectorBytes {
-			places = append(places, int64(at)*sectorBytes)
-		}
+	if at := binary.LittleEndian.Uint64(c.head[28:]); begins("KDMV")(c.sectors) && at > 0 && at < uint64(c.size)/sectorBytes {
+		places = append(places, int64(at)*sectorBytes)
 	}
 	for _, at := range places {
 		text, err := io.ReadAll(io.NewSectionReader(c.file, at, descriptor))
 		if err != nil || bytes.Contains(text, []byte("parentFileNameHint")) {
-			return nil
+			return true
 		}
 	}
-	return convert("vmdk")(c)
+	return false
 }
 
 // start returns what the header of an overlay takes at most.

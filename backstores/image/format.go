@@ -62,7 +62,7 @@ func decide(path string, file io.ReaderAt, size int64, want string, staysRaw fun
 	case Auto, "":
 	case Raw, Sparse:
 		is.format, given = want, true
-	case Zstd, Qcow2, Simg:
+	case Zstd, Qcow2, Simg, VMDK:
 		return detected{format: want}, nil
 	default:
 		return detected{}, hint.Try(fmt.Errorf("%s: unknown format %q", Name(path), want), "--format", "auto")

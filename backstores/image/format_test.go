@@ -24,7 +24,6 @@ var containers = []struct{ name, make, want string }{
 	{"disk.qcow", "qemu-img convert -f raw -O qcow in.raw disk.qcow", "PATH: is a qcow image; try qemu-img convert -f qcow -O raw PATH NEW-disk.img"},
 	{"disk.qed", "qemu-img convert -f raw -O qed in.raw disk.qed", "PATH: is a QED image; try qemu-img convert -f qed -O raw PATH NEW-disk.img"},
 	{"disk.vmdk", "qemu-img convert -f raw -O vmdk in.raw disk.vmdk", "PATH: is a VMDK image; try qemu-img convert -f vmdk -O raw PATH NEW-disk.img"},
-	{"stream.vmdk", "qemu-img convert -f raw -O vmdk -o subformat=streamOptimized in.raw stream.vmdk", "PATH: is a VMDK image; try qemu-img convert -f vmdk -O raw PATH stream.img"},
 	{"disk.vhdx", "qemu-img convert -f raw -O vhdx in.raw disk.vhdx", "PATH: is a VHDX image; try qemu-img convert -f vhdx -O raw PATH NEW-disk.img"},
 	{"disk.vdi", "qemu-img convert -f raw -O vdi in.raw disk.vdi", "PATH: is a VDI image; try qemu-img convert -f vdi -O raw PATH NEW-disk.img"},
 	{"static.vdi", "qemu-img convert -f raw -O vdi -o static=on in.raw static.vdi", "PATH: is a VDI image; try qemu-img convert -f vdi -O raw PATH static.img"},

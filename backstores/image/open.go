@@ -85,6 +85,10 @@ func openFormat(ctx context.Context, file source, format string, o Options) (s b
 		if s, err = openSimg(file.Name(), file); err != nil {
 			file.Close()
 		}
+	case VMDK:
+		if s, err = openVMDK(file, o); err != nil {
+			file.Close()
+		}
 	case Qcow2:
 		s, err = openQcow2(ctx, file, o)
 	default:
@@ -97,7 +101,7 @@ func openFormat(ctx context.Context, file source, format string, o Options) (s b
 		s.Close()
 		return nil, ctx.Err()
 	}
-	if format == Qcow2 {
+	if format == Qcow2 || format == VMDK {
 		return s, nil // the guest of a disk writes to it what it likes
 	}
 	return unnested(file.Path(), s, o)

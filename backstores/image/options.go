@@ -11,6 +11,7 @@ const (
 	Zstd   = "zstd"
 	Qcow2  = "qcow2"
 	Simg   = "simg" // Android sparse image
+	VMDK   = "vmdk" // stream-optimized
 )
 
 // Options say how to open an image.

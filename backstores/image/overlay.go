@@ -87,8 +87,14 @@ func (o *openOverlay) layOver(base backstores.Backstore, path string) error {
 // attach puts an overlay over an open image and its file. typed is the path of the
 // image if the user has typed it.
 func (o *openOverlay) attach(base backstores.Backstore, file baseFile, typed string) error {
-	// At a URL it had none of QEMU.
-	if path, format := o.Base(); format != "" && !IsURL(path) && format != diskFormat(base) {
+	path, format := o.Base()
+	if IsURL(path) { // it had none of QEMU, but a raw one has the size of its file
+		format = diskFormat(base)
+		if r := elsewhere(base); r != nil && base.Size() != o.Size() && r.Size() == o.Size() {
+			format = Raw
+		}
+	}
+	if format != "" && format != diskFormat(base) {
 		err := fmt.Errorf("%s: is not read in the format that it had when %s was made over it", file.Name(), o.path)
 		if format == Raw || format == Qcow2 {
 			err = hint.Try(err, "--format", format)

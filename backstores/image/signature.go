@@ -40,6 +40,7 @@ var signatures = []signature{
 	{name: "a QEMU image of an unknown version", is: begins("QFI\xfb")},
 	{name: "a QED image with a backing file", is: isQEDWithBacking, try: describe("qed")},
 	{name: "a QED image", is: begins("QED\x00"), try: convert("qed")},
+	{name: "a stream-optimized VMDK image", is: isStreamVMDK, format: VMDK},
 	{name: "a VMDK image", is: begins("KDMV"), try: convertVMDK},
 	{name: "a VMDK image", is: begins("COWD"), try: convertVMDK},
 	{name: "a VMDK descriptor, which names the files that hold the disk", is: begins("# Disk DescriptorFile"), try: show},

@@ -37,7 +37,9 @@ func samples() (heads, tails [][]byte) {
 		sum += int(b)
 	}
 	copy(tar[148:], fmt.Sprintf("%06o\x00 ", sum))
-	heads = append(heads, qed, ours, data, vdi, sector(0x40, "\x7f\x10\xda\xbe"), tar)
+	stream := sector(12, "\x01") // a disk
+	copy(stream, "KDMV\x03\x00\x00\x00\x00\x00\x03\x00")
+	heads = append(heads, qed, ours, data, stream, vdi, sector(0x40, "\x7f\x10\xda\xbe"), tar)
 	for _, kind := range []byte{2, 3, 4} {
 		vhd := sector(0, "conectix")
 		vhd[63] = kind

@@ -133,6 +133,14 @@ func (s *simg) index() error {
 	return nil
 }
 
+// readFull fills p from the bytes at off of a file.
+func readFull(file io.ReaderAt, p []byte, off int64) error {
+	if n, err := file.ReadAt(p, off); n < len(p) {
+		return cutShort(err)
+	}
+	return nil
+}
+
 func cutShort(err error) error {
 	if err == io.EOF {
 		return io.ErrUnexpectedEOF

@@ -61,7 +61,9 @@ func openSource(ctx context.Context, path string, o Options) (source, detected, 
 }
 
 // readOnlyFormat reports whether images of a format are never written in place.
-func readOnlyFormat(format string) bool { return format == Zstd || format == Qcow2 || format == Simg }
+func readOnlyFormat(format string) bool {
+	return format == Zstd || format == Qcow2 || format == Simg || format == VMDK
+}
 
 // A localFile is an open and locked file or block device of this machine.
 type localFile struct {

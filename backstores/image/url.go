@@ -136,6 +136,8 @@ func elsewhere(store any) *remoteFile {
 		return elsewhere(s.file)
 	case *qcow2Image:
 		return elsewhere(s.file)
+	case *vmdk:
+		return elsewhere(s.file)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package image_test
 
 import (
 	"bytes"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -210,6 +211,58 @@ func TestOverlayFitsTheImageAtAURL(t *testing.T) {
 	// Nobody else's header has lunserve ask a server.
 	if err := (image.Merge{Options: o}).Export(ctx, over, out+"2", false); err == nil || !strings.Contains(hint.Text(err), "which is not an absolute path; try --base IMAGE") {
 		t.Errorf("without --base: %v", err)
+	}
+}
+
+// To describe an image takes little of it.
+func TestInspectionReadsLittle(t *testing.T) {
+	n, _ := startNginx(t)
+	shell(t, n.Path(""), "qemu-img convert -f raw -O qcow2 -c disk.img disk.qcow2 && qemu-img convert -f raw -O vmdk -o subformat=streamOptimized disk.img disk.vmdk")
+	line, err := weblab.NewLine(n.Addr, 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer line.Close()
+	for _, name := range []string{"disk.img", "disk.img.zst", "disk.qcow2", "disk.vmdk"} {
+		before := line.Bytes.Load()
+		_, s, err := image.Inspect(ctx, "http://"+line.Addr()+"/"+name, reading)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
+		if took := line.Bytes.Load() - before; took > 1<<20 {
+			t.Errorf("%s: %d KiB", name, took>>10)
+		}
+	}
+}
+
+// A zstd file that was served raw is merged raw. The flag that it was served with is
+// missing only by mistake, and named.
+func TestOverlayOverAURLIsMergedInTheFormatThatItHad(t *testing.T) {
+	n, _ := startNginx(t)
+	url, dir := n.URL("disk.img.zst"), t.TempDir()
+	over, out := filepath.Join(dir, "over"), filepath.Join(dir, "out")
+	asRaw := image.Options{Format: image.Raw}
+	base := open(t, url, asRaw)
+	s, _, err := image.OpenOverlay(ctx, over, base, url, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := storetest.ReadFile(t, n.Path("disk.img.zst"))
+	copy(want[1<<20:], "changed")
+	err = backstores.WriteVec(s, [][]byte{[]byte("changed")}, 1<<20, backstores.Durable)
+	if err = errors.Join(err, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	err = image.Merge{Base: url}.Export(ctx, over, out, false)
+	if text := hint.Text(err); err == nil || text != url+": is not read in the format that it had when "+over+" was made over it; try --format raw" {
+		t.Errorf("without --format: %s", text)
+	}
+	if err := (image.Merge{Base: url, Options: asRaw}).Export(ctx, over, out, false); err != nil {
+		t.Fatal(err)
+	}
+	if got := storetest.ReadFile(t, out); !bytes.Equal(got, want) {
+		t.Error("what was merged differs")
 	}
 }
 

@@ -156,7 +156,7 @@ func FuzzAgainstQEMU(f *testing.F) {
 	f.Fuzz(func(t *testing.T, i uint8, changes []byte) {
 		file := damage(files[int(i)%len(files)], changes)
 		h, err := qcow2.ParseHeader(file)
-		if err != nil || h.Size > 4*fuzzSize || h.Backing != "" || h.Incompatible&qcow2.ExternalData != 0 {
+		if err != nil || h.Size < 512 || h.Size > 4*fuzzSize || h.Backing != "" || h.Incompatible&qcow2.ExternalData != 0 {
 			return
 		}
 		in, out := filepath.Join(dir, fmt.Sprint(os.Getpid(), ".in")), filepath.Join(dir, fmt.Sprint(os.Getpid(), ".out"))

@@ -34,7 +34,10 @@ const (
 
 var inflaters = sync.Pool{New: func() any { return new(inflater) }}
 
-var errDeflate = errors.New("is no deflate stream")
+var (
+	errDeflate = errors.New("is no deflate stream")
+	errCodes   = errors.New("has codes that zlib refuses, though others do not")
+)
 
 // inflate fills out, which has room for [decoded.Slack] bytes after it, with the
 // deflate stream that in begins with. What follows in the stream is not looked at:
@@ -79,9 +82,17 @@ func (f *inflater) take(k int) int {
 	return v
 }
 
+// maxBlocks returns how many blocks a stream of n bytes may have. A block has its own
+// codes, which take a microsecond and may be for nothing; zlib writes blocks of 127
+// symbols at least.
+func maxBlocks(n int) int { return 4096 + n/64 }
+
 // blocks decodes blocks until there are want bytes in out, or the last has ended.
 func (f *inflater) blocks(out []byte, want int) (at int, err error) {
-	for last := 0; last == 0 && at < want; {
+	for last, n := 0, 0; last == 0 && at < want; n++ {
+		if n == maxBlocks(want) {
+			return at, errDeflate
+		}
 		f.refill()
 		last = f.take(1)
 		lit, dist := &f.lit, &f.dist

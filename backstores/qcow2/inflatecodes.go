@@ -74,8 +74,11 @@ func (f *inflater) readCodes() error {
 		lens[i] = uint8(f.take(3))
 	}
 	// The table of distances is not in use yet.
-	if err := f.dist.build(lens[:], func(s int) uint32 { return uint32(s)<<valueShift | match }); err != nil || !complete(lens[:]) {
-		return errDeflate
+	if err := f.dist.build(lens[:], func(s int) uint32 { return uint32(s)<<valueShift | match }); err != nil {
+		return err
+	}
+	if !complete(lens[:]) {
+		return errCodes
 	}
 	all := f.lens[:lits+dists]
 	for i := 0; i < len(all); {
@@ -108,7 +111,7 @@ func (f *inflater) readCodes() error {
 		}
 	}
 	if all[256] == 0 { // the block would have no end
-		return errDeflate
+		return errCodes
 	}
 	if err := f.lit.build(all[:lits], litSymbol); err != nil {
 		return err

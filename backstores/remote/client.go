@@ -106,7 +106,11 @@ func authorities(file string) (*x509.CertPool, error) {
 // error when ctx is done, or if it comes too slowly.
 func (c *client) get(ctx context.Context, off, n int64, v *version) (*answer, error) {
 	u, redirected := c.target()
+	k := c.signer.current()
 	a, err := c.ask(ctx, u, off, n, v)
+	if s, ok := errors.AsType[*statusError](err); ok && keysExpired[s.code] && c.signer.renewed(k) {
+		a, err = c.ask(ctx, u, off, n, v)
+	}
 	if err != nil && repeat(err) { // the first URL may lead to another mirror by then
 		c.forget(u)
 	}

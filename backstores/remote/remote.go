@@ -184,7 +184,7 @@ func (f *File) told(a *answer, o Options) {
 		}
 		o.Notice(fmt.Errorf("%s: the server sends neither a strong ETag nor Last-Modified; a change of the image would not be noticed%s", f.name, unused))
 	}
-	if s := f.client.signer; s != nil && s.key != "" && f.skew.Abs() > time.Minute {
+	if s := f.client.signer; s != nil && s.current().id != "" && f.skew.Abs() > time.Minute {
 		o.Notice(fmt.Errorf("%s: %s", f.name, skewed(f.skew)))
 	}
 }

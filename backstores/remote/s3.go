@@ -58,34 +58,68 @@ func parseS3(location string, o Options) (*url.URL, *signer, error) {
 // newSigner takes region and keys from the environment, or from the files of the
 // AWS CLI. Without keys requests are not signed, as for a public bucket.
 func newSigner() (*signer, error) {
-	profile := cmp.Or(os.Getenv("AWS_PROFILE"), "default")
+	chosen := os.Getenv("AWS_PROFILE")
+	profile := cmp.Or(chosen, "default")
 	config, err := readINI("AWS_CONFIG_FILE", "config", profile, "profile "+profile)
 	if err != nil {
 		return nil, err
 	}
 	s := &signer{
 		region: cmp.Or(os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"), config["region"], "us-east-1"),
-		key:    os.Getenv("AWS_ACCESS_KEY_ID"),
-		secret: os.Getenv("AWS_SECRET_ACCESS_KEY"),
-		token:  os.Getenv("AWS_SESSION_TOKEN"),
+		keys:   keys{os.Getenv("AWS_ACCESS_KEY_ID"), os.Getenv("AWS_SECRET_ACCESS_KEY"), os.Getenv("AWS_SESSION_TOKEN")},
 	}
 	if !isRegion(s.region) {
 		return nil, errors.New("the region in AWS_REGION or ~/.aws/config is not valid")
 	}
-	if s.key != "" && s.secret != "" {
+	if s.keys.id != "" && s.keys.secret != "" {
 		return s, nil
 	}
-	keys, err := readINI("AWS_SHARED_CREDENTIALS_FILE", "credentials", profile)
-	if err != nil {
-		return nil, err
+	s.read = func() (keys, error) {
+		all, err := readINI("AWS_SHARED_CREDENTIALS_FILE", "credentials", profile)
+		if err == nil && all == nil && config == nil && chosen != "" {
+			err = errors.New("the profile in AWS_PROFILE is in neither ~/.aws/credentials nor ~/.aws/config")
+		}
+		if all["aws_access_key_id"] == "" {
+			all = config
+		}
+		return keys{all["aws_access_key_id"], all["aws_secret_access_key"], all["aws_session_token"]}, err
 	}
-	s.key, s.secret, s.token = keys["aws_access_key_id"], keys["aws_secret_access_key"], keys["aws_session_token"]
-	return s, nil
+	s.keys, err = s.read()
+	return s, err
+}
+
+// keysExpired are the errors of S3 for keys that another program may have renewed, also
+// for those that were read while that program wrote them.
+var keysExpired = map[string]bool{"ExpiredToken": true, "InvalidAccessKeyId": true, "InvalidToken": true, "SignatureDoesNotMatch": true}
+
+// current returns the keys.
+func (s *signer) current() keys {
+	if s == nil {
+		return keys{}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.keys
+}
+
+// renewed reports whether there are other keys than these, which do not count any
+// more. It reads their file again.
+func (s *signer) renewed(old keys) bool {
+	if s == nil || s.read == nil {
+		return false
+	}
+	k, err := s.read()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil && k.id != "" && k.secret != "" {
+		s.keys = k
+	}
+	return s.keys != old
 }
 
 // readINI returns the values in sections of a file that a variable names, or
 // else of a file of the AWS CLI in the home directory. A file that does not exist
-// has none.
+// has none, see parseINI.
 func readINI(variable, name string, sections ...string) (map[string]string, error) {
 	path := os.Getenv(variable)
 	if path == "" {
@@ -107,9 +141,10 @@ func readINI(variable, name string, sections ...string) (map[string]string, erro
 	return parseINI(text, sections...), nil
 }
 
-// parseINI returns the values in sections of an INI file. The first counts.
-func parseINI(text string, sections ...string) map[string]string {
-	all, in := make(map[string]string), false
+// parseINI returns the values in sections of an INI file, or nil if it has none of
+// them. The first value counts.
+func parseINI(text string, sections ...string) (all map[string]string) {
+	in := false
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
 		if section, ok := strings.CutPrefix(line, "["); ok {
@@ -117,6 +152,9 @@ func parseINI(text string, sections ...string) map[string]string {
 			in = false
 			for _, s := range sections {
 				in = in || strings.TrimSpace(section) == s
+			}
+			if in && all == nil {
+				all = make(map[string]string)
 			}
 			continue
 		}

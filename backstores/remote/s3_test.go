@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -62,6 +63,56 @@ func TestS3KeysAreReadFromTheFilesOfTheCLI(t *testing.T) {
 	wantError(t, refused(t, "s3://bucket/disk.img", o), "s3://bucket/disk.img: the server answers 40")
 	t.Setenv("AWS_PROFILE", "lab")
 	holds(t, openURL(t, "s3://bucket/disk.img", o), want, 0, small)
+}
+
+// Another program renews keys that expire in their file, as that of AWS SSO does.
+func TestS3KeysAreReadAgainWhenTheyExpire(t *testing.T) {
+	startGateway(t, "disk.img") // for its environment; only AWS has keys that expire
+	valid := func(key string) string {
+		return `location /bucket/ {
+			if ($http_authorization !~ "Credential=` + key + `/") { return 400 "<Error><Code>ExpiredToken</Code>"; }
+			rewrite ^/bucket(.*)$ $1 break;
+		}`
+	}
+	n, want := startNginx(t, valid("FIRST"), small)
+	file := filepath.Join(t.TempDir(), "credentials")
+	write := func(id string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte("[lab]\naws_access_key_id="+id+"\naws_secret_access_key=S\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", file)
+	t.Setenv("AWS_PROFILE", "lab")
+	write("FIRST")
+	o := Options{S3Endpoint: "http://" + n.Addr}
+	f := openURL(t, "s3://bucket/disk.img", o)
+	expire := func(next string) {
+		if err := n.Reload(valid(next)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expire("SECOND")
+	_, err := f.ReadAt(make([]byte, 4096), small-4096)
+	wantError(t, err, "400 Bad Request, ExpiredToken")
+	if err := os.WriteFile(file, []byte("[lab]\naws_access_key_id=SECOND\n"), 0o600); err != nil { // it is being written
+		t.Fatal(err)
+	}
+	_, err = f.ReadAt(make([]byte, 4096), small-4096)
+	wantError(t, err, "400 Bad Request, ExpiredToken")
+	write("SECOND")
+	var wg sync.WaitGroup
+	for i := range int64(4) { // all at once
+		wg.Go(func() {
+			if _, err := f.ReadAt(make([]byte, 4096), small/4*i); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	holds(t, f, want, 0, small)
+	t.Setenv("AWS_PROFILE", "lib")
+	wantError(t, refused(t, "s3://bucket/disk.img", o), "the profile in AWS_PROFILE is in neither ~/.aws/credentials nor ~/.aws/config")
 }
 
 func TestS3ErrorsAreNamed(t *testing.T) {
@@ -132,7 +183,7 @@ func presign(g *weblab.Gateway, object string, now time.Time, seconds int) strin
 func TestSignatureIsThatOfAWS(t *testing.T) {
 	u, _ := url.Parse("https://examplebucket.s3.amazonaws.com/?lifecycle")
 	r := &http.Request{Method: "GET", URL: u, Host: u.Host, Header: http.Header{}}
-	s := &signer{region: "us-east-1", key: "AKIAIOSFODNN7EXAMPLE", secret: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"}
+	s := &signer{region: "us-east-1", keys: keys{id: "AKIAIOSFODNN7EXAMPLE", secret: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"}}
 	s.sign(r, time.Date(2013, 5, 24, 0, 0, 0, 0, time.UTC))
 	const want = "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request, " +
 		"SignedHeaders=host;x-amz-content-sha256;x-amz-date, Signature=fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543"
@@ -143,7 +194,7 @@ func TestSignatureIsThatOfAWS(t *testing.T) {
 
 // A token is for the endpoint, wherever that redirects to.
 func TestKeysAreNotSentElsewhere(t *testing.T) {
-	s := &signer{key: "K"}
+	s := &signer{keys: keys{id: "K"}}
 	parse := func(text string) *url.URL {
 		u, err := url.Parse(text)
 		if err != nil {
@@ -201,7 +252,7 @@ func TestSignatureIsForTheRegionOfTheHost(t *testing.T) {
 	} {
 		u := &url.URL{Scheme: "https", Host: host, Path: "/k"}
 		r := &http.Request{Method: "GET", URL: u, Host: u.Host, Header: http.Header{}}
-		(&signer{region: "us-east-1", key: "K", secret: "S"}).sign(r, time.Now())
+		(&signer{region: "us-east-1", keys: keys{id: "K", secret: "S"}}).sign(r, time.Now())
 		if got := r.Header.Get("Authorization"); !strings.Contains(got, "/"+want+"/s3/aws4_request") {
 			t.Errorf("%s: signed as %s", host, got)
 		}

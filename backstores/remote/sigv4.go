@@ -8,15 +8,22 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 )
 
 // A signer signs requests to S3 by AWS Signature Version 4. A nil one, and one
-// without a key, signs none.
+// without a key, signs none. It is safe for concurrent use.
 type signer struct {
-	region             string
-	key, secret, token string
+	region string
+	read   func() (keys, error) // from their file; nil if they are not in one
+
+	mu   sync.Mutex
+	keys keys
 }
+
+// keys are those of AWS. The token is for keys that expire.
+type keys struct{ id, secret, token string }
 
 // nothing is the SHA-256 of an empty body.
 const nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -28,7 +35,7 @@ var s3Host = regexp.MustCompile(`^(?:[a-z0-9.-]+\.)?s3[.-](?:dualstack\.)?([a-z]
 // mayBeSent reports whether a request to a URL that first redirects to may be
 // signed: the token is for the endpoint, and for S3 in other regions.
 func (s *signer) mayBeSent(first, to *url.URL) bool {
-	return s != nil && s.key != "" && (to.Host == first.Host && to.Scheme == first.Scheme ||
+	return s.current().id != "" && (to.Host == first.Host && to.Scheme == first.Scheme ||
 		to.Scheme == "https" && s3Host.MatchString(to.Host) && s3Host.MatchString(first.Host))
 }
 
@@ -36,12 +43,13 @@ func (s *signer) mayBeSent(first, to *url.URL) bool {
 // path, query, host and the other headers that S3 requires ("Authenticating Requests: Using the
 // Authorization Header").
 func (s *signer) sign(r *http.Request, now time.Time) {
+	k := s.current()
 	date := now.UTC().Format("20060102T150405Z")
 	r.Header.Set("X-Amz-Date", date)
 	r.Header.Set("X-Amz-Content-Sha256", nothing)
 	names := []string{"host", "x-amz-content-sha256", "x-amz-date"}
-	if s.token != "" {
-		r.Header.Set("X-Amz-Security-Token", s.token)
+	if k.token != "" {
+		r.Header.Set("X-Amz-Security-Token", k.token)
 		names = append(names, "x-amz-security-token")
 	}
 	var canonical strings.Builder
@@ -62,12 +70,12 @@ func (s *signer) sign(r *http.Request, now time.Time) {
 	}
 	scope := date[:8] + "/" + region + "/s3/aws4_request"
 	sum := sha256.Sum256([]byte(canonical.String()))
-	key := []byte("AWS4" + s.secret)
+	key := []byte("AWS4" + k.secret)
 	for _, part := range []string{date[:8], region, "s3", "aws4_request"} {
 		key = mac(key, part)
 	}
 	signature := mac(key, "AWS4-HMAC-SHA256\n"+date+"\n"+scope+"\n"+hex.EncodeToString(sum[:]))
-	r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential="+s.key+"/"+scope+", SignedHeaders="+signed+", Signature="+hex.EncodeToString(signature))
+	r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential="+k.id+"/"+scope+", SignedHeaders="+signed+", Signature="+hex.EncodeToString(signature))
 }
 
 func mac(key []byte, text string) []byte {
