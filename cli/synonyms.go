@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/alecthomas/kong"
-
 	"github.com/lunserve/lunserve/hint"
 )
 
@@ -66,7 +64,7 @@ func (l *commandLine) notSubcommand(word string) error {
 		if len(rest) > 0 && strings.HasSuffix(rest[len(rest)-1], ".zst") {
 			words = []string{"pack"}
 		}
-	case name == "--help" && slices.ContainsFunc(l.app.Leaves(true), func(n *kong.Node) bool { return len(rest) > 0 && n.Name == rest[0] }):
+	case name == "--help" && len(rest) > 0 && slices.Contains(subcommands(), rest[0]):
 		words, rest = []string{rest[0], "--help"}, nil
 	case name == "--help":
 		rest = nil

@@ -41,29 +41,26 @@ func parse(g *grammar, args []string, options ...kong.Option) (*kong.Context, er
 // notMeant matches the fields of grammar whose subcommands args do not name, but for
 // the default.
 func notMeant(args []string) string {
+	if slices.Contains(args, "completion") { // a script completes all
+		return "^$"
+	}
 	var others []string
-	for f := range reflect.TypeFor[grammar]().Fields() {
-		_, isDefault := f.Tag.Lookup("default")
-		if isSubcommand(f) && !isDefault && !slices.Contains(args, strings.ToLower(f.Name)) {
-			others = append(others, f.Name)
+	for _, name := range subcommands() {
+		if name != "serve" && !slices.Contains(args, name) {
+			others = append(others, name)
 		}
 	}
-	return `^grammar\.(` + strings.Join(others, "|") + ")$"
+	return `^(?i:grammar\.(` + strings.Join(others, "|") + "))$"
 }
 
-// subcommands returns the names of all subcommands, of which the model may lack some.
+// subcommands returns the names of all subcommands.
 func subcommands() (names []string) {
 	for f := range reflect.TypeFor[grammar]().Fields() {
-		if isSubcommand(f) {
+		if _, ok := f.Tag.Lookup("cmd"); ok {
 			names = append(names, strings.ToLower(f.Name))
 		}
 	}
 	return names
-}
-
-func isSubcommand(f reflect.StructField) bool {
-	_, is := f.Tag.Lookup("cmd")
-	return is
 }
 
 // verbatim decodes a string as it was typed. A file name is any bytes; kong's own

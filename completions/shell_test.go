@@ -85,7 +85,7 @@ type line struct {
 
 var lines = []line{
 	{line: "lunserve ", want: "commit completion detach disk.img doctor fault images info list pack powercut resize serve stats texts unpack"},
-	{line: "lunserve --si", want: "--size"},
+	{line: "lunserve --siz", want: "--size"},
 	{line: "lunserve --sector-size ", want: "512 4096"},
 	{line: "lunserve --sector-size=4", want: "--sector-size=4096"},
 	{line: "lunserve --size ", want: ""},

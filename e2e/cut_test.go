@@ -213,3 +213,30 @@ func TestPowercutOfAnOverlay(t *testing.T) {
 	s.ends()
 	run(t, "qemu-img", "check", "-f", "qcow2", filepath.Join(dir, "overlay.qcow2"))
 }
+
+// A disk without power is removed without a flush, and the others of its server with
+// one.
+func TestPowercutOfOneOfTwoDisks(t *testing.T) {
+	needTarget(t)
+	dir := tmpfsDir(t)
+	a, b := newImage(t, dir, 16<<20), newImage(t, dir, 16<<20)
+	s := start(t, "--fault-track", a, b)
+	data := noise(1<<20, 3)
+	for _, disk := range s.disks {
+		f, err := os.OpenFile(disk, os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close() // the last one writes what is cached
+		if _, err := f.WriteAt(data, 1<<20); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(t, binary, "powercut", a)
+	if status := s.stop(syscall.SIGTERM); status != 1 { // they are open
+		t.Errorf("exit status %d", status)
+	}
+	s.stderr.await(t, `removed anyway\n`)
+	holds(t, a, 1<<20, make([]byte, len(data)))
+	holds(t, b, 1<<20, data)
+}

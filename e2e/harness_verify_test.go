@@ -36,7 +36,12 @@ func verify(t *testing.T, file string, more ...string) *verifier {
 		t.Fatal(err)
 	}
 	go func() { v.ended <- v.cmd.Wait() }()
-	t.Cleanup(func() { v.cmd.Process.Kill() })
+	t.Cleanup(func() {
+		v.cmd.Process.Kill()
+		if t.Failed() {
+			t.Logf("fio on %s said:\n%s", file, v.out)
+		}
+	})
 	return v
 }
 

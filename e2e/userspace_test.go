@@ -1,14 +1,19 @@
 package e2e
 
 import (
+	goflag "flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 )
+
+var cut = goflag.Duration("cut", 5*time.Second, "how long to cut an iSCSI connection")
 
 // startAsUser starts lunserve --userspace as a user without rights, and returns the
 // URL and the image.
@@ -73,7 +78,7 @@ func TestUserspaceServesOpenISCSI(t *testing.T) {
 	v := verify(t, disk, "--offset=64m", "--bs=4k-64k")
 	lost := func() int { return strings.Count(run(t, "dmesg"), "detected conn error") }
 	before := lost()
-	cutLoopback(t, 5*time.Second)   // longer than both timeouts
+	cutLoopback(t, *cut)            // longer than both timeouts
 	write(t, disk, 90<<20, written) // it waits for the new connection
 	v.ends()
 	if lost() == before {
@@ -157,6 +162,64 @@ func TestUserspaceMisbehaves(t *testing.T) {
 		t.Errorf("with power: %s", out)
 	}
 	s.ends()
+}
+
+// A disk that is reached at two portals is used while one of them is cut, then the other.
+func TestUserspaceHasTwoPaths(t *testing.T) {
+	needTarget(t)
+	i := newInitiator(t)
+	s, first, image := startAsUser(t, 32<<20, "--portal=127.0.0.2", "--portal=127.0.0.3")
+	second := strings.Replace(first, "127.0.0.2", "127.0.0.3", 1)
+	var nodes []*node
+	var paths, serials []string
+	for _, url := range []string{first, second} {
+		n := i.node(itsName, url, "node.conn[0].timeo.noop_out_interval", "1", "node.conn[0].timeo.noop_out_timeout", "1")
+		nodes, paths = append(nodes, n), append(paths, n.login())
+		serials = append(serials, run(t, "sg_inq", "-p", "0x83", paths[len(paths)-1]))
+	}
+	if serials[0] != serials[1] {
+		t.Errorf("the paths lead to %s and %s", serials[0], serials[1])
+	}
+	t.Setenv("DM_DISABLE_UDEV", "1") // dmsetup makes the node
+	run(t, "modprobe", "dm_multipath")
+	run(t, "modprobe", "dm_round_robin")
+	run(t, "dmsetup", "create", "two-paths", "--table",
+		fmt.Sprintf("0 %d multipath 1 queue_if_no_path 0 1 1 round-robin 0 2 1 %s 1 %s 1", 32<<20/512, paths[0], paths[1]))
+	removed := false
+	remove := func() {
+		if !removed {
+			run(t, "dmsetup", "message", "two-paths", "0", "fail_if_no_path")
+			run(t, "dmsetup", "remove", "--retry", "two-paths")
+		}
+		removed = true
+	}
+	t.Cleanup(remove)
+
+	v := verify(t, "/dev/mapper/two-paths")
+	failed := func(path string) bool {
+		status := strings.Fields(run(t, "dmsetup", "status", "two-paths"))
+		dev := sys(t, path, "dev")
+		at := slices.Index(status, dev)
+		return status[at+1] == "F"
+	}
+	for n, address := range []string{"127.0.0.2", "127.0.0.3"} {
+		run(t, "ip", "route", "add", "blackhole", address+"/32", "table", "local")
+		i.eventually(func() bool { return failed(paths[n]) })
+		write(t, "/dev/mapper/two-paths", 24<<20, noise(1<<20, byte(n)))
+		run(t, "ip", "route", "del", "blackhole", address+"/32", "table", "local")
+		i.eventually(func() bool { return sys(t, paths[n], "device/state") == "running" })
+		run(t, "dmsetup", "message", "two-paths", "0", "reinstate_path", paths[n])
+		if failed(paths[n]) {
+			t.Errorf("%s has failed again", paths[n])
+		}
+	}
+	v.ends()
+	remove()
+	for _, n := range nodes {
+		n.logout()
+	}
+	s.ends()
+	holds(t, image, 24<<20, noise(1<<20, 1))
 }
 
 // cutLoopback has nothing arrive at addresses of this machine for some time.

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/serve/control"
 )
 
@@ -70,20 +69,14 @@ func (d *disk) restorePower() error {
 // it power.
 var errNoPower = errors.New("has no power")
 
-// dropPowerless lets disks without power be removed: nothing is to be written to them.
-// It may hang in the kernel, or wait for storage.
-func (s *service) dropPowerless() error {
-	var each configfs.Undo
-	for _, d := range s.disks {
-		if d.device == nil || d.device.kernel == nil || d.power.outage.Load() == nil {
-			continue
-		}
-		each.For(d.image.path).Push(func() error {
-			d.device.halt() // after a reset nothing may use the ring
-			return d.device.kernel.Reset()
-		})
+// dropPowerless has a disk without power removed without a flush: nothing is to be
+// written to it. Otherwise it does nothing.
+func (d *disk) dropPowerless() error {
+	if d.device.kernel == nil || d.power.outage.Load() == nil {
+		return nil
 	}
-	return each.Close()
+	d.device.halt() // after a reset nothing may use the ring
+	return d.device.kernel.Reset()
 }
 
 // Power cuts or restores the power of a disk.

@@ -68,7 +68,7 @@ func (s *service) serve(ctx context.Context) error {
 		image.Hurry(d.image.base) // or the commands of its initiators keep the disk
 	}
 	s.calmFaults() // for the same reason
-	end.add(s.removing(func() error { return errors.Join(s.dropPowerless(), down.Close()) }))
+	end.add(s.removing(down.Close))
 	if end.err != nil && s.role == starting {
 		end.add(left())
 	}
@@ -217,7 +217,7 @@ func (s *service) connect(ctx context.Context, down, last *configfs.Undo) (err e
 		for _, d := range s.disks {
 			down.For(lunName(d.lun)).Push(func() error {
 				d.device.unit.Close()
-				return nil
+				return d.dropPowerless()
 			})
 		}
 	}()
