@@ -75,6 +75,11 @@ func TestWrappersKeepAndHideAbilities(t *testing.T) {
 		{"detect, full", false, func(b backstores.Backstore) backstores.Backstore {
 			return backstores.DetectZeroes(backstores.FullyProvisioned(b), true)
 		}, true, false, false},
+		{"window", false, window, true, true, true},
+		{"window", true, window, false, false, true},
+		{"window, full", false, func(b backstores.Backstore) backstores.Backstore {
+			return window(backstores.FullyProvisioned(b))
+		}, true, false, true},
 	} {
 		b := open(t, path, tt.readOnly)
 		s := tt.wrap(b)
@@ -94,6 +99,8 @@ func TestWrappersKeepAndHideAbilities(t *testing.T) {
 		b.Close()
 	}
 }
+
+func window(b backstores.Backstore) backstores.Backstore { return backstores.Window(b, 512, 4096) }
 
 func detect(unmap bool) func(backstores.Backstore) backstores.Backstore {
 	return func(b backstores.Backstore) backstores.Backstore { return backstores.DetectZeroes(b, unmap) }

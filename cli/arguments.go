@@ -19,7 +19,7 @@ import (
 func (l *commandLine) checkWords() error {
 	all := l.node.Positional
 	for i, arg := range all {
-		if arg.Required && len(l.words) <= i {
+		if l.needed(arg) && len(l.words) <= i {
 			return l.needs(arg)
 		}
 	}
@@ -47,6 +47,13 @@ func (l *commandLine) checkWords() error {
 		}
 	}
 	return nil
+}
+
+// needed reports whether an argument must be given: with the tag unless, if the flag
+// that it names is not.
+func (l *commandLine) needed(arg *kong.Value) bool {
+	flag := arg.Tag.Get("unless")
+	return arg.Required || flag != "" && !l.has(flag)
 }
 
 // needs returns the error of an argument that is missing.

@@ -27,6 +27,7 @@ type grammar struct {
 
 	List     listCmd     `cmd:"" help:"List served disks."`
 	Stats    statsCmd    `cmd:"" help:"Show rates and latencies of served disks."`
+	Plot     plotCmd     `cmd:"" help:"Draw a trace of commands, as a web page."`
 	Resize   resizeCmd   `cmd:"" help:"Resize a served disk."`
 	Fault    faultCmd    `cmd:"" help:"Make a served disk misbehave."`
 	Powercut powercutCmd `cmd:"" help:"Cut the power of a served disk."`

@@ -79,7 +79,7 @@ func (l *commandLine) has(name string) bool {
 func (l *commandLine) rest(words []string) error {
 	l.at = len(l.typed)
 	switch {
-	case l.node != l.app.DefaultCmd || len(l.words) == 0:
+	case l.node != l.app.DefaultCmd || len(l.words) == 0 && !l.has("scratch"):
 		l.words = append(l.words, words...)
 	case len(words) == 0:
 		// They may come from an empty variable; without a command lunserve

@@ -15,16 +15,23 @@ import (
 )
 
 type detachCmd struct {
-	Disks []string `arg:"" name:"disk" complete:"export" help:"Disks, by name (see lunserve list), device or image."`
+	Disks []string `arg:"" optional:"" unless:"all" name:"disk" complete:"export" help:"Disks, by name (see lunserve list), device or image."`
+	All   bool     `help:"Remove all disks of this user."`
 	Force bool     `short:"f" help:"Remove disks even if they are in use."`
 }
 
 // Run ends the processes that serve the disks, and removes disks whose process
 // was killed. All disks of a process are removed, or none.
 func (c *detachCmd) Run(ctx context.Context, con *console.Console) error {
+	if c.All && len(c.Disks) > 0 {
+		return misuse("--all removes all disks; leave it out, or leave out their names")
+	}
 	all, found, err := find(con, c.Disks)
 	if err != nil {
 		return err
+	}
+	if c.All {
+		found = all
 	}
 	named := func(name string) bool {
 		return slices.ContainsFunc(found, func(d servedDisk) bool { return d.Name == name })

@@ -20,7 +20,7 @@ import (
 type doctorCmd struct {
 	Images   []string `arg:"" optional:"" name:"image" complete:"image" help:"Images to check as well."`
 	ReadOnly bool     `short:"r" aliases:"readonly" help:"Check for serving read-only."`
-	JSON     bool     `help:"Print a JSON array with an object for each check."`
+	JSON     bool     `help:"Print a JSON object for each check, one per line."`
 
 	imageFlags `embed:""`
 }
@@ -86,17 +86,16 @@ func (c *doctorCmd) Run(ctx context.Context, out *console.Printer) error {
 				others++
 			}
 		}
-		if !c.JSON {
-			if err := out.Lines(s.fold(all).lines(console.Columns(os.Stdout))...); err != nil {
-				return err
-			}
+		var err error
+		if c.JSON {
+			err = out.JSON(s)
+		} else {
+			err = out.Lines(s.fold(all).lines(console.Columns(os.Stdout))...)
 		}
-		all = append(all, s)
-	}
-	if c.JSON {
-		if err := out.JSON(all, "  "); err != nil {
+		if err != nil {
 			return err
 		}
+		all = append(all, s)
 	}
 	if failed == 0 {
 		return nil
@@ -127,8 +126,8 @@ func confinement() configfs.Finding {
 
 // room checks the space for temporary files, which may take need bytes.
 func (c *doctorCmd) room(need int64) configfs.Finding {
-	free, err := image.Room(c.TmpDir)
-	f := configfs.Finding{About: c.TmpDir, Is: humanize.IBytes(uint64(free)) + " free for temporary files", Err: err, Minor: need == 0}
+	free, err := image.Room(c.tempDir())
+	f := configfs.Finding{About: c.tempDir(), Is: humanize.IBytes(uint64(free)) + " free for temporary files", Err: err, Minor: need == 0}
 	switch {
 	case err != nil:
 	case need < 0:

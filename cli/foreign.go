@@ -27,21 +27,22 @@ const (
 )
 
 var (
-	always   = foreign{say: "partitions always get nodes"}
-	prints   = foreign{say: "the kernel chooses a node, and lunserve prints it"}
-	chosen   = foreign{say: prints.say, value: dropped}
-	stays    = foreign{say: "the disk stays until lunserve is stopped"}
-	locks    = foreign{say: "an image is always locked"}
-	flushes  = foreign{say: "the disk has a volatile write cache, which the kernel flushes"}
-	lists    = foreign{say: "lunserve list does that", words: []string{"list"}}
-	detaches = foreign{say: "lunserve detach does that", words: []string{"detach"}}
-	traces   = foreign{say: "--trace prints each SCSI command", words: []string{"--trace"}}
-	whole    = foreign{say: "an image is served from its start to its end, and partitions get nodes", value: dropped}
-	sectors  = foreign{say: "that is --sector-size", words: []string{"--sector-size"}, value: kept}
-	output   = foreign{say: "the output is the last argument", value: last}
-	versions = foreign{say: "that is --version", words: []string{"--version"}}
-	pidFile  = foreign{say: "that is --pid-file", words: []string{"--pid-file"}, value: kept}
-	keeps    = foreign{say: "the image is always kept"}
+	always      = foreign{say: "partitions always get nodes"}
+	prints      = foreign{say: "the kernel chooses a node, and lunserve prints it"}
+	chosen      = foreign{say: prints.say, value: dropped}
+	stays       = foreign{say: "the disk stays until lunserve is stopped"}
+	locks       = foreign{say: "an image is always locked"}
+	flushes     = foreign{say: "the disk has a volatile write cache, which the kernel flushes"}
+	lists       = foreign{say: "lunserve list does that", words: []string{"list"}}
+	detaches    = foreign{say: "lunserve detach does that", words: []string{"detach"}}
+	detachesAll = foreign{say: "lunserve detach --all does that", words: []string{"detach", "--all"}}
+	traces      = foreign{say: "--trace prints each SCSI command", words: []string{"--trace"}}
+	offsets     = foreign{say: "that is --offset", words: []string{"--offset"}, value: kept}
+	sectors     = foreign{say: "that is --sector-size", words: []string{"--sector-size"}, value: kept}
+	output      = foreign{say: "the output is the last argument", value: last}
+	versions    = foreign{say: "that is --version", words: []string{"--version"}}
+	pidFile     = foreign{say: "that is --pid-file", words: []string{"--pid-file"}, value: kept}
+	keeps       = foreign{say: "the image is always kept"}
 )
 
 // foreigners are flags of losetup, qemu-nbd, nbdkit and zstd, by our
@@ -53,9 +54,10 @@ var foreigners = map[string]map[string]foreign{
 		"-t": stays, "--persistent": stays, "--foreground": stays,
 		"-l": lists, "--list": lists, "-a": lists, "--all": lists, "-j": lists, "--associated": lists,
 		"-J": {say: "lunserve list --json does that", words: []string{"list", "--json"}},
+		"-D": detachesAll, "--detach-all": detachesAll,
 		"-d": detaches, "--detach": detaches, "--disconnect": detaches,
 		"-v": {by: verbose}, "--verbose": traces,
-		"-o": {by: option}, "--offset": whole, "--sizelimit": whole, "--partition": whole,
+		"-o": {by: option},
 		"-n": flushes, "--nocache": flushes,
 		"-L": locks, "--nooverlap": locks,
 		"-b": {by: block}, "--logical-sector-size": sectors,
@@ -150,7 +152,7 @@ func (l *commandLine) foreignValue(flag string) (value string, has bool, end int
 // option is -o, an offset to losetup(8) and a list of words to mount(8).
 func option(_ *commandLine, value string) foreign {
 	if _, ok := parseSize(value); ok || value == "0" {
-		return whole
+		return offsets
 	}
 	if slices.Contains(strings.Split(value, ","), "ro") {
 		return foreign{say: "that is -r", words: []string{"-r"}, value: dropped}

@@ -10,6 +10,7 @@ import (
 // groups are the headings in the list of flags, in their order.
 var groups = []kong.Group{
 	{Key: "image", Title: "Images:"},
+	{Key: "identity", Title: "What initiators see:"},
 	{Key: "format", Title: "Image formats:"},
 	{Key: "url", Title: "Images at a URL:"},
 	{Key: "fabric", Title: "Targets:", Description: "These flags can be combined. Standard output gets all local paths, then all URLs, then the WWPN."},
@@ -32,7 +33,7 @@ Serves disk images as SCSI disks on this machine until ^C. Prints their paths.
   lunserve disk.img                    a local disk, such as /dev/sdb
   lunserve --size 10G new.img          create the image; it takes no space yet
   lunserve -s --iscsi disk.img.zst     an iSCSI target; drops writes at exit
-  lunserve --run 'fsck $dev' disk.img  serve while a command runs
+  lunserve --scratch 1G -- ./test      no image, and only while a command runs
 
 Common flags:
 `

@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"cmp"
+	"os"
+
 	"github.com/lunserve/lunserve/backstores/image"
 	"github.com/lunserve/lunserve/serve/console"
 )
@@ -12,7 +15,7 @@ type imageFlags struct {
 	Backing    []string  `placeholder:"FILE" sep:"none" complete:"image" help:"Backing file of a qcow2 image, or its URL. Repeat it for the backing file of that, and so on."`
 	CacheSize  cacheSize `default:"256M" placeholder:"SIZE" help:"Memory for decompressed data and for what was read from a URL."`
 	ZstdWindow size      `default:"128M" placeholder:"SIZE" help:"Largest window to accept in a zstd file without random access."`
-	TmpDir     string    `name:"tmpdir" default:"/var/tmp" placeholder:"DIR" complete:"dir" help:"Directory for temporary files, which may grow as large as the image."`
+	TmpDir     string    `name:"tmpdir" placeholder:"DIR" complete:"dir" help:"Directory for temporary files, which may grow as large as the image. The default is $$TMPDIR, or /var/tmp."`
 
 	urlFlags `group:"url"`
 }
@@ -33,7 +36,7 @@ func (f *imageFlags) options() image.Options {
 		Backing:   f.Backing,
 		CacheSize: int64(f.CacheSize),
 		MaxWindow: int64(f.ZstdWindow),
-		TempDir:   f.TmpDir,
+		TempDir:   f.tempDir(),
 		URL: image.URLOptions{
 			S3Endpoint: f.S3Endpoint,
 			NetrcFile:  f.NetrcFile,
@@ -43,6 +46,9 @@ func (f *imageFlags) options() image.Options {
 		},
 	}
 }
+
+// tempDir returns the directory for temporary files.
+func (f *imageFlags) tempDir() string { return cmp.Or(f.TmpDir, os.Getenv("TMPDIR"), "/var/tmp") }
 
 // inputs returns the files that an image is read from.
 func (f *imageFlags) inputs(path string) []string { return append([]string{path}, f.Backing...) }

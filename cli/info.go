@@ -13,7 +13,7 @@ import (
 
 type infoCmd struct {
 	Images []string `arg:"" name:"image" complete:"image" help:"Images to describe."`
-	JSON   bool     `help:"Print a JSON array with an object for each image."`
+	JSON   bool     `help:"Print a JSON object for each image, one per line."`
 
 	imageFlags `embed:""`
 }
@@ -25,30 +25,28 @@ type imageInfo struct {
 	Ratio float64 `json:"ratio,omitempty"` // Size to Stored
 	Holes int64   `json:"holes"`           // bytes of zeros that take no space
 
-	counted bool // Holes is known
+	layout *image.Layout // nil if Holes is not known
 }
 
 // Run describes all images, even if some cannot be read.
 func (c *infoCmd) Run(ctx context.Context, con *console.Console, out *console.Printer) error {
 	var fails []error
-	all := []*imageInfo{}
+	more := false // than the first
 	for _, path := range c.Images {
 		a, err := c.look(ctx, con, path)
 		if err != nil {
 			fails = append(fails, err)
 			continue
 		}
-		if all = append(all, a); c.JSON {
-			continue
+		if c.JSON {
+			err = out.JSON(a)
+		} else {
+			err = a.print(out, more)
 		}
-		if err := a.print(out, len(all) > 1); err != nil {
+		if err != nil {
 			return err
 		}
-	}
-	if c.JSON {
-		if err := out.JSON(all, "  "); err != nil {
-			return err
-		}
+		more = true
 	}
 	return errors.Join(fails...)
 }
@@ -67,7 +65,9 @@ func (c *infoCmd) look(ctx context.Context, con *console.Console, path string) (
 	if store == nil {
 		return a, nil
 	}
-	a.Holes, a.counted, err = image.Holes(ctx, store)
+	if a.layout, err = image.ReadLayout(ctx, store, mapColumns); a.layout != nil {
+		a.Holes = a.layout.Holes
+	}
 	return a, errors.Join(err, store.Close())
 }
 
@@ -92,7 +92,7 @@ func (a *imageInfo) print(out *console.Printer, more bool) error {
 	} else {
 		row("stored", "%s", humanize.IBytes(uint64(a.Stored)))
 	}
-	if a.counted {
+	if a.layout != nil {
 		row("holes", "%s", humanize.IBytes(uint64(a.Holes)))
 	}
 	if a.Compressed > 0 {
@@ -123,6 +123,13 @@ func (a *imageInfo) print(out *console.Printer, more bool) error {
 			name = "contents"
 		}
 		row(name, "%s", v)
+	}
+	for i, line := range a.drawMap() {
+		name := ""
+		if i == 0 {
+			name = "map"
+		}
+		row(name, "%s", line)
 	}
 	for _, note := range a.Notes {
 		row("note", "%s", note)

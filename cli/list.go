@@ -2,30 +2,37 @@ package cli
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
 
+	"github.com/lunserve/lunserve/hint"
 	"github.com/lunserve/lunserve/serve/console"
 )
 
 type listCmd struct {
-	JSON  bool `help:"Print a JSON object for each disk, one per line."`
-	Names bool `help:"Print only the names."`
+	Disks []string `arg:"" optional:"" name:"disk" complete:"export" help:"Disks, by name, device or image. Default: all."`
+	JSON  bool     `help:"Print a JSON object for each disk, one per line."`
+	Names bool     `help:"Print only the names."`
 }
 
-// Run lists the disks of all lunserve processes.
+// Run lists the disks of all lunserve processes, or some of them.
 func (c *listCmd) Run(con *console.Console, out *console.Printer) error {
-	all, err := servedDisks(con)
+	all, found, err := find(con, c.Disks)
 	if err != nil {
 		return err
 	}
+	if len(c.Disks) > 0 {
+		all = found
+	}
 	if c.JSON {
 		for _, k := range all {
-			if err := out.JSON(k.Disk, ""); err != nil {
+			if err := out.JSON(k.Disk); err != nil {
 				return err
 			}
 		}
@@ -39,7 +46,19 @@ func (c *listCmd) Run(con *console.Console, out *console.Printer) error {
 		}
 		return nil
 	}
+	if len(all) == 0 && console.Columns(os.Stdout) > 0 {
+		con.Say("%s", hint.Text(noDisks()))
+	}
 	return table(out, all)
+}
+
+// noDisks says that there is nothing to list, to a person: a program gets nothing.
+func noDisks() error {
+	if os.Geteuid() == 0 {
+		return errors.New("no disks are served")
+	}
+	return hint.With(errors.New("no disks of this user are served"),
+		hint.Command{Words: []string{"sudo", "lunserve", "list"}, Purpose: "for the disks of root"})
 }
 
 // table prints a row for each disk and, below it, the fields that may be long:
@@ -62,7 +81,7 @@ func table(out *console.Printer, all []servedDisk) error {
 	lines := []string{aligned[0]}
 	for i, k := range all {
 		lines = append(lines, aligned[1+i])
-		for _, line := range slices.Concat([]string{k.Image, k.URI, k.WWPN}, k.uses(), k.faults()) {
+		for _, line := range slices.Concat([]string{k.image(), k.URI, k.WWPN}, k.uses(), k.faults()) {
 			if line != "" {
 				lines = append(lines, "  "+line)
 			}
@@ -77,6 +96,14 @@ func (k *servedDisk) process() string {
 		return fmt.Sprintf("%d (dead)", k.PID)
 	}
 	return fmt.Sprint(k.PID)
+}
+
+// image is the image, and which part of it is served.
+func (k *servedDisk) image() string {
+	if k.Part == "" {
+		return k.Image
+	}
+	return k.Image + ", " + k.Part
 }
 
 func (k *servedDisk) age() string {

@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"context"
+	"maps"
 	"os/exec"
+	"slices"
 	"time"
 
 	"github.com/lunserve/lunserve/hint"
@@ -12,23 +15,31 @@ import (
 )
 
 type serveCmd struct {
-	Images     []string   `arg:"" name:"image" complete:"image" help:"Disk images: files, block devices or URLs. Each becomes one LUN."`
+	Images     []string   `arg:"" optional:"" unless:"scratch" name:"image" complete:"image" help:"Disk images: files, block devices or URLs. Each becomes one LUN. Words behind a name are for this image, as in disk.img,ro."`
 	ReadOnly   bool       `short:"r" common:"" aliases:"readonly" help:"Refuse writes, and share the image with other readers." group:"image"`
 	Size       size       `common:"" placeholder:"SIZE" help:"Create the image with this size if it does not exist. The file is sparse. K, M, G and T are powers of 1024; KB, MB, GB and TB are powers of 1000." group:"image"`
+	Scratch    []size     `placeholder:"SIZE" sep:"none" help:"Make a disk of this size that has no image, and drop what was written at exit. May be repeated." group:"image"`
 	Removable  bool       `help:"Present a removable disk: initiators can eject and load the medium." group:"image"`
 	SectorSize sectorSize `enum:"512,4096" default:"512" help:"Logical block size in bytes: ${enum}." group:"image"`
 
-	layerFlags  `embed:"" group:"image"`
-	imageFlags  `embed:"" group:"format"`
-	targetFlags `embed:"" group:"fabric"`
-	faultFlags  `embed:"" group:"fault"`
-	runFlags    `embed:"" group:"run"`
-	outputFlags `embed:"" group:"report"`
+	identityFlags `embed:"" group:"identity"`
+	partFlags     `embed:"" group:"image"`
+	layerFlags    `embed:"" group:"image"`
+	imageFlags    `embed:"" group:"format"`
+	targetFlags   `embed:"" group:"fabric"`
+	faultFlags    `embed:"" group:"fault"`
+	runFlags      `embed:"" group:"run"`
+	outputFlags   `embed:"" group:"report"`
 }
 
 // Run serves the images.
 func (c *serveCmd) Run(ctx context.Context, con *console.Console) error {
-	iscsi, err := c.iscsi(c.ReadOnly)
+	images, err := c.images()
+	if err != nil {
+		return err
+	}
+	writable := func(i serve.Image) bool { return !i.ReadOnly }
+	iscsi, err := c.iscsi(!slices.ContainsFunc(images, writable))
 	if err != nil {
 		return err
 	}
@@ -36,15 +47,13 @@ func (c *serveCmd) Run(ctx context.Context, con *console.Console) error {
 		return err
 	}
 	return serve.Run(ctx, serve.Options{
-		Images:     c.Images,
+		Images:     images,
 		Open:       c.imageFlags.options(),
-		ReadOnly:   c.ReadOnly,
 		Size:       int64(c.Size),
 		SectorSize: int(c.SectorSize),
 		Removable:  c.Removable,
+		Identity:   c.identity(),
 
-		Snapshot:      c.Snapshot,
-		Overlay:       c.Overlay,
 		IgnoreDiscard: c.Discard == "ignore",
 		DetectZeroes:  zeroDetection[c.DetectZeroes],
 
@@ -60,10 +69,12 @@ func (c *serveCmd) Run(ctx context.Context, con *console.Console) error {
 
 		Userspace: c.Userspace,
 
+		MountDir:       c.MountDir,
 		Command:        c.command(),
 		Fork:           c.Fork,
 		PIDFile:        c.PIDFile,
 		ExitWithParent: c.ExitWithParent,
+		Once:           c.Once,
 		Restart:        c.Restart,
 
 		Quiet:         c.Quiet,
@@ -74,6 +85,42 @@ func (c *serveCmd) Run(ctx context.Context, con *console.Console) error {
 	}, con)
 }
 
+// images returns the images with what their words and the flags say about each, and
+// then the disks without one.
+func (c *serveCmd) images() (all []serve.Image, err error) {
+	for _, arg := range c.Images {
+		i, layered, err := parseImage(arg)
+		if err != nil {
+			return nil, err
+		}
+		if !layered {
+			i.ReadOnly, i.Snapshot, i.Overlay = c.ReadOnly, c.Snapshot, c.Overlay
+		}
+		if i.Part == (serve.Part{}) {
+			i.Part = c.part()
+		}
+		all = append(all, i)
+	}
+	for _, size := range c.Scratch {
+		all = append(all, serve.Image{Scratch: int64(size)})
+	}
+	return all, nil
+}
+
+// checkImages refuses flags of images if there is none.
+func (c *serveCmd) checkImages() error {
+	of := map[string]bool{
+		"--read-only": c.ReadOnly, "--snapshot": c.Snapshot, "--overlay": c.Overlay != "", "--size": c.Size > 0,
+		"--backing": len(c.Backing) > 0, "--partition, --offset and --sizelimit": c.part() != serve.Part{},
+	}
+	for _, name := range slices.Sorted(maps.Keys(of)) {
+		if of[name] && len(c.Images) == 0 {
+			return misuse("%s: for an image, and a scratch disk has none", name)
+		}
+	}
+	return cmp.Or(c.partFlags.check(len(c.Images)), c.identityFlags.check(len(c.Images)+len(c.Scratch), c.SectorSize))
+}
+
 // check refuses flags that contradict each other, and what cannot work.
 func (c *serveCmd) check() error {
 	command := len(c.command()) > 0
@@ -82,8 +129,16 @@ func (c *serveCmd) check() error {
 		return misuse("--fork and a command exclude each other; put & after the command line instead")
 	case command && c.JSON:
 		return misuse("--json and a command would both write to standard output")
+	case c.MountDir != "" && (c.Userspace || !c.Loopback && (c.ISCSI || c.Vhost)):
+		return misuse("--mount is for a local disk; add --loopback, or leave it out")
+	case c.MountDir != "" && len(c.Images) != 1 || c.MountDir != "" && len(c.Scratch) > 0:
+		return misuse("--mount is for one image, and the only disk")
+	case c.Once && (command || c.MountDir != ""):
+		return misuse("--once ends with the last user, and a command or --mount is one until the end; leave out one of them")
 	case c.Restart && command:
 		return misuse("--restart cannot take over a command; leave out one of them")
+	case c.Restart && len(c.Scratch) > 0:
+		return misuse("--restart would lose the contents of the scratch disk; leave out one of them")
 	case c.Restart && c.Snapshot:
 		return hint.Try(misuse("--restart would lose the temporary writes of --snapshot"), "--overlay=FILE")
 	case c.Restart && c.ExitWithParent:
@@ -94,8 +149,8 @@ func (c *serveCmd) check() error {
 		return misuse("--restart keeps disks of the kernel, and --userspace makes none; leave out one of them")
 	case c.Fork && c.ExitWithParent:
 		return misuse("--fork ends the parent process immediately; leave out --exit-with-parent")
-	case c.Fork && c.JSON:
-		return misuse("--fork closes standard output; leave out --json")
+	case c.Fork && c.Interval != 0:
+		return misuse("--fork closes standard output when the disks are ready; leave out --stats-interval")
 	case c.Fork && c.Trace.On && c.Trace.File == "":
 		return hint.Try(misuse("--fork closes standard error"), "--trace="+hint.Free("lunserve.trace"))
 	case c.Interval != 0 && !c.JSON:
@@ -106,7 +161,7 @@ func (c *serveCmd) check() error {
 	if len(c.Backing) > 0 && len(c.Images) > 1 {
 		return misuse("--backing is for one image, not %d", len(c.Images))
 	}
-	if err := c.layerFlags.check(c.Images, c.ReadOnly); err != nil {
+	if err := cmp.Or(c.checkImages(), c.layerFlags.check(c.Images, c.ReadOnly)); err != nil {
 		return err
 	}
 	if err := c.needRoot(); err != nil {

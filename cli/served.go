@@ -97,7 +97,7 @@ func disksOf(pid int) ([]control.Disk, error) {
 
 // matches reports whether a word on the command line means the disk.
 func (d *servedDisk) matches(what string) bool {
-	if slices.Contains([]string{d.Name, d.Device, strings.TrimPrefix(d.Device, "/dev/"), d.URI, d.WWPN}, what) {
+	if slices.Contains([]string{d.Name, d.Image, d.Device, strings.TrimPrefix(d.Device, "/dev/"), d.URI, d.WWPN}, what) {
 		return what != ""
 	}
 	if image.IsURL(what) {

@@ -47,10 +47,12 @@ type targetFlags struct {
 
 // runFlags choose a command to run, and how the process itself runs.
 type runFlags struct {
+	MountDir       string   `name:"mount" placeholder:"DIR" complete:"dir" help:"Mount the file system of the disk on DIR while it is served, and print DIR. ^C unmounts it. A command finds it in $$mnt."`
 	Line           string   `name:"run" common:"" placeholder:"LINE" help:"Serve while a shell command runs, and exit with its status. The command finds the disk in $$dev, as does a command after --."`
 	Fork           bool     `common:"" help:"Serve in the background; return when the disks are ready."`
 	PIDFile        string   `name:"pid-file" placeholder:"FILE" complete:"file" help:"Write the process ID to FILE when the disks are ready. It is removed at exit."`
 	ExitWithParent bool     `help:"Exit when the parent process exits."`
+	Once           bool     `help:"Exit when the last user has gone: an initiator or VM, or who has mounted a local disk."`
 	Restart        bool     `help:"Keep the disks if the process is killed: its guard starts another, which goes on."`
 	Command        []string `kong:"-"`
 }

@@ -16,9 +16,10 @@ import (
 )
 
 type statsCmd struct {
-	Disks    []string `arg:"" optional:"" name:"disk" complete:"export" help:"Disks, by name (see lunserve list), device or image. Default: all."`
-	Interval interval `short:"i" placeholder:"TIME" help:"Print a table at this interval, such as 5s, until ^C."`
-	JSON     bool     `help:"Print a JSON object for each disk, one per line."`
+	Disks     []string `arg:"" optional:"" name:"disk" complete:"export" help:"Disks, by name (see lunserve list), device or image. Default: all."`
+	Histogram bool     `help:"Print a histogram of the latencies of each disk."`
+	Interval  interval `short:"i" placeholder:"TIME" help:"Print a table at this interval, such as 5s, until ^C."`
+	JSON      bool     `help:"Print a JSON object for each disk, one per line."`
 }
 
 // Run measures the disks for a second, or periodically.
@@ -93,7 +94,13 @@ func (c *statsCmd) print(out *console.Printer, disks []servedDisk, states map[st
 			continue // its lunserve is dead
 		}
 		if c.JSON {
-			if err := out.JSON(s, ""); err != nil {
+			if err := out.JSON(s); err != nil {
+				return err
+			}
+			continue
+		}
+		if c.Histogram {
+			if err := out.Lines(histogram(&s)...); err != nil {
 				return err
 			}
 			continue
@@ -106,7 +113,7 @@ func (c *statsCmd) print(out *console.Printer, disks []servedDisk, states map[st
 		rows = append(rows, []string{console.Count(r.Reads), humanize.IBytes(uint64(r.ReadBytes)), console.Count(r.Writes),
 			humanize.IBytes(uint64(r.WrittenBytes)), console.Depth(r.Depth), latency(r.P50), latency(r.P99), hits, " " + s.Name})
 	}
-	if c.JSON {
+	if c.JSON || c.Histogram {
 		return nil
 	}
 	lines, err := console.Table(rows, 1, tabwriter.AlignRight)

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -53,6 +54,9 @@ func (l *commandLine) notSubcommand(word string) error {
 	case name == "serve":
 		plugin := word == "nbdkit"
 		words = nil // the default
+		if i := slices.IndexFunc(rest, isFolder); word == "mount" && i >= 0 && filepath.Clean(rest[i]) != "/" {
+			words = []string{"--mount", rest[i]}
+		}
 		// A folder is mount(8)'s, and file is a plugin of nbdkit(1).
 		rest = keep(rest, func(word string) bool { return !isFolder(word) && !(plugin && word == "file") })
 	case word == "convert":

@@ -49,7 +49,7 @@ _lunserve()
 	local command=serve first=1
 	if ((cword > 1)); then
 		case ${words[1]} in
-		serve | pack | unpack | info | commit | list | stats | resize | fault | powercut | detach | doctor | completion) command=${words[1]} first=2 ;;
+		serve | pack | unpack | info | commit | list | stats | plot | resize | fault | powercut | detach | doctor | completion) command=${words[1]} first=2 ;;
 		esac
 	fi
 
@@ -58,8 +58,8 @@ _lunserve()
 	local flags=() takers runs=''
 	case $command in
 	serve)
-		flags=(-h --help --version -r --read-only --size --removable --sector-size -s --snapshot --overlay --discard --detect-zeroes --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint --loopback --single-queue --iscsi --vhost --userspace --iqn --portal --chap-file --allow --open --fault --fault-track --fault-seed --run --fork --pid-file --exit-with-parent --restart -q --quiet --json --stats-interval --trace)
-		takers=' --size --sector-size --overlay --discard --detect-zeroes --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint --iqn --portal --chap-file --allow --fault --fault-seed --run --pid-file --stats-interval '
+		flags=(-h --help --version -r --read-only --size --scratch --removable --sector-size --vendor --product --revision --serial --wwn --rotational --no-write-cache --physical-block-size --partition --offset --sizelimit -s --snapshot --overlay --discard --detect-zeroes --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint --loopback --single-queue --iscsi --vhost --userspace --iqn --portal --chap-file --allow --open --fault --fault-track --fault-seed --mount --run --fork --pid-file --exit-with-parent --once --restart -q --quiet --json --stats-interval --trace)
+		takers=' --size --scratch --sector-size --vendor --product --revision --serial --wwn --physical-block-size --partition --offset --sizelimit --overlay --discard --detect-zeroes --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint --iqn --portal --chap-file --allow --fault --fault-seed --mount --run --pid-file --stats-interval '
 		runs=1
 		;;
 	pack)
@@ -83,8 +83,12 @@ _lunserve()
 		takers='  '
 		;;
 	stats)
-		flags=(-h --help --version -i --interval --json)
+		flags=(-h --help --version --histogram -i --interval --json)
 		takers=' -i --interval '
+		;;
+	plot)
+		flags=(-h --help --version)
+		takers='  '
 		;;
 	resize)
 		flags=(-h --help --version)
@@ -99,7 +103,7 @@ _lunserve()
 		takers='  '
 		;;
 	detach)
-		flags=(-h --help --version -f --force)
+		flags=(-h --help --version --all -f --force)
 		takers='  '
 		;;
 	doctor)
@@ -131,7 +135,7 @@ _lunserve()
 	if ((i > cword)) || [[ $split == true ]]; then
 		case $command$prev in
 		serve--overlay | serve--netrc-file | serve--ca-file | serve--chap-file | serve--pid-file | serve--trace | pack--netrc-file | pack--ca-file | unpack--netrc-file | unpack--ca-file | info--netrc-file | info--ca-file | commit-o | commit--output | commit--netrc-file | commit--ca-file | doctor--netrc-file | doctor--ca-file) _filedir ;;
-		serve--tmpdir | serve--cache-dir | pack--tmpdir | pack--cache-dir | unpack--tmpdir | unpack--cache-dir | info--tmpdir | info--cache-dir | commit--tmpdir | commit--cache-dir | doctor--tmpdir | doctor--cache-dir) _filedir -d ;;
+		serve--tmpdir | serve--cache-dir | serve--mount | pack--tmpdir | pack--cache-dir | unpack--tmpdir | unpack--cache-dir | info--tmpdir | info--cache-dir | commit--tmpdir | commit--cache-dir | doctor--tmpdir | doctor--cache-dir) _filedir -d ;;
 		serve--backing | pack--backing | unpack--backing | info--backing | commit--base | commit--backing | doctor--backing) _lunserve_images ;;
 		serve--fault) _lunserve_rules ;;
 		serve--sector-size) _lunserve_words 512 4096 ;;
@@ -146,13 +150,13 @@ _lunserve()
 		return
 	fi
 	case $command$n in
-	pack1 | unpack1 | commit0) _filedir ;;
-	stats* | resize0 | fault0 | powercut0 | detach*) _lunserve_exports "$1" ;;
+	pack1 | unpack1 | commit0 | plot0) _filedir ;;
+	list* | stats* | resize0 | fault0 | powercut0 | detach*) _lunserve_exports "$1" ;;
 	serve* | pack0 | unpack0 | info* | doctor*) _lunserve_images ;;
 	fault*) _lunserve_rules ;;
 	completion0) _lunserve_words bash zsh fish ;;
 	esac
 	if ((cword == 1)); then
-		_lunserve_words serve pack unpack info commit list stats resize fault powercut detach doctor completion
+		_lunserve_words serve pack unpack info commit list stats plot resize fault powercut detach doctor completion
 	fi
 } && complete -F _lunserve lunserve

@@ -40,7 +40,7 @@ function __lunserve_at -a command where
 	set -l words (commandline -opc)
 	set -e words[1]
 	set -l name serve
-	if contains -- "$words[1]" serve pack unpack info commit list stats resize fault powercut detach doctor completion
+	if contains -- "$words[1]" serve pack unpack info commit list stats plot resize fault powercut detach doctor completion
 		set name $words[1]
 		set -e words[1]
 	end
@@ -49,7 +49,7 @@ function __lunserve_at -a command where
 	set -l runs no
 	switch $name
 		case serve
-			set takers --size --sector-size --overlay --discard --detect-zeroes --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint --iqn --portal --chap-file --allow --fault --fault-seed --run --pid-file --stats-interval
+			set takers --size --scratch --sector-size --vendor --product --revision --serial --wwn --physical-block-size --partition --offset --sizelimit --overlay --discard --detect-zeroes --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint --iqn --portal --chap-file --allow --fault --fault-seed --mount --run --pid-file --stats-interval
 			set runs yes
 		case pack
 			set takers --frame-size --level --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint
@@ -63,6 +63,8 @@ function __lunserve_at -a command where
 			set takers 
 		case stats
 			set takers -i --interval
+		case plot
+			set takers 
 		case resize
 			set takers 
 		case fault
@@ -109,8 +111,20 @@ complete -c lunserve -n '__lunserve_at serve' -s h -l help -d 'Print help and ex
 complete -c lunserve -n '__lunserve_at serve' -l version -d 'Print the version and exit'
 complete -c lunserve -n '__lunserve_at serve' -s r -l read-only -d 'Refuse writes, and share the image with other readers'
 complete -c lunserve -n '__lunserve_at serve' -l size -r -f -d 'Create the image with this size if it does not exist'
+complete -c lunserve -n '__lunserve_at serve' -l scratch -r -f -d 'Make a disk of this size that has no image, and drop what was written at exit'
 complete -c lunserve -n '__lunserve_at serve' -l removable -d 'Present a removable disk'
 complete -c lunserve -n '__lunserve_at serve' -l sector-size -r -f -k -a '512 4096' -d 'Logical block size in bytes'
+complete -c lunserve -n '__lunserve_at serve' -l vendor -r -f -d 'Vendor of the disks, at most 8 characters of ASCII'
+complete -c lunserve -n '__lunserve_at serve' -l product -r -f -d 'Model of the disks, at most 16 characters'
+complete -c lunserve -n '__lunserve_at serve' -l revision -r -f -d 'Revision of the disks, at most 4 characters'
+complete -c lunserve -n '__lunserve_at serve' -l serial -r -f -d 'Serial number of the only disk, at most 32 characters'
+complete -c lunserve -n '__lunserve_at serve' -l wwn -r -f -d 'World wide name of the only disk'
+complete -c lunserve -n '__lunserve_at serve' -l rotational -d 'Present a disk that rotates, with 7200 rpm'
+complete -c lunserve -n '__lunserve_at serve' -l no-write-cache -d 'Present a disk without a volatile write cache'
+complete -c lunserve -n '__lunserve_at serve' -l physical-block-size -r -f -d 'Physical block size'
+complete -c lunserve -n '__lunserve_at serve' -l partition -r -f -d 'Serve only partition N of the image, as a disk without a partition table'
+complete -c lunserve -n '__lunserve_at serve' -l offset -r -f -d 'Serve the image from this byte on'
+complete -c lunserve -n '__lunserve_at serve' -l sizelimit -r -f -d 'Serve at most this many bytes of the image'
 complete -c lunserve -n '__lunserve_at serve' -s s -l snapshot -d 'Write to a temporary file and drop it at exit'
 complete -c lunserve -n '__lunserve_at serve' -l overlay -r -F -d 'Keep writes in FILE, a qcow2 overlay, for the next run'
 complete -c lunserve -n '__lunserve_at serve' -l discard -r -f -k -a 'unmap ignore' -d 'Support UNMAP and free the space in the image (unmap), or present a fully provisioned disk (ignore)'
@@ -138,10 +152,12 @@ complete -c lunserve -n '__lunserve_at serve' -l open -d 'Allow anyone to log in
 complete -c lunserve -n '__lunserve_at serve' -l fault -r -f -k -a '(__lunserve_rules)' -d 'Make the disks misbehave by RULE'
 complete -c lunserve -n '__lunserve_at serve' -l fault-track -d 'Remember what is not flushed, up to 64 MiB for each disk, so that lunserve powercut can take it back'
 complete -c lunserve -n '__lunserve_at serve' -l fault-seed -r -f -d 'Seed of what is random in faults, to repeat a run'
+complete -c lunserve -n '__lunserve_at serve' -l mount -r -f -a '(__fish_complete_directories)' -d 'Mount the file system of the disk on DIR while it is served, and print DIR'
 complete -c lunserve -n '__lunserve_at serve' -l run -r -f -d 'Serve while a shell command runs, and exit with its status'
 complete -c lunserve -n '__lunserve_at serve' -l fork -d 'Serve in the background'
 complete -c lunserve -n '__lunserve_at serve' -l pid-file -r -F -d 'Write the process ID to FILE when the disks are ready'
 complete -c lunserve -n '__lunserve_at serve' -l exit-with-parent -d 'Exit when the parent process exits'
+complete -c lunserve -n '__lunserve_at serve' -l once -d 'Exit when the last user has gone'
 complete -c lunserve -n '__lunserve_at serve' -l restart -d 'Keep the disks if the process is killed'
 complete -c lunserve -n '__lunserve_at serve' -s q -l quiet -d 'Print only warnings and errors on standard error'
 complete -c lunserve -n '__lunserve_at serve' -l json -d 'Print events on standard output, one JSON object per line'
@@ -188,7 +204,7 @@ complete -c lunserve -n __lunserve_first -a info -d 'Show the format and content
 complete -c lunserve -n '__lunserve_at info "*"' -f -k -a '(__lunserve_images)'
 complete -c lunserve -n '__lunserve_at info' -s h -l help -d 'Print help and exit'
 complete -c lunserve -n '__lunserve_at info' -l version -d 'Print the version and exit'
-complete -c lunserve -n '__lunserve_at info' -l json -d 'Print a JSON array with an object for each image'
+complete -c lunserve -n '__lunserve_at info' -l json -d 'Print a JSON object for each image, one per line'
 complete -c lunserve -n '__lunserve_at info' -l format -r -f -k -a 'auto raw sparse zstd qcow2 simg vmdk' -d 'Image format'
 complete -c lunserve -n '__lunserve_at info' -l backing -r -f -k -a '(__lunserve_images)' -d 'Backing file of a qcow2 image, or its URL'
 complete -c lunserve -n '__lunserve_at info' -l cache-size -r -f -d 'Memory for decompressed data and for what was read from a URL'
@@ -219,6 +235,7 @@ complete -c lunserve -n '__lunserve_at commit' -l ca-file -r -F -d 'Trust the au
 complete -c lunserve -n '__lunserve_at commit' -l s3-endpoint -r -f -d 'Server of s3:// images'
 
 complete -c lunserve -n __lunserve_first -a list -d 'List served disks'
+complete -c lunserve -n '__lunserve_at list "*"' -f -a '(__lunserve_exports)'
 complete -c lunserve -n '__lunserve_at list' -s h -l help -d 'Print help and exit'
 complete -c lunserve -n '__lunserve_at list' -l version -d 'Print the version and exit'
 complete -c lunserve -n '__lunserve_at list' -l json -d 'Print a JSON object for each disk, one per line'
@@ -228,8 +245,14 @@ complete -c lunserve -n __lunserve_first -a stats -d 'Show rates and latencies o
 complete -c lunserve -n '__lunserve_at stats "*"' -f -a '(__lunserve_exports)'
 complete -c lunserve -n '__lunserve_at stats' -s h -l help -d 'Print help and exit'
 complete -c lunserve -n '__lunserve_at stats' -l version -d 'Print the version and exit'
+complete -c lunserve -n '__lunserve_at stats' -l histogram -d 'Print a histogram of the latencies of each disk'
 complete -c lunserve -n '__lunserve_at stats' -s i -l interval -r -f -d 'Print a table at this interval, such as 5s, until ^C'
 complete -c lunserve -n '__lunserve_at stats' -l json -d 'Print a JSON object for each disk, one per line'
+
+complete -c lunserve -n __lunserve_first -a plot -d 'Draw a trace of commands, as a web page'
+complete -c lunserve -n '__lunserve_at plot 0' -F
+complete -c lunserve -n '__lunserve_at plot' -s h -l help -d 'Print help and exit'
+complete -c lunserve -n '__lunserve_at plot' -l version -d 'Print the version and exit'
 
 complete -c lunserve -n __lunserve_first -a resize -d 'Resize a served disk'
 complete -c lunserve -n '__lunserve_at resize 0' -f -a '(__lunserve_exports)'
@@ -255,6 +278,7 @@ complete -c lunserve -n __lunserve_first -a detach -d 'Remove served disks'
 complete -c lunserve -n '__lunserve_at detach "*"' -f -a '(__lunserve_exports)'
 complete -c lunserve -n '__lunserve_at detach' -s h -l help -d 'Print help and exit'
 complete -c lunserve -n '__lunserve_at detach' -l version -d 'Print the version and exit'
+complete -c lunserve -n '__lunserve_at detach' -l all -d 'Remove all disks of this user'
 complete -c lunserve -n '__lunserve_at detach' -s f -l force -d 'Remove disks even if they are in use'
 
 complete -c lunserve -n __lunserve_first -a doctor -d 'Check whether this machine can serve images, and name what is missing'
@@ -262,7 +286,7 @@ complete -c lunserve -n '__lunserve_at doctor "*"' -f -k -a '(__lunserve_images)
 complete -c lunserve -n '__lunserve_at doctor' -s h -l help -d 'Print help and exit'
 complete -c lunserve -n '__lunserve_at doctor' -l version -d 'Print the version and exit'
 complete -c lunserve -n '__lunserve_at doctor' -s r -l read-only -d 'Check for serving read-only'
-complete -c lunserve -n '__lunserve_at doctor' -l json -d 'Print a JSON array with an object for each check'
+complete -c lunserve -n '__lunserve_at doctor' -l json -d 'Print a JSON object for each check, one per line'
 complete -c lunserve -n '__lunserve_at doctor' -l format -r -f -k -a 'auto raw sparse zstd qcow2 simg vmdk' -d 'Image format'
 complete -c lunserve -n '__lunserve_at doctor' -l backing -r -f -k -a '(__lunserve_images)' -d 'Backing file of a qcow2 image, or its URL'
 complete -c lunserve -n '__lunserve_at doctor' -l cache-size -r -f -d 'Memory for decompressed data and for what was read from a URL'

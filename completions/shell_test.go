@@ -84,8 +84,8 @@ type line struct {
 }
 
 var lines = []line{
-	{line: "lunserve ", want: "commit completion detach disk.img doctor fault images info list pack powercut resize serve stats texts unpack"},
-	{line: "lunserve --siz", want: "--size"},
+	{line: "lunserve ", want: "commit completion detach disk.img doctor fault images info list pack plot powercut resize serve stats texts unpack"},
+	{line: "lunserve --siz", want: "--size --sizelimit"},
 	{line: "lunserve --sector-size ", want: "512 4096"},
 	{line: "lunserve --sector-size=4", want: "--sector-size=4096"},
 	{line: "lunserve --size ", want: ""},
@@ -96,7 +96,7 @@ var lines = []line{
 	{line: "lunserve --tmpdir ", want: "images texts"},
 	{line: "lunserve --overlay images/", want: "images/a.img images/b.IMG images/c.img.zst images/d.raw images/more images/notes.txt"},
 	{line: "lunserve --trace=te", want: "--trace=texts"},
-	{line: "lunserve p", want: "pack powercut"},
+	{line: "lunserve p", want: "pack plot powercut"},
 	{line: "lunserve pack -", want: "-f --force --frame-size --level --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint -h --help --version"},
 	{line: "lunserve pack --format z", want: "zstd"},
 	{line: "lunserve pack --format zstd disk.img te", want: "texts"},
@@ -109,6 +109,7 @@ var lines = []line{
 	{line: "lunserve pack disk.img texts/", want: "texts/a.txt texts/b"},
 	{line: "lunserve fault d", want: "disk.img"},
 	{line: "lunserve powercut d", want: "disk.img"},
+	{line: "lunserve list d", want: "disk.img"},
 	{line: "lunserve completion ", want: "bash zsh fish"},
 	{line: "lunserve disk.img -- lunserve --sector-size ", want: "512 4096"},
 }

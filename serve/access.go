@@ -69,6 +69,9 @@ func (o *ISCSI) warnOfUsers(disks []*disk, readOnly bool) error {
 // initiators are allowed, or "".
 func (i *openedImage) stricter() (file string, mode os.FileMode) {
 	const read, write = 0o004, 0o002
+	if i.scratch {
+		return "", 0
+	}
 	needs := map[string]os.FileMode{i.path: read, i.overlay: read}
 	switch i.writes {
 	case control.InPlace:

@@ -39,16 +39,16 @@ func (a address) generic() string {
 	return configfs.Generic(a.node)
 }
 
-// lines returns the lines for standard output: all nodes, then all URIs, then
-// the WWPN.
+// lines returns the lines for standard output: all nodes, or where the file system is
+// mounted, then all URIs, then the WWPN.
 func lines(disks []*disk) (all []string) {
-	for _, part := range []func(address) string{
-		func(a address) string { return a.node },
-		address.uri,
-		func(a address) string { return a.wwpn },
+	for _, part := range []func(*disk) string{
+		func(d *disk) string { return cmp.Or(d.mounted, d.address.node) },
+		func(d *disk) string { return d.address.uri() },
+		func(d *disk) string { return d.address.wwpn },
 	} {
 		for _, d := range disks {
-			if line := part(d.address); line != "" && !slices.Contains(all, line) {
+			if line := part(d); line != "" && !slices.Contains(all, line) {
 				all = append(all, line)
 			}
 		}

@@ -167,7 +167,7 @@ func isOurs(variable string) bool {
 	if _, err := strconv.ParseUint(n, 10, 0); numbered && err != nil {
 		base = name
 	}
-	return slices.Contains([]string{"dev", "sg", "lun", "iqn", "portal", "uri", "wwpn", "LUNSERVE_DEV", "NOTIFY_SOCKET"}, base)
+	return slices.Contains([]string{"dev", "mnt", "sg", "lun", "iqn", "portal", "uri", "wwpn", "LUNSERVE_DEV", "NOTIFY_SOCKET"}, base)
 }
 
 // environment returns the variables that describe the disks: dev_0, dev_1 and
@@ -176,7 +176,7 @@ func environment(disks []*disk) (env []string) {
 	for i, d := range disks {
 		a := d.address
 		names := map[string]string{
-			"dev": a.node, "sg": a.generic(), "lun": fmt.Sprint(a.lun),
+			"dev": a.node, "mnt": d.mounted, "sg": a.generic(), "lun": fmt.Sprint(a.lun),
 			"iqn": a.iqn, "portal": a.portal, "uri": a.uri(), "wwpn": a.wwpn,
 		}
 		for name, value := range names {

@@ -22,7 +22,8 @@ import (
 // What a server starts later is confined as it is. So it keeps what a guard needs
 // that it starts in place of a killed one, which may have to open the images again.
 // A command of --run must not be confined, and it starts last: a server that has
-// one is not confined either. Nor is one with an image at a URL: it looks up hosts and
+// one is not confined either. Nor is one that mounts a file system, which Landlock would
+// keep it from unmounting, or one with an image at a URL: it looks up hosts and
 // makes connections until its end.
 //
 // A target of --userspace is confined when it listens, and before it accepts: later it
@@ -46,7 +47,7 @@ var kept = []int{
 // confine gives up what this process needs no more, if it can.
 func (s *service) confine() {
 	switch {
-	case s.role == removing || len(s.options.Command) > 0 || s.readsURLs():
+	case s.role == removing || len(s.options.Command) > 0 || s.options.MountDir != "" || s.readsURLs():
 		return
 	case s.role == upgrading:
 		s.confined = s.taken.Confined
@@ -73,7 +74,8 @@ func (s *service) confine() {
 
 // readsURLs reports whether an image or a backing file is at a URL.
 func (s *service) readsURLs() bool {
-	return slices.ContainsFunc(slices.Concat(s.options.Images, s.options.Open.Backing), image.IsURL)
+	return slices.ContainsFunc(s.options.Open.Backing, image.IsURL) ||
+		slices.ContainsFunc(s.options.Images, func(i Image) bool { return image.IsURL(i.Path) })
 }
 
 // paths returns what a server opens, makes and removes when its disks are made, and
@@ -133,9 +135,10 @@ func ofKernel() []confine.Path {
 // pathsOf returns those of a disk.
 func (s *service) pathsOf(d *disk) []confine.Path {
 	const write = confine.Read | confine.Write
-	paths := []confine.Path{
-		{Name: d.image.abs, Rights: write | confine.Ioctl},
-		{Name: d.image.overlay, Rights: write},
+	var paths []confine.Path
+	if !d.image.scratch {
+		paths = append(paths, confine.Path{Name: d.image.abs, Rights: write | confine.Ioctl},
+			confine.Path{Name: d.image.overlay, Rights: write})
 	}
 	for _, file := range d.image.backing {
 		paths = append(paths, confine.Path{Name: file, Rights: confine.Read})
@@ -145,11 +148,11 @@ func (s *service) pathsOf(d *disk) []confine.Path {
 	} else if !s.options.Userspace {
 		paths = append(paths, confine.Path{Name: d.device.kernel.UIO, Rights: write})
 	}
-	if file, err := filepath.EvalSymlinks(d.image.abs); err == nil && s.options.Size > 0 {
+	if file, err := filepath.EvalSymlinks(d.image.abs); err == nil && s.options.Size > 0 && !d.image.scratch {
 		// A start that fails removes the image that it has made.
 		paths = append(paths, folderOf(d.image.abs, confine.Read|confine.RemoveFile), folderOf(file, confine.Read|confine.RemoveFile))
 	}
-	if image.RawFormat(d.image.base) == "" { // it is unpacked to a file, or its index is kept
+	if !d.image.scratch && image.RawFormat(d.image.base) == "" { // it is unpacked to a file, or its index is kept
 		paths = append(paths, confine.Path{Name: s.options.Open.TempDir, Rights: confine.All})
 		if dir, err := image.CacheDir(); err == nil {
 			paths = append(paths, confine.Path{Name: dir, Rights: confine.All})

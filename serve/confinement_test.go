@@ -80,9 +80,9 @@ func TestConfinementLeavesWhatImagesNeed(t *testing.T) {
 		options Options
 		want    bool
 	}{
-		{Options{Images: []string{"a.qcow2"}, Open: image.Options{Backing: []string{"b.img"}}}, false},
-		{Options{Images: []string{"a.qcow2"}, Open: image.Options{Backing: []string{"b.img", "https://host/c.img"}}}, true},
-		{Options{Images: []string{"a.img", "s3://bucket/b.img"}}, true},
+		{Options{Images: []Image{{Path: "a.qcow2"}}, Open: image.Options{Backing: []string{"b.img"}}}, false},
+		{Options{Images: []Image{{Path: "a.qcow2"}}, Open: image.Options{Backing: []string{"b.img", "https://host/c.img"}}}, true},
+		{Options{Images: []Image{{Path: "a.img"}, {Path: "s3://bucket/b.img"}}}, true},
 	} {
 		if got := (&service{options: tt.options}).readsURLs(); got != tt.want {
 			t.Errorf("%+v: %v", tt.options, got)

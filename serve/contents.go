@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -27,6 +28,9 @@ func (i *openedImage) contents(removable bool) string {
 	text := fmt.Sprintf("%s %s block=%d", id, i.writes, i.blockSize)
 	if removable {
 		text += " removable"
+	}
+	if word := i.partWord(); word != "" {
+		text += " " + word
 	}
 	if i.thin {
 		text += " " + thinWord
@@ -76,11 +80,17 @@ func (i *openedImage) overlayID() (string, error) {
 	return pathID(i.overlay)
 }
 
-// isOf reports whether contents are those of the image, perhaps with other
-// layers.
+// isOf reports whether contents are those of the image, or of the same part of it,
+// perhaps with other layers.
 func (i *openedImage) isOf(contents string) bool {
 	id, err := i.id()
-	return err == nil && strings.HasPrefix(contents, id+" ")
+	if err != nil || !strings.HasPrefix(contents, id+" ") {
+		return false
+	}
+	if word := i.partWord(); word != "" {
+		return slices.Contains(strings.Fields(contents), word)
+	}
+	return !strings.Contains(contents, " "+partPrefix)
 }
 
 // keepsWrites reports whether contents survive the process that served them.

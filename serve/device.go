@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -155,15 +156,24 @@ func (s *service) spec(d *disk, serial, wwn string) configfs.Spec {
 }
 
 func (s *service) unit(d *disk, serial, wwn string, ring *tcmu.Device) *scsi.Disk {
+	as := s.options.Identity
 	o := scsi.Options{
 		BlockSize: d.image.blockSize,
-		Serial:    serial,
-		NAA:       strings.TrimPrefix(wwn, "naa."),
+		Serial:    cmp.Or(as.Serial, serial),
+		NAA:       cmp.Or(as.NAA, strings.TrimPrefix(wwn, "naa.")),
+		Vendor:    as.Vendor,
+		Product:   as.Product,
+		Revision:  as.Revision,
 		Removable: s.options.Removable,
-		Nexuses:   nexuses(s.fabrics),
-		Shared:    shared(s.fabrics),
-		Direct:    s.options.Userspace,
-		Report:    d.errors.report,
+
+		Rotational:    as.Rotational,
+		WriteThrough:  as.WriteThrough,
+		PhysicalBlock: as.PhysicalBlock,
+
+		Nexuses: nexuses(s.fabrics),
+		Shared:  shared(s.fabrics),
+		Direct:  s.options.Userspace,
+		Report:  d.errors.report,
 	}
 	if ring != nil {
 		o.Memory = ring.Spare()

@@ -11,11 +11,11 @@ import (
 // attachDirectly makes the unit of a disk that no kernel knows.
 func (s *service) attachDirectly(d *disk) error {
 	use := fmt.Sprintf("%s LUN %d", s.fabrics[0].(*userspace).use(), d.lun)
-	serial, err := configfs.Serial(d.image.path, use)
+	serial, err := configfs.Serial(d.image.identity, use)
 	if err != nil {
 		return err
 	}
-	wwn, err := configfs.WWN(d.image.path, use)
+	wwn, err := configfs.WWN(d.image.identity, use)
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ type disk struct {
 	orphan   *orphan // to be adopted, or nil
 	device   *device // once it is attached
 	address  address // once the targets are up
+	mounted  string  // where its file system is, or empty
 	watch    watch
 	errors   errorLimit
 	faults   faults

@@ -15,8 +15,8 @@ type eventLog struct {
 	to *console.Writer
 }
 
-// An event is one of its objects.
-type event struct {
+// An Event is one of its objects.
+type Event struct {
 	Event   string         `json:"event"` // ready, stats, warning, upgraded or exit
 	Time    time.Time      `json:"time"`
 	Disks   []control.Disk `json:"disks,omitempty"`
@@ -33,12 +33,12 @@ func newEventLog(wanted bool) *eventLog {
 }
 
 // emit writes an event.
-func (l *eventLog) emit(e event) error {
+func (l *eventLog) emit(e Event) error {
 	if l == nil {
 		return nil
 	}
 	e.Time = time.Now()
-	return l.to.JSON(e, "")
+	return l.to.JSON(e)
 }
 
 // flush gives the reader a second to read the events.

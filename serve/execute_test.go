@@ -41,7 +41,7 @@ func upgradeItself(over bool) error {
 		}
 		s.ignoreSignals()
 		var err error
-		if s, err = takeOver(Options{Images: []string{"a"}}, c); err != nil {
+		if s, err = takeOver(Options{Images: []Image{{Path: "a"}}}, c); err != nil {
 			return err
 		}
 		h = s.taken

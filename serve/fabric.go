@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 
-	"github.com/lunserve/lunserve/backstores/image"
 	"github.com/lunserve/lunserve/backstores/inuse"
 	"github.com/lunserve/lunserve/configfs"
 )
@@ -36,7 +35,7 @@ type fabric interface {
 // newFabrics returns the fabrics that the options ask for, in the order of
 // their lines on standard output.
 func (s *service) newFabrics(ctx context.Context) (list []fabric, err error) {
-	image := image.Identity(s.options.Images[0])
+	image := s.options.Images[0].whole()
 	if s.options.Loopback {
 		list = append(list, &loopback{image: image, oneQueue: s.options.OneQueue, usersAt: s.usersAt})
 	}
@@ -47,7 +46,7 @@ func (s *service) newFabrics(ctx context.Context) (list []fabric, err error) {
 		}
 		list = append(list, f)
 	} else if o != nil {
-		f, err := newISCSI(ctx, image, o, s.options.ReadOnly, s.console, s.taken)
+		f, err := newISCSI(ctx, image, o, s.options.readOnly(), s.console, s.taken)
 		if err != nil {
 			return nil, err
 		}

@@ -15,26 +15,29 @@ import (
 
 // stack puts the layers of the options over the image, and describes where
 // writes go. If it fails, the image stays open.
-func (i *openedImage) stack(ctx context.Context, o *Options) (words string, err error) {
+func (i *openedImage) stack(ctx context.Context, given Image, o *Options) (words string, err error) {
 	_, writable := i.base.(io.WriterAt)
 	switch {
-	case o.Overlay != "":
-		if i.overlay, err = filepath.Abs(o.Overlay); err != nil {
+	case i.scratch:
+		i.writes = control.Temporary
+		words = fmt.Sprintf("temporary, in %s, and dropped at exit", o.Open.TempDir)
+	case given.Overlay != "":
+		if i.overlay, err = filepath.Abs(given.Overlay); err != nil {
 			return "", err
 		}
-		store, kept, err := i.openOverlay(ctx, o)
+		store, kept, err := i.openOverlay(ctx, given)
 		if err != nil {
 			return "", err
 		}
 		i.store, i.writes = store, control.Overlay
-		words = fmt.Sprintf("writes are kept in %s, which holds %s", o.Overlay, humanize.IBytes(uint64(kept)))
-		if o.ReadOnly {
+		words = fmt.Sprintf("writes are kept in %s, which holds %s", given.Overlay, humanize.IBytes(uint64(kept)))
+		if given.ReadOnly {
 			i.writes = control.Refused
-			words = fmt.Sprintf("read-only, with %s of writes from %s", humanize.IBytes(uint64(kept)), o.Overlay)
+			words = fmt.Sprintf("read-only, with %s of writes from %s", humanize.IBytes(uint64(kept)), given.Overlay)
 		}
-	case o.ReadOnly:
+	case given.ReadOnly:
 		i.writes, words = control.Refused, "read-only"
-	case o.Snapshot || !writable:
+	case given.Snapshot || !writable:
 		store, err := image.Snapshot(ctx, i.base, o.Open.TempDir)
 		if err != nil {
 			return "", err
@@ -48,9 +51,9 @@ func (i *openedImage) stack(ctx context.Context, o *Options) (words string, err 
 	return words, nil
 }
 
-func (i *openedImage) openOverlay(ctx context.Context, o *Options) (s backstores.Backstore, kept int64, err error) {
+func (i *openedImage) openOverlay(ctx context.Context, given Image) (s backstores.Backstore, kept int64, err error) {
 	if i.handed != nil {
-		return image.InheritOverlay(o.Overlay, i.handed.Overlay, i.base, o.ReadOnly)
+		return image.InheritOverlay(given.Overlay, i.handed.Overlay, i.base, given.ReadOnly)
 	}
-	return image.OpenOverlay(ctx, o.Overlay, i.base, i.path, o.ReadOnly)
+	return image.OpenOverlay(ctx, given.Overlay, i.base, i.path, given.ReadOnly)
 }

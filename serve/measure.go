@@ -54,11 +54,27 @@ func (m *measurement) read() (r control.Rates) {
 	r.Writes, r.WrittenBytes = per(m.done.Writes, last.done.Writes), per(m.done.WrittenBytes, last.done.WrittenBytes)
 	r.Depth = took.Sum.Seconds() / seconds
 	r.P50, r.P99 = micros(took.Percentile(50)), micros(took.Percentile(99))
+	r.Latencies = latencies(took)
 	if hits, misses := m.hits-last.hits, m.misses-last.misses; hits+misses > 0 {
 		share := float64(hits) / float64(hits+misses)
 		r.Hits = &share
 	}
 	return r
+}
+
+// latencies returns a histogram from the first power of two with commands to the last.
+func latencies(took tcmu.Latencies) (all []control.Latency) {
+	below, empty := tcmu.FirstPower, 0
+	for _, n := range took.Powers() {
+		if n > 0 || len(all) > 0 {
+			all = append(all, control.Latency{Below: micros(below), Commands: n})
+		}
+		if empty++; n > 0 {
+			empty = 0
+		}
+		below *= 2
+	}
+	return all[:max(len(all)-empty, 0)]
 }
 
 // measurements measure disks one by one.

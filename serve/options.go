@@ -3,6 +3,7 @@ package serve
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/lunserve/lunserve/backstores/image"
@@ -14,16 +15,15 @@ import (
 // Options say what to serve, and how. The command line has checked them against
 // each other.
 type Options struct {
-	Images     []string // paths; each is a LUN, in this order
+	Images     []Image // each is a LUN, in this order
 	Open       image.Options
-	ReadOnly   bool
 	Size       int64 // create the image with this many bytes if it does not exist; 0: it must exist
 	SectorSize int   // bytes in a logical block, 512 or 4096
 	Removable  bool
 
-	Snapshot      bool   // writes go to a temporary file
-	Overlay       string // writes go to this file; empty: no overlay
-	IgnoreDiscard bool   // the disks are fully provisioned
+	Identity Identity // what initiators find out about the disks
+
+	IgnoreDiscard bool // the disks are fully provisioned
 	DetectZeroes  ZeroDetection
 
 	Faults    func() ([]fault.Rule, error) // by which the disks misbehave; nil: none
@@ -38,10 +38,12 @@ type Options struct {
 
 	Userspace bool // ISCSI is served by this process, not by the kernel, and is the only target
 
+	MountDir       string   // where the file system of the only disk is mounted; empty: nowhere
 	Command        []string // runs while the disks are served; nil: none
 	Fork           bool     // move to the background when the disks are ready
 	PIDFile        string
 	ExitWithParent bool
+	Once           bool // end when the last user has gone
 	Restart        bool // if this process is killed, its guard starts another
 
 	Quiet         bool
@@ -49,6 +51,17 @@ type Options struct {
 	StatsInterval time.Duration // of stats events; 0: none
 	Trace         bool          // a line for each command
 	TraceFile     string        // gets the trace; empty: standard error
+}
+
+// An Identity says what initiators find out about disks. The texts are ASCII and fit
+// their fields; empty, they are those that lunserve chooses. Serial and NAA are for
+// one disk.
+type Identity struct {
+	Vendor, Product, Revision string
+	Serial, NAA               string // NAA: 16 or 32 hex digits
+	Rotational                bool
+	WriteThrough              bool // no volatile write cache
+	PhysicalBlock             int  // bytes
 }
 
 // ISCSI are the options of the iSCSI target.
@@ -68,21 +81,10 @@ const (
 	UnmapZeros                      // unmapped
 )
 
-// keepsFromCreating says which option keeps Size from creating an image.
-func (o *Options) keepsFromCreating() string {
-	switch {
-	case o.ReadOnly:
-		return ", and --read-only creates none"
-	case o.Snapshot:
-		return ", and --snapshot creates none"
-	case o.Overlay != "":
-		return ", and --overlay creates none"
-	}
-	return ""
+// readOnly reports whether no disk can be written.
+func (o *Options) readOnly() bool {
+	return !slices.ContainsFunc(o.Images, func(i Image) bool { return !i.ReadOnly })
 }
-
-// redirectsWrites reports whether the images themselves are not written.
-func (o *Options) redirectsWrites() bool { return o.Snapshot || o.Overlay != "" }
 
 // forRemoval returns the options that matter when disks are adopted to be removed.
 func (o Options) forRemoval() Options {

@@ -35,7 +35,7 @@ func (i *openedImage) provisionAs(contents string) {
 
 // presented returns the store that the disk's commands are executed on.
 func (i *openedImage) presented(o *Options) backstores.Backstore {
-	store := i.store
+	store := i.disk()
 	_, trims := store.(backstores.Trimmer)
 	if _, writable := store.(io.WriterAt); writable && o.TrackWrites {
 		i.cache = volatile.New(store, i.thin)

@@ -22,7 +22,7 @@ func TestAdoptedDiskKeepsItsProvisioning(t *testing.T) {
 			t.Fatal(err)
 		}
 		i := &openedImage{path: path, abs: path, blockSize: 512, base: base, store: base}
-		if _, err := i.stack(t.Context(), &o); err != nil {
+		if _, err := i.stack(t.Context(), Image{}, &o); err != nil {
 			t.Fatal(err)
 		}
 		return i

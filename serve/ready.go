@@ -38,6 +38,7 @@ func (s *service) ready(waiting *os.File, down *configfs.Undo) ending {
 		}
 	}
 	if waiting != nil {
+		_ = s.events.flush() // a reader that has stopped ends no service
 		if err := release(waiting, s.console); err != nil {
 			return failure(err)
 		}
@@ -85,9 +86,12 @@ func (s *service) announce(down *configfs.Undo) error {
 	} else {
 		down.Push(func() error { return notify("STOPPING=1") })
 	}
+	if s.role == starting {
+		s.sayElsewhere()
+	}
 	switch {
 	case s.role == upgrading:
-		_ = s.events.emit(event{Event: "upgraded", Disks: s.states()}) // an error shows again at the end
+		_ = s.events.emit(Event{Event: "upgraded", Disks: s.states()}) // an error shows again at the end
 		return nil
 	case len(s.options.Command) > 0:
 		for _, line := range lines(s.disks) {
@@ -97,7 +101,7 @@ func (s *service) announce(down *configfs.Undo) error {
 	case s.role == succeeding && !s.options.JSON:
 		return nil // the server before has printed them
 	case s.options.JSON:
-		return s.events.emit(event{Event: "ready", Disks: s.states()})
+		return s.events.emit(Event{Event: "ready", Disks: s.states()})
 	}
 	return s.printLines(os.Stdout)
 }

@@ -32,7 +32,7 @@ func (s *service) startReports() {
 		every(o.StatsInterval, down, func() {
 			disks := s.states()
 			each.into(disks)
-			_ = s.events.emit(event{Event: "stats", Disks: disks}) // an error shows again at the end
+			_ = s.events.emit(Event{Event: "stats", Disks: disks}) // an error shows again at the end
 		})
 	}
 }

@@ -45,7 +45,7 @@ func (s *service) serve(ctx context.Context) error {
 		return fork(s.stopSignals)
 	}
 	c.SetQuiet(o.Quiet || s.role == upgrading)
-	c.OnWarning(func(text string) { _ = s.events.emit(event{Event: "warning", Message: text}) })
+	c.OnWarning(func(text string) { _ = s.events.emit(Event{Event: "warning", Message: text}) })
 
 	var down configfs.Undo
 	defer down.Close() // also in a panic
@@ -73,7 +73,7 @@ func (s *service) serve(ctx context.Context) error {
 		end.add(left())
 	}
 	s.warnOfRest()
-	last := event{Event: "exit"}
+	last := Event{Event: "exit"}
 	if !s.started.IsZero() {
 		s.summarize()
 		last.Disks = s.states()
@@ -119,8 +119,8 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 	last := down.For("") // what is undone when the disks are gone
 	// Images first: they are the likeliest to be wrong, and a typing error must
 	// not touch the kernel.
-	for lun, path := range s.options.Images {
-		img, err := s.openWhenFree(ctx, path, down.For(lunName(lun)))
+	for lun, given := range s.options.Images {
+		img, err := s.openWhenFree(ctx, given, down.For(lunName(lun)))
 		if err != nil {
 			return err
 		}
@@ -128,6 +128,9 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 			return err
 		}
 		s.disks = append(s.disks, newDisk(lun, img, s.imageErrs))
+	}
+	if s.mount, err = s.findMount(ctx); err != nil {
+		return err
 	}
 	if err := s.findDevices(ctx, down); err != nil {
 		return err
@@ -164,7 +167,10 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 	if s.role == upgrading && s.guard != nil {
 		s.guard.Renew() // the disks do not wait for that
 	}
-	return s.connect(ctx, down, last)
+	if err := s.connect(ctx, down, last); err != nil {
+		return err
+	}
+	return s.mountDisk(down)
 }
 
 // attachAll attaches the disks that are new, or those that are orphans.

@@ -30,6 +30,7 @@ type service struct {
 	events  *eventLog
 	disks   []*disk
 	fabrics []fabric
+	mount   *mount    // nil if there is none
 	command *command  // nil if there is none
 	started time.Time // when the disks became usable
 	serving time.Time // when the last ring was served
@@ -95,6 +96,7 @@ func (s *service) wait() ending {
 	defer s.dropUpgrade()
 	each := time.NewTicker(time.Second)
 	defer each.Stop()
+	var once once
 	asked := false // whether a ^C was answered with the users of the disks
 	for {
 		var end ending
@@ -105,6 +107,10 @@ func (s *service) wait() ending {
 			s.console.Warn(err)
 		case now := <-each.C:
 			s.look(now)
+			if s.options.Once && once.look(s.statesWithUsers()) {
+				s.console.Say("the last user has gone")
+				end = s.stop(requested)
+			}
 		case <-s.command.end():
 			end = s.stop(commandEnded)
 		case <-s.parentEnd:
@@ -130,7 +136,7 @@ func (s *service) wait() ending {
 // users.
 func (s *service) stop(why cause) ending {
 	s.calmFaults() // or the search for users may hang
-	if users := s.users(); users != "" {
+	if users := s.inUse(); users != "" {
 		return ending{why, fmt.Errorf("%s: removed anyway", users)}
 	}
 	return ending{cause: why}
@@ -144,7 +150,7 @@ func (s *service) stopSignal(sig os.Signal, asked *bool) ending {
 		return ending{}
 	}
 	if sig == os.Interrupt && !*asked {
-		if users := s.users(); users != "" {
+		if users := s.inUse(); users != "" {
 			*asked = true
 			s.console.Print("%s; ^C again to remove it anyway", users)
 			return ending{}
@@ -174,7 +180,11 @@ func (s *service) userSignal(sig os.Signal) ending {
 
 // detach answers lunserve detach. A command is asked to end first.
 func (s *service) detach(d detachment) ending {
-	if users := s.users(); users != "" && !d.force {
+	used := s.inUse
+	if s.command != nil { // which may have files open in what is mounted
+		used = s.users
+	}
+	if users := used(); users != "" && !d.force {
 		d.answer <- detached{err: errInUse(users)}
 		return ending{}
 	}

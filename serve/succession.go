@@ -107,9 +107,9 @@ func (s *service) mustAdopt() error {
 // openWhenFree is openImage. A guard may come when another start has locked the
 // image, which wants to adopt the disks as well. If that takes its locks at the same
 // time it fails, so the guard tries again while the disks are orphans.
-func (s *service) openWhenFree(ctx context.Context, path string, down *configfs.Undo) (*openedImage, error) {
+func (s *service) openWhenFree(ctx context.Context, given Image, down *configfs.Undo) (*openedImage, error) {
 	for end := time.Now().Add(killedTime); ; time.Sleep(20 * time.Millisecond) {
-		img, err := s.openImage(ctx, path, down)
+		img, err := s.openImage(ctx, given, down)
 		if s.role == starting || !errors.Is(err, backstores.ErrLocked) || ctx.Err() != nil || time.Now().After(end) {
 			return img, err
 		}

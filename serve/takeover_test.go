@@ -29,7 +29,7 @@ func TestProgramThatCannotTakeOverUndoesNothing(t *testing.T) {
 	defer func() { taken, stopSignals, userSignals = nil, nil, nil }()
 	c := console.New(os.Stderr, "test")
 	defer c.Close()
-	s, err := takeOver(Options{Images: []string{path}, Loopback: true, SectorSize: 512, Open: image.Options{Format: image.Auto}}, c)
+	s, err := takeOver(Options{Images: []Image{{Path: path}}, Loopback: true, SectorSize: 512, Open: image.Options{Format: image.Auto}}, c)
 	if err != nil {
 		t.Fatal(err)
 	}

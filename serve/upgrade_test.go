@@ -28,7 +28,7 @@ func TestStreamThatIsNotReadPreventsAnUpgrade(t *testing.T) {
 			events, c, trace := &eventLog{console.NewWriter(to[1])}, console.New(to[2], "test"), console.NewWriter(to[3])
 			s := &service{console: c, events: events, tracer: &tracer{to: trace, lines: make(chan string, 9)}}
 			s.tracer.writing.Go(s.tracer.write)
-			_ = s.events.emit(event{Event: "stats"})
+			_ = s.events.emit(Event{Event: "stats"})
 			s.console.Print("a message")
 			s.tracer.lines <- "a command"
 			messages, traced := s.flushMessages(), s.tracer.flush()

@@ -48,7 +48,8 @@ func (s *service) users() string {
 		used, stays := false, false
 		for i := range disks {
 			d := &disks[i]
-			if len(d.Users) == 0 {
+			d.Users = slices.DeleteFunc(d.Users, s.mount.is)
+			if len(d.Users) == 0 && s.mount == nil {
 				d.Users = KernelUser(d.Device)
 			}
 			used = used || len(d.Users) > 0
@@ -58,6 +59,15 @@ func (s *service) users() string {
 			return strings.Join(sentences(disks...), ", ")
 		}
 	}
+}
+
+// inUse is users, and unmounts what this process has mounted if there is no other user.
+// Who has files open there is one.
+func (s *service) inUse() string {
+	if users := s.users(); users != "" {
+		return users
+	}
+	return s.mount.leave()
 }
 
 // KernelUser returns the user of a local disk that only the kernel knows, if there

@@ -30,7 +30,7 @@ type userspace struct {
 
 // newUserspace reads the CHAP file, and warns of portals without authentication.
 func (s *service) newUserspace(ctx context.Context, image string) (*userspace, error) {
-	o, c, readOnly := s.options.ISCSI, s.console, s.options.ReadOnly
+	o, c, readOnly := s.options.ISCSI, s.console, s.options.readOnly()
 	credentials, err := o.credentials(ctx, readOnly, c)
 	if err != nil {
 		return nil, err

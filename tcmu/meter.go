@@ -94,3 +94,19 @@ func (l Latencies) Percentile(p float64) time.Duration {
 	}
 	return 0
 }
+
+// Powers returns how many commands took less than 1.024 µs, then less than twice that,
+// and so on, each without those before.
+func (l Latencies) Powers() (counts []uint64) {
+	for i := 0; i < buckets; i += 16 {
+		n := uint64(0)
+		for _, c := range l.counts[i : i+16] {
+			n += c
+		}
+		counts = append(counts, n)
+	}
+	return counts
+}
+
+// FirstPower is the limit of the first of [Latencies.Powers].
+const FirstPower = 16 * unit

@@ -26,6 +26,9 @@ import (
 func HandOver(base, top backstores.Backstore) (fd, over int, err error) {
 	f := rawFile(base)
 	if f == nil {
+		if _, is := base.(scratch); is {
+			return -1, -1, errors.New("it has no image")
+		}
 		return -1, -1, errors.New("its format is not raw")
 	}
 	if err := tryInherit(base); err != nil {

@@ -200,21 +200,10 @@ func loadOverlayFile(file *raw.Writable, path string, readOnly bool) (*openOverl
 // writes go to a file in dir that has no name; it is gone when the store is
 // closed or the process ends. See [overlay.Snapshot].
 func Snapshot(ctx context.Context, base backstores.Backstore, dir string) (backstores.Backstore, error) {
-	another := hint.Command{Words: []string{"--tmpdir", "DIR"}, Purpose: "to keep temporary writes elsewhere"}
 	size := (base.Size() + overlay.BlockBytes - 1) / overlay.BlockBytes * overlay.BlockBytes
-	file, err := await(ctx, dir, func() (*raw.Writable, error) {
-		t, err := raw.NewTemp(dir)
-		if err != nil {
-			return nil, err
-		}
-		file, err := t.Image("temporary writes in "+dir, size)
-		if err != nil {
-			t.Close()
-		}
-		return file, err
-	}, func(file *raw.Writable) { file.Close() })
+	file, err := temporary(ctx, dir, "temporary writes", size)
 	if err != nil {
-		return nil, hint.With(err, another)
+		return nil, err
 	}
 	return overlay.Snapshot(base, file), nil
 }

@@ -54,16 +54,25 @@ func lines(texts ...string) string {
 	return b.String()
 }
 
-// JSON prints v: on one line or, with an indent, on several. Its strings keep
-// their characters, as those that are not visible get an escape of JSON.
-func (p *Printer) JSON(v any, indent string) error {
+// Schema is the version of the objects that JSON prints. A field may be added to them;
+// with a higher version, fields are gone or mean something else.
+const Schema = 1
+
+// JSON prints v, a struct, as an object on a line, whose first field is "schema". Its
+// strings keep their characters, as those that are not visible get an escape of JSON.
+func (p *Printer) JSON(v any) error {
 	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetIndent("", indent)
-	if err := e.Encode(v); err != nil {
+	if err := json.NewEncoder(&b).Encode(v); err != nil {
 		return err
 	}
-	_, err := io.WriteString(p.to, escapeJSON(b.String()))
+	object, is := strings.CutPrefix(b.String(), "{")
+	if !is {
+		return fmt.Errorf("%T is no object", v)
+	}
+	if !strings.HasPrefix(object, "}") {
+		object = "," + object
+	}
+	_, err := fmt.Fprintf(p.to, `{"schema":%d%s`, Schema, escapeJSON(object))
 	return err
 }
 

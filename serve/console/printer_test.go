@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -37,19 +36,26 @@ func TestPrinterEscapesLinesAndCells(t *testing.T) {
 // JSON has escapes of its own: a program reads what was there, and a terminal
 // shows only characters.
 func TestJSONIsVisibleAndKeepsItsStrings(t *testing.T) {
-	in := map[string]string{"<name>": strings.TrimSuffix(foreign, "\xff.img") + "é👍\u2028\x7f\\u202e"}
-	for _, indent := range []string{"", "  "} {
+	type object struct {
+		Schema int    `json:"schema,omitempty"`
+		Text   string `json:"<name>,omitempty"`
+	}
+	for _, text := range []string{strings.TrimSuffix(foreign, "\xff.img") + "é👍\u2028\x7f\\u202e", ""} {
 		var b strings.Builder
-		if err := NewPrinter(&b).JSON(in, indent); err != nil {
+		if err := NewPrinter(&b).JSON(object{Text: text}); err != nil {
 			t.Fatal(err)
 		}
-		if text := strings.ReplaceAll(b.String(), "\n", ""); hint.Visible(text) != text || !strings.Contains(text, "é👍") {
-			t.Errorf("printed is %q", text)
+		line, rest, whole := strings.Cut(b.String(), "\n")
+		if !whole || rest != "" || hint.Visible(line) != line || text != "" && !strings.Contains(line, "é👍") {
+			t.Errorf("printed is %q", b.String())
 		}
-		var out map[string]string
-		if err := json.Unmarshal([]byte(b.String()), &out); err != nil || !reflect.DeepEqual(in, out) {
-			t.Errorf("read is %q, %v; want %q", out, err, in)
+		var out object
+		if err := json.Unmarshal([]byte(line), &out); err != nil || out != (object{Schema, text}) {
+			t.Errorf("read is %+v, %v; want %q", out, err, text)
 		}
+	}
+	if err := NewPrinter(new(strings.Builder)).JSON([]int{1}); err == nil {
+		t.Error("an array is an object")
 	}
 }
 

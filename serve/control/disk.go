@@ -11,12 +11,14 @@ import (
 type Disk struct {
 	Name      string       `json:"name"` // unique on this machine
 	Image     string       `json:"image"`
+	Part      string       `json:"part,omitempty"` // of the image, if it is not served as a whole
 	Format    string       `json:"format,omitempty"`
 	Writes    Writes       `json:"writes,omitempty"`
 	Overlay   string       `json:"overlay,omitempty"` // the file of --overlay
 	Size      int64        `json:"size"`
 	BlockSize int          `json:"block_size,omitempty"`
 	Device    string       `json:"device,omitempty"`
+	Mounted   string       `json:"mounted,omitempty"` // where its lunserve has mounted it
 	URI       string       `json:"uri,omitempty"`
 	WWPN      string       `json:"wwpn,omitempty"`
 	PID       int          `json:"pid"`
@@ -67,12 +69,20 @@ type Stats struct {
 
 // Rates are per second, measured between two readings.
 type Rates struct {
-	Reads        float64  `json:"reads"`
-	Writes       float64  `json:"writes"`
-	ReadBytes    float64  `json:"read_bytes"`
-	WrittenBytes float64  `json:"written_bytes"`
-	Depth        float64  `json:"depth"`  // commands in execution on average, by Little's law
-	P50          float64  `json:"p50_us"` // latency from the ring to completion, in microseconds
-	P99          float64  `json:"p99_us"`
-	Hits         *float64 `json:"cache_hits,omitempty"` // share of reads found decompressed, 0 to 1; nil if no compressed data was read
+	Reads        float64   `json:"reads"`
+	Writes       float64   `json:"writes"`
+	ReadBytes    float64   `json:"read_bytes"`
+	WrittenBytes float64   `json:"written_bytes"`
+	Depth        float64   `json:"depth"`  // commands in execution on average, by Little's law
+	P50          float64   `json:"p50_us"` // latency from the ring to completion, in microseconds
+	P99          float64   `json:"p99_us"`
+	Latencies    []Latency `json:"latencies,omitempty"`
+	Hits         *float64  `json:"cache_hits,omitempty"` // share of reads found decompressed, 0 to 1; nil if no compressed data was read
+}
+
+// A Latency counts the commands that took at least half of a time, and less than all of
+// it.
+type Latency struct {
+	Below    float64 `json:"below_us"` // microseconds
+	Commands uint64  `json:"commands"`
 }

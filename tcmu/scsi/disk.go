@@ -1,6 +1,7 @@
 package scsi
 
 import (
+	"cmp"
 	"io"
 	"slices"
 	"sync"
@@ -16,6 +17,11 @@ type Options struct {
 	Serial    string // VPD page 80h; ASCII, unique to the image
 	NAA       string // designator of the logical unit: 16 or 32 hex digits
 	Removable bool   // START STOP UNIT can eject and load the medium
+
+	Vendor, Product, Revision string // ASCII, at most 8, 16 and 4 bytes; empty: ours
+	Rotational                bool
+	WriteThrough              bool // there is no volatile cache: a write is durable when it completes
+	PhysicalBlock             int  // bytes, a power of two, not less than BlockSize; 0: 4096
 
 	// Nexuses records the I_T nexuses that exist now, and returns a function
 	// that reports whether any of them still exists. Prevention of medium
@@ -75,12 +81,15 @@ type Disk struct {
 // NewDisk returns a disk with the contents of store, which it does not close.
 // Bytes after the last whole block are not part of the disk.
 func NewDisk(store backstores.Backstore, o Options) *Disk {
+	o.Vendor, o.Product, o.Revision = cmp.Or(o.Vendor, vendor), cmp.Or(o.Product, product), cmp.Or(o.Revision, revision)
+	o.PhysicalBlock = cmp.Or(o.PhysicalBlock, physicalBlock)
 	d := &Disk{Options: o, store: store}
 	d.intent.use(o.Memory)
 	d.tasks.freed.L = &d.tasks.mu
 	d.blocks.Store(uint64(store.Size()) / uint64(o.BlockSize))
 	if _, ok := store.(io.WriterAt); ok {
 		d.has |= writable
+		d.mode.writeThrough.Store(o.WriteThrough)
 	}
 	if _, ok := store.(backstores.Trimmer); ok {
 		d.has |= thin

@@ -8,6 +8,7 @@ import (
 	"strings"
 )
 
+// What INQUIRY says unless the options do.
 const (
 	vendor   = "LUNSERVE"
 	product  = "DISK IMAGE"
@@ -44,9 +45,9 @@ func (d *Disk) standardInquiry() []byte {
 	b[4] = byte(len(b) - 5)
 	b[5] = 0x10 // TPGS: implicit, with only one state
 	b[7] = 0x02 // CMDQUE
-	pad(b[8:16], vendor)
-	pad(b[16:32], product)
-	pad(b[32:36], revision)
+	pad(b[8:16], d.Vendor)
+	pad(b[16:32], d.Product)
+	pad(b[32:36], d.Revision)
 	for i, version := range []uint16{0x00a0, 0x0460, 0x04c0} { // SAM-5, SPC-4, SBC-3
 		binary.BigEndian.PutUint16(b[58+2*i:], version)
 	}
@@ -101,8 +102,8 @@ func (d *Disk) identification() (b []byte) {
 	naa, _ := hex.DecodeString(d.NAA)
 	add(binaryCode, unit|3, naa)
 	var t10 [24]byte
-	pad(t10[:8], vendor)
-	pad(t10[8:], product)
+	pad(t10[:8], d.Vendor)
+	pad(t10[8:], d.Product)
 	add(asciiCode, unit|1, append(t10[:], d.Serial...))
 	name := []byte("naa." + d.NAA + "\x00")
 	for len(name)%4 != 0 {
@@ -120,7 +121,7 @@ func (d *Disk) extendedInquiry() []byte {
 	// Only SIMPSUP: the target core leaves task attributes to passthrough
 	// devices (transport_check_alloc_task_attr), but does not pass them on.
 	b[1] = 0x01
-	if d.has&writable != 0 {
+	if d.cached() {
 		b[2] = 0x01 // V_SUP: volatile cache
 	}
 	return b
@@ -134,7 +135,7 @@ func (d *Disk) blockLimits() []byte {
 	if d.has&writable != 0 {
 		b[1] = maxCompareAndWrite
 	}
-	binary.BigEndian.PutUint16(b[2:], uint16(blocks(physicalBlock)))
+	binary.BigEndian.PutUint16(b[2:], uint16(blocks(int64(d.PhysicalBlock))))
 	binary.BigEndian.PutUint32(b[4:], blocks(cmp.Or(d.MostBytes, MaxTransfer)))
 	binary.BigEndian.PutUint32(b[8:], blocks(optimalTransfer))
 	binary.BigEndian.PutUint32(b[12:], blocks(MaxTransfer)) // MAXIMUM PREFETCH LENGTH
@@ -153,7 +154,10 @@ func (d *Disk) blockLimits() []byte {
 // characteristics is SBC-4, Block Device Characteristics VPD page.
 func (d *Disk) characteristics() []byte {
 	b := make([]byte, 0x3c)
-	b[1] = 1 // non-rotating medium
+	binary.BigEndian.PutUint16(b, 1) // non-rotating medium
+	if d.Rotational {
+		binary.BigEndian.PutUint16(b, 7200) // rpm
+	}
 	if d.has&thin != 0 {
 		b[3] = 0x40 // WABEREQ: erased blocks can be read
 	}

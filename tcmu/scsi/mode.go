@@ -31,13 +31,17 @@ const (
 	controlSWP    = 0x08 // byte 4 of the Control mode page
 )
 
+// cached reports whether the disk has a volatile write cache, which initiators may turn
+// off.
+func (d *Disk) cached() bool { return d.has&writable != 0 && !d.WriteThrough }
+
 // modePages returns the pages of this disk in ascending order.
 func (d *Disk) modePages() []modePage {
 	// SBC-4, Caching mode page. With WCE a write is durable only after
 	// SYNCHRONIZE CACHE.
 	caching := [20]byte{0: 0x08, 1: 18}
 	cached, cachingMask := caching, caching
-	if d.has&writable != 0 {
+	if d.cached() {
 		cached[2] = cachingWCE
 		cachingMask[2] = cachingWCE
 	}

@@ -1,0 +1,69 @@
+package serve
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/lunserve/lunserve/backstores/image"
+)
+
+// Initiators take two disks with one identity for two paths to one disk.
+func TestPartsOfAnImageAreOtherDisks(t *testing.T) {
+	dir := t.TempDir()
+	path, link := filepath.Join(dir, "a.img"), filepath.Join(dir, "link")
+	if err := os.WriteFile(path, make([]byte, 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(path, link); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]Part{}
+	for _, part := range []Part{{}, {Partition: 1}, {Partition: 2}, {Offset: 512}, {Offset: 512, Limit: 512}, {Limit: 512}} {
+		id, err := (&Image{Path: path, Part: part}).identity()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if other, taken := seen[id]; taken {
+			t.Errorf("%+v and %+v are both %s", part, other, id)
+		}
+		seen[id] = part
+		if byLink, err := (&Image{Path: link, Part: part}).identity(); part != (Part{}) && (err != nil || byLink != id) {
+			t.Errorf("by a link it is %s, not %s: %v", byLink, id, err)
+		}
+	}
+}
+
+// Only the same part of an image is adopted.
+func TestContentsTellPartsApart(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.img")
+	if err := os.WriteFile(path, make([]byte, 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var all []*openedImage
+	for _, part := range []Part{{}, {Offset: 512}, {Offset: 512, Limit: 5120}} {
+		base, err := image.Open(t.Context(), path, image.Options{ReadOnly: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer base.Close()
+		i := &openedImage{path: path, abs: path, blockSize: 512, base: base, store: base}
+		if err := i.findPart(t.Context(), part); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, i)
+	}
+	for n, a := range all {
+		for m, b := range all {
+			if is := a.isOf(b.contents(false)); is != (n == m) {
+				t.Errorf("%q is of %d: %v, not %v", b.contents(false), n, is, n == m)
+			}
+		}
+	}
+	if got := all[2].size(); got != 5120 {
+		t.Errorf("the disk has %d bytes", got)
+	}
+	if err := all[0].findPart(t.Context(), Part{Offset: 1 << 20}); err == nil {
+		t.Error("a part past the end is served")
+	}
+}
