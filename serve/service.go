@@ -181,7 +181,7 @@ func (s *service) userSignal(sig os.Signal) ending {
 func (s *service) detach(d detachment) ending {
 	used := s.inUse
 	if s.command != nil { // which may have files open in what is mounted
-		used = s.users
+		used = func() string { return s.users(s.mount) }
 	}
 	if users := used(); users != "" && !d.force {
 		d.answer <- detached{err: errInUse(users)}
