@@ -106,9 +106,9 @@ func (s *service) wait() ending {
 			s.console.Warn(err)
 		case now := <-each.C:
 			s.look(now)
-			if s.options.Once && once.look(s.statesWithUsers()) {
+			if s.options.Once && once.look(s.statesWithUsers()) && s.inUse() == "" {
 				s.console.Say("the last user has gone")
-				end = s.stop(requested)
+				end = ending{cause: requested}
 			}
 		case <-s.command.end():
 			end = s.stop(commandEnded)
