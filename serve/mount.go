@@ -67,6 +67,9 @@ func (s *service) findMount(ctx context.Context) (*mount, error) {
 		return nil, err
 	}
 	i := s.disks[0].image
+	if strings.HasPrefix(i.abs, strings.TrimSuffix(m.dir, "/")+"/") {
+		return nil, fmt.Errorf("%s: would be hidden by what is mounted on %s", i.path, m.dir)
+	}
 	number, kind, err := image.FileSystem(ctx, i.path, i.disk())
 	if m.kind = kind; number > 0 {
 		m.part = fmt.Sprint(number)

@@ -34,6 +34,10 @@ func TestMountNeedsADirectory(t *testing.T) {
 	if err := find(file); err == nil {
 		t.Error("a file is a directory")
 	}
+	s := &service{options: Options{MountDir: dir}, disks: []*disk{{image: &openedImage{path: "a.img", abs: filepath.Join(dir, "a.img")}}}}
+	if _, err := s.findMount(t.Context()); err == nil || err.Error() != "a.img: would be hidden by what is mounted on "+dir {
+		t.Errorf("the image is in the directory: %v", err)
+	}
 	if m, err := (&service{}).findMount(t.Context()); m != nil || err != nil {
 		t.Errorf("without --mount: %v, %v", m, err)
 	}
