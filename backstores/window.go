@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 )
 
 // Window returns the n bytes of b at off as a store or, if n is negative, all bytes
@@ -132,6 +133,8 @@ func (w window) Resize(n int64) error {
 		return Resize(w.Backstore, 0)
 	case w.n >= 0:
 		return errors.New("is a part of an image whose end is given, and cannot be made longer")
+	case n > math.MaxInt64-w.off:
+		return fmt.Errorf("%d bytes from byte %d on are more than a file can have", n, w.off)
 	}
 	return Resize(w.Backstore, w.off+n)
 }

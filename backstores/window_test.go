@@ -2,8 +2,10 @@ package backstores_test
 
 import (
 	"bytes"
+	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/lunserve/lunserve/backstores"
@@ -69,6 +71,9 @@ func TestWindowGrowsUnlessItsEndIsGiven(t *testing.T) {
 		before := s.Size()
 		if err := backstores.Resize(s, 2<<20); (err == nil) != (tt.grown > 0) || s.Size() != max(tt.grown, before) {
 			t.Errorf("%d bytes: has %d after a resize: %v", tt.n, s.Size(), err)
+		}
+		if err := backstores.Resize(s, math.MaxInt64); err == nil || strings.Contains(err.Error(), "shrink") {
+			t.Errorf("%d bytes: all there are: %v", tt.n, err)
 		}
 		if err := os.Truncate(path, 3<<20); err != nil {
 			t.Fatal(err)

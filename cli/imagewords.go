@@ -12,28 +12,36 @@ import (
 
 // An image on the command line may have words behind its name, as in
 // disk.img,ro or db.img,overlay=changes. They say what is done with this image, in the
-// place of the flags. A name that has a file is a name, whatever is in it.
+// place of the flags; --read-only lasts unless the word is rw. A name that has a file is
+// a name, whatever is in it.
 
 // An imageWord is a word, which sets what it says.
 type imageWord struct {
 	name  string
-	value string // what it takes, as in the manual, or empty
-	layer bool   // it replaces the flags --read-only, --snapshot and --overlay
+	value string               // what it takes, as in the manual, or empty
+	drop  func(i *serve.Image) // the flags that it replaces
 	set   func(i *serve.Image, value string) error
 }
 
+func dropLayers(i *serve.Image) { i.Snapshot, i.Overlay = false, "" }
+func dropPart(i *serve.Image)   { i.Part = serve.Part{} }
+func dropAllLayers(i *serve.Image) {
+	i.ReadOnly = false
+	dropLayers(i)
+}
+
 var imageWords = []imageWord{
-	{"ro", "", true, func(i *serve.Image, _ string) error { i.ReadOnly = true; return nil }},
-	{"rw", "", true, func(*serve.Image, string) error { return nil }},
-	{"snapshot", "", true, func(i *serve.Image, _ string) error { i.Snapshot = true; return nil }},
-	{"overlay", "FILE", true, func(i *serve.Image, value string) error { i.Overlay = value; return nil }},
-	{"partition", "N", false, func(i *serve.Image, value string) error {
+	{"ro", "", dropLayers, func(i *serve.Image, _ string) error { i.ReadOnly = true; return nil }},
+	{"rw", "", dropAllLayers, func(*serve.Image, string) error { return nil }},
+	{"snapshot", "", dropLayers, func(i *serve.Image, _ string) error { i.Snapshot = true; return nil }},
+	{"overlay", "FILE", dropLayers, func(i *serve.Image, value string) error { i.Overlay = value; return nil }},
+	{"partition", "N", dropPart, func(i *serve.Image, value string) error {
 		return (*ordinal)(&i.Part.Partition).UnmarshalText([]byte(value))
 	}},
-	{"offset", "SIZE", false, func(i *serve.Image, value string) error {
+	{"offset", "SIZE", dropPart, func(i *serve.Image, value string) error {
 		return (*offset)(&i.Part.Offset).UnmarshalText([]byte(value))
 	}},
-	{"sizelimit", "SIZE", false, func(i *serve.Image, value string) error {
+	{"sizelimit", "SIZE", dropPart, func(i *serve.Image, value string) error {
 		return (*size)(&i.Part.Limit).UnmarshalText([]byte(value))
 	}},
 }
@@ -69,29 +77,35 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// parseImage returns the image of an argument, and whether its words replace the flags
-// of layers.
-func parseImage(arg string) (i serve.Image, layered bool, err error) {
+// parseImage returns the image of an argument, and what its words leave of the flags.
+func parseImage(arg string, flags serve.Image) (i, left serve.Image, err error) {
 	path, words := splitImage(arg)
-	i.Path = path
 	if at := strings.LastIndexByte(path, ','); at > 0 && exists(path[:at]) && !exists(path) {
-		return i, false, notWord(path[:at], path[at+1:])
+		return i, left, notWord(path[:at], path[at+1:])
 	}
+	left = flags
+	for _, text := range words {
+		w, _ := findWord(text)
+		w.drop(&left)
+	}
+	i = left
+	i.Path = path
 	for _, text := range words {
 		w, value := findWord(text)
-		layered = layered || w.layer
 		if err := w.set(&i, value); err != nil {
-			return i, false, misuse("%s: %s: %w", image.Name(path), w.name, err)
+			return i, left, misuse("%s: %s: %w", image.Name(path), w.name, err)
 		}
 	}
 	has := func(name string) bool { return slices.Contains(words, name) }
 	switch {
-	case has("rw") && has("ro") || i.Snapshot && (has("rw") || has("ro") || i.Overlay != ""):
-		return i, false, misuse("%s: %s: these words contradict each other", image.Name(path), strings.Join(words, ","))
-	case i.Part.Partition > 0 && (i.Part.Offset > 0 || i.Part.Limit > 0):
-		return i, false, misuse("%s: partition says where the part begins and ends; leave out offset and sizelimit", image.Name(path))
+	case has("rw") && has("ro") || i.Snapshot && (has("rw") || has("ro") || has("snapshot") && i.Overlay != ""):
+		return i, left, misuse("%s: %s: these words contradict each other", image.Name(path), strings.Join(words, ","))
+	case has("snapshot") && i.ReadOnly:
+		return i, left, misuse("%s: --read-only refuses the writes that snapshot is for; leave out one of them", image.Name(path))
+	case i.Part != left.Part && i.Part.Partition > 0 && (i.Part.Offset > 0 || i.Part.Limit > 0):
+		return i, left, misuse("%s: partition says where the part begins and ends; leave out offset and sizelimit", image.Name(path))
 	}
-	return i, layered, nil
+	return i, left, nil
 }
 
 // notWord is the error of what is behind a comma and no word.

@@ -43,7 +43,7 @@ func (c *serveCmd) Run(ctx context.Context, con *console.Console) error {
 	if err != nil {
 		return err
 	}
-	if err := c.check(); err != nil {
+	if err := c.check(slices.ContainsFunc(images, writable)); err != nil {
 		return err
 	}
 	return serve.Run(ctx, serve.Options{
@@ -86,20 +86,24 @@ func (c *serveCmd) Run(ctx context.Context, con *console.Console) error {
 }
 
 // images returns the images with what their words and the flags say about each, and
-// then the disks without one.
+// then the disks without one. A flag that is for none of them is a mistake.
 func (c *serveCmd) images() (all []serve.Image, err error) {
+	flags := serve.Image{ReadOnly: c.ReadOnly, Snapshot: c.Snapshot, Overlay: c.Overlay, Part: c.part()}
+	void := imageFlagsIn(flags)
 	for _, arg := range c.Images {
-		i, layered, err := parseImage(arg)
+		i, left, err := parseImage(arg, flags)
 		if err != nil {
 			return nil, err
 		}
-		if !layered {
-			i.ReadOnly, i.Snapshot, i.Overlay = c.ReadOnly, c.Snapshot, c.Overlay
-		}
-		if i.Part == (serve.Part{}) {
-			i.Part = c.part()
-		}
 		all = append(all, i)
+		for name, given := range imageFlagsIn(left) {
+			void[name] = void[name] && !given
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(void)) {
+		if void[name] && len(all) > 0 {
+			return nil, misuse("%s: the words behind the image say something else; leave out one of them", name)
+		}
 	}
 	for _, size := range c.Scratch {
 		all = append(all, serve.Image{Scratch: int64(size)})
@@ -107,12 +111,18 @@ func (c *serveCmd) images() (all []serve.Image, err error) {
 	return all, nil
 }
 
+// imageFlagsIn returns which flags that words replace an image has.
+func imageFlagsIn(i serve.Image) map[string]bool {
+	return map[string]bool{
+		"--read-only": i.ReadOnly, "--snapshot": i.Snapshot, "--overlay": i.Overlay != "",
+		"--partition, --offset and --sizelimit": i.Part != serve.Part{},
+	}
+}
+
 // checkImages refuses flags of images if there is none.
 func (c *serveCmd) checkImages() error {
-	of := map[string]bool{
-		"--read-only": c.ReadOnly, "--snapshot": c.Snapshot, "--overlay": c.Overlay != "", "--size": c.Size > 0,
-		"--backing": len(c.Backing) > 0, "--partition, --offset and --sizelimit": c.part() != serve.Part{},
-	}
+	of := imageFlagsIn(serve.Image{ReadOnly: c.ReadOnly, Snapshot: c.Snapshot, Overlay: c.Overlay, Part: c.part()})
+	of["--size"], of["--backing"] = c.Size > 0, len(c.Backing) > 0
 	for _, name := range slices.Sorted(maps.Keys(of)) {
 		if of[name] && len(c.Images) == 0 {
 			return misuse("%s: for an image, and a scratch disk has none", name)
@@ -122,15 +132,17 @@ func (c *serveCmd) checkImages() error {
 }
 
 // check refuses flags that contradict each other, and what cannot work.
-func (c *serveCmd) check() error {
+func (c *serveCmd) check(writable bool) error {
 	command := len(c.command()) > 0
 	switch {
 	case command && c.Fork:
 		return misuse("--fork and a command exclude each other; put & after the command line instead")
 	case command && c.JSON:
 		return misuse("--json and a command would both write to standard output")
-	case c.MountDir != "" && (c.Userspace || !c.Loopback && (c.ISCSI || c.Vhost)):
-		return misuse("--mount is for a local disk; add --loopback, or leave it out")
+	case c.MountDir != "" && c.Userspace:
+		return misuse("--mount is for a local disk, and --userspace makes none; leave out one of them")
+	case c.MountDir != "" && (c.ISCSI || c.Vhost) && (writable || !c.Loopback):
+		return misuse("--mount is for a disk that no initiator writes; leave out --iscsi and --vhost, or add --loopback and --read-only")
 	case c.MountDir != "" && len(c.Images) != 1 || c.MountDir != "" && len(c.Scratch) > 0:
 		return misuse("--mount is for one image, and the only disk")
 	case c.Once && (command || c.MountDir != ""):

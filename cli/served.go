@@ -103,6 +103,9 @@ func (d *servedDisk) matches(what string) bool {
 	if image.IsURL(what) {
 		return image.Name(what) == d.Image
 	}
+	if !filepath.IsAbs(d.Image) { // a URL, or no image
+		return false
+	}
 	if path, err := filepath.Abs(what); err == nil && path == d.Image {
 		return what != "" // even if it is gone
 	}

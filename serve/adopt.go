@@ -20,7 +20,8 @@ import (
 // completed, serves, and signs as the owner. The disk keeps node and identity.
 //
 // An orphan is of the same image if its contents are: a path proves nothing, as
-// another file may be there by now. There is never a second disk with the
+// another file may be there by now. An image is not written beside an orphan of another
+// part of it. There is never a second disk with the
 // identity of an orphan.
 
 // An orphan is to be adopted. Nobody else can open its ring.
@@ -55,8 +56,9 @@ func (s *service) findOrphans(ctx context.Context, down *configfs.Undo) error {
 			if err := errors.Join(err, e.Remove()); err != nil {
 				return err
 			}
-		case d != nil && err != nil && d.image.writes == control.Refused && errors.Is(err, tcmu.ErrServed):
-			// It is served in another PID namespace. Readers share an image.
+		case d != nil && errors.Is(err, tcmu.ErrServed) && (d.image.writes == control.Refused || !d.image.isOf(e.Contents)):
+			// It is served in another PID namespace, and the locks allow both: readers
+			// share an image.
 		case d != nil:
 			if ring != nil {
 				d.orphan = &orphan{e, ring}
@@ -77,17 +79,25 @@ func (s *service) findOrphans(ctx context.Context, down *configfs.Undo) error {
 }
 
 // diskOf returns the disk that is to be made of the image of an orphan, or nil.
-// What was written to a temporary file is gone, so there is nothing to adopt.
-func (s *service) diskOf(e configfs.Export) *disk {
+// What was written to a temporary file is gone, so there is nothing to adopt. A disk of
+// another part cannot adopt it, and is returned if one of them writes the image: the
+// users of an orphan still hold what they are going to write.
+func (s *service) diskOf(e configfs.Export) (of *disk) {
 	if !keepsWrites(e.Contents) {
 		return nil
 	}
 	for _, d := range s.disks {
-		if d.orphan == nil && d.image.isOf(e.Contents) && d.image.writes != control.Temporary {
-			return d
+		switch {
+		case d.image.writes == control.Temporary:
+		case d.image.isOf(e.Contents):
+			if d.orphan == nil {
+				return d
+			}
+		case d.image.isOfImage(e.Contents) && (d.image.writes == control.InPlace || isInPlace(e.Contents)):
+			of = d
 		}
 	}
-	return nil
+	return of
 }
 
 // openRing opens the ring of an orphan. Another lunserve that is starting may have
@@ -110,6 +120,9 @@ func openRing(ctx context.Context, uio string, wait bool) (ring *tcmu.Device, er
 // cannotAdopt returns the reason that the orphan of a disk is not that disk.
 func (s *service) cannotAdopt(d *disk) error {
 	e := d.orphan
+	if !d.image.isOf(e.Contents) {
+		return errors.New("it is another part of the image")
+	}
 	if now := d.image.contents(s.options.Removable); now != e.Contents {
 		return fmt.Errorf("it is %q, not %q", e.Contents, now)
 	}

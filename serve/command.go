@@ -167,7 +167,7 @@ func isOurs(variable string) bool {
 	if _, err := strconv.ParseUint(n, 10, 0); numbered && err != nil {
 		base = name
 	}
-	return slices.Contains([]string{"dev", "mnt", "sg", "lun", "iqn", "portal", "uri", "wwpn", "LUNSERVE_DEV", "NOTIFY_SOCKET"}, base)
+	return slices.Contains([]string{"dev", "mnt", "sg", "lun", "iqn", "portal", "uri", "wwpn", "LUNSERVE_DEV", mountVar, "NOTIFY_SOCKET"}, base)
 }
 
 // environment returns the variables that describe the disks: dev_0, dev_1 and

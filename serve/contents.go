@@ -80,17 +80,27 @@ func (i *openedImage) overlayID() (string, error) {
 	return pathID(i.overlay)
 }
 
-// isOf reports whether contents are those of the image, or of the same part of it,
+// isOfImage reports whether contents are those of the image, or of a part of it,
 // perhaps with other layers.
-func (i *openedImage) isOf(contents string) bool {
+func (i *openedImage) isOfImage(contents string) bool {
 	id, err := i.id()
-	if err != nil || !strings.HasPrefix(contents, id+" ") {
+	return err == nil && strings.HasPrefix(contents, id+" ")
+}
+
+// isOf is isOfImage for the same part.
+func (i *openedImage) isOf(contents string) bool {
+	if !i.isOfImage(contents) {
 		return false
 	}
 	if word := i.partWord(); word != "" {
 		return slices.Contains(strings.Fields(contents), word)
 	}
 	return !strings.Contains(contents, " "+partPrefix)
+}
+
+// isInPlace reports whether contents are those of a disk that writes its image.
+func isInPlace(contents string) bool {
+	return strings.Contains(contents, " "+string(control.InPlace)+" ")
 }
 
 // keepsWrites reports whether contents survive the process that served them.

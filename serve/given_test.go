@@ -1,11 +1,16 @@
 package serve
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/lunserve/lunserve/backstores/image"
+	"github.com/lunserve/lunserve/configfs"
+	"github.com/lunserve/lunserve/serve/console"
 )
 
 // Initiators take two disks with one identity for two paths to one disk.
@@ -31,6 +36,42 @@ func TestPartsOfAnImageAreOtherDisks(t *testing.T) {
 		if byLink, err := (&Image{Path: link, Part: part}).identity(); part != (Part{}) && (err != nil || byLink != id) {
 			t.Errorf("by a link it is %s, not %s: %v", byLink, id, err)
 		}
+	}
+}
+
+// An upgrade goes on with an image that has no name any more, and with its part.
+func TestUpgradeNeedsNoPathOfAPart(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.img")
+	if err := os.WriteFile(path, make([]byte, 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.Dup(int(file.Fd()))
+	if err == nil {
+		err = errors.Join(file.Close(), os.Remove(path))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := console.New(os.Stderr, "test")
+	defer c.Close()
+	c.SetQuiet(true)
+	s := &service{role: upgrading, console: c, options: Options{SectorSize: 512},
+		taken: &handOver{Disks: []*handedOverDisk{{Image: fd, Overlay: -1, Size: 1 << 20}}}}
+	var down configfs.Undo
+	img, err := s.openImage(t.Context(), Image{Path: path, Part: Part{Offset: 4096}}, &down)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := img.size(); got != 1<<20-4096 {
+		t.Errorf("the disk has %d bytes", got)
+	}
+	img.starting = false
+	if err := down.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

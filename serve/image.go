@@ -20,7 +20,7 @@ import (
 // An openedImage is an image, opened and locked, with its layers.
 type openedImage struct {
 	path      string   // as given, or the name of a URL
-	identity  string   // see Image.identity
+	identity  string   // of a disk that is to be made, see Image.identity
 	scratch   bool     // path and abs lead to no file
 	abs       string   // absolute, or the name of a URL
 	backing   []string // the same of its backing files
@@ -98,8 +98,10 @@ func (s *service) openImage(ctx context.Context, given Image, down *configfs.Und
 		}
 		return errors.Join(discarded, backstores.Flush(img.store), img.store.Close())
 	})
-	if img.identity, err = given.identity(); err != nil { // of a file that exists now
-		return nil, err
+	if s.role == starting { // others make no disk, and the path may be gone
+		if img.identity, err = given.identity(); err != nil {
+			return nil, err
+		}
 	}
 	words, err := img.stack(ctx, given, o)
 	if err == nil {

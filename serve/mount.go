@@ -2,11 +2,13 @@ package serve
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +30,11 @@ type mount struct {
 	node string // of the file system, once it is mounted
 }
 
+// mountVar passes the directory to the guard, and to the program that an upgrade
+// executes. They do not look at it: it may be gone, and its file system may wait for the
+// disk, which nobody serves yet.
+const mountVar = "LUNSERVE_MOUNT"
+
 // findMount finds the file system to mount before there is a disk, or returns nil if
 // none is to be mounted.
 func (s *service) findMount(ctx context.Context) (*mount, error) {
@@ -35,15 +42,12 @@ func (s *service) findMount(ctx context.Context) (*mount, error) {
 	if dir == "" {
 		return nil, nil
 	}
+	if s.role != starting {
+		return &mount{dir: os.Getenv(mountVar)}, nil
+	}
 	m := new(mount)
-	var err error
-	if m.dir, err = mountPoint(dir); s.role != starting {
-		return m, err // it has been mounted, and nothing there can be read before the disk is served
-	}
 	var st unix.Stat_t
-	if err = unix.Stat(dir, &st); err == nil && m.dir == "" {
-		err = unix.ENOENT
-	}
+	err := unix.Stat(dir, &st)
 	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFDIR {
 		err = unix.ENOTDIR
 	}
@@ -53,7 +57,19 @@ func (s *service) findMount(ctx context.Context) (*mount, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
+	if m.dir, err = filepath.EvalSymlinks(dir); err == nil {
+		m.dir, err = filepath.Abs(m.dir)
+	}
+	if err == nil {
+		err = os.Setenv(mountVar, m.dir)
+	}
+	if err != nil {
+		return nil, err
+	}
 	i := s.disks[0].image
+	if strings.HasPrefix(i.abs, strings.TrimSuffix(m.dir, "/")+"/") {
+		return nil, fmt.Errorf("%s: would be hidden by what is mounted on %s", i.path, m.dir)
+	}
 	number, kind, err := image.FileSystem(ctx, i.path, i.disk())
 	if m.kind = kind; number > 0 {
 		m.part = fmt.Sprint(number)
@@ -61,43 +77,30 @@ func (s *service) findMount(ctx context.Context) (*mount, error) {
 	return m, err
 }
 
-// mountPoint returns the path of a directory without symbolic links, and does not ask the
-// file system that may be mounted there.
-func mountPoint(dir string) (string, error) {
-	dir, err := filepath.Abs(dir)
-	for n := 0; err == nil && n < 40; n++ { // as many as the kernel follows
-		to, notLink := os.Readlink(dir)
-		if notLink != nil {
-			break
-		}
-		if !filepath.IsAbs(to) {
-			to = filepath.Join(filepath.Dir(dir), to)
-		}
-		dir = to
-	}
-	if err != nil || dir == "/" {
-		return dir, err
-	}
-	parent, err := filepath.EvalSymlinks(filepath.Dir(dir))
-	if err != nil {
-		return "", err
-	}
-	return filepath.Join(parent, filepath.Base(dir)), nil
-}
-
-// mountDisk mounts the file system, or goes on with what the process before has mounted.
+// mountDisk mounts the file system, or goes on with what the process before has mounted,
+// if that is still there. Who adopts a disk has users to lose, and no reason to fail.
 func (s *service) mountDisk(down *configfs.Undo) error {
 	m := s.mount
 	if m == nil {
 		return nil
 	}
 	d := s.disks[0]
-	if s.role == starting {
-		if err := m.mount(s.standing, d.address.node+m.part, d.image.writes == control.Refused); err != nil {
+	if d.orphan != nil {
+		m.node = sourceOf(inuse.MountsAt(m.dir), d.address.node)
+	}
+	if m.node == "" && s.role == starting {
+		err := m.mount(s.standing, d.address.node+m.part, d.image.writes == control.Refused)
+		switch {
+		case err == nil:
+		case d.orphan == nil:
 			return fmt.Errorf("%s: %w", d.image.path, err)
+		default:
+			s.console.Warn(fmt.Errorf("%s: %w", d.image.path, err))
 		}
-	} else if source := inuse.MountedAt(m.dir); strings.Trim(strings.TrimPrefix(source, d.address.node), "0123456789") == "" {
-		m.node = source
+	}
+	if m.node == "" {
+		s.mount = nil
+		return nil
 	}
 	d.mounted = m.dir
 	down.For(lunName(d.lun)).Push(func() error {
@@ -131,23 +134,40 @@ func (m *mount) mount(as standing, node string, readOnly bool) error {
 	if text != "" {
 		err = fmt.Errorf("cannot mount its %s: %s", m.kind, text)
 	}
-	if readOnly { // a journal is replayed
-		return hint.With(err, hint.Command{Words: []string{"--snapshot"}, Purpose: "in place of --read-only, if it was not unmounted before"})
+	if readOnly {
+		err = fmt.Errorf("%w; if it was not unmounted, give --snapshot in place of --read-only, so that its journal can be replayed", err)
 	}
 	return err
 }
 
-// mounted reports whether the file system is still mounted there, on top.
-func (m *mount) mounted() bool { return m.node != "" && inuse.MountedAt(m.dir) == m.node }
-
-// leave unmounts the file system. If files are open there, it waits for leaveTime, and
-// then returns a text that names who has them.
-func (m *mount) leave() (users string) {
-	if m == nil {
+// sourceOf returns that of the sources of mounts that is a local disk or a partition of
+// it, or "".
+func sourceOf(sources []string, disk string) string {
+	i := slices.IndexFunc(sources, func(source string) bool {
+		part, is := strings.CutPrefix(source, disk)
+		return is && disk != "" && strings.Trim(part, "0123456789") == ""
+	})
+	if i < 0 {
 		return ""
 	}
-	for end := time.Now().Add(leaveTime); m.mounted() && m.unmount(0) == unix.EBUSY; time.Sleep(50 * time.Millisecond) {
-		if time.Now().Before(end) {
+	return sources[i]
+}
+
+// leave unmounts the file system. It returns a text that says why it stays, or "": it
+// waits for leaveTime if files are open there. Users that the mount has hidden, as in
+// another namespace, show when it is gone.
+func (m *mount) leave() (users string) {
+	for end := time.Now().Add(leaveTime); ; time.Sleep(50 * time.Millisecond) {
+		at := inuse.MountsAt(m.dir)
+		if !slices.Contains(at, m.node) {
+			return "" // perhaps a user has unmounted it
+		}
+		if top := at[len(at)-1]; top != m.node {
+			return fmt.Sprintf("%s is mounted on %s, over %s", top, m.dir, m.node)
+		}
+		if err := m.unmount(0); err != nil && err != unix.EBUSY {
+			return err.Error()
+		} else if err == nil || time.Now().Before(end) {
 			continue
 		}
 		text := "files are open in " + m.dir
@@ -160,13 +180,12 @@ func (m *mount) leave() (users string) {
 		}
 		return text
 	}
-	return ""
 }
 
 // close unmounts the file system even if files are open there: what was written to them
 // is flushed, and they fail from then on.
 func (m *mount) close() error {
-	if !m.mounted() {
+	if at := inuse.MountsAt(m.dir); len(at) == 0 || at[len(at)-1] != m.node {
 		return nil
 	}
 	err := m.unmount(0)
@@ -191,4 +210,19 @@ func (m *mount) unmount(flags int) error {
 // is reports whether a user of the disk is this mount, in whatever namespace.
 func (m *mount) is(u inuse.User) bool {
 	return m != nil && m.node != "" && u.Kind == inuse.Mount && u.Where == m.dir
+}
+
+// detachMount returns a step that unmounts what a dead server has mounted of a disk,
+// after its removal by force: before, it would wait for the disk.
+func detachMount(e configfs.Export) func() error {
+	m := &mount{dir: os.Getenv(mountVar)}
+	for _, node := range e.Nodes {
+		m.node = cmp.Or(m.node, sourceOf(inuse.MountsAt(m.dir), node))
+	}
+	return func() error {
+		if at := inuse.MountsAt(m.dir); m.node == "" || len(at) == 0 || at[len(at)-1] != m.node {
+			return nil
+		}
+		return m.unmount(unix.MNT_DETACH)
+	}
 }

@@ -19,13 +19,17 @@ type once struct {
 const onceLooks = 2
 
 // look takes what there is each second, and reports whether the last user has gone. A
-// process that has a local disk open is no user: udev and others look at each new disk.
+// process that has a local disk open is not the first user: udev and others look at each
+// new disk. But nothing ends while there is one.
 // Where there is no local disk, who has read or written is one, even if the session was
 // over before this look.
 func (o *once) look(disks []control.Disk) bool {
-	stays, moved := false, uint64(0)
+	stays, used, moved := false, false, uint64(0)
 	for _, d := range disks {
-		stays = stays || slices.ContainsFunc(d.Users, func(u inuse.User) bool { return u.Kind != inuse.OpenedBy && u != inuse.User{Kind: inuse.Kernel} })
+		used = used || len(d.Users) > 0
+		stays = stays || slices.ContainsFunc(d.Users, func(u inuse.User) bool {
+			return u.Kind != inuse.OpenedBy && u.Kind != inuse.Unknown && u != inuse.User{Kind: inuse.Kernel}
+		})
 		if d.Device == "" {
 			moved += d.Done.Reads + d.Done.Writes
 		}
@@ -34,5 +38,5 @@ func (o *once) look(disks []control.Disk) bool {
 		o.gone = 0
 	}
 	o.seen = o.seen || stays || moved > 0
-	return o.seen && o.gone >= onceLooks
+	return o.seen && o.gone >= onceLooks && !used
 }

@@ -16,12 +16,14 @@ func TestOnceEndsAfterTheLastUser(t *testing.T) {
 		looks []control.Disk
 		ends  int // with this look, or 0
 	}{
-		"nobody has come":             {[]control.Disk{idle, idle, idle, idle}, 0},
-		"an initiator":                {[]control.Disk{idle, used(idle, initiator), used(read, initiator), idle, idle, idle}, 5},
-		"an initiator comes again":    {[]control.Disk{used(idle, initiator), idle, used(idle, initiator), idle, idle}, 5},
-		"a session between two looks": {[]control.Disk{idle, read}, 2},
-		"a mount":                     {[]control.Disk{local, used(local, mount), used(local, process), local}, 4},
-		"udev looks at a local disk":  {[]control.Disk{used(local, process), local, local}, 0},
+		"nobody has come":              {[]control.Disk{idle, idle, idle, idle}, 0},
+		"an initiator":                 {[]control.Disk{idle, used(idle, initiator), used(read, initiator), idle, idle, idle}, 5},
+		"an initiator comes again":     {[]control.Disk{used(idle, initiator), idle, used(idle, initiator), idle, idle}, 5},
+		"a session between two looks":  {[]control.Disk{idle, read}, 2},
+		"a mount":                      {[]control.Disk{local, used(local, mount), used(local, process), local}, 4},
+		"a process after a mount":      {[]control.Disk{used(local, mount), used(local, process), used(local, process), used(local, process), local}, 5},
+		"a guard that does not answer": {[]control.Disk{used(idle, inuse.User{Kind: inuse.Unknown}), idle, idle, idle}, 0},
+		"udev looks at a local disk":   {[]control.Disk{used(local, process), local, local}, 0},
 	} {
 		var o once
 		for n, d := range tt.looks {

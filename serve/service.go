@@ -107,9 +107,9 @@ func (s *service) wait() ending {
 			s.console.Warn(err)
 		case now := <-each.C:
 			s.look(now)
-			if s.options.Once && once.look(s.statesWithUsers()) {
+			if s.options.Once && once.look(s.statesWithUsers()) && s.inUse() == "" {
 				s.console.Say("the last user has gone")
-				end = s.stop(requested)
+				end = ending{cause: requested}
 			}
 		case <-s.command.end():
 			end = s.stop(commandEnded)
@@ -182,7 +182,7 @@ func (s *service) userSignal(sig os.Signal) ending {
 func (s *service) detach(d detachment) ending {
 	used := s.inUse
 	if s.command != nil { // which may have files open in what is mounted
-		used = s.users
+		used = func() string { return s.users(s.mount) }
 	}
 	if users := used(); users != "" && !d.force {
 		d.answer <- detached{err: errInUse(users)}

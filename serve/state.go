@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"github.com/lunserve/lunserve/backstores/inuse"
 	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/serve/control"
 )
@@ -18,7 +19,7 @@ func (d *disk) state(confined []string) control.Disk {
 		Size:      d.device.unit.Size(),
 		BlockSize: d.image.blockSize,
 		Device:    d.address.node,
-		Mounted:   d.mounted,
+		Mounted:   d.stillMounted(),
 		URI:       d.address.uri(),
 		WWPN:      d.address.wwpn,
 		PID:       configfs.Self(),
@@ -30,6 +31,15 @@ func (d *disk) state(confined []string) control.Disk {
 		FaultSeed: seed,
 		Outage:    d.power.outage.Load(),
 	}
+}
+
+// stillMounted returns where the file system of the disk is mounted, or "": others may
+// have unmounted it.
+func (d *disk) stillMounted() string {
+	if d.mounted == "" || sourceOf(inuse.MountsAt(d.mounted), d.address.node) == "" {
+		return ""
+	}
+	return d.mounted
 }
 
 // statesWithUsers returns the disks with their users.

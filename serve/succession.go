@@ -78,6 +78,9 @@ func removeByForce(o Options, death guard.Death, open bool, c *console.Console) 
 	var disks configfs.Undo
 	for _, e := range all {
 		left := slices.ContainsFunc(death.Left, func(l configfs.Export) bool { return l.Name == e.Name })
+		if left && o.MountDir != "" {
+			disks.For(e.Name).Push(detachMount(e))
+		}
 		switch {
 		case !left:
 		case e.PID == configfs.Self() || open && !e.Alive:

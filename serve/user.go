@@ -39,8 +39,9 @@ const leaveTime = 2 * time.Second
 
 // users returns a text that names the users of the disks, or "". It waits up to
 // leaveTime for users that may be about to leave. Only here it matters if a part of
-// the kernel uses a disk that nothing else shows: the disk is about to be removed.
-func (s *service) users() string {
+// the kernel uses a disk that nothing else shows: the disk is about to be removed. A mount
+// that is excused is no user, and hides that part of the kernel.
+func (s *service) users(excused *mount) string {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for end := time.Now().Add(leaveTime); ; <-tick.C {
@@ -48,8 +49,8 @@ func (s *service) users() string {
 		used, stays := false, false
 		for i := range disks {
 			d := &disks[i]
-			d.Users = slices.DeleteFunc(d.Users, s.mount.is)
-			if len(d.Users) == 0 && s.mount == nil {
+			d.Users = slices.DeleteFunc(d.Users, excused.is)
+			if len(d.Users) == 0 && excused == nil {
 				d.Users = KernelUser(d.Device)
 			}
 			used = used || len(d.Users) > 0
@@ -62,12 +63,17 @@ func (s *service) users() string {
 }
 
 // inUse is users, and unmounts what this process has mounted if there is no other user.
-// Who has files open there is one.
+// Who has files open there is one, and who still uses the disk when nothing is mounted.
 func (s *service) inUse() string {
-	if users := s.users(); users != "" {
-		return users
+	if s.mount != nil {
+		if users := s.users(s.mount); users != "" {
+			return users
+		}
+		if users := s.mount.leave(); users != "" {
+			return users
+		}
 	}
-	return s.mount.leave()
+	return s.users(nil)
 }
 
 // KernelUser returns the user of a local disk that only the kernel knows, if there

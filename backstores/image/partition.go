@@ -12,7 +12,7 @@ import (
 )
 
 // Partition returns where a partition is on the disk of the image at path: its first
-// byte, and how many of its bytes are on the disk.
+// byte, and how many bytes it has. The last of them are missing if the image was cut.
 func Partition(ctx context.Context, path string, disk backstores.Backstore, number int) (off, n int64, err error) {
 	d, err := readContents(ctx, path, disk)
 	if err != nil {
@@ -20,7 +20,7 @@ func Partition(ctx context.Context, path string, disk backstores.Backstore, numb
 	}
 	for _, v := range d.Volumes[1:] {
 		if v.Partition == number && v.Size > v.Missing {
-			return v.Start, v.Size - v.Missing, nil
+			return v.Start, v.Size, nil
 		}
 	}
 	if len(d.Volumes) == 1 {

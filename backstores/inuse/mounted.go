@@ -7,21 +7,21 @@ import (
 	"strings"
 )
 
-// MountedAt returns the source of the topmost mount at a directory, whose path is
-// absolute and without symbolic links, or "".
-func MountedAt(dir string) (source string) { return Host().MountedAt(dir) }
+// MountsAt returns the sources of the mounts at a directory, whose path is absolute and
+// without symbolic links, the topmost last. It does not look at the directory.
+func MountsAt(dir string) (sources []string) { return Host().MountsAt(dir) }
 
-// MountedAt is [MountedAt] for this view.
-func (v View) MountedAt(dir string) (source string) {
+// MountsAt is [MountsAt] for this view.
+func (v View) MountsAt(dir string) (sources []string) {
 	b, _ := os.ReadFile(filepath.Join(v.Proc, "self/mountinfo"))
 	for line := range strings.Lines(string(b)) { // in the order of mounting, see View.mounts
 		mount, of, _ := strings.Cut(line, " - ")
 		f, s := strings.Fields(mount), strings.Fields(of)
 		if len(f) >= 5 && len(s) >= 2 && unescape(f[4]) == dir {
-			source = unescape(s[1])
+			sources = append(sources, unescape(s[1]))
 		}
 	}
-	return source
+	return sources
 }
 
 // Inside returns the processes that have files below a directory open, are in it or

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestMountedAtIsTheTopmostMount(t *testing.T) {
+func TestMountsAtEndWithTheTopmost(t *testing.T) {
 	v := View{Proc: t.TempDir()}
 	if err := os.Mkdir(filepath.Join(v.Proc, "self"), 0o700); err != nil {
 		t.Fatal(err)
@@ -22,9 +22,9 @@ func TestMountedAtIsTheTopmostMount(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(v.Proc, "self/mountinfo"), []byte(lines), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for dir, want := range map[string]string{"/mnt/a b": "/dev/sdb", "/mnt/x": "tmpfs", "/": "/dev/sda1", "/mnt": "", "/mnt/xy": ""} {
-		if got := v.MountedAt(dir); got != want {
-			t.Errorf("%s: mounted at %s, not %s", got, dir, want)
+	for dir, want := range map[string][]string{"/mnt/a b": {"/dev/sdb"}, "/mnt/x": {"/dev/sdb1", "tmpfs"}, "/": {"/dev/sda1"}, "/mnt": nil, "/mnt/xy": nil} {
+		if got := v.MountsAt(dir); !slices.Equal(got, want) {
+			t.Errorf("%s: mounted are %q, not %q", dir, got, want)
 		}
 	}
 }
