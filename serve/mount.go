@@ -131,8 +131,8 @@ func (m *mount) mount(as standing, node string, readOnly bool) error {
 	if text != "" {
 		err = fmt.Errorf("cannot mount its %s: %s", m.kind, text)
 	}
-	if readOnly { // a journal is replayed
-		return hint.With(err, hint.Command{Words: []string{"--snapshot"}, Purpose: "in place of --read-only, if it was not unmounted before"})
+	if readOnly {
+		err = fmt.Errorf("%w; if it was not unmounted, give --snapshot in place of --read-only, so that its journal can be replayed", err)
 	}
 	return err
 }
