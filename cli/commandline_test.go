@@ -241,20 +241,20 @@ func TestValuesInOneWord(t *testing.T) {
 	}
 }
 
-// With the model of all subcommands, kong took 11,500 allocations and half the time
-// of lunserve --version. Allocations are counted since a busy machine does not change
-// them.
+// The model of all subcommands takes kong half the time of lunserve --version.
+// Allocations are compared since a busy machine does not change them.
 func TestOnlyTheSubcommandThatIsMeantIsBuilt(t *testing.T) {
-	for line, most := range map[string]float64{"list": 7000, "unpack a b": 8000, "-r disk.img": 7000} {
+	o := append(options(t.Context(), console.New(io.Discard, "lunserve")), kong.Writers(io.Discard, io.Discard), kong.Exit(func(int) {}))
+	whole := testing.AllocsPerRun(5, func() { kong.Must(new(grammar), o...) })
+	for _, line := range []string{"list", "unpack a b", "-r disk.img"} {
 		n := testing.AllocsPerRun(5, func() {
-			o := append(options(t.Context(), console.New(io.Discard, "lunserve")), kong.Writers(io.Discard, io.Discard), kong.Exit(func(int) {}))
 			if _, err := parse(new(grammar), words(line), o...); err != nil {
 				t.Fatal(err)
 			}
 		})
-		t.Logf("lunserve %s: %.0f allocations", line, n)
-		if n > most {
-			t.Errorf("lunserve %s: %.0f allocations to parse that, at most %.0f expected", line, n, most)
+		t.Logf("lunserve %s: %.0f allocations, and %.0f for the model of all", line, n, whole)
+		if n > whole*3/4 {
+			t.Errorf("lunserve %s: %.0f allocations to parse that; the model of all takes %.0f", line, n, whole)
 		}
 	}
 }
