@@ -19,7 +19,7 @@ var dirty = goflag.Int64("dirty", 280, "how many MiB to write with 3/7 as much m
 func TestServerOutlivesThoseThatTakeMemory(t *testing.T) {
 	needTarget(t)
 	group := newCgroup(t, *dirty*3/7<<20)
-	image := newImage(t, ext4Dir(t), (*dirty*9/8+64)<<20) // ext4 reserves 5 %
+	image := newImage(t, ext4Of(t, (*dirty*5/4+256)<<20), (*dirty*9/8+64)<<20) // each ext4 reserves 5 %
 	s := start(t, image)
 	disk, mnt := s.disks[0], t.TempDir()
 	run(t, "mkfs.ext4", "-q", disk)
