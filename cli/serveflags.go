@@ -52,7 +52,7 @@ type runFlags struct {
 	Fork           bool     `common:"" help:"Serve in the background; return when the disks are ready."`
 	PIDFile        string   `name:"pid-file" placeholder:"FILE" complete:"file" help:"Write the process ID to FILE when the disks are ready. It is removed at exit."`
 	ExitWithParent bool     `help:"Exit when the parent process exits."`
-	Once           bool     `help:"Exit when the last user has gone: an initiator or VM, or who has mounted a local disk."`
+	Once           bool     `help:"Exit when the last user has gone: an initiator, a VM, or a mount of a local disk."`
 	Restart        bool     `help:"Keep the disks if the process is killed: its guard starts another, which goes on."`
 	Command        []string `kong:"-"`
 }

@@ -17,7 +17,7 @@ import (
 // that adopts: what exists already is joined, and removed at the end as if the
 // process had made it. What is another process's is an error, and stays.
 //
-// Whoever adopts must have opened the ring. The kernel lets one process do that,
+// The process that adopts must have opened the ring. The kernel lets one process do that,
 // and only when the dead one is done with it, even with its last thread.
 
 // WaitForKilled waits until the servers of disks that are being killed have

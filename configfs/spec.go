@@ -23,7 +23,7 @@ type Spec struct {
 	// Removable is whether the server presents a removable disk.
 	Removable bool
 
-	// WWN and Contents are kept in the device for whoever adopts it, see [Export].
+	// WWN and Contents are kept in the device for the process that adopts it, see [Export].
 	WWN, Contents string
 
 	// Timeout is the kernel's timeout of a command on the ring, in whole

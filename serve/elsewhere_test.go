@@ -9,7 +9,7 @@ import (
 	"github.com/lunserve/lunserve/configfs"
 )
 
-// Who has to log in at another machine types what is printed.
+// What is printed is typed at the other machine, to log in there.
 func TestLinesForTheOtherMachine(t *testing.T) {
 	const iqn = "iqn.2001-04.com.example:disk"
 	const node = "iscsiadm -m node -T " + iqn + " -p 192.0.2.1:3260 "

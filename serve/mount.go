@@ -78,7 +78,8 @@ func (s *service) findMount(ctx context.Context) (*mount, error) {
 }
 
 // mountDisk mounts the file system, or goes on with what the process before has mounted,
-// if that is still there. Who adopts a disk has users to lose, and no reason to fail.
+// if that is still there. An error is fatal to a start that makes the disk, not to one
+// that adopts it: the adopted disk has users.
 func (s *service) mountDisk(down *configfs.Undo) error {
 	m := s.mount
 	if m == nil {
@@ -111,7 +112,7 @@ func (s *service) mountDisk(down *configfs.Undo) error {
 }
 
 // mount has mount(8) mount a node, which knows helpers and options of file systems.
-// Whoever has made the file system does not get devices or a set-user-ID program.
+// A foreign file system provides no devices and no set-user-ID programs.
 func (m *mount) mount(as standing, node string, readOnly bool) error {
 	defer configfs.Begin("mount " + node)()
 	options := "nosuid,nodev"

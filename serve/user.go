@@ -63,7 +63,8 @@ func (s *service) users(excused *mount) string {
 }
 
 // inUse is users, and unmounts what this process has mounted if there is no other user.
-// Who has files open there is one, and who still uses the disk when nothing is mounted.
+// A process with open files there is one, and so is a user that is left when nothing is
+// mounted.
 func (s *service) inUse() string {
 	if s.mount != nil {
 		if users := s.users(s.mount); users != "" {

@@ -11,7 +11,7 @@ func (d *Disk) PowerOn() {
 	d.nexuses.allow()
 	d.reservations.release(nil)
 	d.raise(poweredOn, everyone)
-	d.setPower(false) // last: nobody reads what has come back before he is told
+	d.setPower(false) // last: the medium is read only after the unit attention is raised
 }
 
 func (d *Disk) setPower(off bool) {
