@@ -1,6 +1,10 @@
 package configfs
 
-import "testing"
+import (
+	"os"
+	"testing"
+	"time"
+)
 
 const hostQueues = "sys/module/tcm_loop/parameters/nr_hw_queues"
 
@@ -48,17 +52,26 @@ func TestQueuesAreLeftAlone(t *testing.T) {
 	}
 }
 
-// A process is killed while it makes a host.
+// A process is killed while it makes a host. Until it has ended it has the lock.
 func TestSweepRestoresTheQueuesOfTheKilled(t *testing.T) {
 	k := newKernel(t)
 	k.file(hostQueues, "2\n")
-	k.process(99, 1, "")
 	k.groups[k.hostQueues()] = 99
-	if err := k.sweep(nil); err != nil || k.read(hostQueues) != "2\n" {
-		t.Errorf("%q, %v; the process lives", k.read(hostQueues), err)
+	lock, err := os.Open(k.hostQueues())
+	if err == nil {
+		err = flock(lock)
 	}
-	k.gone("proc/99")
-	if err := k.sweep(nil); err != nil || k.read(hostQueues) != "1\n" || k.groups[k.hostQueues()] != 0 {
+	if err != nil {
+		t.Fatal(err)
+	}
+	swept := make(chan error)
+	go func() { swept <- k.sweep(nil, 0) }()
+	time.Sleep(10 * time.Millisecond) // a sweep that does not wait restores it by now
+	if got := k.read(hostQueues); got != "2\n" {
+		t.Errorf("%q, though its owner lives", got)
+	}
+	lock.Close()
+	if err := <-swept; err != nil || k.read(hostQueues) != "1\n" || k.groups[k.hostQueues()] != 0 {
 		t.Errorf("%q, %v; the process is dead", k.read(hostQueues), err)
 	}
 	k.file(hostQueues, "2\n")

@@ -21,8 +21,8 @@ const onceLooks = 2
 // look takes what there is each second, and reports whether the last user has gone. A
 // process that has a local disk open is not the first user: udev and others look at each
 // new disk. But nothing ends while there is one.
-// Where there is no local disk, a read or a write shows that there was one, even if the session was
-// over before this look.
+// Where there is no local disk, a read or a write shows that there was one, even if the
+// session was over before this look.
 func (o *once) look(disks []control.Disk) bool {
 	stays, used, moved := false, false, uint64(0)
 	for _, d := range disks {

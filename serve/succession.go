@@ -23,6 +23,9 @@ const softTime = 2 * time.Second
 // wait for ever.
 func succeed(ctx context.Context, o Options, c *console.Console, death guard.Death) error {
 	if len(death.Left) == 0 {
+		if death.PID != 0 && !death.Stuck {
+			return configfs.SweepAfter(death.PID) // it may have been killed before its first device, or after its last
+		}
 		return nil
 	}
 	if o.Fork {
