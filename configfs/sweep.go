@@ -2,7 +2,9 @@ package configfs
 
 import (
 	"errors"
+	"path"
 	"slices"
+	"strings"
 )
 
 // Sweep removes the targets and HBAs of dead lunserves that hold no disk: none of the
@@ -26,10 +28,16 @@ func SweepAfter(pid int) error {
 
 func (m machine) sweep(exports []Export, ended int) error {
 	r := remover{tree: tree{machine: m}}
+	isDead := func(pid int) bool { return pid != 0 && (pid == ended || !m.runs(process{pid: pid})) }
+	// A process that is killed in mkdir, which makes the host, has not marked the target.
+	unmarked := isDead(m.group(m.hostQueues()))
 	isLeft := func(dir string) bool {
 		owner := r.ownerPID(dir)
+		if owner == 0 && unmarked && strings.HasPrefix(dir, "loopback/") {
+			return !slices.ContainsFunc(r.children(dir), func(name string) bool { return strings.HasPrefix(path.Base(name), "tpgt_") })
+		}
 		hasDisks := slices.ContainsFunc(exports, func(e Export) bool { return e.PID == owner })
-		return owner != 0 && !hasDisks && (owner == ended || !m.runs(process{pid: owner}))
+		return !hasDisks && isDead(owner)
 	}
 	for _, fabric := range r.children("") {
 		if !r.isShared(fabric) {
