@@ -24,6 +24,22 @@ type modePage struct {
 	current, initial, changeable []byte
 }
 
+// The codes of mode pages.
+const (
+	cachingPage = 0x08
+	controlPage = 0x0a
+)
+
+// pageOf returns the page with a code, or nil.
+func pageOf(pages []modePage, code byte) *modePage {
+	for i := range pages {
+		if pages[i].current[0] == code {
+			return &pages[i]
+		}
+	}
+	return nil
+}
+
 // The changeable bits of mode pages.
 const (
 	cachingWCE    = 0x04 // byte 2 of the Caching mode page
@@ -39,7 +55,7 @@ func (d *Disk) cached() bool { return d.has&writable != 0 && !d.WriteThrough }
 func (d *Disk) modePages() []modePage {
 	// SBC-4, Caching mode page. With WCE a write is durable only after
 	// SYNCHRONIZE CACHE.
-	caching := [20]byte{0: 0x08, 1: 18}
+	caching := [20]byte{0: cachingPage, 1: 18}
 	cached, cachingMask := caching, caching
 	if d.cached() {
 		cached[2] = cachingWCE
@@ -51,8 +67,8 @@ func (d *Disk) modePages() []modePage {
 	}
 	// SPC-5, Control mode page: unrestricted reordering, no limit of the busy
 	// timeout.
-	control := [12]byte{0: 0x0a, 1: 10, 3: 0x10, 8: 0xff, 9: 0xff}
-	controlMask := [12]byte{0: 0x0a, 1: 10, 2: controlDSense, 4: controlSWP}
+	control := [12]byte{0: controlPage, 1: 10, 3: 0x10, 8: 0xff, 9: 0xff}
+	controlMask := [12]byte{0: controlPage, 1: 10, 2: controlDSense, 4: controlSWP}
 	controlNow := control
 	if d.mode.descriptorSense.Load() {
 		controlNow[2] |= controlDSense

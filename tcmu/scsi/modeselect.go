@@ -40,10 +40,11 @@ func (d *Disk) modeSelect(r request) (int, error) {
 	d.mode.selecting.Lock()
 	defer d.mode.selecting.Unlock()
 	pages := d.modePages()
+	control, caching := pageOf(pages, controlPage), pageOf(pages, cachingPage)
 	if d.shared() {
-		pages[1].changeable[2] &^= controlDSense
+		control.changeable[2] &^= controlDSense
 		if r.nexus == nil { // else the others are informed, and a reservation does the same
-			pages[1].changeable[4] &^= controlSWP
+			control.changeable[4] &^= controlSWP
 		}
 	}
 	for at := header + descriptor; at < len(list); {
@@ -53,7 +54,7 @@ func (d *Disk) modeSelect(r request) (int, error) {
 		}
 		at += n
 	}
-	writeThrough := d.has&writable != 0 && pages[0].current[2]&cachingWCE == 0
+	writeThrough := d.has&writable != 0 && caching.current[2]&cachingWCE == 0
 	if was := d.mode.writeThrough.Swap(writeThrough); writeThrough && !was {
 		// Earlier writes must be durable as well.
 		if err := d.flush(); err != nil {
@@ -61,8 +62,8 @@ func (d *Disk) modeSelect(r request) (int, error) {
 			return 0, err
 		}
 	}
-	d.mode.descriptorSense.Store(pages[1].current[2]&controlDSense != 0)
-	d.mode.softwareProtect.Store(pages[1].current[4]&controlSWP != 0)
+	d.mode.descriptorSense.Store(control.current[2]&controlDSense != 0)
+	d.mode.softwareProtect.Store(control.current[4]&controlSWP != 0)
 	if r.nexus != nil {
 		d.raise(modeChanged, others(r.nexus)) // now they can read what has changed
 	}
