@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/lunserve/lunserve/backstores/image"
 	"github.com/lunserve/lunserve/hint"
 	"github.com/lunserve/lunserve/serve"
 	"github.com/lunserve/lunserve/serve/console"
@@ -20,6 +21,7 @@ type serveCmd struct {
 	Size       size       `common:"" placeholder:"SIZE" help:"Create the image with this size if it does not exist. The file is sparse. K, M, G and T are powers of 1024; KB, MB, GB and TB are powers of 1000." group:"image"`
 	Scratch    []size     `placeholder:"SIZE" sep:"none" help:"Make a disk of this size that has no image, and drop what was written at exit. May be repeated." group:"image"`
 	Removable  bool       `help:"Present a removable disk: initiators can eject and load the medium." group:"image"`
+	CDROM      bool       `name:"cdrom" help:"Present CD-ROMs or DVD-ROMs: read-only, removable, with blocks of 2048 bytes. A local one is /dev/sr0." group:"image"`
 	SectorSize sectorSize `enum:"512,4096" default:"512" help:"Logical block size in bytes: ${enum}." group:"image"`
 
 	identityFlags `embed:"" group:"identity"`
@@ -34,6 +36,9 @@ type serveCmd struct {
 
 // Run serves the images.
 func (c *serveCmd) Run(ctx context.Context, con *console.Console) error {
+	if err := c.checkCDROM(); err != nil {
+		return err
+	}
 	images, err := c.images()
 	if err != nil {
 		return err
@@ -50,14 +55,15 @@ func (c *serveCmd) Run(ctx context.Context, con *console.Console) error {
 		Images:     images,
 		Open:       c.imageFlags.options(),
 		Size:       int64(c.Size),
-		SectorSize: int(c.SectorSize),
+		SectorSize: c.blockSize(),
 		Removable:  c.Removable,
+		CDROM:      c.CDROM,
 		Identity:   c.identity(),
 
 		IgnoreDiscard: c.Discard == "ignore",
 		DetectZeroes:  zeroDetection[c.DetectZeroes],
 
-		Faults:    func() ([]fault.Rule, error) { return readRules(c.Faults, int(c.SectorSize)) },
+		Faults:    func() ([]fault.Rule, error) { return readRules(c.Faults, c.blockSize()) },
 		FaultSeed: uint64(c.Seed),
 
 		TrackWrites: c.Track,
@@ -88,12 +94,18 @@ func (c *serveCmd) Run(ctx context.Context, con *console.Console) error {
 // images returns the images with what their words and the flags say about each, and
 // then the disks without one. A flag that is for none of them is a mistake.
 func (c *serveCmd) images() (all []serve.Image, err error) {
-	flags := serve.Image{ReadOnly: c.ReadOnly, Snapshot: c.Snapshot, Overlay: c.Overlay, Part: c.part()}
+	flags := serve.Image{ReadOnly: c.ReadOnly || c.CDROM, Snapshot: c.Snapshot, Overlay: c.Overlay, Part: c.part()}
 	void := imageFlagsIn(flags)
+	if c.CDROM { // which says nothing else
+		delete(void, "--read-only")
+	}
 	for _, arg := range c.Images {
 		i, left, err := parseImage(arg, flags)
 		if err != nil {
 			return nil, err
+		}
+		if c.CDROM && (!i.ReadOnly || i.Overlay != "" || i.Snapshot) {
+			return nil, misuse("%s: --cdrom is read-only; leave out the words behind the image", image.Name(i.Path))
 		}
 		all = append(all, i)
 		for name, given := range imageFlagsIn(left) {
@@ -129,6 +141,32 @@ func (c *serveCmd) checkImages() error {
 		}
 	}
 	return cmp.Or(c.partFlags.check(len(c.Images)), c.identityFlags.check(len(c.Images)+len(c.Scratch), c.SectorSize))
+}
+
+// blockSize returns the logical block size in bytes.
+func (c *serveCmd) blockSize() int {
+	if c.CDROM {
+		return 2048
+	}
+	return int(c.SectorSize)
+}
+
+// checkCDROM refuses what a CD-ROM cannot be.
+func (c *serveCmd) checkCDROM() error {
+	switch {
+	case !c.CDROM:
+	case c.SectorSize != 512: // the default
+		return misuse("--cdrom has blocks of 2048 bytes; leave out --sector-size")
+	case c.Overlay != "" || c.Snapshot:
+		return misuse("--cdrom is read-only; leave out --overlay and --snapshot")
+	case c.Size > 0 || len(c.Scratch) > 0:
+		return misuse("--cdrom is for an image that exists; leave out --size and --scratch")
+	case c.Track:
+		return misuse("--fault-track is for writes, which --cdrom refuses; leave out one of them")
+	case c.Rotational || c.NoWriteCache || c.PhysicalBlockSize != 4096:
+		return misuse("--rotational, --no-write-cache and --physical-block-size are for disks; leave them out with --cdrom")
+	}
+	return nil
 }
 
 // check refuses flags that contradict each other, and what cannot work.

@@ -58,7 +58,7 @@ _lunserve()
 	local flags=() takers runs=''
 	case $command in
 	serve)
-		flags=(-h --help --version -r --read-only --size --scratch --removable --sector-size --vendor --product --revision --serial --wwn --rotational --no-write-cache --physical-block-size --partition --offset --sizelimit -s --snapshot --overlay --discard --detect-zeroes --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint --loopback --single-queue --iscsi --vhost --userspace --iqn --portal --chap-file --allow --open --fault --fault-track --fault-seed --mount --run --fork --pid-file --exit-with-parent --once --restart -q --quiet --json --stats-interval --trace)
+		flags=(-h --help --version -r --read-only --size --scratch --removable --cdrom --sector-size --vendor --product --revision --serial --wwn --rotational --no-write-cache --physical-block-size --partition --offset --sizelimit -s --snapshot --overlay --discard --detect-zeroes --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint --loopback --single-queue --iscsi --vhost --userspace --iqn --portal --chap-file --allow --open --fault --fault-track --fault-seed --mount --run --fork --pid-file --exit-with-parent --once --restart -q --quiet --json --stats-interval --trace)
 		takers=' --size --scratch --sector-size --vendor --product --revision --serial --wwn --physical-block-size --partition --offset --sizelimit --overlay --discard --detect-zeroes --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint --iqn --portal --chap-file --allow --fault --fault-seed --mount --run --pid-file --stats-interval '
 		runs=1
 		;;

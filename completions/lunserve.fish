@@ -113,6 +113,7 @@ complete -c lunserve -n '__lunserve_at serve' -s r -l read-only -d 'Refuse write
 complete -c lunserve -n '__lunserve_at serve' -l size -r -f -d 'Create the image with this size if it does not exist'
 complete -c lunserve -n '__lunserve_at serve' -l scratch -r -f -d 'Make a disk of this size that has no image, and drop what was written at exit'
 complete -c lunserve -n '__lunserve_at serve' -l removable -d 'Present a removable disk'
+complete -c lunserve -n '__lunserve_at serve' -l cdrom -d 'Present CD-ROMs or DVD-ROMs'
 complete -c lunserve -n '__lunserve_at serve' -l sector-size -r -f -k -a '512 4096' -d 'Logical block size in bytes'
 complete -c lunserve -n '__lunserve_at serve' -l vendor -r -f -d 'Vendor of the disks, at most 8 characters of ASCII'
 complete -c lunserve -n '__lunserve_at serve' -l product -r -f -d 'Model of the disks, at most 16 characters'

@@ -24,12 +24,13 @@ var (
 	targetCore = feature{"target_core_mod", "CONFIG_TARGET_CORE", "kernel/config/target"}
 	targetUser = feature{"target_core_user", "CONFIG_TCM_USER2", "module/target_core_user"}
 
-	// fabrics lists what each fabric needs besides the target.
+	// fabrics lists what each fabric, or kind of disk, needs besides the target.
 	fabrics = map[string][]feature{
 		"loopback": {
 			{"tcm_loop", "CONFIG_LOOPBACK_TARGET", "bus/tcm_loop_bus"},
 			{"sd_mod", "CONFIG_BLK_DEV_SD", "bus/scsi/drivers/sd"},
 		},
+		"cdrom": {{"sr_mod", "CONFIG_BLK_DEV_SR", "bus/scsi/drivers/sr"}}, // besides loopback
 		"iscsi": {{"iscsi_target_mod", "CONFIG_ISCSI_TARGET", "module/iscsi_target_mod"}},
 		"vhost": {{"vhost_scsi", "CONFIG_VHOST_SCSI", "module/vhost_scsi"}},
 	}
@@ -39,7 +40,7 @@ var (
 var errNotRoot = errors.New("only root may configure the kernel's targets; run it with sudo")
 
 // Ready prepares the kernel for targets of these fabrics: "loopback", "iscsi",
-// "vhost". It loads modules and mounts configfs if necessary, and leaves both
+// "vhost", and for local disks that are a "cdrom". It loads modules and mounts configfs if necessary, and leaves both
 // in place. Its error names what is missing.
 func Ready(names ...string) error {
 	return host.ready(names...)

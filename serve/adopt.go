@@ -123,7 +123,7 @@ func (s *service) cannotAdopt(d *disk) error {
 	if !d.image.isOf(e.Contents) {
 		return errors.New("it is another part of the image")
 	}
-	if now := d.image.contents(s.options.Removable); now != e.Contents {
+	if now := d.image.contents(s.options.kind()); now != e.Contents {
 		return fmt.Errorf("it is %q, not %q", e.Contents, now)
 	}
 	if d.image.size() != e.Size {

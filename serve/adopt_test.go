@@ -50,7 +50,7 @@ func TestOrphanOfAnotherPartStopsWriters(t *testing.T) {
 	} {
 		d := &disk{image: open(tt.now, tt.nowPart)}
 		s := &service{disks: []*disk{d}}
-		e := configfs.Export{Contents: open(tt.left, tt.leftPart).contents(false)}
+		e := configfs.Export{Contents: open(tt.left, tt.leftPart).contents("")}
 		if concerns := s.diskOf(e) == d; concerns != tt.concerns {
 			t.Errorf("%+v: concerns the start: %v", tt, concerns)
 			continue
@@ -65,7 +65,7 @@ func TestOrphanOfAnotherPartStopsWriters(t *testing.T) {
 	// Each part is adopted by its own disk, whatever comes first.
 	a, b := &disk{image: open(control.InPlace, first)}, &disk{image: open(control.InPlace, second)}
 	s := &service{disks: []*disk{a, b}}
-	if got := s.diskOf(configfs.Export{Contents: b.image.contents(false)}); got != b {
+	if got := s.diskOf(configfs.Export{Contents: b.image.contents("")}); got != b {
 		t.Error("an orphan is not adopted by the disk of its part")
 	}
 }

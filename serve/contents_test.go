@@ -74,11 +74,11 @@ func TestTemporaryWritesAreNotAdopted(t *testing.T) {
 		control.InPlace: true, control.Refused: true, control.Temporary: false,
 	} {
 		img := &openedImage{abs: path, blockSize: 512, writes: writes}
-		text := img.contents(false)
+		text := img.contents("")
 		if !img.isOf(text) || keepsWrites(text) != want {
 			t.Errorf("%s: keepsWrites(%q) = %v", writes, text, !want)
 		}
-		if other := img.contents(true); other == text {
+		if other := img.contents("removable"); other == text {
 			t.Errorf("a removable disk is %q too", other)
 		}
 	}
@@ -103,7 +103,7 @@ func TestImageAtAURLIsIdentifiedByItsVersion(t *testing.T) {
 		}
 		defer base.Close()
 		img := &openedImage{abs: image.Name(url), blockSize: 512, writes: control.Refused, base: base}
-		text := img.contents(false)
+		text := img.contents("")
 		if !img.isOf(text) || !keepsWrites(text) || !strings.HasPrefix(text, "url=") || strings.Contains(text, "s3cr3t") {
 			t.Errorf("the contents are %q", text)
 		}
@@ -138,7 +138,7 @@ func TestImageWithoutAVersionIsNotIdentified(t *testing.T) {
 	}
 	defer base.Close()
 	img := &openedImage{abs: server.URL + "/a", blockSize: 512, writes: control.Refused, base: base}
-	if text := img.contents(false); text != "" || img.isOf("url= block=512") {
+	if text := img.contents(""); text != "" || img.isOf("url= block=512") {
 		t.Errorf("the contents are %q", text)
 	}
 }
@@ -160,7 +160,7 @@ func TestBackingFilesIdentifyADisk(t *testing.T) {
 		}
 		defer base.Close()
 		img := &openedImage{abs: "top", backing: []string{backing}, blockSize: 512, writes: control.Refused, base: base}
-		return img.contents(false)
+		return img.contents("")
 	}
 	first := contents("a")
 	if again := contents("./a"); again != first || !strings.Contains(first, " backing=") {

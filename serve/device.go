@@ -149,8 +149,8 @@ func (s *service) spec(d *disk, serial, wwn string) configfs.Spec {
 		MaxSectors: scsi.MaxTransfer / d.image.blockSize,
 		Serial:     serial,
 		WWN:        wwn,
-		Removable:  s.options.Removable,
-		Contents:   d.image.contents(s.options.Removable),
+		Removable:  s.options.Removable || s.options.CDROM,
+		Contents:   d.image.contents(s.options.kind()),
 		Timeout:    cmdTimeout,
 	}
 }
@@ -165,6 +165,7 @@ func (s *service) unit(d *disk, serial, wwn string, ring *tcmu.Device) *scsi.Dis
 		Product:   as.Product,
 		Revision:  as.Revision,
 		Removable: s.options.Removable,
+		CDROM:     s.options.CDROM,
 
 		Rotational:    as.Rotational,
 		WriteThrough:  as.WriteThrough,

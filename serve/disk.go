@@ -45,6 +45,9 @@ func (d *disk) resize(bytes int64) (before, after int64, err error) {
 	defer d.resizing.Unlock()
 	unit := d.device.unit
 	before = unit.Size()
+	if unit.CDROM {
+		return before, before, fmt.Errorf("%s: a CD-ROM cannot be resized", d.image.path)
+	}
 	err = unit.Resize(bytes)
 	after = unit.Size()
 	switch {

@@ -96,8 +96,8 @@ func TestContentsTellPartsApart(t *testing.T) {
 	}
 	for n, a := range all {
 		for m, b := range all {
-			if is := a.isOf(b.contents(false)); is != (n == m) {
-				t.Errorf("%q is of %d: %v, not %v", b.contents(false), n, is, n == m)
+			if is := a.isOf(b.contents("")); is != (n == m) {
+				t.Errorf("%q is of %d: %v, not %v", b.contents(""), n, is, n == m)
 			}
 		}
 	}

@@ -18,8 +18,9 @@ type Options struct {
 	Images     []Image // each is a LUN, in this order
 	Open       image.Options
 	Size       int64 // create the image with this many bytes if it does not exist; 0: it must exist
-	SectorSize int   // bytes in a logical block, 512 or 4096
+	SectorSize int   // bytes in a logical block, 512 or 4096; of a CD-ROM 2048
 	Removable  bool
+	CDROM      bool // the disks are CD-ROMs; all Images are ReadOnly
 
 	Identity Identity // what initiators find out about the disks
 
@@ -80,6 +81,17 @@ const (
 	ZeroBlocks                      // stored as zeros that keep their space
 	UnmapZeros                      // unmapped
 )
+
+// kind is the word for the kind of disks in their contents, or empty.
+func (o *Options) kind() string {
+	switch {
+	case o.CDROM:
+		return "cdrom"
+	case o.Removable:
+		return "removable"
+	}
+	return ""
+}
 
 // readOnly reports whether no disk can be written.
 func (o *Options) readOnly() bool {

@@ -46,7 +46,7 @@ func TestAdoptedDiskKeepsItsProvisioning(t *testing.T) {
 				t.Fatal(err)
 			}
 			first := open(guess)
-			contents := first.contents(false)
+			contents := first.contents("")
 			first.base.Close()
 			if err := tt.after(); err != nil {
 				t.Fatal(err)
@@ -54,8 +54,8 @@ func TestAdoptedDiskKeepsItsProvisioning(t *testing.T) {
 			i := open(tt.options)
 			defer i.base.Close()
 			i.provisionAs(contents)
-			if same := i.contents(false) == contents; same != tt.same {
-				t.Errorf("%q is adopted as %q", contents, i.contents(false))
+			if same := i.contents("") == contents; same != tt.same {
+				t.Errorf("%q is adopted as %q", contents, i.contents(""))
 			}
 			if _, thin := i.presented(&tt.options).(backstores.Trimmer); thin != tt.thin {
 				t.Errorf("thin provisioned: %v", thin)

@@ -198,6 +198,9 @@ func (s *service) findDevices(ctx context.Context, down *configfs.Undo) error {
 	for _, f := range s.fabrics {
 		kinds = append(kinds, f.kind())
 	}
+	if s.options.CDROM && s.options.Loopback {
+		kinds = append(kinds, "cdrom")
+	}
 	if err := configfs.Ready(kinds...); err != nil {
 		return s.options.userspaceInstead(err)
 	}

@@ -31,7 +31,7 @@ func testTable(t *testing.T, commands []command, ours bool) {
 		if want := lengths[c.op>>5]; len(usage) != want {
 			t.Errorf("%s: CDB of %d bytes, want %d by its opcode", c.name, len(usage), want)
 		}
-		if usage[len(usage)-1] != 0 {
+		if usage[len(usage)-1] != 0 && c.op != 0x43 { // where MMC-1 has the format
 			t.Errorf("%s: CONTROL is %02x, want no bits", c.name, usage[len(usage)-1])
 		}
 		if c.sa != none && usage[1]&0x1f != byte(c.sa) {
@@ -68,7 +68,7 @@ func testTable(t *testing.T, commands []command, ours bool) {
 }
 
 func TestEveryReservedBitIsRefused(t *testing.T) {
-	for _, variant := range variants {
+	for _, variant := range allVariants {
 		u := newUnit(variant, 512)
 		for _, row := range u.rows {
 			t.Run(variant+"/"+row.name, func(t *testing.T) {

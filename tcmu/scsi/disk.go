@@ -13,10 +13,11 @@ import (
 
 // Options are the properties of a disk that its store does not know.
 type Options struct {
-	BlockSize int    // bytes, 512 or 4096
+	BlockSize int    // bytes, 512 or 4096; of a CD-ROM 2048
 	Serial    string // VPD page 80h; ASCII, unique to the image
 	NAA       string // designator of the logical unit: 16 or 32 hex digits
 	Removable bool   // START STOP UNIT can eject and load the medium
+	CDROM     bool   // a CD/DVD device with a disc that cannot be written; it is removable
 
 	Vendor, Product, Revision string // ASCII, at most 8, 16 and 4 bytes; empty: ours
 	Rotational                bool
@@ -87,15 +88,10 @@ func NewDisk(store backstores.Backstore, o Options) *Disk {
 	d.intent.use(o.Memory)
 	d.tasks.freed.L = &d.tasks.mu
 	d.blocks.Store(uint64(store.Size()) / uint64(o.BlockSize))
-	if _, ok := store.(io.WriterAt); ok {
-		d.has |= writable
-		d.mode.writeThrough.Store(o.WriteThrough)
-	}
-	if _, ok := store.(backstores.Trimmer); ok {
-		d.has |= thin
-	}
-	if o.Removable {
-		d.has |= removable
+	if o.CDROM {
+		d.has = multimedia | removable
+	} else {
+		d.has = d.directAbilities()
 	}
 	d.rows = rows(commands, d.has)
 	d.listed = withKernelCommands(d.rows)
@@ -111,6 +107,22 @@ func NewDisk(store backstores.Backstore, o Options) *Disk {
 		}
 	}
 	return d
+}
+
+// directAbilities returns what the disk has as a direct-access block device.
+func (d *Disk) directAbilities() ability {
+	has := directAccess
+	if _, ok := d.store.(io.WriterAt); ok {
+		has |= writable
+		d.mode.writeThrough.Store(d.WriteThrough)
+	}
+	if _, ok := d.store.(backstores.Trimmer); ok {
+		has |= thin
+	}
+	if d.Removable {
+		has |= removable
+	}
+	return has
 }
 
 // Close stops a SANITIZE that is still running. The store must stay open until

@@ -30,7 +30,7 @@ func TestCommandsWithoutTheirAbilityAreUnknown(t *testing.T) {
 }
 
 func TestTruncatedCDBsFail(t *testing.T) {
-	for _, variant := range variants {
+	for _, variant := range allVariants {
 		u := newUnit(variant, 512)
 		before := slices.Clone(u.bytes)
 		for _, row := range u.rows {

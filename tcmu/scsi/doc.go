@@ -1,12 +1,12 @@
-// Package scsi implements a direct-access block device: it executes SCSI
-// commands on the contents of a [backstores.Backstore].
+// Package scsi implements a direct-access block device, or a CD-ROM: it executes
+// SCSI commands on the contents of a [backstores.Backstore].
 //
 // The packages that serve disks import it. It imports neither tcmu nor
 // configfs, never touches a ring, a target or the network, and never opens or
 // closes an image.
 //
-// It follows SBC-4 and SPC-5, cited by the titles of their clauses, and claims
-// conformance to SBC-3 and SPC-4, which those extend. Everything that needs a
+// It follows SBC-4, MMC-6 and SPC-5, cited by the titles of their clauses, and claims
+// conformance to SBC-3, MMC-6 and SPC-4. Everything that needs a
 // list of commands reads the one table in commands.go: execution, the check of
 // reserved bits, REPORT SUPPORTED OPERATION CODES, and [Disk.Describe].
 //

@@ -63,7 +63,7 @@ func expect(cdb []byte) (d effect) {
 // model.
 func FuzzDisk(f *testing.F) {
 	const size, blockSize = 64 << 10, 512
-	for kind, variant := range variants {
+	for kind, variant := range allVariants {
 		for _, row := range newUnit(variant, blockSize).rows {
 			plain := row.emptyCDB()
 			some := slices.Clone(plain)
@@ -93,7 +93,7 @@ func FuzzDisk(f *testing.F) {
 	f.Add(byte(0), append(step(unhex("1b 00 00 00 00 00"), 0, 0, 0), step(read, 2048, 1, 33)...))
 
 	f.Fuzz(func(t *testing.T, kind byte, script []byte) {
-		u := newSizedUnit(variants[int(kind)%len(variants)], size, blockSize)
+		u := newSizedUnit(allVariants[int(kind)%len(allVariants)], size, blockSize)
 		u.busy = kind >= 0x80
 		for steps := 0; len(script) >= stepLength && steps < 100; script, steps = script[stepLength:], steps+1 {
 			cdb := slices.Clone(script[1:17][:min(int(script[0]), 16)])

@@ -27,7 +27,7 @@ func (d *Disk) inquiry(r request) (int, error) {
 	for _, p := range d.vpdPages() {
 		if p.code == r.cdb[2] {
 			body := p.body(d)
-			page := binary.BigEndian.AppendUint16([]byte{0, p.code}, uint16(len(body)))
+			page := binary.BigEndian.AppendUint16([]byte{d.deviceType(), p.code}, uint16(len(body)))
 			return r.reply(append(page, body...), allocation)
 		}
 	}
@@ -37,6 +37,7 @@ func (d *Disk) inquiry(r request) (int, error) {
 // standardInquiry is SPC-5, Standard INQUIRY data.
 func (d *Disk) standardInquiry() []byte {
 	b := make([]byte, 96)
+	b[0] = d.deviceType()
 	b[2] = 0x06 // SPC-4, the latest that test suites accept
 	if d.has&removable != 0 {
 		b[1] = 0x80 // RMB
@@ -48,10 +49,22 @@ func (d *Disk) standardInquiry() []byte {
 	pad(b[8:16], d.Vendor)
 	pad(b[16:32], d.Product)
 	pad(b[32:36], d.Revision)
-	for i, version := range []uint16{0x00a0, 0x0460, 0x04c0} { // SAM-5, SPC-4, SBC-3
+	versions := []uint16{0x00a0, 0x0460, 0x04c0} // SAM-5, SPC-4, SBC-3
+	if d.has&multimedia != 0 {
+		versions[2] = 0x04e0 // MMC-6
+	}
+	for i, version := range versions {
 		binary.BigEndian.PutUint16(b[58+2*i:], version)
 	}
 	return b
+}
+
+// deviceType is SPC-5, PERIPHERAL DEVICE TYPE field.
+func (d *Disk) deviceType() byte {
+	if d.has&multimedia != 0 {
+		return 0x05 // CD/DVD device
+	}
+	return 0x00 // direct-access block device
 }
 
 // pad fills b with s and trailing blanks, the format of ASCII fields.
@@ -73,8 +86,11 @@ func (d *Disk) vpdPages() []vpdPage {
 		{0x80, "unit serial number", func(d *Disk) []byte { return []byte(d.Serial) }},
 		{0x83, "device identification", (*Disk).identification},
 		{0x86, "extended INQUIRY data", (*Disk).extendedInquiry},
-		{0xb0, "block limits", (*Disk).blockLimits},
-		{0xb1, "block device characteristics", (*Disk).characteristics},
+	}
+	if d.has&directAccess != 0 {
+		pages = append(pages,
+			vpdPage{0xb0, "block limits", (*Disk).blockLimits},
+			vpdPage{0xb1, "block device characteristics", (*Disk).characteristics})
 	}
 	if d.has&thin != 0 {
 		pages = append(pages, vpdPage{0xb2, "logical block provisioning", (*Disk).provisioning})

@@ -18,6 +18,7 @@ type medium struct {
 	ejected    bool
 	preventers func() bool // reports whether a nexus that may have prevented removal remains; nil if none has
 	attention  error       // the pending unit attention condition, or nil
+	event      byte        // that no GET EVENT STATUS NOTIFICATION has returned yet
 }
 
 // refresh sets needsCheck. Call it after every change of m or s.
@@ -134,6 +135,9 @@ func (d *Disk) startStop(r request) (int, error) {
 	case eject:
 		// No unit attention: the medium that is loaded is the one that was
 		// ejected, and the initiator that sent the command knows.
+		if m.ejected == start {
+			m.event = mediaEvent(start)
+		}
 		m.ejected = !start
 	case m.ejected && start:
 		return 0, noMedium

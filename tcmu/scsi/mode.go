@@ -26,8 +26,10 @@ type modePage struct {
 
 // The codes of mode pages.
 const (
-	cachingPage = 0x08
-	controlPage = 0x0a
+	recoveryPage     = 0x01
+	cachingPage      = 0x08
+	controlPage      = 0x0a
+	capabilitiesPage = 0x2a
 )
 
 // pageOf returns the page with a code, or nil.
@@ -53,18 +55,6 @@ func (d *Disk) cached() bool { return d.has&writable != 0 && !d.WriteThrough }
 
 // modePages returns the pages of this disk in ascending order.
 func (d *Disk) modePages() []modePage {
-	// SBC-4, Caching mode page. With WCE a write is durable only after
-	// SYNCHRONIZE CACHE.
-	caching := [20]byte{0: cachingPage, 1: 18}
-	cached, cachingMask := caching, caching
-	if d.cached() {
-		cached[2] = cachingWCE
-		cachingMask[2] = cachingWCE
-	}
-	now := cached
-	if d.mode.writeThrough.Load() {
-		now[2] = 0
-	}
 	// SPC-5, Control mode page: unrestricted reordering, no limit of the busy
 	// timeout.
 	control := [12]byte{0: controlPage, 1: 10, 3: 0x10, 8: 0xff, 9: 0xff}
@@ -76,10 +66,27 @@ func (d *Disk) modePages() []modePage {
 	if d.mode.softwareProtect.Load() {
 		controlNow[4] |= controlSWP
 	}
-	return []modePage{
-		{"caching", now[:], cached[:], cachingMask[:]},
-		{"control", controlNow[:], control[:], controlMask[:]},
+	controls := modePage{"control", controlNow[:], control[:], controlMask[:]}
+	if d.has&multimedia != 0 {
+		return []modePage{d.recoveryMode(), controls, d.capabilitiesMode()}
 	}
+	return []modePage{d.cachingMode(), controls}
+}
+
+// cachingMode is SBC-4, Caching mode page. With WCE a write is durable only after
+// SYNCHRONIZE CACHE.
+func (d *Disk) cachingMode() modePage {
+	caching := [20]byte{0: cachingPage, 1: 18}
+	cached, cachingMask := caching, caching
+	if d.cached() {
+		cached[2] = cachingWCE
+		cachingMask[2] = cachingWCE
+	}
+	now := cached
+	if d.mode.writeThrough.Load() {
+		now[2] = 0
+	}
+	return modePage{"caching", now[:], cached[:], cachingMask[:]}
 }
 
 // modeSense is SPC-5, MODE SENSE (6) and (10) command.
@@ -113,12 +120,15 @@ func (d *Disk) modeSense(r request) (int, error) {
 
 	var descriptor []byte
 	longLBA := long && r.flag(0x10) // LLBAA
-	if r.cdb[1]&0x08 == 0 {         // DBD
-		descriptor = d.blockDescriptor(longLBA)
-	}
-	var specific byte = 0x10 // DPOFUA
-	if d.writeProtection() != nil {
-		specific |= 0x80 // WP
+	var specific byte
+	if d.has&directAccess != 0 { // MMC-6 has neither descriptors nor the parameter
+		if r.cdb[1]&0x08 == 0 { // DBD
+			descriptor = d.blockDescriptor(longLBA)
+		}
+		specific = 0x10 // DPOFUA
+		if d.writeProtection() != nil {
+			specific |= 0x80 // WP
+		}
 	}
 	if !long {
 		header := []byte{byte(3 + len(descriptor) + len(pages)), 0, specific, byte(len(descriptor))}

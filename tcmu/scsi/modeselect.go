@@ -54,7 +54,7 @@ func (d *Disk) modeSelect(r request) (int, error) {
 		}
 		at += n
 	}
-	writeThrough := d.has&writable != 0 && caching.current[2]&cachingWCE == 0
+	writeThrough := caching != nil && d.has&writable != 0 && caching.current[2]&cachingWCE == 0
 	if was := d.mode.writeThrough.Swap(writeThrough); writeThrough && !was {
 		// Earlier writes must be durable as well.
 		if err := d.flush(); err != nil {

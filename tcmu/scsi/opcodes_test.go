@@ -143,7 +143,7 @@ func TestSupportedOperationCodes(t *testing.T) {
 
 // It asks for every row of the table in every way.
 func TestReportingOptionsAgree(t *testing.T) {
-	for _, variant := range variants {
+	for _, variant := range allVariants {
 		u := newUnit(variant, 512)
 		plain, sizes := listAll(t, u.Disk, false)
 		timed, timedSizes := listAll(t, u.Disk, true)
@@ -242,12 +242,13 @@ func TestCommandsAreListedOnlyWithTheirAbility(t *testing.T) {
 		on   map[string]bool
 	}{
 		{"UNMAP", 0x42, map[string]bool{"thin": true, "removable": true}},
-		{"PREVENT ALLOW MEDIUM REMOVAL", 0x1e, map[string]bool{"removable": true}},
+		{"PREVENT ALLOW MEDIUM REMOVAL", 0x1e, map[string]bool{"removable": true, "cdrom": true}},
+		{"READ TOC/PMA/ATIP", 0x43, map[string]bool{"cdrom": true}},
 		{"COMPARE AND WRITE", 0x89, map[string]bool{"thin": true, "removable": true, "writable": true, "read-only": true}},
-		{"READ(10)", 0x28, map[string]bool{"thin": true, "writable": true, "read-only": true, "removable": true}},
+		{"READ(10)", 0x28, map[string]bool{"thin": true, "writable": true, "read-only": true, "removable": true, "cdrom": true}},
 		{"WRITE(10)", 0x2a, map[string]bool{"thin": true, "writable": true, "read-only": true, "removable": true}},
 	} {
-		for _, variant := range variants {
+		for _, variant := range allVariants {
 			if got := has(variant, tt.op); got != tt.on[variant] {
 				t.Errorf("%s on a %s disk: %v", tt.name, variant, got)
 			}

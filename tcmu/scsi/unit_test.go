@@ -30,6 +30,9 @@ type unit struct {
 // variants are the kinds of disks to test. A removable disk is also thin.
 var variants = []string{"thin", "writable", "read-only", "removable"}
 
+// allVariants are those and the units of other types.
+var allVariants = append(slices.Clone(variants), "cdrom")
+
 // newUnit returns a disk of 1 MiB.
 func newUnit(variant string, blockSize int) *unit { return newSizedUnit(variant, 1<<20, blockSize) }
 
@@ -43,7 +46,7 @@ func newSizedUnit(variant string, size, blockSize int) *unit {
 	case "writable":
 		s := new(writableStore)
 		store, u.memStore = s, &s.memStore
-	case "read-only":
+	case "read-only", "cdrom":
 		s := new(memStore)
 		store, u.memStore = s, s
 	default:
@@ -51,7 +54,7 @@ func newSizedUnit(variant string, size, blockSize int) *unit {
 	}
 	u.bytes, u.fails = randomBytes(size), map[string]error{}
 	u.Disk = NewDisk(store, Options{
-		BlockSize: blockSize, Serial: testSerial, NAA: testNAA, Removable: variant == "removable",
+		BlockSize: blockSize, Serial: testSerial, NAA: testNAA, Removable: variant == "removable", CDROM: variant == "cdrom",
 		Report: func(err error) {
 			u.mu.Lock()
 			defer u.mu.Unlock()

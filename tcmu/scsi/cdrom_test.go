@@ -1,0 +1,67 @@
+package scsi
+
+import "testing"
+
+// newDisc returns a CD-ROM with a disc of a size in bytes.
+func newDisc(size int64) *Disk {
+	return NewDisk(newHugeStore(size), Options{BlockSize: 2048, Serial: testSerial, NAA: testNAA, CDROM: true})
+}
+
+func TestCDROMIsAMultimediaDevice(t *testing.T) {
+	testExchanges(t, newDisc(100<<20), []exchange{
+		{name: "type 5, removable, MMC-6", cdb: "12 00 00 0040 00", room: 64,
+			want: "05 80 06 12 5b 10 00 02 4c554e53455256454449534b20494d414745202020202020 31202020" +
+				"0000000000000000000000000000000000000000 0000 00a0 0460 04e0"},
+		{name: "VPD pages", cdb: "12 01 00 00ff 00", room: 16, want: "05 00 0004 00 80 83 86"},
+		{name: "capacity", cdb: "25 00 00000000 00 00 00 00", room: 8, want: "0000c7ff 00000800"},
+		{name: "toc", cdb: "43 00 00 000000 00 0018 00", room: 24, want: "0012 01 01 00 14 01 00 00000000 00 14 aa 00 0000c800"},
+		{name: "toc by time", cdb: "43 02 00 000000 01 0018 00", room: 24, want: "0012 01 01 00 14 01 00 00000200 00 14 aa 00 000b1832"},
+		{name: "lead-out", cdb: "43 00 00 000000 aa 0018 00", room: 24, want: "000a 01 01 00 14 aa 00 0000c800"},
+		{name: "no track 2", cdb: "43 00 00 000000 02 0018 00", fail: "5/24/00 cdb 6"},
+		{name: "sessions", cdb: "43 00 01 000000 00 000c 00", room: 12, want: "000a 01 01 00 14 01 00 00000000"},
+		{name: "sessions as Linux asks", cdb: "43 00 00 000000 00 000c 40", room: 12, want: "000a 01 01 00 14 01 00 00000000"},
+		{name: "raw toc", cdb: "43 02 02 000000 00 00ff 00", room: 64, want: "002e 01 01" +
+			"01 14 00 a0 000000 00 01 00 00 01 14 00 a1 000000 00 01 00 00 01 14 00 a2 000000 00 0b 18 32 01 14 00 01 000000 00 00 02 00"},
+		{name: "ATIP", cdb: "43 02 04 000000 00 00ff 00", fail: "5/24/00 cdb 2.3"},
+		{name: "profile and features", cdb: "46 00 0000 000000 00ff 00", room: 255, want: "00000038 0000 0008" +
+			"0000 03 08 0010 0000 0008 0100 0001 0b 08 00000001 00000000 0002 07 04 00000000 0003 07 04 39000000 0010 01 08 00000800 0001 0100"},
+		{name: "one feature", cdb: "46 02 0003 000000 00ff 00", room: 64, want: "0000000c 0000 0008 0003 07 04 39000000"},
+		{name: "disc", cdb: "51 00 0000000000 0022 00", room: 34, want: "0020 0e 01 01 01 01 20 0000000000000000 ffffffffffffffff 00000000000000000000"},
+		{name: "track", cdb: "52 01 00000001 00 0024 00", room: 36, want: "0022 01 01 00 04 01 00 00000000 00000000 00000000 00000000 0000c800 0000000000000000"},
+		{name: "no track 3", cdb: "52 01 00000003 00 0024 00", fail: "5/24/00 cdb 2"},
+		{name: "capabilities", cdb: "5a 00 2a 00000000 00ff 00", room: 64, want: "001c 00 00 00 00 0000 2a 14 08 00 00 00 29 00 2260 0000 0000 2260 0000 0000 0000"},
+		{name: "no WRITE", cdb: "2a 00 00000000 00 0001 00", out: "00", fail: "5/20/00"},
+	})
+	d := newDisc(5 << 30)
+	testExchanges(t, d, []exchange{
+		{name: "a DVD is longer", cdb: "46 01 ffff 000000 00ff 00", room: 8, want: "00000004 0000 0010"},
+	})
+}
+
+func TestEjectedDiscIsAnEvent(t *testing.T) {
+	const event, only = "4a 01 0000 10 0000 0008 00", "46 02 0010 000000 0014 00"
+	d := newDisc(100 << 20)
+	eject := func(t *testing.T, cdb string) {
+		t.Helper()
+		if r, err := d.Execute(unhex(cdb), nil, true); err != nil || r.Status != good {
+			t.Fatal(r, err)
+		}
+	}
+	testExchanges(t, d, []exchange{
+		{name: "nothing has happened", cdb: event, room: 8, want: "0006 04 10 00 02 00 00"},
+		{name: "no other class", cdb: "4a 01 0000 02 0000 0008 00", room: 8, want: "0002 80 10"},
+		{name: "only polled", cdb: "4a 00 0000 10 0000 0008 00", fail: "5/24/00 cdb 1.0"},
+	})
+	eject(t, "1b 00 00 00 02 00")
+	testExchanges(t, d, []exchange{
+		{name: "ejected", cdb: event, room: 8, want: "0006 04 10 03 01 00 00"},
+		{name: "told once", cdb: event, room: 8, want: "0006 04 10 00 01 00 00"},
+		{name: "no profile", cdb: only, room: 20, want: "00000010 0000 0000 0010 00 08 00000800 0001 0100"},
+		{name: "no medium", cdb: "43 00 00 000000 00 0018 00", fail: "2/3a/00"},
+	})
+	eject(t, "1b 00 00 00 03 00")
+	testExchanges(t, d, []exchange{
+		{name: "loaded", cdb: event, room: 8, want: "0006 04 10 02 02 00 00"},
+		{name: "ready", cdb: "00 00 00 00 00 00"},
+	})
+}
