@@ -61,6 +61,7 @@ var packages = map[string]string{
 	"umount":             "mount",
 	"unshare":            "util-linux",
 	"xfs_repair":         "xfsprogs",
+	"xorriso":            "xorriso",
 	"zstd":               "zstd",
 }
 

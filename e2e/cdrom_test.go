@@ -1,0 +1,50 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// newISO makes an ISO image of a folder that holds a file.
+func newISO(t *testing.T, dir string) (iso string) {
+	t.Helper()
+	files := t.TempDir()
+	if err := os.WriteFile(filepath.Join(files, "word"), []byte("lunserve\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	iso = filepath.Join(dir, "disc.iso")
+	run(t, "xorriso", "-as", "mkisofs", "-quiet", "-R", "-o", iso, files)
+	return iso
+}
+
+// Linux has the image as a CD-ROM, and mounts it.
+func TestCDROMIsMounted(t *testing.T) {
+	needTarget(t)
+	leavesNothing(t)
+	iso := newISO(t, tmpfsDir(t))
+	s := start(t, "--cdrom", iso)
+	disk := s.disks[0]
+	if disk != "/dev/sr0" {
+		t.Fatalf("%s, not /dev/sr0", disk)
+	}
+	says(t, "sg_inq", disk).has(`PDT=5 `).has(`RMB=1`)
+	says(t, "sg_readcap", disk).has(`Logical block length=2048 bytes`)
+	says(t, "sg_modes", "--page=0x2a", disk).has(`MM capabilities`)
+	says(t, "sg_get_config", disk).has(`current profile: CD-ROM|CD-ROM`).has(`Random readable`)
+	mnt := t.TempDir()
+	run(t, "mount", "-o", "ro", disk, mnt)
+	t.Cleanup(func() { try(t, "umount", mnt) })
+	word, err := os.ReadFile(filepath.Join(mnt, "word"))
+	if err != nil || string(word) != "lunserve\n" {
+		t.Errorf("%q, %v", word, err)
+	}
+	run(t, "umount", mnt)
+	run(t, "cmp", iso, disk)
+	run(t, "sg_start", "--eject", disk)
+	fails(t, "sg_turs", disk) // cmp would have Linux close the tray
+	run(t, "sg_start", "--load", disk)
+	run(t, "cmp", iso, disk)
+	fails(t, binary, "resize", disk, "+1M")
+	s.ends()
+}
