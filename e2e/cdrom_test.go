@@ -3,6 +3,7 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 )
 
@@ -47,4 +48,20 @@ func TestCDROMIsMounted(t *testing.T) {
 	run(t, "cmp", iso, disk)
 	fails(t, binary, "resize", disk, "+1M")
 	s.ends()
+}
+
+// A CD-ROM outlives its server as a disk does.
+func TestCDROMOutlivesItsServer(t *testing.T) {
+	needTarget(t)
+	leavesNothing(t)
+	iso := newISO(t, tmpfsDir(t))
+	s := start(t, "--cdrom", "--restart", "--single-queue", iso)
+	killed := s.cmd.Process.Pid
+	if err := syscall.Kill(killed, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	serverOf(t, iso, killed)
+	run(t, "cmp", iso, s.disks[0])
+	run(t, binary, "detach", iso)
+	s.wait()
 }
