@@ -1,7 +1,6 @@
 package configfs
 
 import (
-	"errors"
 	"os"
 	"testing"
 	"time"
@@ -79,27 +78,5 @@ func TestSweepRestoresTheQueuesOfTheKilled(t *testing.T) {
 	k.groups[k.hostQueues()] = 99
 	if queues, _ := k.madeWith(t, false); queues != "2\n" || k.read(hostQueues) != "1\n" {
 		t.Errorf("%q while a host is made, then %q", queues, k.read(hostQueues))
-	}
-}
-
-// A process that is killed in mkdir has made a target that is not marked as its own.
-func TestSweepRemovesTheTargetThatWasBeingMade(t *testing.T) {
-	for _, maker := range []int{0, 99} {
-		k := newKernel(t)
-		k.file(hostQueues, "2\n")
-		k.groups[k.hostQueues()] = maker
-		tree := tree{machine: k.machine}
-		tree.joinShared("loopback")
-		for _, name := range []string{"loopback/naa.made", "loopback/naa.foreign", "loopback/naa.foreign/tpgt_1"} {
-			tree.mkdir(name)
-		}
-		if err := errors.Join(tree.err, k.sweep(nil, 99)); err != nil {
-			t.Fatal(err)
-		}
-		for name, want := range map[string]bool{"naa.made": maker == 0, "naa.foreign": true} {
-			if got := exists(k.configfs(), "target/loopback", name); got != want {
-				t.Errorf("%d: %s is there: %v", maker, name, got)
-			}
-		}
 	}
 }

@@ -55,9 +55,13 @@ func makeLoopback(t *tree, wwn string, oneQueue bool) (*Loopback, error) {
 	l := &Loopback{tree: t, tpg: target + "/tpgt_1"}
 
 	makeHost := func() { t.mkdirShared("loopback", target) }
-	if oneQueue {
-		makeHost()
-	} else if err := t.withHostQueues(makeHost); t.err == nil {
+	if err := t.making(func() error {
+		if oneQueue {
+			makeHost()
+			return nil
+		}
+		return t.withHostQueues(makeHost)
+	}); t.err == nil {
 		t.err = err
 	}
 	t.mkdir(l.tpg)

@@ -30,7 +30,8 @@ func (m machine) sweep(exports []Export, ended int) error {
 	r := remover{tree: tree{machine: m}}
 	isDead := func(pid int) bool { return pid != 0 && (pid == ended || !m.runs(process{pid: pid})) }
 	// A process that is killed in mkdir, which makes the host, has not marked the target.
-	unmarked := isDead(m.group(m.hostQueues()))
+	maker := m.group(m.loopBus())
+	unmarked := isDead(maker)
 	isLeft := func(dir string) bool {
 		owner := r.ownerPID(dir)
 		if owner == 0 && unmarked && strings.HasPrefix(dir, "loopback/") {
@@ -54,6 +55,9 @@ func (m machine) sweep(exports []Export, ended int) error {
 		if isLeft(hba) {
 			r.note(r.leaveShared(hba))
 		}
+	}
+	if unmarked && errors.Join(r.errs...) == nil {
+		r.note(m.forgetMaker(maker))
 	}
 	return errors.Join(append(r.errs, m.restoreHostQueues())...)
 }
