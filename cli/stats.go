@@ -49,6 +49,10 @@ func (c *statsCmd) Run(ctx context.Context, con *console.Console, out *console.P
 		defer p.Close()
 		clients[k.PID] = p
 	}
+	var sparks *sparkColumn
+	if c.Interval > 0 {
+		sparks = newSparkColumn()
+	}
 	measure(con, clients)
 	tick := time.NewTicker(cmp.Or(time.Duration(c.Interval), time.Second))
 	defer tick.Stop()
@@ -59,7 +63,7 @@ func (c *statsCmd) Run(ctx context.Context, con *console.Console, out *console.P
 		case <-tick.C:
 		}
 		states := measure(con, clients)
-		if err := c.print(out, found, states); err != nil || c.Interval == 0 || len(clients) == 0 {
+		if err := c.print(out, found, states, sparks); err != nil || c.Interval == 0 || len(clients) == 0 {
 			return err
 		}
 	}
@@ -86,8 +90,8 @@ func measure(con *console.Console, clients map[int]*control.Client) map[string]c
 	return all
 }
 
-func (c *statsCmd) print(out *console.Printer, disks []servedDisk, states map[string]control.Disk) error {
-	rows := [][]string{{"READS/s", "READ/s", "WRITES/s", "WRITTEN/s", "DEPTH", "P50", "P99", "CACHE", " NAME"}}
+func (c *statsCmd) print(out *console.Printer, disks []servedDisk, states map[string]control.Disk, sparks *sparkColumn) error {
+	rows := [][]string{statsHead(sparks)}
 	for _, k := range disks {
 		s, ok := states[k.Name]
 		if !ok {
@@ -105,13 +109,7 @@ func (c *statsCmd) print(out *console.Printer, disks []servedDisk, states map[st
 			}
 			continue
 		}
-		r := s.Rates
-		hits := "-"
-		if r.Hits != nil {
-			hits = fmt.Sprintf("%.0f%%", 100**r.Hits)
-		}
-		rows = append(rows, []string{console.Count(r.Reads), humanize.IBytes(uint64(r.ReadBytes)), console.Count(r.Writes),
-			humanize.IBytes(uint64(r.WrittenBytes)), console.Depth(r.Depth), latency(r.P50), latency(r.P99), hits, " " + s.Name})
+		rows = append(rows, statsRow(&s, sparks))
 	}
 	if c.JSON || c.Histogram {
 		return nil
@@ -121,6 +119,30 @@ func (c *statsCmd) print(out *console.Printer, disks []servedDisk, states map[st
 		return err
 	}
 	return out.Lines(lines...)
+}
+
+// statsHead is the first row of the table, with a column of sparks unless that is nil.
+func statsHead(sparks *sparkColumn) []string {
+	row := []string{"READS/s", "READ/s", "WRITES/s", "WRITTEN/s", "DEPTH", "P50", "P99", "CACHE"}
+	if sparks != nil {
+		row = append(row, "RECENT")
+	}
+	return append(row, " NAME")
+}
+
+// statsRow is the row of a disk.
+func statsRow(s *control.Disk, sparks *sparkColumn) []string {
+	r := s.Rates
+	hits := "-"
+	if r.Hits != nil {
+		hits = fmt.Sprintf("%.0f%%", 100**r.Hits)
+	}
+	row := []string{console.Count(r.Reads), humanize.IBytes(uint64(r.ReadBytes)), console.Count(r.Writes),
+		humanize.IBytes(uint64(r.WrittenBytes)), console.Depth(r.Depth), latency(r.P50), latency(r.P99), hits}
+	if sparks != nil {
+		row = append(row, sparks.next(s.Name, r.Reads+r.Writes))
+	}
+	return append(row, " "+s.Name)
 }
 
 // latency is a latency in microseconds, unless there were no commands.
