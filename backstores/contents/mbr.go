@@ -34,27 +34,23 @@ func (p *probe) known(parts []Volume) bool {
 // mbrOf returns the primary and logical partitions of a DOS partition table for
 // blocks of this size.
 func (p *probe) mbrOf(block int64) (m mbr) {
-	entry := func(b []byte, i int) (kind byte, start, size int64) {
-		e := b[446+16*i:]
-		return e[4], int64(binary.LittleEndian.Uint32(e[8:])) * block, int64(binary.LittleEndian.Uint32(e[12:])) * block
-	}
 	b := p.at(0, 512)
 	if b[510] != 0x55 || b[511] != 0xaa {
 		return mbr{}
 	}
-	var extended int64
+	var logical []Volume
 	for i := range 4 {
 		if b[446+16*i]&0x7f != 0 { // neither active (0x80) nor inactive (0)
 			return mbr{}
 		}
-		kind, start, size := entry(b, i)
+		kind, start, size := dosEntry(b, i, block)
 		if kind == 0 || size == 0 || start == 0 {
 			continue
 		}
 		m.protective = m.protective || kind == 0xee
 		m.parts = append(m.parts, Volume{Partition: i + 1, Start: start, Size: size})
 		if isExtended(kind) {
-			extended = start
+			logical = p.logical(logical, start, size, block)
 		}
 	}
 	if len(m.parts) == 0 {
@@ -64,22 +60,52 @@ func (p *probe) mbrOf(block int64) (m mbr) {
 	if block != 512 {
 		m.block = int(block)
 	}
-	// The table of each logical partition points to the next.
-	for at, n := extended, 5; extended > 0 && n < maxPartitions; n++ {
+	m.parts = append(m.parts, logical...)
+	return m
+}
+
+// dosEntry returns an entry of a table.
+func dosEntry(b []byte, i int, block int64) (kind byte, start, size int64) {
+	e := b[446+16*i:]
+	return e[4], int64(binary.LittleEndian.Uint32(e[8:])) * block, int64(binary.LittleEndian.Uint32(e[12:])) * block
+}
+
+// logical adds the partitions in an extended one to those before it, with the numbers
+// that Linux gives them (parse_extended in block/partitions/msdos.c): a table without a
+// partition has none, and one may have several. Each table points to the next.
+func (p *probe) logical(all []Volume, first, size, block int64) []Volume {
+	const emptyInSuccession = 100
+	at, room := first, size
+	for empty := 0; empty < emptyInSuccession; {
 		b := p.at(at, 512)
 		if b[510] != 0x55 || b[511] != 0xaa {
 			break
 		}
-		if kind, start, size := entry(b, 0); kind != 0 && size > 0 {
-			m.parts = append(m.parts, Volume{Partition: n, Start: at + start, Size: size})
+		empty++
+		next, nextSize := int64(0), int64(0)
+		for i := range 4 {
+			kind, off, n := dosEntry(b, i, block)
+			start := at + off
+			switch {
+			case n == 0:
+			case isExtended(kind):
+				if nextSize == 0 {
+					next, nextSize = first+off, n
+				}
+			case i >= 2 && (off+n > room || start < first || start+n > first+size): // garbage
+			case len(all) < maxPartitions-5:
+				all = append(all, Volume{Partition: 5 + len(all), Start: start, Size: n})
+				empty = 0
+			default:
+				return all
+			}
 		}
-		kind, start, _ := entry(b, 1)
-		if !isExtended(kind) || start == 0 {
+		if nextSize == 0 {
 			break
 		}
-		at = extended + start
+		at, room = next, nextSize
 	}
-	return m
+	return all
 }
 
 func isExtended(kind byte) bool { return kind == 5 || kind == 15 || kind == 0x85 }
