@@ -108,6 +108,11 @@ func parseImage(arg string, flags serve.Image) (i, left serve.Image, err error) 
 	return i, left, nil
 }
 
+// isWritten reports whether a word is for an image whose disk is written.
+func isWritten(word string) bool {
+	return word == "rw" || word == "snapshot" || strings.HasPrefix(word, "overlay=")
+}
+
 // notWord is the error of what is behind a comma and no word.
 func notWord(path, text string) error {
 	var names, forms []string

@@ -40,6 +40,7 @@ var mayPrint = map[string][]string{
 	"cli/doctor.go":       {"console.Columns"},
 	"cli/list.go":         {"console.Columns"},
 	"cli/plot.go":         {"console.Columns"},
+	"cli/spark.go":        {"console.Columns"},
 	"serve/mount.go":      {"cmd.Stderr"}, // a buffer
 	"serve/events.go":     {"console.NewWriter"},
 	"serve/ready.go":      {"s.printLines"}, // uses console.NewWriter

@@ -100,12 +100,12 @@ func (c *serveCmd) images() (all []serve.Image, err error) {
 		delete(void, "--read-only")
 	}
 	for _, arg := range c.Images {
+		if path, words := splitImage(arg); c.CDROM && slices.ContainsFunc(words, isWritten) {
+			return nil, misuse("%s: --cdrom is read-only; leave out the words behind the image", image.Name(path))
+		}
 		i, left, err := parseImage(arg, flags)
 		if err != nil {
 			return nil, err
-		}
-		if c.CDROM && (!i.ReadOnly || i.Overlay != "" || i.Snapshot) {
-			return nil, misuse("%s: --cdrom is read-only; leave out the words behind the image", image.Name(i.Path))
 		}
 		all = append(all, i)
 		for name, given := range imageFlagsIn(left) {
