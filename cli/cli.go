@@ -35,6 +35,7 @@ type grammar struct {
 
 	Doctor     doctorCmd     `cmd:"" help:"Check whether this machine can serve images, and name what is missing."`
 	Completion completionCmd `cmd:"" help:"Print a completion script for a shell."`
+	Man        manCmd        `cmd:"" help:"Show the manual."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }

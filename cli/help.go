@@ -40,7 +40,7 @@ Common flags:
 
 const usageEnd = `
 Also: %s
-All flags: lunserve serve --help, lunserve SUBCOMMAND --help, man lunserve
+All flags: lunserve serve --help, lunserve SUBCOMMAND --help, lunserve man
 `
 
 // printHelp prints, unless a subcommand is named, a text that fits a terminal of

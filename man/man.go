@@ -1,12 +1,13 @@
-// Package man generates the lists of flags in the manual page from the grammar.
+// Package man holds the manual page, and generates its lists of flags from the
+// grammar.
 //
 // The rest of the page is written by hand. The lists are between the lines
 //
 //	.\" flags of SUBCOMMAND, generated from the grammar
 //	.\" end of flags
 //
-// Only the tests of package cli import it: go test ./cli -update rewrites the
-// page. It never reads or writes a file.
+// Only the tests of package cli generate the lists: go test ./cli -update rewrites
+// the page. The package never reads or writes a file.
 package man
 
 import (
