@@ -107,6 +107,7 @@ func options(ctx context.Context, c *console.Console) []kong.Option {
 		kong.Bind(c),
 		kong.Bind(console.NewPrinter(os.Stdout)),
 		kong.Help(printHelp),
+		kong.ValueFormatter(describe),
 		kong.ExplicitGroups(groups),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
 		kong.PostBuild(func(k *kong.Kong) error {

@@ -105,3 +105,12 @@ func wrapped(words []string, first string) string {
 	}
 	return text
 }
+
+// describe is the help of a flag or an argument, with a default that its name in the
+// list does not show.
+func describe(v *kong.Value) string {
+	if v.HasDefault && v.Flag != nil && v.Flag.PlaceHolder != "" {
+		return v.Help + " The default is " + v.Default + "."
+	}
+	return v.Help
+}

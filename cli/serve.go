@@ -20,7 +20,7 @@ type serveCmd struct {
 	Size       size       `common:"" placeholder:"SIZE" help:"Create the image with this size if it does not exist. The file is sparse. K, M, G and T are powers of 1024; KB, MB, GB and TB are powers of 1000." group:"image"`
 	Scratch    []size     `placeholder:"SIZE" sep:"none" help:"Make a disk of this size that has no image, and drop what was written at exit. May be repeated." group:"image"`
 	Removable  bool       `help:"Present a removable disk: initiators can eject and load the medium." group:"image"`
-	SectorSize sectorSize `enum:"512,4096" default:"512" help:"Logical block size in bytes: ${enum}." group:"image"`
+	SectorSize sectorSize `enum:"512,4096" default:"512" help:"Logical block size in bytes: 512 or 4096." group:"image"`
 
 	identityFlags `embed:"" group:"identity"`
 	partFlags     `embed:"" group:"image"`

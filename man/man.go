@@ -67,7 +67,7 @@ func flags(b *strings.Builder, first, c *kong.Node) {
 		}
 	}
 	group, open, shared := "", false, []string(nil)
-	for _, f := range c.Flags {
+	for _, f := range byGroup(c.Flags) {
 		if f.Hidden {
 			continue
 		}
@@ -100,6 +100,17 @@ func flags(b *strings.Builder, first, c *kong.Node) {
 	if len(shared) > 0 {
 		fmt.Fprintf(b, ".Pp\nThis subcommand also takes the flags under\n.Sx %s .\n", strings.Join(shared, "\nand\n.Sx "))
 	}
+}
+
+// byGroup returns flags with those of a group together, in the order in which the
+// groups begin.
+func byGroup(all []*kong.Flag) []*kong.Flag {
+	begins := func(f *kong.Flag) int {
+		return slices.IndexFunc(all, func(other *kong.Flag) bool {
+			return (f.Group == nil) == (other.Group == nil) && (f.Group == nil || f.Group.Key == other.Group.Key)
+		})
+	}
+	return slices.SortedStableFunc(slices.Values(all), func(a, b *kong.Flag) int { return begins(a) - begins(b) })
 }
 
 // title returns the names of a flag and the placeholder of its value, in mdoc.
