@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL = build
 .NOTPARALLEL:
-.PHONY: build install deb demo vm quick test check unit e2e package dist bench conformance fuzz torture soak scale screenshots clean help go
+.PHONY: build install deb demo vm quick test check unit e2e package dist bench bench-report conformance fuzz torture soak scale screenshots clean help go
 
 GO        ?= go
 INSTALL    = e2e/install
@@ -123,6 +123,10 @@ bench: build ## benchmark the ring and the backstores, then lunserve beside its 
 	e2e/vm -1 -t 3600 $(BENCH) -icount
 	@rm $(BENCH)
 
+bench-report: ## run the benchmarks, and put their tables and a chart into docs/performance.md; REPORT=FILE has their output
+	@[ -n "$(REPORT)" ] || $(MAKE) --no-print-directory bench >$(BENCH).txt
+	$(GO) run ./e2e/benchreport docs/performance.md <$(if $(REPORT),$(REPORT),$(BENCH).txt)
+
 conformance: build ## run libiscsi's test suite on lunserve, with --userspace too, and LIO fileio, into e2e/CONFORMANCE.md
 	@$(INSTALL) e2fsprogs kmod libiscsi-bin mount
 	CGO_ENABLED=0 $(GO) build -o $(CONFORMANCE)/run ./e2e/conformance
@@ -170,7 +174,7 @@ clean: ## remove ./lunserve and its packages; the kernel stays in ~/.cache/lunse
 	rm -rf lunserve lunserve_*.deb dist
 
 help: ## print this list
-	@sed -n 's/^\([a-z0-9]*\):.*## /\1	/p' Makefile | expand -t 13
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' Makefile | expand -t 13
 
 go:
 	@command -v $(GO) >/dev/null || { echo "no Go here; get 1.26 or later from https://go.dev/dl and put its folder bin on PATH" >&2; exit 1; }
