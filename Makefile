@@ -2,16 +2,17 @@
 
 .DEFAULT_GOAL = build
 .NOTPARALLEL:
-.PHONY: build install deb demo vm quick test check unit e2e package dist bench conformance fuzz torture soak scale clean help go
+.PHONY: build install deb demo vm quick test check unit e2e package dist bench bench-report conformance fuzz torture soak scale screenshots clean help go
 
 GO        ?= go
 INSTALL    = e2e/install
 SCRIPTS    = .ci/run completions/lunserve.bash deb/build deb/dist e2e/checkout e2e/demo e2e/install e2e/package e2e/release e2e/scale e2e/service e2e/vm e2e/vm-init
 # The Debian packages of the programs that the end-to-end tests run.
-PROGRAMS   = btrfs-progs dmsetup e2fsprogs f2fs-tools fdisk fio iproute2 kmod libiscsi-bin mdadm mount nginx-light open-iscsi qemu-block-extra qemu-system-x86 qemu-utils sg3-utils strace systemd udev util-linux xfsprogs xorriso zstd
+PROGRAMS   = btrfs-progs dmsetup e2fsprogs f2fs-tools fdisk fio iproute2 kmod libiscsi-bin mdadm mount nginx-light open-iscsi qemu-block-extra qemu-system-x86 qemu-utils sg3-utils strace systemd tmux udev util-linux xfsprogs xorriso zstd
 UNIT_PROGRAMS = android-sdk-libsparse-utils bash-completion bzip2 curl e2fsprogs fdisk fish gcc libc6-dev libiscsi-bin libvirt-clients lrzip lz4 lzip lzop mount nginx-light p7zip-full python3 qemu-block-extra qemu-system-x86 qemu-utils tar unar unzip xorriso xz-utils zip zsh zstd
 BENCH     := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-bench
 CONFORMANCE := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-conformance
+SCREENSHOTS := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-screenshots
 SEAWEED_VERSION = v0.0.0-20261109003541-7506e5f91cd6
 SEAWEED   := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/lunserve-seaweedfs/$(SEAWEED_VERSION)
 VERSITYGW := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/lunserve-versitygw/v1.8.0
@@ -122,6 +123,10 @@ bench: build ## benchmark the ring and the backstores, then lunserve beside its 
 	e2e/vm -1 -t 3600 $(BENCH) -icount
 	@rm $(BENCH)
 
+bench-report: ## run the benchmarks, and put their tables and a chart into docs/performance.md; REPORT=FILE has their output
+	@[ -n "$(REPORT)" ] || $(MAKE) --no-print-directory bench >$(BENCH).txt
+	$(GO) run ./e2e/benchreport docs/performance.md <$(if $(REPORT),$(REPORT),$(BENCH).txt)
+
 conformance: build ## run libiscsi's test suite on lunserve, with --userspace too, and LIO fileio, into e2e/CONFORMANCE.md
 	@$(INSTALL) e2fsprogs kmod libiscsi-bin mount
 	CGO_ENABLED=0 $(GO) build -o $(CONFORMANCE)/run ./e2e/conformance
@@ -159,11 +164,17 @@ scale: build $(SEAWEED)/weed ## serve an image of a cluster eight times, and kil
 	@$(INSTALL) curl qemu-block-extra qemu-utils util-linux
 	e2e/scale $(SEAWEED)/weed
 
+screenshots: build ## write the pictures of sessions in docs, from sessions on a real kernel
+	@$(INSTALL) $(PROGRAMS)
+	CI=true CGO_ENABLED=0 $(GO) test -count=1 -timeout 0 -exec "$(CURDIR)/e2e/vm -t 300 -o $(SCREENSHOTS) --" ./e2e -args -test.timeout=4m \
+		-test.run TestScreenshot -screenshots
+	cp $(SCREENSHOTS)/*.svg docs/ && rm -r $(SCREENSHOTS)
+
 clean: ## remove ./lunserve and its packages; the kernel stays in ~/.cache/lunserve-vm
 	rm -rf lunserve lunserve_*.deb dist
 
 help: ## print this list
-	@sed -n 's/^\([a-z0-9]*\):.*## /\1	/p' Makefile | expand -t 13
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' Makefile | expand -t 13
 
 go:
 	@command -v $(GO) >/dev/null || { echo "no Go here; get 1.26 or later from https://go.dev/dl and put its folder bin on PATH" >&2; exit 1; }

@@ -16,7 +16,7 @@ const module = "github.com/lunserve/lunserve"
 // each package may import. Every package may also import hint.
 var allowed = map[string]string{
 	"":                     "cli",
-	"cli":                  "serve serve/confine serve/control serve/console serve/guard configfs backstores backstores/image backstores/seekable completions tcmu/scsi/fault",
+	"cli":                  "serve serve/confine serve/control serve/console serve/guard configfs backstores backstores/image backstores/seekable completions man tcmu/scsi/fault",
 	"serve":                "serve/confine serve/control serve/console serve/guard tcmu tcmu/scsi tcmu/scsi/fault iscsi configfs backstores backstores/image backstores/inuse backstores/entry backstores/volatile",
 	"completions":          "tcmu/scsi/fault",
 	"serve/control":        "backstores/inuse",

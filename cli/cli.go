@@ -35,6 +35,7 @@ type grammar struct {
 
 	Doctor     doctorCmd     `cmd:"" help:"Check whether this machine can serve images, and name what is missing."`
 	Completion completionCmd `cmd:"" help:"Print a completion script for a shell."`
+	Man        manCmd        `cmd:"" help:"Show the manual."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
@@ -106,6 +107,7 @@ func options(ctx context.Context, c *console.Console) []kong.Option {
 		kong.Bind(c),
 		kong.Bind(console.NewPrinter(os.Stdout)),
 		kong.Help(printHelp),
+		kong.ValueFormatter(describe),
 		kong.ExplicitGroups(groups),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
 		kong.PostBuild(func(k *kong.Kong) error {

@@ -9,7 +9,7 @@ import (
 )
 
 type completionCmd struct {
-	Shell string `arg:"" enum:"bash,zsh,fish" help:"The shell: ${enum}."`
+	Shell string `arg:"" enum:"bash, zsh, fish" help:"The shell: ${enum}."`
 }
 
 // Help implements [kong.HelpProvider].

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -13,12 +14,14 @@ import (
 // documents are those that name flags.
 var documents = []string{
 	"../README.md", "../ARCHITECTURE.md", "../CONTRIBUTING.md", "../SECURITY.md", "../CHANGELOG.md",
-	"../docs/performance.md", "../man/lunserve.8",
+	"../docs/compared.md", "../docs/limits.md", "../docs/performance.md", "../docs/recipes.md", "../docs/tour.md", "../man/lunserve.8",
 }
 
 // others are flags of other programs, by document.
 var others = map[string][]string{
-	"../README.md":           {"--filter", "--show"},                          // of nbdkit and losetup
+	"../README.md":           {"--show", "--ignore-missing"}, // of losetup and sha256sum
+	"../docs/compared.md":    {"--filter", "--show"},         // of nbdkit and losetup
+	"../docs/recipes.md":     {"--qemu-opts", "--login", "--logout", "--now", "--enabled"},
 	"../docs/performance.md": {"--no-asyncio"},                                // of zstd
 	"../man/lunserve.8":      {"--op", "--login", "--now", "--preempt-abort"}, // of iscsiadm, systemctl and sg_persist
 }
@@ -77,6 +80,52 @@ func TestSecurityIsTheSameInTheManual(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?m)^\.(?:Fl Fl|Cm) ([a-z\\-]+)`).FindAllStringSubmatch(section, -1) {
 		if word := strings.ReplaceAll(m[1], `\`, ""); !strings.Contains(string(long), word) {
 			t.Errorf("SECURITY.md does not speak of %s", word)
+		}
+	}
+}
+
+// The tests that the README names as proof exist.
+func TestPromisesHaveTheirTests(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lines := strings.Count(string(readme), "\n"); lines > 150 {
+		t.Errorf("the README has %d lines, more than 150", lines)
+	}
+	named := regexp.MustCompile("`(Test[A-Z][A-Za-z0-9]+)`").FindAllStringSubmatch(string(readme), -1)
+	if len(named) < 5 {
+		t.Errorf("only %d tests are named", len(named))
+	}
+	var sources strings.Builder
+	for _, pattern := range []string{"*_test.go", "../e2e/*_test.go", "../tcmu/scsi/*_test.go", "../backstores/raw/*_test.go"} {
+		files, _ := filepath.Glob(pattern)
+		for _, name := range files {
+			text, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sources.Write(text)
+		}
+	}
+	for _, m := range named {
+		if !strings.Contains(sources.String(), "\nfunc "+m[1]+"(t *testing.T)") {
+			t.Errorf("there is no %s", m[1])
+		}
+	}
+}
+
+// Links between the documents lead to files.
+func TestLinksOfDocumentsLeadToFiles(t *testing.T) {
+	for _, name := range documents {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`\]\(([^):#]+)(?:#[^)]*)?\)`).FindAllStringSubmatch(string(text), -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(name), m[1])); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
 		}
 	}
 }

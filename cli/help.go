@@ -40,7 +40,7 @@ Common flags:
 
 const usageEnd = `
 Also: %s
-All flags: lunserve serve --help, lunserve SUBCOMMAND --help, man lunserve
+All flags: lunserve serve --help, lunserve SUBCOMMAND --help, lunserve man
 `
 
 // printHelp prints, unless a subcommand is named, a text that fits a terminal of
@@ -104,4 +104,13 @@ func wrapped(words []string, first string) string {
 		}
 	}
 	return text
+}
+
+// describe is the help of a flag or an argument, with a default that its name in the
+// list does not show.
+func describe(v *kong.Value) string {
+	if v.HasDefault && v.Flag != nil && v.Flag.PlaceHolder != "" {
+		return v.Help + " The default is " + v.Default + "."
+	}
+	return v.Help
 }

@@ -39,7 +39,7 @@ func TestHelpFitsATerminal(t *testing.T) {
 			t.Errorf("%s is not listed", c.Name)
 		}
 	}
-	for _, more := range []string{"lunserve serve --help", "man lunserve"} {
+	for _, more := range []string{"lunserve serve --help", "lunserve man"} {
 		if !strings.Contains(text, more) {
 			t.Errorf("%s is not named", more)
 		}

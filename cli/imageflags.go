@@ -11,7 +11,7 @@ import (
 // imageFlags select how an image is read. Their defaults are those of
 // [image.Options].
 type imageFlags struct {
-	Format     string    `enum:"auto,raw,sparse,zstd,qcow2,simg,vmdk" default:"auto" help:"Image format: ${enum}. auto detects it by the contents."`
+	Format     string    `enum:"auto, raw, sparse, zstd, qcow2, simg, vmdk" default:"auto" help:"Image format: ${enum}. auto detects it by the contents."`
 	Backing    []string  `placeholder:"FILE" sep:"none" complete:"image" help:"Backing file of a qcow2 image, or its URL. Repeat it for the backing file of that, and so on."`
 	CacheSize  cacheSize `default:"256M" placeholder:"SIZE" help:"Memory for decompressed data and for what was read from a URL."`
 	ZstdWindow size      `default:"128M" placeholder:"SIZE" help:"Largest window to accept in a zstd file without random access."`

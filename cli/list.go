@@ -58,7 +58,7 @@ func noDisks() error {
 		return errors.New("no disks are served")
 	}
 	return hint.With(errors.New("no disks of this user are served"),
-		hint.Command{Words: []string{"sudo", "lunserve", "list"}, Purpose: "for the disks of root"})
+		hint.Command{Words: append(sudo(), "list"), Purpose: "for the disks of root"})
 }
 
 // table prints a row for each disk and, below it, the fields that may be long:

@@ -40,7 +40,7 @@ type packCmd struct {
 	In        string    `arg:"" name:"image" complete:"image" help:"The image to pack: a block device, or a file in any supported format."`
 	Out       string    `arg:"" optional:"" name:"output" complete:"file" help:"The file to create. Default: the name of the image with .zst added, or with .img.zst in place of .qcow2."`
 	Force     bool      `short:"f" help:"Replace the file if it exists."`
-	FrameSize size      `default:"2M" help:"Uncompressed size of a frame, the unit of decompression. Larger frames make the file smaller and random reads slower."`
+	FrameSize size      `default:"2M" placeholder:"SIZE" help:"Uncompressed size of a frame, the unit of decompression. Larger frames make the file smaller and random reads slower."`
 	Level     packLevel `default:"3" placeholder:"N" help:"Compression level, 1 to 19 as for zstd; also written -1 to -19. There are four distinct levels: 1-2, 3-5, 6-9 and 10-19."`
 
 	imageFlags `embed:""`

@@ -39,6 +39,7 @@ var mayPrint = map[string][]string{
 	"cli/cli.go":          {"console.New", "console.NewPrinter"},
 	"cli/doctor.go":       {"console.Columns"},
 	"cli/list.go":         {"console.Columns"},
+	"cli/man.go":          {"console.Columns", "cmd.Stdout", "cmd.Stderr", "io.WriteString"},
 	"cli/plot.go":         {"console.Columns"},
 	"cli/spark.go":        {"console.Columns"},
 	"serve/mount.go":      {"cmd.Stderr"}, // a buffer

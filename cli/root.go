@@ -3,6 +3,9 @@ package cli
 import (
 	"errors"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
 
 	"github.com/lunserve/lunserve/hint"
 )
@@ -13,9 +16,21 @@ func (c *serveCmd) needRoot() error {
 	if os.Geteuid() == 0 || c.Userspace {
 		return nil
 	}
-	try := []hint.Command{{Words: append([]string{"sudo"}, os.Args...)}}
+	try := []hint.Command{{Words: append(sudo(), os.Args[1:]...)}}
 	if !c.Loopback && !c.Vhost && !c.Restart {
 		try = append(try, hint.Command{Words: []string{"--userspace"}, Purpose: "to serve iSCSI without root"})
 	}
 	return hint.With(errors.New("must be root to make a disk"), try...)
+}
+
+// sudo returns the words that run this program as root. Unlike the shell of its user,
+// sudo does not look into folders such as ~/go/bin, where go install puts it, so there
+// the words have the path.
+func sudo() []string {
+	name := os.Args[0]
+	searched := []string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"}
+	if path, err := exec.LookPath(name); err == nil && !slices.Contains(searched, filepath.Dir(path)) {
+		name = path
+	}
+	return []string{"sudo", name}
 }

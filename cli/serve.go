@@ -22,7 +22,7 @@ type serveCmd struct {
 	Scratch    []size     `placeholder:"SIZE" sep:"none" help:"Make a disk of this size that has no image, and drop what was written at exit. May be repeated." group:"image"`
 	Removable  bool       `help:"Present a removable disk: initiators can eject and load the medium." group:"image"`
 	CDROM      bool       `name:"cdrom" help:"Present CD-ROMs or DVD-ROMs: read-only, removable, with blocks of 2048 bytes. A local one is /dev/srN." group:"image"`
-	SectorSize sectorSize `enum:"512,4096" default:"512" help:"Logical block size in bytes: ${enum}." group:"image"`
+	SectorSize sectorSize `enum:"512,4096" default:"512" help:"Logical block size in bytes: 512 or 4096." group:"image"`
 
 	identityFlags `embed:"" group:"identity"`
 	partFlags     `embed:"" group:"image"`

@@ -150,5 +150,5 @@ func notServed(word string) error {
 		return hint.Try(err, "lunserve", "list")
 	}
 	return hint.With(err, hint.Command{Words: []string{"lunserve", "list"}},
-		hint.Command{Words: []string{"sudo", "lunserve", "list"}, Purpose: "for the disks of root"})
+		hint.Command{Words: append(sudo(), "list"), Purpose: "for the disks of root"})
 }

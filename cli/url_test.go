@@ -116,9 +116,9 @@ func TestQueryOfAURLIsNotPrinted(t *testing.T) {
 		want := ""
 		switch tt.args[0] {
 		case url:
-			want = "try sudo lunserve URL"
+			want = "lunserve URL, or --userspace"
 		case "-s":
-			want = "try sudo lunserve -s "
+			want = "lunserve -s "
 		}
 		// In a user namespace without a map nobody is root.
 		prints(&syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER}, want)

@@ -49,7 +49,7 @@ _lunserve()
 	local command=serve first=1
 	if ((cword > 1)); then
 		case ${words[1]} in
-		serve | pack | unpack | info | commit | list | stats | plot | resize | fault | powercut | detach | doctor | completion) command=${words[1]} first=2 ;;
+		serve | pack | unpack | info | commit | list | stats | plot | resize | fault | powercut | detach | doctor | completion | man) command=${words[1]} first=2 ;;
 		esac
 	fi
 
@@ -114,6 +114,10 @@ _lunserve()
 		flags=(-h --help --version)
 		takers='  '
 		;;
+	man)
+		flags=(-h --help --version)
+		takers='  '
+		;;
 	esac
 
 	# n is the number of arguments before the word.
@@ -157,6 +161,6 @@ _lunserve()
 	completion0) _lunserve_words bash zsh fish ;;
 	esac
 	if ((cword == 1)); then
-		_lunserve_words serve pack unpack info commit list stats plot resize fault powercut detach doctor completion
+		_lunserve_words serve pack unpack info commit list stats plot resize fault powercut detach doctor completion man
 	fi
 } && complete -F _lunserve lunserve

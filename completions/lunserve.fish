@@ -40,7 +40,7 @@ function __lunserve_at -a command where
 	set -l words (commandline -opc)
 	set -e words[1]
 	set -l name serve
-	if contains -- "$words[1]" serve pack unpack info commit list stats plot resize fault powercut detach doctor completion
+	if contains -- "$words[1]" serve pack unpack info commit list stats plot resize fault powercut detach doctor completion man
 		set name $words[1]
 		set -e words[1]
 	end
@@ -76,6 +76,8 @@ function __lunserve_at -a command where
 		case doctor
 			set takers --format --backing --cache-size --zstd-window --tmpdir --cache-dir --cache-limit --netrc-file --ca-file --s3-endpoint
 		case completion
+			set takers 
+		case man
 			set takers 
 	end
 	set -l n 0
@@ -303,3 +305,7 @@ complete -c lunserve -n __lunserve_first -a completion -d 'Print a completion sc
 complete -c lunserve -n '__lunserve_at completion 0' -f -k -a 'bash zsh fish'
 complete -c lunserve -n '__lunserve_at completion' -s h -l help -d 'Print help and exit'
 complete -c lunserve -n '__lunserve_at completion' -l version -d 'Print the version and exit'
+
+complete -c lunserve -n __lunserve_first -a man -d 'Show the manual'
+complete -c lunserve -n '__lunserve_at man' -s h -l help -d 'Print help and exit'
+complete -c lunserve -n '__lunserve_at man' -l version -d 'Print the version and exit'

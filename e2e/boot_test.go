@@ -9,14 +9,21 @@ import (
 	"time"
 )
 
-// bootSector returns a boot sector that prints text on the serial port and halts.
-func bootSector(text string) []byte {
+// bootSector returns a boot sector that prints text on the serial port and then
+// executes the code of end, or halts if there is none.
+func bootSector(text string, end ...byte) []byte {
+	if len(end) == 0 {
+		end = []byte{
+			0xf4,       // stop: hlt
+			0xeb, 0xfd, //       jmp stop
+		}
+	}
 	sector := make([]byte, 512)
 	code := []byte{
 		0xfa,       //       cli
 		0x31, 0xc0, //       xor ax, ax
 		0x8e, 0xd8, //       mov ds, ax
-		0xbe, 0x1e, 0x7c, // mov si, 7c1eh: the text, after the code
+		0xbe, byte(27 + len(end)), 0x7c, // mov si, the text, after the code
 		0xfc,             // cld
 		0xba, 0xfd, 0x03, // next: mov dx, 3fdh: line status register
 		0xec,       // wait: in al, dx
@@ -24,13 +31,12 @@ func bootSector(text string) []byte {
 		0x74, 0xfb, //       jz wait
 		0xac,       //       lodsb
 		0x84, 0xc0, //       test al, al
-		0x74, 0x05, //       jz stop
+		0x74, 0x05, //       jz end
 		0xb2, 0xf8, //       mov dl, f8h
 		0xee,       //       out dx, al
 		0xeb, 0xee, //       jmp next
-		0xf4,       // stop: hlt
-		0xeb, 0xfd, //       jmp stop
 	}
+	code = append(code, end...)
 	copy(sector[copy(sector, code):], text+"\r\n")
 	copy(sector[510:], "\x55\xaa")
 	return sector

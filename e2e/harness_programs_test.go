@@ -56,6 +56,7 @@ var packages = map[string]string{
 	"swapoff":            "mount",
 	"swapon":             "mount",
 	"sync":               "coreutils",
+	"tmux":               "tmux",
 	"truncate":           "coreutils",
 	"udevadm":            "udev",
 	"umount":             "mount",

@@ -1,12 +1,13 @@
-// Package man generates the lists of flags in the manual page from the grammar.
+// Package man holds the manual page, and generates its lists of flags from the
+// grammar.
 //
 // The rest of the page is written by hand. The lists are between the lines
 //
 //	.\" flags of SUBCOMMAND, generated from the grammar
 //	.\" end of flags
 //
-// Only the tests of package cli import it: go test ./cli -update rewrites the
-// page. It never reads or writes a file.
+// Only the tests of package cli generate the lists: go test ./cli -update rewrites
+// the page. The package never reads or writes a file.
 package man
 
 import (
@@ -66,7 +67,7 @@ func flags(b *strings.Builder, first, c *kong.Node) {
 		}
 	}
 	group, open, shared := "", false, []string(nil)
-	for _, f := range c.Flags {
+	for _, f := range byGroup(c.Flags) {
 		if f.Hidden {
 			continue
 		}
@@ -99,6 +100,17 @@ func flags(b *strings.Builder, first, c *kong.Node) {
 	if len(shared) > 0 {
 		fmt.Fprintf(b, ".Pp\nThis subcommand also takes the flags under\n.Sx %s .\n", strings.Join(shared, "\nand\n.Sx "))
 	}
+}
+
+// byGroup returns flags with those of a group together, in the order in which the
+// groups begin.
+func byGroup(all []*kong.Flag) []*kong.Flag {
+	begins := func(f *kong.Flag) int {
+		return slices.IndexFunc(all, func(other *kong.Flag) bool {
+			return (f.Group == nil) == (other.Group == nil) && (f.Group == nil || f.Group.Key == other.Group.Key)
+		})
+	}
+	return slices.SortedStableFunc(slices.Values(all), func(a, b *kong.Flag) int { return begins(a) - begins(b) })
 }
 
 // title returns the names of a flag and the placeholder of its value, in mdoc.

@@ -1,0 +1,44 @@
+package cli
+
+import (
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/lunserve/lunserve/hint"
+	"github.com/lunserve/lunserve/man"
+	"github.com/lunserve/lunserve/serve"
+	"github.com/lunserve/lunserve/serve/console"
+)
+
+type manCmd struct{}
+
+// Help implements [kong.HelpProvider].
+func (*manCmd) Help() string {
+	return "On a terminal man(1) shows the page. Elsewhere its source is printed, as for a file lunserve.8."
+}
+
+// Run has man(1) show the page or, if standard output is no terminal, prints it.
+func (*manCmd) Run(k *kong.Context) error {
+	if console.Columns(os.Stdout) == 0 {
+		_, err := io.WriteString(k.Stdout, man.Page)
+		return err
+	}
+	path, err := exec.LookPath("man")
+	if err != nil {
+		return hint.With(errors.New("no man(1) here to show the page"),
+			hint.Command{Words: []string{"lunserve", "serve", "--help"}, Purpose: "for all flags"},
+			hint.Command{Words: []string{"lunserve", "man"}, Output: hint.Free("lunserve.8"), Purpose: "for its source"})
+	}
+	cmd := exec.Command(path, "-l", "-")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(man.Page), os.Stdout, os.Stderr
+	err = cmd.Run()
+	if e, ok := errors.AsType[*exec.ExitError](err); ok {
+		return serve.ExitStatus(max(e.ExitCode(), 1)) // man has said why
+	}
+	return err
+}

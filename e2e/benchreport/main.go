@@ -1,0 +1,114 @@
+// Benchreport puts what make bench printed into docs/performance.md: each table of e2e/bench
+// in the place that is marked for it, and a chart of the first beside it.
+//
+//	go run ./e2e/benchreport docs/performance.md <bench.txt
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+func main() {
+	if err := report(os.Args[1:], os.Stdin); err != nil {
+		fmt.Fprintln(os.Stderr, "benchreport:", err)
+		os.Exit(1)
+	}
+}
+
+// report updates the page that is the only argument, and the chart in its folder.
+func report(args []string, bench io.Reader) error {
+	if len(args) != 1 {
+		return fmt.Errorf("want the page as the only argument, not %q", args)
+	}
+	text, err := io.ReadAll(bench)
+	if err != nil {
+		return err
+	}
+	page, err := os.ReadFile(args[0])
+	if err != nil {
+		return err
+	}
+	tables := parse(string(text))
+	if len(tables) == 0 {
+		return fmt.Errorf("no table of e2e/bench in what was read")
+	}
+	filled, err := fill(string(page), tables)
+	if err != nil {
+		return fmt.Errorf("%s: %w", args[0], err)
+	}
+	for _, t := range tables {
+		if t.kind == "instructions" {
+			if err := os.WriteFile(filepath.Join(filepath.Dir(args[0]), "performance.svg"), []byte(t.chart()), 0o644); err != nil {
+				return err
+			}
+		}
+	}
+	return os.WriteFile(args[0], []byte(filled), 0o644)
+}
+
+// A table is one that e2e/bench printed.
+type table struct {
+	kind string // "instructions" or "rates"
+	text string // with the date and the machine, and what the figures are
+	rows [][]string
+}
+
+// begin matches the line before a table, with the date and the machine.
+var begin = regexp.MustCompile(`(?m)^\d{4}-\d\d-\d\d, Linux .*$`)
+
+// parse finds the tables in the output of make bench, among other lines.
+func parse(text string) (all []table) {
+	for _, at := range begin.FindAllStringIndex(text, -1) {
+		var t table
+		for line := range strings.Lines(text[at[0]:]) {
+			cell := strings.HasPrefix(line, "|")
+			if len(t.rows) > 0 && !cell {
+				break
+			}
+			t.text += line
+			if cell {
+				t.rows = append(t.rows, cells(line))
+			}
+		}
+		switch {
+		case len(t.rows) < 3:
+			continue
+		case strings.Contains(t.text, "Instructions"):
+			t.kind = "instructions"
+		default:
+			t.kind = "rates"
+		}
+		all = append(all, t)
+	}
+	return all
+}
+
+// cells are the trimmed cells of a row.
+func cells(line string) []string {
+	row := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+	for i := range row {
+		row[i] = strings.TrimSpace(row[i])
+	}
+	return row
+}
+
+const end = "\n<!-- end of make bench -->\n"
+
+// fill returns the page with the tables in place of what is between their marks.
+func fill(page string, tables []table) (string, error) {
+	for _, t := range tables {
+		mark := "<!-- " + t.kind + ", from make bench -->\n"
+		before, rest, marked := strings.Cut(page, mark)
+		_, after, ended := strings.Cut(rest, end)
+		if !marked || !ended {
+			return "", fmt.Errorf("no place is marked by %s", strings.TrimSpace(mark))
+		}
+		page = before + mark + t.text + end + after
+	}
+	return page, nil
+}
