@@ -68,7 +68,7 @@ func TestCommit(t *testing.T) {
 	}
 	other := filepath.Join(dir, "other.img")
 	storetest.Command(t, "cp", base, other)
-	storetest.Command(t, "dd", "if=/dev/urandom", "of="+other, "bs=1M", "count=3", "conv=notrunc", "status=none")
+	storetest.Command(t, "dd", "if=/dev/urandom", "of="+other, "bs=1M", "count=1", "conv=notrunc", "status=none")
 	m.Base = other
 	storetest.WantError(t, m.Commit(ctx, path), other, "PATH: is not the image that "+path+" is being merged into, or has changed since")
 	m.Base = ""

@@ -13,7 +13,7 @@ import (
 )
 
 // OddSize is the size of a disk that is no multiple of any block.
-const OddSize = 3<<20 + 777
+const OddSize = 3<<19 + 777
 
 // NewImage makes an image with data, zeros and holes in dir.
 func NewImage(t testing.TB, dir string, size int64) string {

@@ -164,7 +164,7 @@ func readConcurrently(t *testing.T, m *model) {
 	for i := range uint64(8) {
 		wg.Go(func() {
 			r := rand.New(rand.NewPCG(i, 1))
-			for range 200 {
+			for range 100 {
 				off, n := m.somewhere(r, 64<<10)
 				m.checkRange(off, n)
 			}
@@ -195,7 +195,7 @@ func readVectors(t *testing.T, m *model) {
 func readNoWait(t *testing.T, m *model) {
 	r := rand.New(rand.NewPCG(3, 3))
 	blocked := 0
-	for range 500 {
+	for range 200 {
 		bufs := uneven(r, 1+r.IntN(20))
 		n := backstores.Length(bufs)
 		off := r.Int64N(m.size() - n)
@@ -211,7 +211,7 @@ func readNoWait(t *testing.T, m *model) {
 			t.Fatalf("ReadVec at %d read something else", off)
 		}
 	}
-	t.Logf("%d of 500 would have blocked", blocked)
+	t.Logf("%d of 200 would have blocked", blocked)
 }
 
 func extentsCoverTheStore(t *testing.T, m *model) {

@@ -15,7 +15,7 @@ import (
 func readWhatWasWritten(t *testing.T, m *model) {
 	w := m.store.(io.WriterAt)
 	r := rand.New(rand.NewPCG(4, 4))
-	for i := range 600 {
+	for i := range 300 {
 		off, n := m.somewhere(r, 32<<10)
 		switch r.IntN(8) {
 		case 0:
@@ -85,7 +85,7 @@ func writePastTheEnd(t *testing.T, m *model) {
 func writeNoWait(t *testing.T, m *model) {
 	r := rand.New(rand.NewPCG(7, 7))
 	blocked := 0
-	for range 500 {
+	for range 200 {
 		bufs := uneven(r, 1+r.IntN(20))
 		off := r.Int64N(m.size() - backstores.Length(bufs))
 		err := backstores.WriteVec(m.store, bufs, off, backstores.NoWait)
@@ -101,7 +101,7 @@ func writeNoWait(t *testing.T, m *model) {
 		m.check(off, off+backstores.Length(bufs))
 	}
 	m.check(0, m.size())
-	t.Logf("%d of 500 would have blocked", blocked)
+	t.Logf("%d of 200 would have blocked", blocked)
 }
 
 // writeConcurrently runs eight writers, each with stripes that share pages with
