@@ -3,6 +3,8 @@ package configfs
 import (
 	"errors"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // While mkdir makes the SCSI host, the bus says for which process, with any number of
@@ -56,5 +58,48 @@ func TestSweepRemovesTheTargetThatWasBeingMade(t *testing.T) {
 		if got := k.groups[k.loopBus()]; got != 0 {
 			t.Errorf("%d is still the maker", got)
 		}
+	}
+}
+
+// One that waits for the lock of a process that is killed in mkdir removes its target.
+func TestNextMakerRemovesTheTargetThatWasBeingMade(t *testing.T) {
+	k := newKernel(t)
+	k.file("sys/bus/tcm_loop_bus/x", "")
+	k.file(hostQueues, "1\n")
+	k.groups[k.loopBus()] = 99
+	tree := tree{machine: k.machine}
+	tree.joinShared("loopback")
+	tree.mkdir("loopback/naa.made")
+	if tree.err != nil {
+		t.Fatal(tree.err)
+	}
+	l, err := k.newLoopback(wwn, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if exists(k.configfs(), "target/loopback/naa.made") {
+		t.Error("the target is left")
+	}
+}
+
+// A sysfs that is read-only, as in a unit of systemd, costs the mark and no disk.
+func TestTargetIsMadeWhereSysfsIsReadOnly(t *testing.T) {
+	k := newKernel(t)
+	k.file("sys/bus/tcm_loop_bus/x", "")
+	k.file(hostQueues, "4\n")
+	mark := k.machine.setGroup
+	k.machine.setGroup = func(path string, id int) error {
+		if path == k.loopBus() {
+			return unix.EROFS
+		}
+		return mark(path, id)
+	}
+	l, err := k.newLoopback(wwn, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
 	}
 }

@@ -2,9 +2,7 @@ package configfs
 
 import (
 	"errors"
-	"path"
 	"slices"
-	"strings"
 )
 
 // Sweep removes the targets and HBAs of dead lunserves that hold no disk: none of the
@@ -29,14 +27,9 @@ func SweepAfter(pid int) error {
 func (m machine) sweep(exports []Export, ended int) error {
 	r := remover{tree: tree{machine: m}}
 	isDead := func(pid int) bool { return pid != 0 && (pid == ended || !m.runs(process{pid: pid})) }
-	// A process that is killed in mkdir, which makes the host, has not marked the target.
-	maker := m.group(m.loopBus())
-	unmarked := isDead(maker)
+	r.note(m.sweepMade())
 	isLeft := func(dir string) bool {
 		owner := r.ownerPID(dir)
-		if owner == 0 && unmarked && strings.HasPrefix(dir, "loopback/") {
-			return !slices.ContainsFunc(r.children(dir), func(name string) bool { return strings.HasPrefix(path.Base(name), "tpgt_") })
-		}
 		hasDisks := slices.ContainsFunc(exports, func(e Export) bool { return e.PID == owner })
 		return !hasDisks && isDead(owner)
 	}
@@ -55,9 +48,6 @@ func (m machine) sweep(exports []Export, ended int) error {
 		if isLeft(hba) {
 			r.note(r.leaveShared(hba))
 		}
-	}
-	if unmarked && errors.Join(r.errs...) == nil {
-		r.note(m.forgetMaker(maker))
 	}
 	return errors.Join(append(r.errs, m.restoreHostQueues())...)
 }
