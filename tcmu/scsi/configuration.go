@@ -96,11 +96,20 @@ func (d *Disk) capabilitiesMode() modePage {
 		binary.BigEndian.PutUint16(page[at:], speed)
 	}
 	now := page
-	d.medium.mu.Lock()
-	if d.medium.preventers != nil { // whether they remain takes too long to find out
+	if d.isLocked() {
 		now[6] |= locked
 	}
-	d.medium.mu.Unlock()
 	mask := [22]byte{0: capabilitiesPage, 1: 20}
 	return modePage{"capabilities and mechanical status", now[:], page[:], mask[:]}
+}
+
+// isLocked reports whether removal is prevented. Behind the ring it may have ended with
+// the nexus that asked for it: to find out takes too long.
+func (d *Disk) isLocked() bool {
+	if d.Direct {
+		return d.medium.prevented()
+	}
+	d.medium.mu.Lock()
+	defer d.medium.mu.Unlock()
+	return d.medium.preventers != nil
 }

@@ -19,16 +19,20 @@ func (d *Disk) getEvent(r request) (int, error) {
 		return 0, badField(1, 0)
 	}
 	const media = 4
+	allocation := int(binary.BigEndian.Uint16(r.cdb[7:]))
 	b := []byte{0, 2, 0x80, 1 << media} // NEA: no event available
 	if r.cdb[4]&(1<<media) != 0 {
 		b = []byte{0, 6, media, 1 << media, 0, 0x02, 0, 0} // the medium is present
 		m := &d.medium
 		m.mu.Lock()
-		b[4], m.event = m.event, 0
+		b[4] = m.event
+		if allocation > 4 { // the initiator gets it
+			m.event = 0
+		}
 		if m.ejected {
 			b[5] = 0x01 // the tray is open
 		}
 		m.mu.Unlock()
 	}
-	return r.reply(b, int(binary.BigEndian.Uint16(r.cdb[7:])))
+	return r.reply(b, allocation)
 }
