@@ -70,6 +70,7 @@ func TestServerThatIsGoneIsGivenUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	holds(t, f, want, 6<<20, 1<<20)
+	f.wg.Wait() // a request ends after its bytes can be read
 	f.outage.mu.Lock()
 	defer f.outage.mu.Unlock()
 	if !f.outage.since.IsZero() {
