@@ -5,7 +5,9 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/alecthomas/kong"
 
@@ -36,6 +38,9 @@ func (*manCmd) Run(k *kong.Context) error {
 	}
 	cmd := exec.Command(path, "-l", "-")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(man.Page), os.Stdout, os.Stderr
+	// A first ^C is for the pager, which is in the foreground as well. Not ignored: man
+	// would inherit that.
+	signal.Notify(make(chan os.Signal, 1), os.Interrupt, syscall.SIGQUIT)
 	err = cmd.Run()
 	if e, ok := errors.AsType[*exec.ExitError](err); ok {
 		return serve.ExitStatus(max(e.ExitCode(), 1)) // man has said why
