@@ -69,6 +69,18 @@ func (v *verifier) ends() {
 	}
 }
 
+// fails waits until fio has ended because its disk is gone. Before that there must be no
+// other disk of the name: fio takes a name that it did not find at first for that of a
+// file, and unlinks it before it makes the file.
+func (v *verifier) fails() {
+	v.t.Helper()
+	select {
+	case <-v.ended:
+	case <-time.After(timeLimit):
+		v.t.Fatalf("fio still runs:\n%s", v.out)
+	}
+}
+
 func (v *verifier) wait() (worst string, err error) {
 	v.t.Helper()
 	select {

@@ -173,6 +173,7 @@ func TestKillsAtRandom(t *testing.T) {
 			worst := time.Duration(0)
 			for n := range *torture {
 				var files *syncer
+				var onDisk *verifier
 				var cmd *exec.Cmd
 				moment := []string{"start", "service", "end"}[r.IntN(3)]
 				if moment == "start" {
@@ -184,7 +185,7 @@ func TestKillsAtRandom(t *testing.T) {
 					mount(t, last(s.disks), mnt)
 					files = startSyncing(t, mnt)
 					if len(s.disks) > 1 {
-						verify(t, s.disks[0])
+						onDisk = verify(t, s.disks[0])
 					}
 					time.Sleep(time.Duration(r.IntN(1500)) * time.Millisecond)
 				}
@@ -211,6 +212,9 @@ func TestKillsAtRandom(t *testing.T) {
 				if files != nil {
 					<-files.ended
 					run(t, "umount", mnt)
+				}
+				if onDisk != nil {
+					onDisk.fails()
 				}
 				awaitNoWaiting(t)
 				s, _ := u.serve(t)
