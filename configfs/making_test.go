@@ -2,6 +2,7 @@ package configfs
 
 import (
 	"errors"
+	"os"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -101,5 +102,30 @@ func TestTargetIsMadeWhereSysfsIsReadOnly(t *testing.T) {
 	}
 	if err := l.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// The mark of a dead process is judged under the lock: while another makes a target, which
+// has no mark yet, Sweep leaves that.
+func TestSweepLeavesTheTargetThatIsBeingMade(t *testing.T) {
+	k := newKernel(t)
+	k.file("sys/bus/tcm_loop_bus/x", "")
+	k.groups[k.loopBus()] = 99
+	tree := tree{machine: k.machine}
+	tree.joinShared("loopback")
+	tree.mkdir("loopback/naa.made")
+	if tree.err != nil {
+		t.Fatal(tree.err)
+	}
+	bus, err := os.Open(k.loopBus())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bus.Close()
+	if err := errors.Join(flock(bus), k.sweep(nil, 99)); err != nil {
+		t.Fatal(err)
+	}
+	if !exists(k.configfs(), "target/loopback/naa.made") {
+		t.Error("the target is gone")
 	}
 }

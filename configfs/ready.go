@@ -40,8 +40,8 @@ var (
 var errNotRoot = errors.New("only root may configure the kernel's targets; run it with sudo")
 
 // Ready prepares the kernel for targets of these fabrics: "loopback", "iscsi",
-// "vhost", and for local disks that are a "cdrom". It loads modules and mounts configfs if necessary, and leaves both
-// in place. Its error names what is missing.
+// "vhost", and for local disks that are a "cdrom". It loads modules and mounts configfs
+// if necessary, and leaves both in place. Its error names what is missing.
 func Ready(names ...string) error {
 	return host.ready(names...)
 }

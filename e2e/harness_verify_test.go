@@ -69,10 +69,10 @@ func (v *verifier) ends() {
 	}
 }
 
-// fails waits until fio has ended because its disk is gone. Before that there must be no
+// awaitEnd waits until fio has ended because its disk is gone. Before that there must be no
 // other disk of the name: fio takes a name that it did not find at first for that of a
 // file, and unlinks it before it makes the file.
-func (v *verifier) fails() {
+func (v *verifier) awaitEnd() {
 	v.t.Helper()
 	select {
 	case <-v.ended:

@@ -214,7 +214,7 @@ func TestKillsAtRandom(t *testing.T) {
 					run(t, "umount", mnt)
 				}
 				if onDisk != nil {
-					onDisk.fails()
+					onDisk.awaitEnd()
 				}
 				awaitNoWaiting(t)
 				s, _ := u.serve(t)

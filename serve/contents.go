@@ -19,7 +19,8 @@ import (
 
 // contents describes what initiators find on the disk of an image: two disks
 // with the same contents, of which one is dead, are the same disk. It is empty
-// if the image cannot be identified. kind is that of the options. The identity of the image comes first.
+// if the image cannot be identified. kind is that of the options. The identity of the
+// image comes first.
 func (i *openedImage) contents(kind string) string {
 	id, err := i.id()
 	if err != nil {

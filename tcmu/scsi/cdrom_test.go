@@ -54,6 +54,7 @@ func TestEjectedDiscIsAnEvent(t *testing.T) {
 	})
 	eject(t, "1b 00 00 00 02 00")
 	testExchanges(t, d, []exchange{
+		{name: "no room for the event", cdb: "4a 01 0000 10 0000 0004 00", room: 4, want: "0006 04 10"},
 		{name: "ejected", cdb: event, room: 8, want: "0006 04 10 03 01 00 00"},
 		{name: "told once", cdb: event, room: 8, want: "0006 04 10 00 01 00 00"},
 		{name: "no profile", cdb: only, room: 20, want: "00000010 0000 0000 0010 00 08 00000800 0001 0100"},
@@ -64,4 +65,20 @@ func TestEjectedDiscIsAnEvent(t *testing.T) {
 		{name: "loaded", cdb: event, room: 8, want: "0006 04 10 02 02 00 00"},
 		{name: "ready", cdb: "00 00 00 00 00 00"},
 	})
+}
+
+// A lock is told for as long as one remains, where the nexus that asked for it is known.
+func TestLockOfADiscEndsWithIt(t *testing.T) {
+	const capabilities = "5a 00 2a 00000000 0010 00"
+	_, _, n := direct("cdrom", 1)
+	for _, step := range []struct {
+		cdb    string
+		locked byte
+	}{{allow, 0}, {prevent, 2}, {allow, 0}} {
+		n[0].want(t, "", step.cdb)
+		const lockState = 8 + 6 // behind the header
+		if page, why := n[0].send(t, capabilities); why != "" || page[lockState]&2 != step.locked {
+			t.Errorf("after %s: %q, % x", step.cdb, why, page)
+		}
+	}
 }

@@ -62,8 +62,8 @@ const (
 )
 
 // commands holds every command that a disk can support, in the order of
-// opcodes. Those that need neither directAccess nor multimedia are in both standards. A command that is not in the table, or needs an ability that the
-// disk lacks, fails with INVALID COMMAND OPERATION CODE. A CDB with a bit set
+// opcodes. Those that need neither directAccess nor multimedia are in both standards. A
+// command that is not in the table, or needs an ability that the disk lacks, fails with INVALID COMMAND OPERATION CODE. A CDB with a bit set
 // that its usage data does not have fails with INVALID FIELD IN CDB.
 //
 // RDPROTECT, WRPROTECT and VRPROTECT are never allowed, as there is no
