@@ -94,6 +94,16 @@ func (k *kernel) process(pid, started int, status string) {
 	k.file(fmt.Sprintf("proc/%d/status", pid), "Name:\todd) name\n"+status)
 }
 
+// targets returns the names of a fabric's targets.
+func (k *kernel) targets(fabric string) (names []string) {
+	for _, name := range subdirs(filepath.Join(k.configfs(), "target", fabric)) {
+		if name != "discovery_auth" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 func (k *kernel) gone(name string) {
 	os.RemoveAll(filepath.Join(k.root, name))
 }
@@ -115,6 +125,9 @@ func (k *kernel) before(verb, name string) error {
 	}
 	if verb != "rmdir" {
 		return nil
+	}
+	if path.Base(name) == "discovery_auth" {
+		return unix.EPERM
 	}
 	for other := range k.made {
 		if strings.HasPrefix(other, name+"/") {
@@ -146,6 +159,8 @@ func (k *kernel) after(verb, name string) {
 	k.ops = append(k.ops, verb+" "+name)
 
 	switch depth := strings.Count(name, "/"); {
+	case verb == "mkdir" && depth == 0:
+		k.file(base+"discovery_auth/userid", "")
 	case verb == "mkdir" && strings.HasPrefix(name, "core/") && depth == 2:
 		for _, a := range strings.Fields(`control udev_path alias enable action/block_dev action/reset_ring wwn/vpd_unit_serial
 			attrib/dev_config attrib/dev_size attrib/nl_reply_supported attrib/max_data_area_mb attrib/cmd_time_out

@@ -70,7 +70,7 @@ func (m machine) removeMade() error {
 		return nil
 	}
 	r := remover{tree: tree{machine: m}}
-	for _, target := range r.children("loopback") {
+	for _, target := range r.targets("loopback") {
 		isPortalGroup := func(name string) bool { return strings.HasPrefix(path.Base(name), "tpgt_") }
 		if r.ownerPID(target) == 0 && !slices.ContainsFunc(r.children(target), isPortalGroup) {
 			r.removeTarget(target)

@@ -139,13 +139,18 @@ func (r *remover) removeLUN(a attachment) {
 	r.rmdir(a.lun)
 }
 
-// children returns the directories in a directory, which are those that were
-// made with mkdir.
+// children returns the directories in a directory. Of a fabric, see targets.
 func (r *remover) children(dir string) (dirs []string) {
 	for _, name := range subdirs(r.path(dir)) {
 		dirs = append(dirs, path.Join(dir, name))
 	}
 	return dirs
+}
+
+// targets returns the directories of a fabric that were made with mkdir. The kernel has made
+// discovery_auth, in each fabric.
+func (r *remover) targets(fabric string) []string {
+	return slices.DeleteFunc(r.children(fabric), func(name string) bool { return path.Base(name) == "discovery_auth" })
 }
 
 // removeTargets removes the targets of the dead process that have no LUN. It
@@ -162,7 +167,7 @@ func (r *remover) removeTargets(emptied []attachment) {
 		if !r.isShared(fabric) {
 			continue
 		}
-		for _, target := range r.children(fabric) {
+		for _, target := range r.targets(fabric) {
 			was := slices.ContainsFunc(emptied, func(a attachment) bool { return a.target() == target })
 			if was && r.isOurs(target) || !reused && r.ownerPID(target) == r.export.PID {
 				r.removeTarget(target)

@@ -117,8 +117,8 @@ func TestRemoveRemovesWhatIsHalfMade(t *testing.T) {
 			}
 		}
 		os.Remove(filepath.Join(k.configfs(), "target", cmp.Or(unsigned, "core/user_0")))
-		if fabric := path.Dir(unsigned); unsigned != "" && fabric != "." {
-			os.Remove(filepath.Join(k.configfs(), "target", fabric))
+		if fabric, _, _ := strings.Cut(unsigned, "/"); fabric != "" && fabric != "core" {
+			os.RemoveAll(filepath.Join(k.configfs(), "target", fabric))
 		}
 		if after := k.snapshot(t); after != empty && !ended {
 			t.Errorf("killed at %s, left:\n%s", at, after)
@@ -259,7 +259,7 @@ func TestRemoveKeepsTargetsOfOtherProcesses(t *testing.T) {
 	if err := k.remove(onlyExport(t, k)); err != nil {
 		t.Error(err)
 	}
-	if left := subdirs(k.configfs() + "/target/loopback"); !slices.Equal(left, []string{other}) {
+	if left := k.targets("loopback"); !slices.Equal(left, []string{other}) {
 		t.Errorf("left are %q", left)
 	}
 }
@@ -286,7 +286,7 @@ func TestRemoveDistinguishesProcessesWithOneID(t *testing.T) {
 		t.Error(err)
 	}
 	for fabric, want := range map[string][]string{"loopback": {living}, "iscsi": nil, "vhost": nil} {
-		if left := subdirs(k.configfs() + "/target/" + fabric); !slices.Equal(left, want) {
+		if left := k.targets(fabric); !slices.Equal(left, want) {
 			t.Errorf("%s: left are %q, want %q", fabric, left, want)
 		}
 	}

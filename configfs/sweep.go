@@ -37,7 +37,7 @@ func (m machine) sweep(exports []Export, ended int) error {
 		if !r.isShared(fabric) {
 			continue
 		}
-		for _, target := range r.children(fabric) {
+		for _, target := range r.targets(fabric) {
 			if isLeft(target) {
 				r.removeTarget(target)
 			}

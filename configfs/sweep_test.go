@@ -3,7 +3,6 @@ package configfs
 import (
 	"errors"
 	"net/netip"
-	"path/filepath"
 	"slices"
 	"testing"
 )
@@ -76,7 +75,7 @@ func TestSweepKeepsTheTargetsOfExports(t *testing.T) {
 	if err := k.sweep([]Export{onlyExport(t, k)}, 0); err != nil {
 		t.Error(err)
 	}
-	if left := subdirs(filepath.Join(k.configfs(), "target/loopback")); !slices.Equal(left, []string{wwn}) {
+	if left := k.targets("loopback"); !slices.Equal(left, []string{wwn}) {
 		t.Errorf("left are %q", left)
 	}
 }

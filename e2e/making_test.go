@@ -24,9 +24,19 @@ func TestTargetOfAMakerThatWasKilledIsRemoved(t *testing.T) {
 	if err := os.Chown("/sys/bus/tcm_loop_bus", -1, dead.Process.Pid); err != nil {
 		t.Fatal(err)
 	}
-	s.ends()
 	run(t, binary, "list")
 	if exists(made) {
-		t.Error("the target is left")
+		t.Error("list has left the target")
 	}
+	if err := os.Mkdir(made, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown("/sys/bus/tcm_loop_bus", -1, dead.Process.Pid); err != nil {
+		t.Fatal(err)
+	}
+	start(t, newImage(t, tmpfsDir(t), 1<<20)).ends()
+	if exists(made) {
+		t.Error("a start has left the target")
+	}
+	s.ends()
 }
