@@ -35,7 +35,7 @@ func TestDeviceIsMadeInThisOrder(t *testing.T) {
 		"mkdir core/user_0",
 		"mkdir " + dev,
 		fmt.Sprintf("echo -n \"lunserve pid %d since 4711\" > %s/alias", os.Getpid(), dev),
-		`echo -n "dev_config=lunserve/5f2a90c1,dev_size=1073741824,nl_reply_supported=-1,hw_block_size=512,hw_max_sectors=2040" > ` + dev + "/control",
+		`echo -n "dev_config=lunserve/5f2a90c1,dev_size=1073741824,nl_reply_supported=-1,cmd_ring_size_mb=1,hw_block_size=512,hw_max_sectors=2040" > ` + dev + "/control",
 		`echo -n "60" > ` + dev + "/attrib/cmd_time_out",
 		`echo -n "1" > ` + dev + "/attrib/tmr_notification",
 		`echo -n "0123456789abcdef" > ` + dev + "/wwn/vpd_unit_serial",
@@ -78,11 +78,11 @@ func TestControlOmitsZeroValues(t *testing.T) {
 		spec Spec
 		want string
 	}{
-		{Spec{Size: 512}, "dev_config=c,dev_size=512,nl_reply_supported=-1"},
-		{Spec{Size: 8192, BlockSize: 4096}, "dev_config=c,dev_size=8192,nl_reply_supported=-1,hw_block_size=4096"},
-		{Spec{BlockSize: 4096, MaxSectors: 257}, "dev_config=c,dev_size=0,nl_reply_supported=-1,hw_block_size=4096,hw_max_sectors=257"},
-		{Spec{MaxSectors: 1}, "dev_config=c,dev_size=0,nl_reply_supported=-1,hw_max_sectors=8"}, // the kernel would take 0
-		{Spec{MaxSectors: 2048}, "dev_config=c,dev_size=0,nl_reply_supported=-1,hw_max_sectors=2048"},
+		{Spec{Size: 512}, "dev_config=c,dev_size=512,nl_reply_supported=-1,cmd_ring_size_mb=1"},
+		{Spec{Size: 8192, BlockSize: 4096}, "dev_config=c,dev_size=8192,nl_reply_supported=-1,cmd_ring_size_mb=1,hw_block_size=4096"},
+		{Spec{BlockSize: 4096, MaxSectors: 257}, "dev_config=c,dev_size=0,nl_reply_supported=-1,cmd_ring_size_mb=1,hw_block_size=4096,hw_max_sectors=257"},
+		{Spec{MaxSectors: 1}, "dev_config=c,dev_size=0,nl_reply_supported=-1,cmd_ring_size_mb=1,hw_max_sectors=8"}, // the kernel would take 0
+		{Spec{MaxSectors: 2048}, "dev_config=c,dev_size=0,nl_reply_supported=-1,cmd_ring_size_mb=1,hw_max_sectors=2048"},
 	} {
 		if got := tt.spec.control("c"); got != tt.want {
 			t.Errorf("%+v: control is %q, want %q", tt.spec, got, tt.want)

@@ -39,7 +39,7 @@ type Spec struct {
 // nl_reply_supported=-1 must be set before enable. Otherwise enable waits
 // forever for tcmu-runner where that has ever run.
 func (s Spec) control(config string) string {
-	c := fmt.Sprintf("dev_config=%s,dev_size=%d,nl_reply_supported=-1", config, s.Size)
+	c := fmt.Sprintf("dev_config=%s,dev_size=%d,nl_reply_supported=-1,cmd_ring_size_mb=%d", config, s.Size, ringSize)
 	if s.BlockSize != 0 {
 		c += fmt.Sprintf(",hw_block_size=%d", s.BlockSize)
 	}
@@ -48,6 +48,12 @@ func (s Spec) control(config string) string {
 	}
 	return c
 }
+
+// ringSize is that of the command ring, in MiB; 8 is the default of kernels, some of which
+// know no other. The kernel allocates and clears it for each device. A command takes 64
+// bytes and more: 48, its CDB, and 16 for each run of its pages. If the ring is full, the
+// kernel keeps further commands.
+const ringSize = 1
 
 // maxSectors returns MaxSectors in multiples of a page, but at least one: the
 // kernel rounds down, even to zero.
