@@ -100,6 +100,9 @@ func (m machine) export(device string, places map[string][]attachment, rings map
 	if err != nil {
 		return e, err
 	}
+	if e.server.pid == 0 { // it was just made
+		e.server.pid = m.group(filepath.Join(m.configfs(), "target", hba))
+	}
 	e.PID = e.server.pid
 	e.Alive = m.runs(e.server) && !m.isDying(e.server)
 	if n, err := strconv.Atoi(strings.TrimPrefix(path.Base(hba), "user_")); err == nil {

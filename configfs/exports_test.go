@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"path"
 	"reflect"
 	"slices"
 	"testing"
@@ -75,6 +76,33 @@ func TestExportHasAllAttributesOfItsImage(t *testing.T) {
 	}
 	if list, err := k.exports(); len(list) != 0 || err != nil {
 		t.Errorf("at the end exports() = %+v, %v", list, err)
+	}
+}
+
+// A device that was just made has no mark yet, and its HBA has one.
+func TestExportWithoutAMarkIsOfTheOwnerOfItsHBA(t *testing.T) {
+	k := newKernel(t)
+	k.machine.before = func(verb, name string) error {
+		if path.Base(name) == "alias" {
+			panic("killed")
+		}
+		return nil
+	}
+	func() {
+		defer func() { recover() }()
+		k.newDevice(spec, "0000000a")
+	}()
+	if e := onlyExport(t, k); e.PID != k.self().pid || !e.Alive {
+		t.Errorf("%+v", e)
+	}
+	k.gone("proc")
+	e := onlyExport(t, k)
+	if e.PID != os.Getpid() || e.Alive {
+		t.Errorf("killed: %+v", e)
+	}
+	k.machine.before = k.before
+	if err := k.remove(e); err != nil || exists(k.configfs(), "target/core/user_0") {
+		t.Errorf("it is left: %v", err)
 	}
 }
 

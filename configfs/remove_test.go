@@ -118,7 +118,8 @@ func TestRemoveRemovesWhatIsHalfMade(t *testing.T) {
 		}
 		os.Remove(filepath.Join(k.configfs(), "target", cmp.Or(unsigned, "core/user_0")))
 		if fabric, _, _ := strings.Cut(unsigned, "/"); fabric != "" && fabric != "core" {
-			os.RemoveAll(filepath.Join(k.configfs(), "target", fabric))
+			os.RemoveAll(filepath.Join(k.configfs(), "target", fabric, "discovery_auth"))
+			os.Remove(filepath.Join(k.configfs(), "target", fabric))
 		}
 		if after := k.snapshot(t); after != empty && !ended {
 			t.Errorf("killed at %s, left:\n%s", at, after)

@@ -80,7 +80,8 @@ func removeByForce(o Options, death guard.Death, open bool, c *console.Console) 
 	errs := []error{err}
 	var disks configfs.Undo
 	for _, e := range all {
-		left := slices.ContainsFunc(death.Left, func(l configfs.Export) bool { return l.Name == e.Name })
+		// Of several, the last may be made when the others are left already.
+		left := e.PID == death.PID || slices.ContainsFunc(death.Left, func(l configfs.Export) bool { return l.Name == e.Name })
 		if left && o.MountDir != "" {
 			disks.For(e.Name).Push(detachMount(e))
 		}

@@ -83,7 +83,9 @@ func await(socket *os.File) (pid int, stuck bool) {
 		case err != nil:
 			return pid, false
 		case n == 0:
-			if killed {
+			// Nobody waits for a disk that is not there. The kernel may be making it: it is seen,
+			// and the socket ends, when that is over.
+			if killed && len(left(pid)) > 0 {
 				return pid, true
 			}
 			if killed = configfs.Killed(pid); killed {
