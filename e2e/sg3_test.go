@@ -38,7 +38,8 @@ func TestSGUtils(t *testing.T) {
 	files := map[string][]byte{
 		"DATA": data, "ZEROS": make([]byte, 512), "PAIR": append(data[:512:512], noise(512, 2)...), "WRONG": append(noise(512, 3), data...),
 	}
-	words := []string{"DISK", disk}
+	kinds := kindsOfResets(t)
+	words := []string{"DISK", disk, "RESET", kinds[len(kinds)-1]}
 	for name, b := range files {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, b, 0o600); err != nil {
@@ -134,7 +135,7 @@ func TestSGUtils(t *testing.T) {
 		{"sg_reset --device DISK", good, ``},
 		{"sg_turs DISK", unitAttention, `Bus device reset function occurred`},
 		{"sg_turs DISK", good, ``},
-		{"sg_reset --target DISK", good, ``},
+		{"sg_reset RESET DISK", good, ``},
 		{"sg_turs DISK", unitAttention, ``},
 
 		// Invalid CDBs.
@@ -188,9 +189,9 @@ func TestResetsUnderLoad(t *testing.T) {
 			t.Errorf("fio: %v\n%s", err, out)
 		}
 	})
-	resets := 0
+	resets, kinds := 0, kindsOfResets(t)
 	for running := true; running; resets++ {
-		if out, err := try(t, "sg_reset", [...]string{"--device", "--target"}[resets%2], disk); err != nil {
+		if out, err := try(t, "sg_reset", kinds[resets%len(kinds)], disk); err != nil {
 			t.Errorf("sg_reset: %v\n%s", err, out)
 			break
 		}
