@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL = build
 .NOTPARALLEL:
-.PHONY: build install deb demo vm quick test check unit e2e package dist bench bench-report conformance fuzz torture soak scale screenshots clean help go
+.PHONY: build install deb demo vm quick test check unit e2e package dist bench bench-report conformance kernels fuzz torture soak scale screenshots clean help go
 
 GO        ?= go
 INSTALL    = e2e/install
@@ -12,6 +12,7 @@ PROGRAMS   = btrfs-progs dmsetup e2fsprogs f2fs-tools fdisk fio iproute2 kmod li
 UNIT_PROGRAMS = android-sdk-libsparse-utils bash-completion bzip2 curl e2fsprogs fdisk fish gcc libc6-dev libiscsi-bin libvirt-clients lrzip lz4 lzip lzop mount nginx-light p7zip-full python3 qemu-block-extra qemu-system-x86 qemu-utils tar unar unzip xorriso xz-utils zip zsh zstd
 BENCH     := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-bench
 CONFORMANCE := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-conformance
+KERNEL_LOGS := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-kernels
 SCREENSHOTS := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-screenshots
 SEAWEED_VERSION = v0.0.0-20261109003541-7506e5f91cd6
 SEAWEED   := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/lunserve-seaweedfs/$(SEAWEED_VERSION)
@@ -22,6 +23,8 @@ GONE      ?= 3s
 SOAK      ?= 30m
 SEED      ?=
 RUN       ?=
+# Suites of Debian; "default" is the kernel that e2e/vm boots without -k.
+KERNELS   ?= default trixie sid
 
 PREFIX    ?= /usr/local
 SHARE      = $(DESTDIR)$(PREFIX)/share
@@ -106,6 +109,21 @@ e2e: build ## test the built binary on a real kernel, and its systemd unit; with
 	@# -test.timeout, since go test's own would include the wait for another machine.
 	CI=true CGO_ENABLED=0 $(GO) test -count=1 -timeout 0 -exec "$(CURDIR)/e2e/vm -t 2760 --" ./e2e $(if $(RUN),-v )-args -test.timeout=45m $(if $(RUN),-test.run '$(RUN)')
 	$(if $(RUN),,e2e/vm -i -t 600 -- e2e/service)
+
+# The systemd unit is one more test in the log of a kernel.
+kernels: build ## run the end-to-end tests on the kernels of KERNELS (default trixie sid), into docs/kernels.md
+	@$(INSTALL) $(PROGRAMS)
+	@mkdir -p $(KERNEL_LOGS)
+	@for suite in $(KERNELS); do \
+		export VM_KERNEL=$${suite#default}; \
+		log=$(KERNEL_LOGS)/$$suite.json; \
+		echo "kernel of $$suite: the log is $$log"; \
+		CI=true CGO_ENABLED=0 $(GO) test -json -count=1 -timeout 0 -exec "$(CURDIR)/e2e/vm -t 7260 --" ./e2e -args -test.timeout=2h >$$log.part; \
+		service=pass; e2e/vm -i -t 600 -- e2e/service || service=fail; \
+		echo "{\"Action\":\"$$service\",\"Test\":\"e2e/service\"}" >>$$log.part; \
+		mv $$log.part $$log; \
+	done
+	$(GO) run ./e2e/kernelreport docs/kernels.md $(KERNEL_LOGS)/*.json
 
 package: ## build the Debian package, install it in an empty tree; build and install from a foreign checkout
 	@$(INSTALL) coreutils dpkg git lintian systemd xz-utils

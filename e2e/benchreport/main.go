@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"github.com/lunserve/lunserve/e2e/marked"
 )
 
 func main() {
@@ -97,18 +99,12 @@ func cells(line string) []string {
 	return row
 }
 
-const end = "\n<!-- end of make bench -->\n"
-
 // fill returns the page with the tables in place of what is between their marks.
-func fill(page string, tables []table) (string, error) {
+func fill(page string, tables []table) (_ string, err error) {
 	for _, t := range tables {
-		mark := "<!-- " + t.kind + ", from make bench -->\n"
-		before, rest, marked := strings.Cut(page, mark)
-		_, after, ended := strings.Cut(rest, end)
-		if !marked || !ended {
-			return "", fmt.Errorf("no place is marked by %s", strings.TrimSpace(mark))
+		if page, err = marked.Fill(page, t.kind, "bench", t.text); err != nil {
+			return "", err
 		}
-		page = before + mark + t.text + end + after
 	}
 	return page, nil
 }

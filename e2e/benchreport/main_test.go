@@ -15,7 +15,7 @@ func TestPageGetsTheTablesAndAChart(t *testing.T) {
 		t.Fatal(err)
 	}
 	page := filepath.Join(t.TempDir(), "performance.md")
-	const mark = "<!-- instructions, from make bench -->\n"
+	const mark, end = "<!-- instructions, from make bench -->\n", "\n<!-- end of make bench -->\n"
 	if err := os.WriteFile(page, []byte("before\n"+mark+"old\n"+end+"after\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
