@@ -151,12 +151,12 @@ bench-report: ## run the benchmarks, and put their tables and a chart into docs/
 	@[ -n "$(REPORT)" ] || $(MAKE) --no-print-directory bench >$(BENCH).txt
 	$(GO) run ./e2e/benchreport docs/performance.md <$(if $(REPORT),$(REPORT),$(BENCH).txt)
 
-conformance: build ## run libiscsi's test suite on lunserve, with --userspace too, and LIO fileio, into e2e/CONFORMANCE.md
+conformance: build ## run libiscsi's test suite on lunserve, with --userspace too, and LIO fileio, into docs/conformance.md
 	@$(INSTALL) e2fsprogs kmod libiscsi-bin mount
 	CGO_ENABLED=0 $(GO) build -o $(CONFORMANCE)/run ./e2e/conformance
-	@rm -f $(CONFORMANCE)/CONFORMANCE.md
+	@rm -f $(CONFORMANCE)/conformance.md
 	e2e/vm -s -t 3600 -o $(CONFORMANCE) -- $(CONFORMANCE)/run; status=$$?; \
-		cp $(CONFORMANCE)/CONFORMANCE.md e2e/ && echo "the logs are in $(CONFORMANCE)/conformance" && exit $$status
+		cp $(CONFORMANCE)/conformance.md docs/ && echo "the logs are in $(CONFORMANCE)/conformance" && exit $$status
 
 fuzz: build ## run each fuzz target, and random commands on a real kernel, for FUZZTIME (20s)
 	@for dir in $$($(GO) list -f '{{.Dir}}' ./...); do \
