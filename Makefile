@@ -9,7 +9,7 @@ INSTALL    = e2e/install
 SCRIPTS    = .ci/run completions/lunserve.bash deb/build deb/dist e2e/checkout e2e/demo e2e/install e2e/package e2e/release e2e/scale e2e/service e2e/vm e2e/vm-init
 # The Debian packages of the programs that the end-to-end tests run.
 PROGRAMS   = btrfs-progs dmsetup e2fsprogs f2fs-tools fdisk fio iproute2 kmod libiscsi-bin mdadm mount nginx-light open-iscsi qemu-block-extra qemu-system-x86 qemu-utils sg3-utils strace systemd tmux udev util-linux xfsprogs xorriso zstd
-UNIT_PROGRAMS = android-sdk-libsparse-utils bash-completion bzip2 curl e2fsprogs fdisk fish gcc libc6-dev libiscsi-bin libvirt-clients lrzip lz4 lzip lzop mount nginx-light p7zip-full python3 qemu-block-extra qemu-system-x86 qemu-utils tar unar unzip xorriso xz-utils zip zsh zstd
+UNIT_PROGRAMS = android-sdk-libsparse-utils bash-completion bzip2 curl e2fsprogs fdisk fish gcc libc6-dev libiscsi-bin libvirt-clients libxml2-utils lrzip lz4 lzip lzop mount nginx-light p7zip-full python3 qemu-block-extra qemu-system-x86 qemu-utils tar unar unzip xorriso xz-utils zip zsh zstd
 BENCH     := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-bench
 CONFORMANCE := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-conformance
 KERNEL_LOGS := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-kernels
