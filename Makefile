@@ -150,6 +150,7 @@ bench: build ## benchmark the ring and the backstores, then lunserve beside its 
 bench-report: ## run the benchmarks, and put their tables and a chart into docs/performance.md; REPORT=FILE has their output
 	@[ -n "$(REPORT)" ] || $(MAKE) --no-print-directory bench >$(BENCH).txt
 	$(GO) run ./e2e/benchreport docs/performance.md <$(if $(REPORT),$(REPORT),$(BENCH).txt)
+	@[ -n "$(REPORT)" ] || rm $(BENCH).txt
 
 conformance: build ## run libiscsi's test suite on lunserve, with --userspace too, and LIO fileio, into docs/conformance.md
 	@$(INSTALL) e2fsprogs kmod libiscsi-bin mount

@@ -1,5 +1,6 @@
-// Benchreport puts what make bench printed into docs/performance.md: each table of e2e/bench
-// in the place that is marked for it, and a chart of the first beside it.
+// Benchreport puts what make bench printed into docs/performance.md: each table of e2e/bench,
+// e2e/packbench and e2e/urlbench in the place that is marked for it, and a chart of the
+// instructions beside it.
 //
 //	go run ./e2e/benchreport docs/performance.md <bench.txt
 package main
@@ -37,7 +38,7 @@ func report(args []string, bench io.Reader) error {
 	}
 	tables := parse(string(text))
 	if len(tables) == 0 {
-		return fmt.Errorf("no table of e2e/bench in what was read")
+		return fmt.Errorf("no table of make bench in what was read")
 	}
 	filled, err := fill(string(page), tables)
 	if err != nil {
@@ -53,15 +54,24 @@ func report(args []string, bench io.Reader) error {
 	return os.WriteFile(args[0], []byte(filled), 0o644)
 }
 
-// A table is one that e2e/bench printed.
+// A table is one that a benchmark printed.
 type table struct {
-	kind string // "instructions" or "rates"
+	kind string // one of kinds
 	text string // with the date and the machine, and what the figures are
 	rows [][]string
 }
 
 // begin matches the line before a table, with the date and the machine.
-var begin = regexp.MustCompile(`(?m)^\d{4}-\d\d-\d\d, Linux .*$`)
+var begin = regexp.MustCompile(`(?m)^\d{4}-\d\d-\d\d, (Linux |\d+ CPUs: ).*$`)
+
+// kinds are those of tables, with what the text before their rows contains.
+var kinds = []struct{ kind, text string }{
+	{"instructions", "Instructions"},
+	{"rates", "IOPS"},
+	{"packed images", ": packed images;"},
+	{"qcow2 images", ": qcow2 images;"},
+	{"images at a URL", ": images at a URL;"},
+}
 
 // parse finds the tables in the output of make bench, among other lines.
 func parse(text string) (all []table) {
@@ -77,13 +87,13 @@ func parse(text string) (all []table) {
 				t.rows = append(t.rows, cells(line))
 			}
 		}
-		switch {
-		case len(t.rows) < 3:
+		for _, k := range kinds {
+			if strings.Contains(t.text, k.text) {
+				t.kind = k.kind
+			}
+		}
+		if len(t.rows) < 3 || t.kind == "" {
 			continue
-		case strings.Contains(t.text, "Instructions"):
-			t.kind = "instructions"
-		default:
-			t.kind = "rates"
 		}
 		all = append(all, t)
 	}
