@@ -199,7 +199,13 @@ clean: ## remove ./lunserve and its packages; the kernel stays in ~/.cache/lunse
 	rm -rf lunserve lunserve_*.deb dist
 
 help: ## print this list
-	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' Makefile | expand -t 13
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' Makefile | awk -F '\t' '{ \
+		line = sprintf("%-12s", $$1); n = split($$2, words, " "); \
+		for (i = 1; i <= n; i++) { \
+			if (length(line) + 1 + length(words[i]) > 80) { print line; line = sprintf("%12s", "") } \
+			line = line " " words[i] \
+		} \
+		print line }'
 
 go:
 	@command -v $(GO) >/dev/null || { echo "no Go here; get 1.26 or later from https://go.dev/dl and put its folder bin on PATH" >&2; exit 1; }
