@@ -2,16 +2,17 @@
 
 .DEFAULT_GOAL = build
 .NOTPARALLEL:
-.PHONY: build install deb demo vm quick test check unit e2e package dist bench bench-report conformance fuzz torture soak scale screenshots clean help go
+.PHONY: build install deb demo vm quick test check unit e2e package dist bench bench-report conformance kernels fuzz torture soak scale screenshots clean help go
 
 GO        ?= go
 INSTALL    = e2e/install
 SCRIPTS    = .ci/run completions/lunserve.bash deb/build deb/dist e2e/checkout e2e/demo e2e/install e2e/package e2e/release e2e/scale e2e/service e2e/vm e2e/vm-init
 # The Debian packages of the programs that the end-to-end tests run.
 PROGRAMS   = btrfs-progs dmsetup e2fsprogs f2fs-tools fdisk fio iproute2 kmod libiscsi-bin mdadm mount nginx-light open-iscsi qemu-block-extra qemu-system-x86 qemu-utils sg3-utils strace systemd tmux udev util-linux xfsprogs xorriso zstd
-UNIT_PROGRAMS = android-sdk-libsparse-utils bash-completion bzip2 curl e2fsprogs fdisk fish gcc libc6-dev libiscsi-bin libvirt-clients lrzip lz4 lzip lzop mount nginx-light p7zip-full python3 qemu-block-extra qemu-system-x86 qemu-utils tar unar unzip xorriso xz-utils zip zsh zstd
+UNIT_PROGRAMS = android-sdk-libsparse-utils bash-completion bzip2 curl e2fsprogs fdisk fish gcc libc6-dev libiscsi-bin libvirt-clients libxml2-utils lrzip lz4 lzip lzop mount nginx-light p7zip-full python3 qemu-block-extra qemu-system-x86 qemu-utils tar unar unzip xorriso xz-utils zip zsh zstd
 BENCH     := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-bench
 CONFORMANCE := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-conformance
+KERNEL_LOGS := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-kernels
 SCREENSHOTS := $(if $(TMPDIR),$(TMPDIR),/tmp)/lunserve-screenshots
 SEAWEED_VERSION = v0.0.0-20261109003541-7506e5f91cd6
 SEAWEED   := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/lunserve-seaweedfs/$(SEAWEED_VERSION)
@@ -22,6 +23,8 @@ GONE      ?= 3s
 SOAK      ?= 30m
 SEED      ?=
 RUN       ?=
+# Suites of Debian; "default" is the kernel that e2e/vm boots without -k.
+KERNELS   ?= default trixie sid
 
 PREFIX    ?= /usr/local
 SHARE      = $(DESTDIR)$(PREFIX)/share
@@ -107,6 +110,21 @@ e2e: build ## test the built binary on a real kernel, and its systemd unit; with
 	CI=true CGO_ENABLED=0 $(GO) test -count=1 -timeout 0 -exec "$(CURDIR)/e2e/vm -t 2760 --" ./e2e $(if $(RUN),-v )-args -test.timeout=45m $(if $(RUN),-test.run '$(RUN)')
 	$(if $(RUN),,e2e/vm -i -t 600 -- e2e/service)
 
+# The systemd unit is one more test in the log of a kernel.
+kernels: build ## run the end-to-end tests on the kernels of KERNELS (default trixie sid), into docs/kernels.md
+	@$(INSTALL) $(PROGRAMS)
+	@mkdir -p $(KERNEL_LOGS)
+	@for suite in $(KERNELS); do \
+		export VM_KERNEL=$${suite#default}; \
+		log=$(KERNEL_LOGS)/$$suite.json; \
+		echo "kernel of $$suite: the log is $$log"; \
+		CI=true CGO_ENABLED=0 $(GO) test -json -count=1 -timeout 0 -exec "$(CURDIR)/e2e/vm -t 7260 --" ./e2e -args -test.timeout=2h >$$log.part; \
+		service=pass; e2e/vm -i -t 600 -- e2e/service || service=fail; \
+		echo "{\"Action\":\"$$service\",\"Test\":\"e2e/service\"}" >>$$log.part; \
+		mv $$log.part $$log; \
+	done
+	$(GO) run ./e2e/kernelreport docs/kernels.md $(KERNEL_LOGS)/*.json
+
 package: ## build the Debian package, install it in an empty tree; build and install from a foreign checkout
 	@$(INSTALL) coreutils dpkg git lintian systemd xz-utils
 	@rm -f lunserve_*.deb
@@ -132,13 +150,14 @@ bench: build ## benchmark the ring and the backstores, then lunserve beside its 
 bench-report: ## run the benchmarks, and put their tables and a chart into docs/performance.md; REPORT=FILE has their output
 	@[ -n "$(REPORT)" ] || $(MAKE) --no-print-directory bench >$(BENCH).txt
 	$(GO) run ./e2e/benchreport docs/performance.md <$(if $(REPORT),$(REPORT),$(BENCH).txt)
+	@[ -n "$(REPORT)" ] || rm $(BENCH).txt
 
-conformance: build ## run libiscsi's test suite on lunserve, with --userspace too, and LIO fileio, into e2e/CONFORMANCE.md
+conformance: build ## run libiscsi's test suite on lunserve, with --userspace too, and LIO fileio, into docs/conformance.md
 	@$(INSTALL) e2fsprogs kmod libiscsi-bin mount
 	CGO_ENABLED=0 $(GO) build -o $(CONFORMANCE)/run ./e2e/conformance
-	@rm -f $(CONFORMANCE)/CONFORMANCE.md
+	@rm -f $(CONFORMANCE)/conformance.md
 	e2e/vm -s -t 3600 -o $(CONFORMANCE) -- $(CONFORMANCE)/run; status=$$?; \
-		cp $(CONFORMANCE)/CONFORMANCE.md e2e/ && echo "the logs are in $(CONFORMANCE)/conformance" && exit $$status
+		cp $(CONFORMANCE)/conformance.md docs/ && echo "the logs are in $(CONFORMANCE)/conformance" && exit $$status
 
 fuzz: build ## run each fuzz target, and random commands on a real kernel, for FUZZTIME (20s)
 	@for dir in $$($(GO) list -f '{{.Dir}}' ./...); do \
@@ -180,7 +199,13 @@ clean: ## remove ./lunserve and its packages; the kernel stays in ~/.cache/lunse
 	rm -rf lunserve lunserve_*.deb dist
 
 help: ## print this list
-	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' Makefile | expand -t 13
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' Makefile | awk -F '\t' '{ \
+		line = sprintf("%-12s", $$1); n = split($$2, words, " "); \
+		for (i = 1; i <= n; i++) { \
+			if (length(line) + 1 + length(words[i]) > 80) { print line; line = sprintf("%12s", "") } \
+			line = line " " words[i] \
+		} \
+		print line }'
 
 go:
 	@command -v $(GO) >/dev/null || { echo "no Go here; get 1.26 or later from https://go.dev/dl and put its folder bin on PATH" >&2; exit 1; }

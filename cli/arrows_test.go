@@ -33,6 +33,8 @@ var allowed = map[string]string{
 	"backstores/volatile":  "backstores",
 	"backstores/storetest": "backstores",
 	"e2e/confinetest":      "serve/confine",
+	"e2e/benchreport":      "e2e/marked",
+	"e2e/kernelreport":     "e2e/marked",
 	"e2e/packbench":        "backstores backstores/image",
 	"e2e/urlbench":         "backstores backstores/image e2e/weblab",
 }

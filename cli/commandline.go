@@ -51,7 +51,21 @@ func (l *commandLine) read() (err error) {
 	if err != nil || l.has("help") || l.has("version") {
 		return err
 	}
+	if err := l.checkExclusive(); err != nil {
+		return err
+	}
 	return l.checkWords()
+}
+
+// checkExclusive refuses a flag whose tag "not" names another one that was given. kong's
+// xor takes a default for a flag.
+func (l *commandLine) checkExclusive() error {
+	for _, f := range l.flags {
+		if other := f.Tag.Get("not"); other != "" && l.has(other) {
+			return misuse("--%s and --%s exclude each other; leave out one of them", other, f.Name)
+		}
+	}
+	return nil
 }
 
 // canonical returns the words for kong.

@@ -115,16 +115,26 @@ func TestPromisesHaveTheirTests(t *testing.T) {
 	}
 }
 
-// Links between the documents lead to files.
+// Links between the documents lead to files that the archives of deb/dist have too: the
+// documents at the root, and the folder docs.
 func TestLinksOfDocumentsLeadToFiles(t *testing.T) {
-	for _, name := range documents {
+	var pages []string
+	for _, pattern := range []string{"../*.md", "../docs/*.md"} {
+		found, _ := filepath.Glob(pattern)
+		pages = append(pages, found...)
+	}
+	for _, name := range pages {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, m := range regexp.MustCompile(`\]\(([^):#]+)(?:#[^)]*)?\)`).FindAllStringSubmatch(string(text), -1) {
-			if _, err := os.Stat(filepath.Join(filepath.Dir(name), m[1])); err != nil {
+			link := filepath.Join(filepath.Dir(name), m[1])
+			if _, err := os.Stat(link); err != nil {
 				t.Errorf("%s: %v", name, err)
+			}
+			if in := filepath.Dir(link); in != "../docs" && (in != ".." || filepath.Ext(link) != ".md") {
+				t.Errorf("%s links to %s, which the archives lack", name, m[1])
 			}
 		}
 	}

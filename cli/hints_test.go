@@ -129,7 +129,7 @@ var placeholder = regexp.MustCompile(`(^|[ =])(FILE|DIR|IQN|ADDR:PORT|BASE|DICTI
 
 // refusal is the error of a start whose images are open, or of an output that
 // exists: that has to be confirmed. A disk may be served or not.
-var refusal = regexp.MustCompile(`; try -f to replace it\n|: not served by lunserve; |lunserve: (configfs|target_core_mod|target_core_user|tcm_loop|sd_mod|iscsi_target_mod|vhost_scsi) is not (loaded|built|installed)|: address already in use|: not an address of this machine`)
+var refusal = regexp.MustCompile(`; try -f to replace it\n|: not served by lunserve; |lunserve: (configfs|target_core_mod|target_core_user|tcm_loop|sd_mod|sr_mod|iscsi_target_mod|vhost_scsi) is not (loaded|built|installed)|: address already in use|: not an address of this machine`)
 
 // typeHint types a line in dir.
 func typeHint(t *testing.T, p proposal, line, dir string) {

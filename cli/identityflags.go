@@ -18,7 +18,7 @@ type identityFlags struct {
 	WWN               wwn       `name:"wwn" placeholder:"NAA" help:"World wide name of the only disk: 16 hex digits that begin with 2, 3 or 5, or 32 that begin with 6. Initiators take two disks with the same name for two paths to one disk."`
 	Rotational        bool      `help:"Present a disk that rotates, with 7200 rpm."`
 	NoWriteCache      bool      `help:"Present a disk without a volatile write cache: each write is durable when it completes."`
-	PhysicalBlockSize blockSize `default:"4096" placeholder:"SIZE" help:"Physical block size: a power of two from the logical block size to 64K."`
+	PhysicalBlockSize blockSize `default:"4096" placeholder:"SIZE" not:"cdrom" help:"Physical block size: a power of two from the logical block size to 64K."`
 }
 
 func (f *identityFlags) identity() serve.Identity {

@@ -38,12 +38,15 @@ func (*manCmd) Run(k *kong.Context) error {
 	}
 	cmd := exec.Command(path, "-l", "-")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(man.Page), os.Stdout, os.Stderr
-	// A first ^C is for the pager, which is in the foreground as well. Not ignored: man
-	// would inherit that.
+	// ^C is for the pager, which is in the foreground as well. Not ignored: man would inherit
+	// that.
 	signal.Notify(make(chan os.Signal, 1), os.Interrupt, syscall.SIGQUIT)
 	err = cmd.Run()
 	if e, ok := errors.AsType[*exec.ExitError](err); ok {
-		return serve.ExitStatus(max(e.ExitCode(), 1)) // man has said why
+		if ws := e.Sys().(syscall.WaitStatus); ws.Signaled() { // as by ^C, if the pager does not keep it
+			return serve.ExitStatus(128 + ws.Signal())
+		}
+		return serve.ExitStatus(e.ExitCode()) // man has said why
 	}
 	return err
 }

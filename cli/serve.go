@@ -22,7 +22,7 @@ type serveCmd struct {
 	Scratch    []size     `placeholder:"SIZE" sep:"none" help:"Make a disk of this size that has no image, and drop what was written at exit. May be repeated." group:"image"`
 	Removable  bool       `help:"Present a removable disk: initiators can eject and load the medium." group:"image"`
 	CDROM      bool       `name:"cdrom" help:"Present CD-ROMs or DVD-ROMs: read-only, removable, with blocks of 2048 bytes. A local one is /dev/srN." group:"image"`
-	SectorSize sectorSize `enum:"512,4096" default:"512" help:"Logical block size in bytes: 512 or 4096." group:"image"`
+	SectorSize sectorSize `enum:"512,4096" default:"512" not:"cdrom" help:"Logical block size in bytes: 512 or 4096." group:"image"`
 
 	identityFlags `embed:"" group:"identity"`
 	partFlags     `embed:"" group:"image"`
@@ -149,24 +149,6 @@ func (c *serveCmd) blockSize() int {
 		return 2048
 	}
 	return int(c.SectorSize)
-}
-
-// checkCDROM refuses what a CD-ROM cannot be.
-func (c *serveCmd) checkCDROM() error {
-	switch {
-	case !c.CDROM:
-	case c.SectorSize != 512: // the default
-		return misuse("--cdrom has blocks of 2048 bytes; leave out --sector-size")
-	case c.Overlay != "" || c.Snapshot:
-		return misuse("--cdrom is read-only; leave out --overlay and --snapshot")
-	case c.Size > 0 || len(c.Scratch) > 0:
-		return misuse("--cdrom is for an image that exists; leave out --size and --scratch")
-	case c.Track:
-		return misuse("--fault-track is for writes, which --cdrom refuses; leave out one of them")
-	case c.Rotational || c.NoWriteCache || c.PhysicalBlockSize != 4096:
-		return misuse("--rotational, --no-write-cache and --physical-block-size are for disks; leave them out with --cdrom")
-	}
-	return nil
 }
 
 // check refuses flags that contradict each other, and what cannot work.

@@ -31,7 +31,7 @@ func (m machine) diagnose() []Finding {
 	for _, f := range fabrics["loopback"] {
 		all = append(all, m.diagnoseFeature(f))
 	}
-	for _, name := range []string{"iscsi", "vhost"} {
+	for _, name := range []string{"cdrom", "iscsi", "vhost"} {
 		for _, f := range fabrics[name] {
 			found := m.diagnoseFeature(f)
 			found.Minor = true

@@ -17,6 +17,7 @@ func healthy(t *testing.T) *kernel {
 	k.file("proc/self/status", "Name:\tx\nCapEff:\t000001ffffffffff\n")
 	k.file("proc/self/mounts", "udev "+k.dev+" devtmpfs rw 0 0\n")
 	k.file("run/udev/control", "")
+	k.file("sys/bus/scsi/drivers/sr/x", "")
 	k.file("etc/machine-id", "00112233445566778899aabbccddeeff\n")
 	return k
 }
@@ -78,6 +79,8 @@ func TestDiagnoseExplainsFaults(t *testing.T) {
 			"target_core_user: target_core_user is not built for kernel 6.1.0 (CONFIG_TCM_USER2); boot a kernel that has it, such as Debian's linux-image-amd64 (minor: false)\n"},
 		{"no iSCSI", func(k *kernel) { k.file("lib/modules/6.1.0/modules.dep", "") },
 			"iscsi_target_mod: iscsi_target_mod is not built for kernel 6.1.0 (CONFIG_ISCSI_TARGET); boot a kernel that has it, such as Debian's linux-image-amd64 (minor: true)\n"},
+		{"no CD-ROMs", func(k *kernel) { k.gone("sys/bus/scsi/drivers/sr") },
+			"sr_mod: sr_mod is not built for kernel 6.1.0 (CONFIG_BLK_DEV_SR); boot a kernel that has it, such as Debian's linux-image-amd64 (minor: true)\n"},
 		{"no modprobe", func(k *kernel) {
 			k.hasModprobe = func() bool { return false }
 			k.file("sys/module/iscsi_target_mod/x", "")

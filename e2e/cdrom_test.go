@@ -65,3 +65,24 @@ func TestCDROMOutlivesItsServer(t *testing.T) {
 	run(t, binary, "detach", iso)
 	s.wait()
 }
+
+// It outlives an upgrade as well.
+func TestCDROMOutlivesAnUpgrade(t *testing.T) {
+	needTarget(t)
+	dir := tmpfsDir(t)
+	iso := newISO(t, dir)
+	s := startProgram(t, install(t, dir), "--cdrom", iso)
+	install(t, dir)
+	t.Log(s.upgrade(1))
+	run(t, "cmp", iso, s.disks[0])
+	says(t, "sg_inq", s.disks[0]).has(`PDT=5 `)
+	s.ends()
+}
+
+// The kernel's target has it as a CD-ROM too.
+func TestInitiatorSeesTheCDROM(t *testing.T) {
+	needTarget(t)
+	s, urls := startISCSI(t, "--cdrom", newISO(t, tmpfsDir(t)))
+	says(t, "iscsi-inq", urls[0]).has(`Type:MMC`)
+	s.ends()
+}

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	goflag "flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,6 +18,10 @@ import (
 func TestMain(m *testing.M) {
 	confinetest.Main()
 	playFake()
+	goflag.Parse()
+	if testing.Verbose() {
+		sayKernel()
+	}
 	os.Exit(m.Run())
 }
 

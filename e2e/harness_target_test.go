@@ -20,6 +20,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // needTarget skips t if this kernel cannot have targets; in CI it fails t instead,
@@ -91,4 +94,13 @@ func name() string {
 func exists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil
+}
+
+// sayKernel prints the day and the kernel, for those who read the log, of which
+// e2e/kernelreport is one.
+func sayKernel() {
+	var u unix.Utsname
+	if unix.Uname(&u) == nil {
+		fmt.Printf("%s, Linux %s %s\n", time.Now().UTC().Format(time.DateOnly), unix.ByteSliceToString(u.Release[:]), unix.ByteSliceToString(u.Version[:]))
+	}
 }

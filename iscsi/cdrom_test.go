@@ -1,6 +1,7 @@
 package iscsi_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -72,5 +73,22 @@ func TestQEMUBootsTheCD(t *testing.T) {
 				t.Fatalf("%v\n%s", err, out)
 			}
 		})
+	}
+}
+
+// READ CD has its length in other bytes than READ, which the session knows too.
+func TestSessionReadsACD(t *testing.T) {
+	const block = 2048
+	store := newStore(t, 8*block, false)
+	data := bytes.Repeat([]byte("lunserve"), block/8)
+	if err := backstores.WriteVec(store, [][]byte{data}, 3*block, 0); err != nil {
+		t.Fatal(err)
+	}
+	cd := newDisk(struct{ backstores.Backstore }{store}, scsi.Options{BlockSize: block, CDROM: true})
+	_, portals := serve(t, iscsi.Options{}, cd)
+	i := dial(t, portals[0]).login()
+	i.command(0xc1, block, []byte{0xbe, 0, 0, 0, 0, 3, 0, 0, 1, 0x10, 0, 0}, nil)
+	if got := i.good(); !bytes.Equal(got, data) {
+		t.Errorf("% x", got)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/hint"
 	"github.com/lunserve/lunserve/serve/control"
+	"github.com/lunserve/lunserve/tcmu/scsi"
 )
 
 // An openedImage is an image, opened and locked, with its layers.
@@ -113,6 +114,9 @@ func (s *service) openImage(ctx context.Context, given Image, down *configfs.Und
 	whole := img.size()
 	if whole == 0 {
 		return nil, fmt.Errorf("%s: less than one block of %d bytes", path, img.blockSize)
+	}
+	if o.CDROM && whole > scsi.MaxCDROM {
+		return nil, fmt.Errorf("%s: larger than a CD-ROM, which has less than 8 TiB; leave out --cdrom", path)
 	}
 	bar.Clear()
 	if img.writes == control.Temporary && !given.Snapshot && image.IsQcow2(img.base) {

@@ -47,7 +47,7 @@ func (t table) chart() string {
 		}
 		y += bar*len(peers) + 10
 	}
-	return fmt.Sprintf("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" role=\"img\">\n<title>Speed by instructions, relative to LIO fileio</title>\n"+
-		"<style>%s</style>\n%s<line x1=\"%d\" x2=\"%[5]d\" y1=\"26\" y2=\"%d\"/>\n</svg>\n",
+	return fmt.Sprintf("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%[1]d\" height=\"%[2]d\" role=\"img\">\n<title>Speed by instructions, relative to LIO fileio</title>\n"+
+		"<style>%[3]s</style>\n%[4]s<line x1=\"%[5]d\" x2=\"%[5]d\" y1=\"26\" y2=\"%[6]d\"/>\n</svg>\n",
 		left+int(longest*scale)+50, y+4, style, b.String(), left+scale, y)
 }

@@ -1,5 +1,6 @@
-// Benchreport puts what make bench printed into docs/performance.md: each table of e2e/bench
-// in the place that is marked for it, and a chart of the first beside it.
+// Benchreport puts what make bench printed into docs/performance.md: each table of e2e/bench,
+// e2e/packbench and e2e/urlbench in the place that is marked for it, and a chart of the
+// instructions beside it.
 //
 //	go run ./e2e/benchreport docs/performance.md <bench.txt
 package main
@@ -11,6 +12,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"github.com/lunserve/lunserve/e2e/marked"
 )
 
 func main() {
@@ -35,7 +38,7 @@ func report(args []string, bench io.Reader) error {
 	}
 	tables := parse(string(text))
 	if len(tables) == 0 {
-		return fmt.Errorf("no table of e2e/bench in what was read")
+		return fmt.Errorf("no table of make bench in what was read")
 	}
 	filled, err := fill(string(page), tables)
 	if err != nil {
@@ -51,15 +54,24 @@ func report(args []string, bench io.Reader) error {
 	return os.WriteFile(args[0], []byte(filled), 0o644)
 }
 
-// A table is one that e2e/bench printed.
+// A table is one that a benchmark printed.
 type table struct {
-	kind string // "instructions" or "rates"
+	kind string // one of kinds
 	text string // with the date and the machine, and what the figures are
 	rows [][]string
 }
 
 // begin matches the line before a table, with the date and the machine.
-var begin = regexp.MustCompile(`(?m)^\d{4}-\d\d-\d\d, Linux .*$`)
+var begin = regexp.MustCompile(`(?m)^\d{4}-\d\d-\d\d, (Linux |\d+ CPUs: ).*$`)
+
+// kinds are those of tables, with what the text before their rows contains.
+var kinds = []struct{ kind, text string }{
+	{"instructions", "Instructions"},
+	{"rates", "IOPS"},
+	{"packed images", ": packed images;"},
+	{"qcow2 images", ": qcow2 images;"},
+	{"images at a URL", ": images at a URL;"},
+}
 
 // parse finds the tables in the output of make bench, among other lines.
 func parse(text string) (all []table) {
@@ -75,13 +87,13 @@ func parse(text string) (all []table) {
 				t.rows = append(t.rows, cells(line))
 			}
 		}
-		switch {
-		case len(t.rows) < 3:
+		for _, k := range kinds {
+			if strings.Contains(t.text, k.text) {
+				t.kind = k.kind
+			}
+		}
+		if len(t.rows) < 3 || t.kind == "" {
 			continue
-		case strings.Contains(t.text, "Instructions"):
-			t.kind = "instructions"
-		default:
-			t.kind = "rates"
 		}
 		all = append(all, t)
 	}
@@ -97,18 +109,12 @@ func cells(line string) []string {
 	return row
 }
 
-const end = "\n<!-- end of make bench -->\n"
-
 // fill returns the page with the tables in place of what is between their marks.
-func fill(page string, tables []table) (string, error) {
+func fill(page string, tables []table) (_ string, err error) {
 	for _, t := range tables {
-		mark := "<!-- " + t.kind + ", from make bench -->\n"
-		before, rest, marked := strings.Cut(page, mark)
-		_, after, ended := strings.Cut(rest, end)
-		if !marked || !ended {
-			return "", fmt.Errorf("no place is marked by %s", strings.TrimSpace(mark))
+		if page, err = marked.Fill(page, t.kind, "bench", t.text); err != nil {
+			return "", err
 		}
-		page = before + mark + t.text + end + after
 	}
 	return page, nil
 }

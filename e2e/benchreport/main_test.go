@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -15,7 +16,7 @@ func TestPageGetsTheTablesAndAChart(t *testing.T) {
 		t.Fatal(err)
 	}
 	page := filepath.Join(t.TempDir(), "performance.md")
-	const mark = "<!-- instructions, from make bench -->\n"
+	const mark, end = "<!-- instructions, from make bench -->\n", "\n<!-- end of make bench -->\n"
 	if err := os.WriteFile(page, []byte("before\n"+mark+"old\n"+end+"after\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +50,25 @@ func TestPageHasPlaces(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := fill(string(page), []table{{kind: "instructions"}, {kind: "rates"}}); err != nil {
-		t.Error(err)
+	for _, k := range kinds {
+		if _, err := fill(string(page), []table{{kind: k.kind}}); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// What packbench and urlbench print has a kind too; what is between tables has none.
+func TestTablesHaveKinds(t *testing.T) {
+	const rows = "\n| job | time | |\n|---|---|---|\n| a | 1 s (2 s) | |\n"
+	var text string
+	for _, head := range []string{"packed images; x", "qcow2 images; x", "sizes of frames; x", "images at a URL; 156 reads"} {
+		text += "noise\n\n2026-11-29, 2 CPUs: " + head + "\n" + rows
+	}
+	var got []string
+	for _, table := range parse(text) {
+		got = append(got, table.kind)
+	}
+	if want := []string{"packed images", "qcow2 images", "images at a URL"}; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
 	}
 }

@@ -1,7 +1,7 @@
 // Command conformance runs iscsi-test-cu, the test suite of libiscsi, on lunserve's
 // disks, with the kernel's target and with --userspace, and on LIO's, the kernel's own,
 // in one boot. It writes a table,
-// CONFORMANCE.md, and the suite's output.
+// conformance.md, and the suite's output.
 //
 // It runs each family of tests on its own, so that one that hangs does not
 // affect the others. A test that reports that it skipped itself counts as
@@ -24,7 +24,7 @@ import (
 )
 
 var (
-	out    = flag.String("o", os.Getenv("VM_OUT"), "the `folder` for CONFORMANCE.md and the logs")
+	out    = flag.String("o", os.Getenv("VM_OUT"), "the `folder` for conformance.md and the logs")
 	limit  = flag.Duration("limit", 5*time.Minute, "time limit of a family")
 	binary = flag.String("lunserve", "lunserve", "the `program` to test")
 )
@@ -95,7 +95,7 @@ func run(names []string) (ok bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	f, err := os.Create(filepath.Join(*out, "CONFORMANCE.md"))
+	f, err := os.Create(filepath.Join(*out, "conformance.md"))
 	if err != nil {
 		return false, err
 	}

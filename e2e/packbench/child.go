@@ -81,7 +81,7 @@ func timeSmall(store backstores.Backstore) error {
 			times = append(times, time.Since(start))
 		}
 		slices.Sort(times)
-		fmt.Printf("%-44s median %v, 1 of 20 over %v\n", round.name, times[len(times)/2], times[len(times)*19/20])
+		row(round.name, times[len(times)/2], "1 of 20 over %v", times[len(times)*19/20])
 	}
 	return nil
 }

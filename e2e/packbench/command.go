@@ -23,7 +23,7 @@ type cost struct {
 }
 
 func (c cost) String() string {
-	return fmt.Sprintf("%7.3f s %7.3f s", c.wall.Seconds(), c.cpu.Seconds())
+	return fmt.Sprintf("%.3f s (%.3f s)", c.wall.Seconds(), c.cpu.Seconds())
 }
 
 // run runs the command. It passes on only the output of packbench's own

@@ -14,8 +14,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -58,13 +56,14 @@ func run() (err error) {
 	if err := makeImages("/usr"); err != nil {
 		return err
 	}
-	fmt.Printf("%s, %d CPUs; medians of %d rounds, then the CPU time\n\n", time.Now().Format(time.DateOnly), runtime.NumCPU(), *rounds)
 	switch {
 	case *frames:
+		begin("sizes of frames")
 		return compareFrames(self)
 	case *qcow2:
 		return compareQcow2(self)
 	}
+	begin("packed images")
 	for _, file := range []string{diskImage, data} {
 		if err := comparePacking(file); err != nil {
 			return err
@@ -102,7 +101,7 @@ func comparePacking(file string) error {
 		if err != nil {
 			return err
 		}
-		fmt.Printf("%-44s %v  ratio %.2f\n", "pack "+file+": "+c.name, costs[i], float64(size)/float64(packed))
+		row("pack "+file+": "+c.name, costs[i], "ratio %.2f", float64(size)/float64(packed))
 	}
 	return nil
 }
@@ -124,8 +123,8 @@ func compareReading(self string) error {
 		return err
 	}
 	for i, c := range list {
-		fmt.Printf("%-44s %v  %4.0f MB/s, %d MiB of memory\n", "all of "+data+": "+c.name,
-			costs[i], float64(size)/1e6/costs[i].wall.Seconds(), costs[i].memory>>20)
+		row("all of "+data+": "+c.name, costs[i], "%.0f MB/s, %d MiB of memory",
+			float64(size)/1e6/costs[i].wall.Seconds(), costs[i].memory>>20)
 	}
 	return nil
 }
@@ -141,7 +140,7 @@ func compareStart(self string) error {
 		return err
 	}
 	for i, c := range list {
-		fmt.Printf("%-44s %v\n", "first byte of "+diskImage+": "+c.name, costs[i])
+		row("first byte of "+diskImage+": "+c.name, costs[i], "")
 	}
 	return nil
 }
@@ -163,7 +162,7 @@ func compareFrames(self string) error {
 		if err != nil {
 			return err
 		}
-		fmt.Printf("%-44s %v  ratio %.2f\n", frame, c, float64(size)/float64(n))
+		row(frame, c, "ratio %.2f", float64(size)/float64(n))
 		if err := small(self, packed); err != nil {
 			return err
 		}
@@ -176,7 +175,7 @@ func small(self, file string) error {
 	cmd := command{args: []string{self, "small", file}}
 	c, err := cmd.run()
 	if err == nil {
-		fmt.Printf("%-44s %d MiB\n", "memory for that", c.memory>>20)
+		row("memory for that", "", "%d MiB", c.memory>>20)
 	}
 	return err
 }

@@ -16,6 +16,7 @@ const (
 // qemu-nbd, whose data nbdcopy gets, and small reads with qemu-img bench, which
 // reads without NBD.
 func compareQcow2(self string) error {
+	begin("qcow2 images")
 	for _, image := range []struct {
 		name string
 		args []string
@@ -42,7 +43,7 @@ func compareQcow2(self string) error {
 			return err
 		}
 		for i, c := range list {
-			fmt.Printf("%-44s %v  %4.0f MB/s\n", "all of "+image.name+": "+c.name, costs[i], float64(size)/1e6/costs[i].wall.Seconds())
+			row("all of "+image.name+": "+c.name, costs[i], "%.0f MB/s", float64(size)/1e6/costs[i].wall.Seconds())
 		}
 		list = []command{
 			{"lunserve", []string{self, "apart", file}},
@@ -52,7 +53,7 @@ func compareQcow2(self string) error {
 			return err
 		}
 		for i, c := range list {
-			fmt.Printf("%-44s %v  %4.0f µs each\n", "4 KiB of "+image.name+": "+c.name, costs[i], float64(costs[i].wall.Microseconds())/smallReads)
+			row("4 KiB of "+image.name+": "+c.name, costs[i], "%.0f µs each", float64(costs[i].wall.Microseconds())/smallReads)
 		}
 	}
 	return nil

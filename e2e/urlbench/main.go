@@ -16,6 +16,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -75,7 +76,8 @@ func run() (err error) {
 	for _, r := range reads {
 		bytesRead += r.n
 	}
-	fmt.Printf("%d reads, %.1f MiB; medians of %d\n\n| with | first byte | all reads | transferred |\n|---|---|---|---|\n", len(reads), float64(bytesRead)/(1<<20), times)
+	fmt.Printf("\n%s, %d CPUs: images at a URL; %d reads, %.1f MiB; medians of %d\n\n| with | first byte | all reads | transferred |\n|---|---|---|---|\n",
+		time.Now().Format(time.DateOnly), runtime.NumCPU(), len(reads), float64(bytesRead)/(1<<20), times)
 	for _, way := range []struct {
 		name string
 		run  func(reads []read) error

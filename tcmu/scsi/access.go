@@ -62,6 +62,10 @@ func (d *Disk) fits(r request, n int64) bool {
 	case opWriteSame10, opWriteSame16:
 		ndob := len(r.cdb) == 16 && r.flag(0x01)
 		return n > 0 && n <= maxWriteSameBytes && (ndob || room == int64(d.BlockSize))
+	case opReadCD:
+		if d.checkReadCD(r) != nil {
+			return false
+		}
 	case opCompareAndWrite:
 		return room == 2*n
 	case opVerify10, opVerify12, opVerify16:
@@ -84,7 +88,7 @@ func transfers(op byte) bool {
 // kindOf returns what commands with an opcode do.
 func kindOf(op byte) fault.Command {
 	switch op {
-	case 0x08, 0x28, 0xa8, 0x88, 0x2f, 0xaf, 0x8f, 0x34, 0x90: // READ, VERIFY, PRE-FETCH
+	case 0x08, 0x28, 0xa8, 0x88, 0xbe, 0x2f, 0xaf, 0x8f, 0x34, 0x90: // READ, READ CD, VERIFY, PRE-FETCH
 		return fault.Read
 	case 0x0a, 0x2a, 0xaa, 0x8a, 0x2e, 0xae, 0x8e, 0x41, 0x93: // WRITE, WRITE AND VERIFY, WRITE SAME
 		return fault.Write

@@ -1,6 +1,9 @@
 package scsi
 
-import "testing"
+import (
+	"fmt"
+	"testing"
+)
 
 // newDisc returns a CD-ROM with a disc of a size in bytes.
 func newDisc(size int64) *Disk {
@@ -35,6 +38,45 @@ func TestCDROMIsAMultimediaDevice(t *testing.T) {
 	d := newDisc(5 << 30)
 	testExchanges(t, d, []exchange{
 		{name: "a DVD is longer", cdb: "46 01 ffff 000000 00ff 00", room: 8, want: "00000004 0000 0010"},
+	})
+}
+
+func TestReadCDReturnsUserData(t *testing.T) {
+	u := newUnit("cdrom", discBlock) // 512 blocks
+	data := fmt.Sprintf("%x", u.bytes[3*discBlock:5*discBlock])
+	testExchanges(t, u.Disk, []exchange{
+		{name: "any sector", cdb: "be 00 00000003 000002 10 00 00", room: 2 * discBlock, want: data},
+		{name: "mode 1", cdb: "be 08 00000003 000002 10 00 00", room: 2 * discBlock, want: data},
+		{name: "no data", cdb: "be 00 00000003 000002 00 00 00"},
+		{name: "no data past the end", cdb: "be 00 000001ff 000002 00 00 00", fail: "5/21/00 info 511"},
+		{name: "past the end", cdb: "be 00 000001ff 000002 10 00 00", fail: "5/21/00 info 511"},
+		{name: "audio", cdb: "be 04 00000003 000002 10 00 00", fail: "5/64/00"},
+		{name: "raw", cdb: "be 00 00000003 000002 f8 00 00", fail: "5/24/00 cdb 9.7"},
+		{name: "subchannels", cdb: "be 00 00000003 000002 10 01 00", fail: "5/24/00 cdb 10.0"},
+		{name: "no structure of a CD", cdb: "ad 00 00000000 00 00 ffff 00 00", fail: "5/30/02"},
+	})
+}
+
+func TestDVDHasItsStructures(t *testing.T) {
+	d := newDisc(5 << 30)
+	testExchanges(t, d, []exchange{
+		{name: "list", cdb: "ad 00 00000000 00 ff 0100 00 00", room: 64, want: "000e 0000 00 40 0804 01 40 0008 04 40 0804"},
+		{name: "physical", cdb: "ad 00 00000000 00 00 0014 00 00", room: 20, want: "0802 0000 01 0f 01 00 00030000 002affff 00000000"},
+		{name: "copyright", cdb: "ad 00 00000000 00 01 0100 00 00", room: 64, want: "0006 0000 00000000"},
+		{name: "manufacturing", cdb: "ad 00 00000000 00 04 0008 00 00", room: 8, want: "0802 0000 00000000"},
+		{name: "no burst cutting area", cdb: "ad 00 00000000 00 03 0100 00 00", fail: "5/24/00 cdb 7"},
+		{name: "no second layer", cdb: "ad 00 00000000 01 00 0100 00 00", fail: "5/24/00 cdb 6"},
+		{name: "no Blu-ray", cdb: "ad 01 00000000 00 00 0100 00 00", fail: "5/24/00 cdb 1.0"},
+		{name: "no READ CD", cdb: "be 00 00000003 000002 10 00 00", fail: "5/30/02"},
+	})
+}
+
+// The largest disc has all its blocks in READ CAPACITY and READ(10), and so its last.
+func TestLargestDiscIsRead(t *testing.T) {
+	testExchanges(t, newDisc(MaxCDROM), []exchange{
+		{name: "capacity", cdb: "25 00 00000000 00 00 00 00", room: 8, want: "fffffffe 00000800"},
+		{name: "last block", cdb: "28 00 fffffffe 00 0001 00", room: 8, want: "0000000000000000"},
+		{name: "past the end", cdb: "28 00 fffffffe 00 0002 00", fail: "5/21/00 info 4294967294"},
 	})
 }
 

@@ -118,10 +118,12 @@ var commands = []command{
 	{0xa3, 0x0d, "REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS", "a3 0d 80 00 0000 ffffffff 00 00", fields{flag("repd"), allocationLength}, shares, 0, (*Disk).reportTaskManagement},
 	{0xa8, none, "READ(12)", "a8 18 ffffffff ffffffff 00 00", transfer, read, 0, (*Disk).read},
 	{0xaa, none, "WRITE(12)", "aa 18 ffffffff ffffffff 00 00", transfer, write, directAccess, (*Disk).write},
+	{0xad, none, "READ DISC STRUCTURE", "ad 00 ffffffff ff ff ffff c0 00", fields{option("address", 0), option("layer", 0), number("format"), allocationLength, option("agid", 0)}, media, multimedia, (*Disk).readStructure},
 	{0xae, none, "WRITE AND VERIFY(12)", "ae 12 ffffffff ffffffff 00 00", verified, write | slow | exclusive, directAccess, (*Disk).writeVerify},
 	{0xaf, none, "VERIFY(12)", "af 16 ffffffff ffffffff 00 00", verified, dataOut | read | slow, directAccess, (*Disk).verify},
 	{0xb7, none, "READ DEFECT DATA(12)", "b7 1f ffffffff ffffffff 00 00", fields{plist, glist, defectFormat, option("index", 0), allocationLength}, media | shares, directAccess, (*Disk).readDefects},
 	{0xbd, none, "MECHANISM STATUS", "bd 00 000000000000 ffff 00 00", fields{allocationLength}, 0, multimedia, (*Disk).mechanismStatus},
+	{0xbe, none, "READ CD", "be 1c ffffffff ffffff 10 00 00", fields{option("type", 0), logicalBlockAddress, numberOfBlocks, flag("user data")}, read, multimedia, (*Disk).readCD},
 }
 
 // A row is a command of one disk, with its usage data decoded and the position

@@ -7,8 +7,16 @@ import (
 )
 
 // A disc has one session, which is closed, and in it one track of data from LBA 0 to the
-// end. READ CD, which reads what an image of 2048-byte blocks does not have, is not
-// supported, and the features that demand it are not claimed.
+// end. READ CD reads user data only: an image of 2048-byte blocks has neither headers nor
+// error correction. READ CD MSF is not supported, and the features that demand more are
+// not claimed.
+
+// MaxCDROM is the most bytes of a disc: READ CAPACITY is its only command for the size, and
+// returns FFFFFFFFh if the last LBA does not fit.
+const MaxCDROM = discBlock * math.MaxUint32
+
+// discBlock is the size of a block.
+const discBlock = 2048
 
 // longestCD is the most blocks that a disc is taken for a CD with: 80 minutes. What is
 // longer is a DVD.
@@ -122,4 +130,78 @@ func (d *Disk) mechanismStatus(r request) (int, error) {
 	}
 	d.medium.mu.Unlock()
 	return r.reply(b[:], int(binary.BigEndian.Uint16(r.cdb[8:])))
+}
+
+// readCD is MMC-6, READ CD Command: as READ, of a CD.
+func (d *Disk) readCD(r request) (int, error) {
+	if err := d.checkReadCD(r); err != nil {
+		return 0, err
+	}
+	if r.cdb[9] == 0 { // no data is asked for
+		_, _, err := d.extent(r.blocks())
+		return 0, err
+	}
+	cdb := [12]byte{0: opRead12}
+	copy(cdb[2:6], r.cdb[2:6])
+	copy(cdb[7:10], r.cdb[6:9])
+	r.cdb = cdb[:]
+	return d.read(r)
+}
+
+// checkReadCD checks that the disc has the sectors that READ CD expects.
+func (d *Disk) checkReadCD(r request) error {
+	const anyType, mode1 = 0, 2
+	if d.profile() != profileCD {
+		return incompatibleFormat
+	}
+	if kind := r.cdb[1] >> 2; kind != anyType && kind != mode1 {
+		return illegalMode
+	}
+	return nil
+}
+
+// structures are the formats that READ DISC STRUCTURE has, in order, with their length in
+// bytes and its header.
+var structures = []struct {
+	format byte
+	length uint16
+}{
+	{physicalFormat, 4 + 2048},
+	{0x01, 4 + 4},    // copyright: none
+	{0x04, 4 + 2048}, // manufacturing: nothing
+}
+
+const physicalFormat = 0x00
+
+// readStructure is MMC-6, READ DISC STRUCTURE Command, of a DVD with one layer.
+func (d *Disk) readStructure(r request) (int, error) {
+	const list, readable = 0xff, 0x40
+	b := make([]byte, 4, 4+2048)
+	switch layer, format := r.cdb[6], r.cdb[7]; {
+	case format == list:
+		for _, s := range structures {
+			b = binary.BigEndian.AppendUint16(append(b, s.format, readable), s.length)
+		}
+	case d.profile() != profileDVD:
+		return 0, incompatibleFormat
+	case layer != 0:
+		return 0, badField(6, -1)
+	default:
+		for _, s := range structures {
+			if s.format == format {
+				b = b[:s.length]
+			}
+		}
+		if len(b) == 4 {
+			return 0, badField(7, -1)
+		}
+		if format == physicalFormat {
+			const first = 0x30000                       // the disc's own number of LBA 0
+			copy(b[4:], []byte{0x01, 0x0f, 0x01, 0x00}) // a DVD-ROM of 120 mm; one layer, embossed
+			binary.BigEndian.PutUint32(b[8:], first)
+			binary.BigEndian.PutUint32(b[12:], uint32(first+d.blocks.Load()-1))
+		}
+	}
+	binary.BigEndian.PutUint16(b, uint16(len(b)-2))
+	return r.reply(b, int(binary.BigEndian.Uint16(r.cdb[8:])))
 }

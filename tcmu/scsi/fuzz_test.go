@@ -44,6 +44,11 @@ func expect(cdb []byte) (d effect) {
 		d.lba, d.blocks = binary.BigEndian.Uint64(cdb[2:10]), uint64(binary.BigEndian.Uint32(cdb[10:14]))
 	}
 	switch op {
+	case 0xbe: // READ CD
+		d.verb, d.blocks = "read", d.blocks>>8
+		if cdb[9] == 0 {
+			d.verb, d.blocks = "", 0
+		}
 	case 0x08, 0x28, 0xa8, 0x88:
 		d.verb = "read"
 	case 0x0a, 0x2a, 0xaa, 0x8a, 0x2e, 0xae, 0x8e:
@@ -62,9 +67,15 @@ func expect(cdb []byte) (d effect) {
 // compares each result with the rules for all commands, and the image with a
 // model.
 func FuzzDisk(f *testing.F) {
-	const size, blockSize = 64 << 10, 512
+	const size = 64 << 10
+	blockSizeOf := func(variant string) int {
+		if variant == "cdrom" {
+			return discBlock
+		}
+		return 512
+	}
 	for kind, variant := range allVariants {
-		for _, row := range newUnit(variant, blockSize).rows {
+		for _, row := range newUnit(variant, blockSizeOf(variant)).rows {
 			plain := row.emptyCDB()
 			some := slices.Clone(plain)
 			for i := 2; i < len(some); i++ {
@@ -90,10 +101,14 @@ func FuzzDisk(f *testing.F) {
 	caw := step(unhex("89 00 0000000000000003 000000 01 00 00"), 1024, 0x55, 100)
 	f.Add(byte(0), slices.Concat(step(unhex("2a 00 00000003 00 0001 00"), 512, 0x55, 100), caw, caw, step(read, 2048, 0, 33)))
 	f.Add(byte(3), slices.Concat(step(unhex("1b 00 00 00 02 00"), 0, 0, 0), step(unhex("1b 00 00 00 03 00"), 0, 0, 0), step(read, 2048, 1, 33), step(read, 2048, 1, 33)))
+	f.Add(byte(4), append(step(unhex("be 08 00000003 000002 10 00 00"), 4096, 0, 33), step(unhex("be 00 00000003 000002 00 00 00"), 4096, 0, 33)...))
+	f.Add(byte(4), append(step(unhex("be 0c 00000003 000002 10 00 00"), 4096, 0, 33), step(unhex("ad 00 00000000 00 ff 0100 00 00"), 512, 0, 33)...))
 	f.Add(byte(0), append(step(unhex("1b 00 00 00 00 00"), 0, 0, 0), step(read, 2048, 1, 33)...))
 
 	f.Fuzz(func(t *testing.T, kind byte, script []byte) {
-		u := newSizedUnit(allVariants[int(kind)%len(allVariants)], size, blockSize)
+		variant := allVariants[int(kind)%len(allVariants)]
+		u := newSizedUnit(variant, size, blockSizeOf(variant))
+		blockSize := uint64(u.BlockSize)
 		u.busy = kind >= 0x80
 		for steps := 0; len(script) >= stepLength && steps < 100; script, steps = script[stepLength:], steps+1 {
 			cdb := slices.Clone(script[1:17][:min(int(script[0]), 16)])

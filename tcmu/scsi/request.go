@@ -114,6 +114,9 @@ func (r request) blocks() (lba, n uint64) {
 		lba, n = uint64(binary.BigEndian.Uint32(c[2:])), uint64(binary.BigEndian.Uint16(c[7:]))
 	case 12:
 		lba, n = uint64(binary.BigEndian.Uint32(c[2:])), uint64(binary.BigEndian.Uint32(c[6:]))
+		if c[0] == opReadCD {
+			n >>= 8
+		}
 	case 16:
 		lba, n = binary.BigEndian.Uint64(c[2:]), uint64(binary.BigEndian.Uint32(c[10:]))
 	}

@@ -93,6 +93,8 @@ func TestSenseCodesMatchTheStandard(t *testing.T) {
 		"RESERVATIONS RELEASED":                                {released, "6/2a/04"},
 		"REGISTRATIONS PREEMPTED":                              {unregistered, "6/2a/05"},
 		"CAPACITY DATA HAS CHANGED":                            {capacityChanged, "6/2a/09"},
+		"CANNOT READ MEDIUM - INCOMPATIBLE FORMAT":             {incompatibleFormat, "5/30/02"},
+		"ILLEGAL MODE FOR THIS TRACK":                          {illegalMode, "5/64/00"},
 		"WRITE PROTECTED":                                      {writeProtected, "7/27/00"},
 		"SPACE ALLOCATION FAILED WRITE PROTECT":                {spaceAllocation, "7/27/07"},
 		"MISCOMPARE DURING VERIFY OPERATION":                   {miscompared, "e/1d/00"},

@@ -19,6 +19,8 @@ const (
 	opVerify10        = 0x2f
 	opVerify12        = 0xaf
 	opVerify16        = 0x8f
+	opRead12          = 0xa8
+	opReadCD          = 0xbe
 )
 
 // transferLength returns how many bytes a command transfers: of data-out, or of
@@ -39,6 +41,10 @@ func (d *Disk) transferLength(row *row, cdb []byte) int64 {
 			return 0
 		}
 		return int64(size)
+	case opReadCD:
+		if cdb[9] == 0 { // no data is asked for
+			return 0
+		}
 	case opCompareAndWrite:
 		return int64(2 * blocks * size)
 	case opVerify10, opVerify12, opVerify16:
