@@ -121,7 +121,7 @@ kernels: build ## run the end-to-end tests on the kernels of KERNELS (default tr
 		CI=true CGO_ENABLED=0 $(GO) test -json -count=1 -timeout 0 -exec "$(CURDIR)/e2e/vm -t 7260 --" ./e2e -args -test.timeout=2h >$$log.part; \
 		service=pass; e2e/vm -i -t 600 -- e2e/service || service=fail; \
 		echo "{\"Action\":\"$$service\",\"Test\":\"e2e/service\"}" >>$$log.part; \
-		mv $$log.part $$log; \
+		if grep -q ', Linux ' $$log.part; then mv $$log.part $$log; else echo "$$log.part: the kernel did not boot" >&2; fi; \
 	done
 	$(GO) run ./e2e/kernelreport docs/kernels.md $(KERNEL_LOGS)/*.json
 
@@ -141,6 +141,7 @@ bench: build ## benchmark the ring and the backstores, then lunserve beside its 
 	@$(INSTALL) curl e2fsprogs fio libnbd-bin nbdkit nginx-light qemu-block-extra qemu-utils tar util-linux zstd
 	$(GO) test -run '^$$' -bench . -benchmem $$($(GO) list ./... | grep -v '/e2e$$')
 	PATH="$(CURDIR):$$PATH" $(GO) run ./e2e/packbench
+	PATH="$(CURDIR):$$PATH" $(GO) run ./e2e/packbench -qcow2
 	PATH="$(CURDIR):$$PATH" $(GO) run ./e2e/urlbench
 	CGO_ENABLED=0 $(GO) build -o $(BENCH) ./e2e/bench
 	e2e/vm -t 3600 $(BENCH)

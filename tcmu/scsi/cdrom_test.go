@@ -1,6 +1,7 @@
 package scsi
 
 import (
+	"bytes"
 	"fmt"
 	"testing"
 )
@@ -72,6 +73,23 @@ func TestDVDHasItsStructures(t *testing.T) {
 }
 
 // The largest disc has all its blocks in READ CAPACITY and READ(10), and so its last.
+// What READ CD reads before a bad block comes with the error.
+func TestReadCDEndsAtABadBlock(t *testing.T) {
+	u := newUnit("cdrom", discBlock)
+	u.suffer(t, "read lba 20+1: medium")
+	for _, first := range []int64{18, 4} { // 2 and 16 good blocks
+		cdb, buf := unhex(fmt.Sprintf("be 00 %08x 000020 10 00 00", first)), make([]byte, 32*discBlock)
+		r, _ := anyhow(t, u.Disk, cdb, buf)
+		good := int(20-first) * discBlock
+		if s := r.Sense; r.Status != checkCondition || s[2]&0xf != 3 || s[12] != 0x11 || s[6] != 20 || int(r.DataIn) != good {
+			t.Errorf("from %d: %+v", first, r)
+		}
+		if want := u.bytes[first*discBlock:]; !bytes.Equal(buf[:good], want[:good]) {
+			t.Errorf("from %d: other data", first)
+		}
+	}
+}
+
 func TestLargestDiscIsRead(t *testing.T) {
 	testExchanges(t, newDisc(MaxCDROM), []exchange{
 		{name: "capacity", cdb: "25 00 00000000 00 00 00 00", room: 8, want: "fffffffe 00000800"},

@@ -199,7 +199,7 @@ func (d *Disk) readStructure(r request) (int, error) {
 			const first = 0x30000                       // the disc's own number of LBA 0
 			copy(b[4:], []byte{0x01, 0x0f, 0x01, 0x00}) // a DVD-ROM of 120 mm; one layer, embossed
 			binary.BigEndian.PutUint32(b[8:], first)
-			binary.BigEndian.PutUint32(b[12:], uint32(first+d.blocks.Load()-1))
+			binary.BigEndian.PutUint32(b[12:], uint32(min(first+d.blocks.Load()-1, 0xffffff)))
 		}
 	}
 	binary.BigEndian.PutUint16(b, uint16(len(b)-2))

@@ -144,7 +144,11 @@ func (d *Disk) begin(f *fault.Set, a fault.Access, r request, n uint64) (Result,
 	case 10:
 		binary.BigEndian.PutUint16(r.cdb[at:], uint16(n))
 	default:
-		binary.BigEndian.PutUint32(r.cdb[at:], uint32(n))
+		length := uint32(n)
+		if r.cdb[0] == opReadCD { // three bytes, and flags behind them
+			length = length<<8 | uint32(r.cdb[at+3])
+		}
+		binary.BigEndian.PutUint32(r.cdb[at:], length)
 	}
 	return d.sound(f, a, r)
 }
