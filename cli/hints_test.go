@@ -42,8 +42,12 @@ type proposal struct {
 	Try  hint.Command
 }
 
-// record copies the working directory, for each of the hints.
+// record copies the working directory, for each of the hints. A server in the
+// background has left it for the root, and nobody reads its hints.
 func record(dir string, args []string, try []hint.Command) {
+	if wd, err := os.Getwd(); err == nil && wd == "/" {
+		return
+	}
 	for _, c := range try {
 		to, err := os.MkdirTemp(dir, "")
 		if err == nil {

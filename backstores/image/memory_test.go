@@ -16,6 +16,7 @@ import (
 
 	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/backstores/image"
+	"github.com/lunserve/lunserve/backstores/storetest"
 )
 
 const memoryCache = 16 << 20
@@ -60,7 +61,7 @@ func TestReaderWhoseMemoryIsMeasured(t *testing.T) {
 // takes.
 func TestMemoryIsThatOfTheCacheAnd64MiB(t *testing.T) {
 	n, _ := startNginx(t)
-	disk := bytes.Repeat(content(4<<20), 10)
+	disk := bytes.Repeat(storetest.Contents(4<<20), 10)
 	write(t, n.Path("large.img"), disk)
 	packFile(t, n.Path("large.zst"), disk, 2<<20)
 	shell(t, n.Path(""), `

@@ -36,7 +36,7 @@ func startNginx(t *testing.T) (*weblab.Nginx, []byte) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { n.Stop() })
-	disk := content(9 << 20)
+	disk := storetest.Contents(9 << 20)
 	write(t, n.Path("disk.img"), disk)
 	packFile(t, n.Path("disk.img.zst"), disk, 128<<10)
 	shell(t, n.Path(""), "zstd -q disk.img -o frame.zst && img2simg disk.img disk.simg && zstd -q --no-content-size -c <disk.img >stream.zst && "+

@@ -32,7 +32,7 @@ func startQcow2(t *testing.T) *weblab.Nginx {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { n.Stop() })
-	write(t, n.Path("disk.img"), content(9<<20))
+	write(t, n.Path("disk.img"), storetest.Contents(9<<20))
 	shell(t, n.Path(""), `
 		make() { qemu-img convert -f raw -O qcow2 "$@"; }
 		make disk.img plain.qcow2
@@ -135,7 +135,7 @@ func TestQcow2AtAURLThatIsRefused(t *testing.T) {
 	shell(t, n.Path(""), `
 		head -c 100k plain.qcow2 >short.qcow2
 		qemu-img create -q -f qcow2 -o data_file=data data.qcow2 1M`)
-	write(t, "disk.img", content(1<<20))
+	write(t, "disk.img", storetest.Contents(1<<20))
 	if err := openOverlay(t, n.Path("changes"), "disk.img").Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -52,7 +52,7 @@ func encode(t testing.TB, p []byte, o ...zstd.EOption) []byte {
 // decompresses it. It never reads as other data, nor takes much memory.
 func TestBadZstd(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
-	img := content(1 << 20)
+	img := storetest.Contents(1 << 20)
 	a, b := encode(t, img[:600_000]), encode(t, img[600_000:])
 	la, lb := uint32(len(a)), uint32(len(b))
 	bomb := encode(t, make([]byte, 200<<20))
@@ -161,13 +161,13 @@ func TestZstdChangedWhileServed(t *testing.T) {
 			return err
 		},
 		"replaced": func(f *os.File) error {
-			packFile(t, f.Name(), bytes.Repeat(content(1<<20), 4), 64<<10)
+			packFile(t, f.Name(), bytes.Repeat(storetest.Contents(1<<20), 4), 64<<10)
 			return nil
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "disk.zst")
-			img := content(4 << 20)
+			img := storetest.Contents(4 << 20)
 			packFile(t, path, img, 64<<10)
 			s := open(t, path, image.Options{})
 			p := make([]byte, 4096)
@@ -204,7 +204,7 @@ func TestZstdChangedWhileServed(t *testing.T) {
 // If the seek table has checksums, a frame shows by itself that it is unchanged, so
 // a new time of the file loses nothing. Without them nothing shows it.
 func TestTouchedZstdIsRead(t *testing.T) {
-	dir, img := t.TempDir(), content(4<<20)
+	dir, img := t.TempDir(), storetest.Contents(4<<20)
 	packFile(t, filepath.Join(dir, "sums.zst"), img, 64<<10)
 	shell(t, dir, "zstd -dqc sums.zst | split -b 1M --filter='zstd -q' >nosums.zst")
 	for name, want := range map[string]string{"sums.zst": "", "nosums.zst": "the image was changed while it was served"} {

@@ -47,21 +47,7 @@ var differSources = []string{
 
 // sources returns files of all makers, in parts, with and without a table.
 func sources(t *testing.T) (list []zstdParts) {
-	r := rand.New(rand.NewPCG(9, 9))
-	img := make([]byte, 100_000)
-	for at := 0; at < len(img); {
-		p := img[at:min(at+1+r.IntN(20_000), len(img))]
-		switch at += len(p); r.IntN(3) {
-		case 0:
-			for i := range p {
-				p[i] = byte(r.UintN(256))
-			}
-		case 1:
-			for i := range p {
-				p[i] = "a disk of many words "[(i+r.IntN(2))%21]
-			}
-		}
-	}
+	img := storetest.Contents(100_000)
 	for _, line := range differSources {
 		dir := t.TempDir()
 		path := filepath.Join(dir, "disk.zst")

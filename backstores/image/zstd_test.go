@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,26 +17,6 @@ import (
 	"github.com/lunserve/lunserve/backstores/seekable"
 	"github.com/lunserve/lunserve/backstores/storetest"
 )
-
-// content returns the contents of a disk: words, noise, and holes.
-func content(n int) []byte {
-	r := rand.New(rand.NewPCG(uint64(n), 1))
-	b := make([]byte, n)
-	for at := 0; at < n; {
-		p := b[at:min(at+1+r.IntN(300_000), n)]
-		switch at += len(p); r.IntN(3) {
-		case 0:
-			for i := range p {
-				p[i] = byte(r.UintN(256))
-			}
-		case 1:
-			for i := range p {
-				p[i] = "a disk of many words "[(i+r.IntN(2))%21]
-			}
-		}
-	}
-	return b
-}
 
 func packFile(t testing.TB, path string, b []byte, frame int64) {
 	t.Helper()
@@ -99,7 +78,7 @@ func TestZstd(t *testing.T) {
 	for _, m := range makers {
 		t.Run(m.name, func(t *testing.T) {
 			dir := t.TempDir()
-			img := content(1<<20 + 543210)
+			img := storetest.Contents(1<<20 + 543210)
 			if err := os.WriteFile(filepath.Join(dir, "disk.img"), img, 0o644); err != nil {
 				t.Fatal(err)
 			}
@@ -160,7 +139,7 @@ func TestZstd(t *testing.T) {
 func TestUnpackNeedsNoTemporaryFile(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "disk.zst")
-	img := content(5 << 20)
+	img := storetest.Contents(5 << 20)
 	for name, cuts := range map[string][]int{"one frame": {0, len(img)}, "three": {0, 2 << 20, 3 << 20, len(img)}} {
 		var file []byte
 		for i, end := range cuts[1:] {

@@ -29,7 +29,7 @@ func fuzzed(t testing.TB) (files [][]byte) {
 	t.Helper()
 	dir := storetest.MemDir(t)
 	in, out := filepath.Join(dir, "in"), filepath.Join(dir, "out")
-	if err := os.WriteFile(in, contents(fuzzSize), 0o600); err != nil {
+	if err := os.WriteFile(in, storetest.Contents(fuzzSize), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, command := range []string{

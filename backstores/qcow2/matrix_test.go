@@ -2,7 +2,6 @@ package qcow2_test
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -53,33 +52,11 @@ var images = []struct{ name, make string }{
 // suite are the images that the suite of all stores is run on.
 var suite = []string{"version 2", "zlib, version 2", "zstd, clusters of 2 MiB, extended L2", "an overlay with extended L2"}
 
-// contents returns n bytes like those of a disk: text, noise and zeros, in pieces of
-// all sizes.
-func contents(n int) []byte {
-	r := rand.New(rand.NewPCG(1, 2))
-	p := make([]byte, 0, n+300_000)
-	for i := 0; len(p) < n; i++ {
-		piece := make([]byte, r.IntN(1<<(9+r.IntN(10))))
-		switch i % 4 {
-		case 0:
-			for j := range piece {
-				piece[j] = byte(r.Uint32())
-			}
-		case 1, 2:
-			for j := range piece {
-				piece[j] = "the quick brown fox"[(j+j/1000*r.IntN(2))%19] + byte(r.IntN(100)/99)
-			}
-		}
-		p = append(p, piece...)
-	}
-	return p[:n]
-}
-
 // Every image holds what qemu-img says, and is a store like any other.
 func TestImagesOfQEMU(t *testing.T) {
 	dir := storetest.MemDir(t)
 	in, base := filepath.Join(dir, "in"), filepath.Join(dir, "base")
-	disk := contents(8<<20 + 512)
+	disk := storetest.Contents(8<<20 + 512)
 	for path, n := range map[string]int{in: len(disk), base: 5<<20 + 1536} {
 		p := append([]byte(nil), disk[:n]...)
 		if path == base {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/lunserve/lunserve/backstores/storetest"
 )
 
 // BenchmarkScan opens files with a seek table: one of data, and one of holes,
@@ -30,7 +32,7 @@ func BenchmarkScan(b *testing.B) {
 // BenchmarkRead reads 4 KiB at random from a small cache and from one that holds
 // everything, and all of a file in order.
 func BenchmarkRead(b *testing.B) {
-	img := image(64 << 20)
+	img := storetest.Contents(64 << 20)
 	for _, frame := range []int64{4 << 10, 128 << 10, 2 << 20} {
 		file, _ := packed(b, img, frame)
 		for _, of := range []struct {

@@ -9,13 +9,14 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/lunserve/lunserve/backstores"
+	"github.com/lunserve/lunserve/backstores/storetest"
 )
 
 // fuzzLimit is the largest frame in these tests, so that a zip bomb is cheap.
 const fuzzLimit = 1 << 20
 
 func seeds(f *testing.F) {
-	img := image(20_000)
+	img := storetest.Contents(20_000)
 	file, _ := packed(f, img, MinFrame)
 	f.Add(file)
 	f.Add(file[:len(file)-100])
@@ -133,7 +134,7 @@ func FuzzReader(f *testing.F) {
 
 // FuzzSavedIndex checks that an index with any saved sizes is one of the file.
 func FuzzSavedIndex(f *testing.F) {
-	file := unsizedFrames(f, image(20_000), 6000)
+	file := unsizedFrames(f, storetest.Contents(20_000), 6000)
 	scan := func() *Scanned {
 		s, err := Scan(ctx, bytes.NewReader(file), int64(len(file)), fuzzLimit, nil)
 		if err != nil || s.Sized {

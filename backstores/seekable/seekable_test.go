@@ -12,32 +12,11 @@ import (
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/lunserve/lunserve/backstores/storetest"
 )
 
 var ctx = context.Background()
-
-// image returns n bytes like those of a disk: repeated text, noise, zeros.
-func image(n int) []byte {
-	r := rand.New(rand.NewPCG(uint64(n), 1))
-	b := make([]byte, n)
-	for at := 0; at < n; {
-		k := min(1+r.IntN(200_000), n-at)
-		p := b[at : at+k]
-		switch r.IntN(3) {
-		case 0:
-			for i := range p {
-				p[i] = byte(r.UintN(256))
-			}
-		case 1:
-			word := []byte("a disk of many words ")
-			for i := range p {
-				p[i] = word[(i+r.IntN(2))%len(word)]
-			}
-		}
-		at += k
-	}
-	return b
-}
 
 func packed(t testing.TB, img []byte, frame int64) ([]byte, Packed) {
 	t.Helper()
@@ -75,7 +54,7 @@ func reader(t testing.TB, file []byte, memory int64) *Reader {
 // with a cache that is too small.
 func TestReadWhatWasPacked(t *testing.T) {
 	for _, frame := range []int64{4 << 10, 64 << 10, 1 << 20} {
-		img := image(5<<20 + 1234)
+		img := storetest.Contents(5<<20 + 1234)
 		file, p := packed(t, img, frame)
 		if p.Zeros == 0 && frame < 1<<20 {
 			t.Error("no frame of zeros")

@@ -2,11 +2,15 @@ package storetest
 
 import (
 	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"encoding/binary"
 	"errors"
 	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/lunserve/lunserve/backstores"
@@ -14,6 +18,46 @@ import (
 
 // OddSize is the size of a disk that is no multiple of any block.
 const OddSize = 3<<19 + 777
+
+// Fill fills p with noise. Under the race detector each byte that Go makes is expensive,
+// and AES is written in assembly.
+func Fill(r *rand.Rand, p []byte) {
+	key := binary.NativeEndian.AppendUint64(make([]byte, 8, 16), r.Uint64())
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		panic(err)
+	}
+	clear(p)
+	cipher.NewCTR(block, make([]byte, aes.BlockSize)).XORKeyStream(p, p)
+}
+
+// text is made once, since the race detector watches a copy as a whole.
+var text = sync.OnceValue(func() []byte {
+	r := rand.New(rand.NewPCG(1, 1))
+	p := make([]byte, 1<<20)
+	for i := range p {
+		p[i] = "a disk of many words "[(i+i/1000*r.IntN(2))%21] + byte(r.IntN(100)/99)
+	}
+	return p
+})
+
+// Contents returns n bytes like those of a disk: text, noise and zeros, in pieces of
+// all sizes up to 256 KiB and an eighth of the disk. They are the same each time.
+func Contents(n int) []byte {
+	r := rand.New(rand.NewPCG(uint64(n), 1))
+	disk, text := make([]byte, n), text()
+	for at := 0; at < n; {
+		p := disk[at:min(at+1+r.IntN(min(1<<(9+r.IntN(10)), n/8)), n)]
+		at += len(p)
+		switch r.IntN(3) {
+		case 0:
+			Fill(r, p)
+		case 1:
+			copy(p, text[r.IntN(len(text)-len(p)):])
+		}
+	}
+	return disk
+}
 
 // NewImage makes an image with data, zeros and holes in dir.
 func NewImage(t testing.TB, dir string, size int64) string {
@@ -30,9 +74,7 @@ func NewImage(t testing.TB, dir string, size int64) string {
 	r := rand.New(rand.NewPCG(20, 20))
 	p := make([]byte, 100_000)
 	for off := int64(0); off < size-int64(len(p)); off += max(250_000, size/64) {
-		for i := range p {
-			p[i] = byte(r.Uint32())
-		}
+		Fill(r, p)
 		if _, err := f.WriteAt(p, off); err != nil {
 			t.Fatal(err)
 		}
@@ -70,9 +112,7 @@ func Change(t testing.TB, s backstores.Backstore, want []byte, r *rand.Rand, tim
 			err = backstores.Zero(s, off, n)
 		default:
 			p := want[off : off+n]
-			for i := range p {
-				p[i] = byte(r.Uint32())
-			}
+			Fill(r, p)
 			err = backstores.WriteVec(s, [][]byte{p}, off, 0)
 		}
 		if err != nil {

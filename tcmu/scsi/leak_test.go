@@ -113,7 +113,7 @@ func TestNoCommandLeaksThroughANexus(t *testing.T) {
 				if cdb[i] |= length & row.usage[i]; row.op == opStartStop {
 					cdb[i] &= 0x01
 				}
-				for expected := range int64(1100) {
+				for expected, step := int64(0), int64(1); expected < 1100; expected += step {
 					_, room := n[0].Transfer(0, cdb, expected)
 					var got [2][]byte
 					for j, fill := range []byte{0xaa, 0x55} {
@@ -123,6 +123,9 @@ func TestNoCommandLeaksThroughANexus(t *testing.T) {
 							t.Fatal(err)
 						}
 						got[j] = got[j][:min(int(room), int(r.DataIn))]
+					}
+					if expected > int64(len(got[0]))+64 {
+						step = 37 // all of it came, and the rest of the buffers is empty
 					}
 					for j := range got[0] {
 						if got[0][j] == 0xaa && got[1][j] == 0x55 {
