@@ -93,6 +93,7 @@ func TestSenseCodesMatchTheStandard(t *testing.T) {
 		"RESERVATIONS RELEASED":                                {released, "6/2a/04"},
 		"REGISTRATIONS PREEMPTED":                              {unregistered, "6/2a/05"},
 		"CAPACITY DATA HAS CHANGED":                            {capacityChanged, "6/2a/09"},
+		"REPORTED LUNS DATA HAS CHANGED":                       {lunsChanged, "6/3f/0e"},
 		"WRITE PROTECTED":                                      {writeProtected, "7/27/00"},
 		"SPACE ALLOCATION FAILED WRITE PROTECT":                {spaceAllocation, "7/27/07"},
 		"MISCOMPARE DURING VERIFY OPERATION":                   {miscompared, "e/1d/00"},
