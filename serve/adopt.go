@@ -36,7 +36,7 @@ const killedTime = 3 * time.Second
 
 // findOrphans finds the orphans of the images, to be adopted. It removes those
 // that cannot have users, and warns of those of other images.
-func (s *service) findOrphans(ctx context.Context, down *configfs.Undo) error {
+func (s *service) findOrphans(ctx context.Context) error {
 	exports, err := configfs.Exports()
 	if err != nil {
 		return err
@@ -63,7 +63,7 @@ func (s *service) findOrphans(ctx context.Context, down *configfs.Undo) error {
 			if ring != nil {
 				d.orphan = &orphan{e, ring}
 				d.image.provisionAs(e.Contents)
-				down.For(lunName(d.lun)).Push(ring.Close)
+				d.down.Push(ring.Close)
 				err = s.cannotAdopt(d)
 			}
 			if err != nil {
@@ -86,7 +86,7 @@ func (s *service) diskOf(e configfs.Export) (of *disk) {
 	if !keepsWrites(e.Contents) {
 		return nil
 	}
-	for _, d := range s.disks {
+	for _, d := range s.disks() {
 		switch {
 		case d.image.writes == control.Temporary:
 		case d.image.isOf(e.Contents):
@@ -144,7 +144,7 @@ func (s *service) cannotAdopt(d *disk) error {
 func (s *service) adoptTargets(exports []configfs.Export) error {
 	for _, f := range s.fabrics {
 		target := ""
-		for _, d := range s.disks {
+		for _, d := range s.disks() {
 			for _, l := range d.luns(f.kind()) {
 				if target != "" && target != l.Target {
 					return fmt.Errorf("%s: cannot be adopted: its LUNs are in %s and in %s", d.orphan.Name, target, l.Target)
@@ -158,7 +158,7 @@ func (s *service) adoptTargets(exports []configfs.Export) error {
 		for _, e := range exports {
 			in := func(l configfs.LUN) bool { return l.Target == target && l.Fabric == f.kind() }
 			ours := func(d *disk) bool { return d.orphan != nil && d.orphan.Name == e.Name }
-			if slices.ContainsFunc(e.LUNs, in) && !slices.ContainsFunc(s.disks, ours) {
+			if slices.ContainsFunc(e.LUNs, in) && !slices.ContainsFunc(s.disks(), ours) {
 				return hint.Try(fmt.Errorf("%s: cannot be adopted without %s, which was served with it", target, e.Name),
 					"lunserve", "detach", "--force", e.Name)
 			}

@@ -14,6 +14,8 @@ import (
 // A disk is an image served as one LUN.
 type disk struct {
 	lun      int
+	given    Image
+	down     *configfs.Undo // its own steps, which are independent of those of other disks
 	image    *openedImage
 	orphan   *orphan // to be adopted, or nil
 	device   *device // once it is attached
@@ -28,10 +30,25 @@ type disk struct {
 	resizing sync.Mutex
 }
 
+// MaxDisks is how many disks a service can have: LUNs are one byte.
+const MaxDisks = 256
+
 // newDisk returns a disk whose image sends its errors to errs.
-func newDisk(lun int, img *openedImage, errs chan<- error) *disk {
-	return &disk{lun: lun, image: img, errors: errorLimit{image: img.path, to: errs}, stall: stall{image: img.path, try: image.Doctor(img.base)}}
+func newDisk(of given, img *openedImage, down *configfs.Undo, errs chan<- error) *disk {
+	return &disk{lun: of.LUN, given: of.Image, down: down, image: img,
+		errors: errorLimit{image: img.path, to: errs}, stall: stall{image: img.path, try: image.Doctor(img.base)}}
 }
+
+// disks returns those that are served, by LUN. Only start and wait change them; others
+// see them as they were at one moment.
+func (s *service) disks() []*disk {
+	if all := s.served.Load(); all != nil {
+		return *all
+	}
+	return nil
+}
+
+func (s *service) setDisks(all []*disk) { s.served.Store(&all) }
 
 // title returns the name by which the user knows the disk.
 func (d *disk) title() string { return cmp.Or(d.address.node, d.address.uri(), d.image.path) }

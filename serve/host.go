@@ -23,13 +23,14 @@ type detached struct {
 	err      error
 }
 
-func (h host) Disks() []control.Disk { return h.statesWithUsers() }
+func (h host) Disks() []control.Disk { return h.statesWithUsers(h.disks()...) }
 
 func (h host) Measure() (read func() []control.Disk, stop func()) {
-	each := measureEach(h.disks)
+	each := measureEach(h.disks())
 	return func() []control.Disk {
-		all := h.statesWithUsers()
-		each.into(all)
+		disks := h.disks()
+		all := h.statesWithUsers(disks...)
+		each.into(disks, all)
 		return all
 	}, each.stop
 }
@@ -56,7 +57,7 @@ func (h host) Fault(name string, clear bool, texts []string) error {
 
 // disk returns the disk with a name.
 func (h host) disk(name string) (*disk, error) {
-	for _, d := range h.disks {
+	for _, d := range h.disks() {
 		if d.device.name == name {
 			return d, nil
 		}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -28,7 +29,9 @@ type service struct {
 	options Options
 	console *console.Console
 	events  *eventLog
-	disks   []*disk
+	images  []given                 // to serve at first
+	served  atomic.Pointer[[]*disk] // see disks
+	down    *configfs.Undo          // of the disks, each of which has its own steps in it
 	fabrics []fabric
 	mount   *mount    // nil if there is none
 	command *command  // nil if there is none
@@ -54,6 +57,7 @@ type service struct {
 	parentEnd   <-chan struct{} // nil unless --exit-with-parent
 	detachments chan detachment
 	rules       []fault.Rule // by which the disks misbehave at first
+	faultSeed   uint64       // of what is random in them
 	sample      sample
 	pidDraft    *draft   // or nil
 	pidFile     *ownFile // nil until it has its name
@@ -73,8 +77,10 @@ func newService(o Options, c *console.Console, r role) *service {
 	s := &service{
 		role:        r,
 		options:     o,
+		images:      inOrder(o.Images),
 		console:     c,
 		events:      newEventLog(o.JSON),
+		ringErrs:    make(chan error, 1), // the first ends the service
 		imageErrs:   make(chan error, 64),
 		detachments: make(chan detachment),
 		upgrades:    make(chan *upgrade, 1),
@@ -107,7 +113,7 @@ func (s *service) wait() ending {
 			s.console.Warn(err)
 		case now := <-each.C:
 			s.look(now)
-			if s.options.Once && once.look(s.statesWithUsers()) && s.inUse() == "" {
+			if s.options.Once && once.look(s.statesWithUsers(s.disks()...)) && s.inUse() == "" {
 				s.console.Say("the last user has gone")
 				end = ending{cause: requested}
 			}
@@ -165,7 +171,7 @@ func (s *service) stopSignal(sig os.Signal, asked *bool) ending {
 func (s *service) userSignal(sig os.Signal) ending {
 	switch {
 	case sig == syscall.SIGUSR1:
-		s.sample.start(s.disks)
+		s.sample.start(s.disks())
 	case sig == syscall.SIGUSR2:
 		s.prepareUpgrade()
 	case s.command != nil:
@@ -182,7 +188,7 @@ func (s *service) userSignal(sig os.Signal) ending {
 func (s *service) detach(d detachment) ending {
 	used := s.inUse
 	if s.command != nil { // which may have files open in what is mounted
-		used = func() string { return s.users(s.mount) }
+		used = func() string { return s.users(s.disks(), s.mount) }
 	}
 	if users := used(); users != "" && !d.force {
 		d.answer <- detached{err: errInUse(users)}
@@ -212,7 +218,7 @@ func (s *service) warnOfRest() {
 
 // resize gives each disk the present size of its image, and prints it.
 func (s *service) resize() {
-	for i, d := range s.disks {
+	for _, d := range s.disks() {
 		before, after, err := d.resize(0)
 		switch {
 		case err != nil:
@@ -223,7 +229,7 @@ func (s *service) resize() {
 			s.console.Say("%s: now %s, was %s", d.title(), humanize.IBytes(uint64(after)), humanize.IBytes(uint64(before)))
 		}
 		if after < before {
-			for _, user := range sentences(s.statesWithUsers()[i]) {
+			for _, user := range sentences(s.statesWithUsers(d)...) {
 				s.console.Warn(fmt.Errorf("%s, and its data after the first %s bytes is lost", user, humanize.Comma(after)))
 			}
 		}
@@ -232,39 +238,38 @@ func (s *service) resize() {
 
 // title is short: it stands at the start of the status line.
 func (s *service) title() string {
-	title := fmt.Sprintf("%d disks", len(s.disks))
-	if len(s.disks) == 1 {
-		d := s.disks[0]
+	disks := s.disks()
+	title := fmt.Sprintf("%d disks", len(disks))
+	if len(disks) == 1 {
+		d := disks[0]
 		title = cmp.Or(d.address.node, filepath.Base(d.image.path))
 	}
-	if slices.ContainsFunc(s.disks, func(d *disk) bool { return d.power.outage.Load() != nil }) {
+	if slices.ContainsFunc(disks, func(d *disk) bool { return d.power.outage.Load() != nil }) {
 		title += " (no power)"
 	}
-	if faults := fired(s.disks...); faults != "" {
+	if faults := fired(disks...); faults != "" {
 		title += " (" + faults + ")"
 	}
 	return title
 }
 
-// summarize prints how much was read and written. The disks no longer exist.
-func (s *service) summarize() {
-	took := time.Since(s.started).Round(time.Millisecond)
+// sayRemoved prints how much was read and written of a disk that no longer exists.
+func (s *service) sayRemoved(d *disk) {
+	took := time.Since(d.started).Round(time.Millisecond)
 	if took > 10*time.Second {
 		took = took.Round(time.Second)
 	}
-	for _, d := range s.disks {
-		n := d.device.unit.Stats()
-		text := fmt.Sprintf("%s removed; %s reads (%s), %s writes (%s) in %v", d.title(),
-			humanize.Comma(int64(n.Reads)), humanize.IBytes(n.ReadBytes),
-			humanize.Comma(int64(n.Writes)), humanize.IBytes(n.WrittenBytes), took)
-		if faults := fired(d); faults != "" {
-			text += ", " + faults
-		}
-		s.console.Say("%s", text)
-		faults, _ := d.faults.counts()
-		for _, f := range faults {
-			s.console.Say("%s: %s", d.title(), f.Sentence())
-		}
+	n := d.device.unit.Stats()
+	text := fmt.Sprintf("%s removed; %s reads (%s), %s writes (%s) in %v", d.title(),
+		humanize.Comma(int64(n.Reads)), humanize.IBytes(n.ReadBytes),
+		humanize.Comma(int64(n.Writes)), humanize.IBytes(n.WrittenBytes), took)
+	if faults := fired(d); faults != "" {
+		text += ", " + faults
+	}
+	s.console.Say("%s", text)
+	faults, _ := d.faults.counts()
+	for _, f := range faults {
+		s.console.Say("%s: %s", d.title(), f.Sentence())
 	}
 }
 

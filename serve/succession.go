@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -36,7 +37,7 @@ func succeed(ctx context.Context, o Options, c *console.Console, death guard.Dea
 	case o.Restart && !guard.TooMany():
 		c.Warn(fmt.Errorf("%s; starting another", killed))
 		guard.SetName("lunserve")
-		err := newService(o, c, succeeding).serve(ctx)
+		err := successor(o, c, succeeding, death).serve(ctx)
 		if err != nil {
 			err = errors.Join(err, removeByForce(o, death, false, c))
 		}
@@ -48,7 +49,7 @@ func succeed(ctx context.Context, o Options, c *console.Console, death guard.Dea
 		if death.Stuck {
 			break // its threads may still write
 		}
-		s, removed := newService(o.forRemoval(), c, removing), make(chan error, 1)
+		s, removed := successor(o.forRemoval(), c, removing, death), make(chan error, 1)
 		go func() { removed <- s.serve(ctx) }()
 		select {
 		case err := <-removed:
@@ -69,6 +70,28 @@ func succeed(ctx context.Context, o Options, c *console.Console, death guard.Dea
 		}
 	}
 	return removeByForce(o, death, false, c)
+}
+
+// successor returns the service that takes the place of a server, with the images that
+// this served at last.
+func successor(o Options, c *console.Console, r role, death guard.Death) *service {
+	s := newService(o, c, r)
+	if death.Kept == nil {
+		return s
+	}
+	var images []given
+	if err := json.Unmarshal(death.Kept, &images); err != nil {
+		c.Warn(fmt.Errorf("the images that were served at last are not known: %w", err))
+		return s
+	}
+	s.images = images
+	return s
+}
+
+// forGuard returns the images, for a successor.
+func forGuard(images []given) []byte {
+	text, _ := json.Marshal(images) // it has nothing that cannot be marshaled
+	return text
 }
 
 // removeByForce removes what is left of the disks of a dead server, and of this
@@ -102,7 +125,7 @@ func removeByForce(o Options, death guard.Death, open bool, c *console.Console) 
 
 // mustAdopt returns an error if there is nothing to adopt: a guard makes no disks.
 func (s *service) mustAdopt() error {
-	for _, d := range s.disks {
+	for _, d := range s.disks() {
 		if d.orphan == nil {
 			return fmt.Errorf("%s: nothing is left to adopt", d.image.path)
 		}
@@ -113,9 +136,9 @@ func (s *service) mustAdopt() error {
 // openWhenFree is openImage. A guard may come when another start has locked the
 // image, which wants to adopt the disks as well. If that takes its locks at the same
 // time it fails, so the guard tries again while the disks are orphans.
-func (s *service) openWhenFree(ctx context.Context, given Image, down *configfs.Undo) (*openedImage, error) {
+func (s *service) openWhenFree(ctx context.Context, of given, down *configfs.Undo) (*openedImage, error) {
 	for end := time.Now().Add(killedTime); ; time.Sleep(20 * time.Millisecond) {
-		img, err := s.openImage(ctx, given, down)
+		img, err := s.openImage(ctx, of, down)
 		if s.role == starting || !errors.Is(err, backstores.ErrLocked) || ctx.Err() != nil || time.Now().After(end) {
 			return img, err
 		}
@@ -137,7 +160,7 @@ func (s *service) startGuard() (err error) {
 	if s.taken != nil {
 		before = s.taken.Guard
 	}
-	s.guard, err = guard.TakeOver(before, s.options.Fork, s.console.Warn)
+	s.guard, err = guard.TakeOver(before, s.options.Fork, forGuard(s.images), s.console.Warn)
 	if err != nil && (s.role == upgrading || !s.options.Restart) {
 		s.console.Warn(err)
 		return nil

@@ -54,11 +54,11 @@ func (g *Guard) HandOver() (h *Handed, resume func()) {
 
 // TakeOver is Start for a program that goes on with the guard of the one before, until
 // Renew. If h is nil it starts one.
-func TakeOver(h *Handed, quiet bool, warn func(error)) (*Guard, error) {
+func TakeOver(h *Handed, quiet bool, kept []byte, warn func(error)) (*Guard, error) {
 	if h == nil {
-		return Start(quiet, warn)
+		return Start(quiet, kept, warn)
 	}
-	g, err := newGuard(quiet, warn)
+	g, err := newGuard(quiet, kept, warn)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +116,7 @@ func (g *Guard) startByGuard() (*end, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := e.promote(); err != nil {
+	if err := g.promote(e); err != nil {
 		_ = e.process.Signal(syscall.SIGKILL)
 		_, _ = e.process.Wait()
 		return nil, errors.Join(err, e.socket.Close())
