@@ -116,7 +116,7 @@ func (s *service) newDevice(ctx context.Context, d *disk) (dev *device, err erro
 	if kept, err := configfs.KeepReservations(id.Serial); err == nil {
 		d.down.Push(kept.Close)
 	}
-	if dev.ring, err = tcmu.Open(dev.kernel.UIO); err != nil {
+	if dev.ring, err = d.image.handed.openRing(dev.kernel.UIO); err != nil {
 		return nil, err
 	}
 	d.down.Push(dev.ring.Close)

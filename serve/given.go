@@ -26,6 +26,8 @@ type given struct {
 	LUN   int
 	Image Image
 
+	Passing bool `json:",omitempty"` // it is being added or removed, see change.go
+
 	handed *handedOverDisk // what another program has opened of it, or nil
 }
 
@@ -33,6 +35,14 @@ type given struct {
 func inOrder(images []Image) (all []given) {
 	for lun, i := range images {
 		all = append(all, given{LUN: lun, Image: i})
+	}
+	return all
+}
+
+// givens returns what disks are made of.
+func givens(disks []*disk) (all []given) {
+	for _, d := range disks {
+		all = append(all, given{LUN: d.lun, Image: d.given})
 	}
 	return all
 }

@@ -59,6 +59,8 @@ type handedOverDisk struct {
 	Size    int64 // of the image in bytes, which may have grown since
 	State   scsi.State
 	Faults  []string `json:",omitempty"` // rules, see fault.Set.Rest
+
+	open func(path string) (*os.File, error) // opens the ring of a new disk, see add.go
 }
 
 const (

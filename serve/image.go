@@ -78,7 +78,7 @@ func (s *service) openImage(ctx context.Context, of given, down *configfs.Undo) 
 	case given.Scratch > 0:
 		img.base, err = image.Scratch(ctx, given.Scratch, o.Open.TempDir)
 	case img.handed != nil:
-		img.base, err = image.Inherit(path, img.handed.Image, img.handed.Size, open)
+		img.base, err = image.Inherit(path, takenFrom(&img.handed.Image), img.handed.Size, open)
 	default:
 		img.base, err = image.Open(ctx, given.Path, open)
 	}
@@ -98,6 +98,9 @@ func (s *service) openImage(ctx context.Context, of given, down *configfs.Undo) 
 		return errors.Join(discarded, backstores.Flush(img.store), img.store.Close())
 	})
 	words, err := img.stack(ctx, given, o)
+	if err == nil {
+		err = s.known.check(of, img)
+	}
 	if err == nil {
 		err = img.findPart(ctx, given.Part)
 	}

@@ -72,7 +72,7 @@ func (s *service) listen(down *configfs.Undo) {
 }
 
 func (s *service) unreachable(err error) {
-	s.console.Warn(fmt.Errorf("lunserve list, stats, resize, fault, powercut and detach cannot reach this process: %w", err))
+	s.console.Warn(fmt.Errorf("lunserve list, stats, resize, fault, powercut, add and detach cannot reach this process: %w", err))
 }
 
 // announce writes the pid file, notifies the service manager, and prints the

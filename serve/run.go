@@ -21,8 +21,9 @@ import (
 //
 // In a guard Run waits for the end of its server first, see [guard.Await].
 func Run(ctx context.Context, o Options, c *console.Console) error {
-	if death, is := guard.Await(); is {
-		return succeed(ctx, o, c, death)
+	known := &vouched{given: o.Images}
+	if death, is := guard.Await(known.accept); is {
+		return succeed(ctx, o, c, death, known)
 	}
 	if takenErr != nil {
 		return takenErr
@@ -125,7 +126,9 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 		if err != nil {
 			return err
 		}
-		disks = append(disks, d)
+		if d != nil {
+			disks = append(disks, d)
+		}
 		s.setDisks(slices.Clone(disks))
 	}
 	if s.mount, err = s.findMount(ctx); err != nil {
@@ -171,17 +174,28 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 	return s.mountDisk()
 }
 
-// open opens the image of a disk that has its own undo steps from then on.
+// open opens the image of a disk that has its own undo steps from then on. The disk is nil
+// if the image is passing, and cannot be opened.
 func (s *service) open(ctx context.Context, of given) (*disk, error) {
-	down := s.down.For(lunName(of.LUN))
+	key := s.newKey()
+	down := s.down.For(key)
 	img, err := s.openWhenFree(ctx, of, down)
 	if err == nil {
 		err = s.options.canRestart(img)
 	}
+	if err != nil && of.Passing { // it need not be there
+		return nil, s.down.Take(key).Close()
+	}
 	if err != nil {
 		return nil, err
 	}
-	return newDisk(of, img, down, s.imageErrs), nil
+	return newDisk(of, img, key, down, s.imageErrs), nil
+}
+
+// newKey returns a name for the undo steps of one disk.
+func (s *service) newKey() string {
+	s.opened++
+	return fmt.Sprint("disk ", s.opened)
 }
 
 // attachAll attaches the disks that are new, or those that are orphans.
@@ -263,9 +277,6 @@ func (d *disk) quiesce() error {
 	d.device.unit.Close()
 	return d.dropPowerless()
 }
-
-// lunName names what is undone for one disk.
-func lunName(n int) string { return fmt.Sprint("LUN ", n) }
 
 // pending returns the error of a ring that has failed, or nil.
 func pending(ringErrs <-chan error) error {

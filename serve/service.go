@@ -32,12 +32,14 @@ type service struct {
 	images  []given                 // to serve at first
 	served  atomic.Pointer[[]*disk] // see disks
 	down    *configfs.Undo          // of the disks, each of which has its own steps in it
+	opened  int                     // disks, see newKey
 	fabrics []fabric
 	mount   *mount    // nil if there is none
 	command *command  // nil if there is none
 	started time.Time // when the disks became usable
 	serving time.Time // when the last ring was served
 	role    role
+	known   *vouched // of the images, or nil
 
 	standing standing  // of commands
 	taken    *handOver // from the program before, if this is an upgrade
@@ -56,8 +58,10 @@ type service struct {
 	imageErrs   chan error
 	parentEnd   <-chan struct{} // nil unless --exit-with-parent
 	detachments chan detachment
-	rules       []fault.Rule // by which the disks misbehave at first
-	faultSeed   uint64       // of what is random in them
+	additions   chan addition
+	changed     <-chan func() // gets the end of a change of the disks; nil: there is none
+	rules       []fault.Rule  // by which the disks misbehave at first
+	faultSeed   uint64        // of what is random in them
 	sample      sample
 	pidDraft    *draft   // or nil
 	pidFile     *ownFile // nil until it has its name
@@ -83,6 +87,7 @@ func newService(o Options, c *console.Console, r role) *service {
 		ringErrs:    make(chan error, 1), // the first ends the service
 		imageErrs:   make(chan error, 64),
 		detachments: make(chan detachment),
+		additions:   make(chan addition),
 		upgrades:    make(chan *upgrade, 1),
 		hangup:      newHangup(),
 	}
@@ -104,6 +109,7 @@ func (s *service) wait() ending {
 	defer each.Stop()
 	var once once
 	asked := false // whether a ^C was answered with the users of the disks
+	s.removePassing()
 	for {
 		var end ending
 		select {
@@ -125,6 +131,10 @@ func (s *service) wait() ending {
 			s.console.Print("%s", statusLine(s.title(), s.sample.read(), 1000))
 		case d := <-s.detachments:
 			end = s.detach(d)
+		case a := <-s.additions:
+			s.add(a)
+		case end := <-s.changed:
+			end()
 		case u := <-s.upgrades:
 			s.upgrade(u)
 		case sig := <-s.userSignals:
@@ -184,8 +194,36 @@ func (s *service) userSignal(sig os.Signal) ending {
 	return ending{}
 }
 
-// detach answers lunserve detach. A command is asked to end first.
+// detach answers lunserve detach.
 func (s *service) detach(d detachment) ending {
+	var disks []*disk
+	for _, name := range d.names {
+		named, err := host{s}.disk(name)
+		if err != nil {
+			d.answer <- detached{err: err}
+			return ending{}
+		}
+		disks = append(disks, named)
+	}
+	if len(disks) == 0 || len(disks) == len(s.disks()) {
+		return s.detachAll(d)
+	}
+	err := s.mayChange()
+	if users := ""; err == nil && !d.force {
+		if users = s.users(disks, nil); users != "" {
+			err = errInUse(users)
+		}
+	}
+	if err != nil {
+		d.answer <- detached{err: err}
+		return ending{}
+	}
+	s.remove(disks, func(err error) { d.answer <- detached{err: err} })
+	return ending{}
+}
+
+// detachAll ends the service. A command is asked to end first.
+func (s *service) detachAll(d detachment) ending {
 	used := s.inUse
 	if s.command != nil { // which may have files open in what is mounted
 		used = func() string { return s.users(s.disks(), s.mount) }

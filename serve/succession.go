@@ -22,7 +22,7 @@ const softTime = 2 * time.Second
 // with its disks. Otherwise it removes them in good order, so that nothing is lost
 // that their users have synced, or in the end by force: an error is better than to
 // wait for ever.
-func succeed(ctx context.Context, o Options, c *console.Console, death guard.Death) error {
+func succeed(ctx context.Context, o Options, c *console.Console, death guard.Death, known *vouched) error {
 	if len(death.Left) == 0 {
 		if death.PID != 0 && !death.Stuck {
 			return configfs.SweepAfter(death.PID) // it may have been killed before its first device, or after its last
@@ -37,7 +37,7 @@ func succeed(ctx context.Context, o Options, c *console.Console, death guard.Dea
 	case o.Restart && !guard.TooMany():
 		c.Warn(fmt.Errorf("%s; starting another", killed))
 		guard.SetName("lunserve")
-		err := successor(o, c, succeeding, death).serve(ctx)
+		err := successor(o, c, succeeding, death, known).serve(ctx)
 		if err != nil {
 			err = errors.Join(err, removeByForce(o, death, false, c))
 		}
@@ -49,7 +49,7 @@ func succeed(ctx context.Context, o Options, c *console.Console, death guard.Dea
 		if death.Stuck {
 			break // its threads may still write
 		}
-		s, removed := successor(o.forRemoval(), c, removing, death), make(chan error, 1)
+		s, removed := successor(o.forRemoval(), c, removing, death, known), make(chan error, 1)
 		go func() { removed <- s.serve(ctx) }()
 		select {
 		case err := <-removed:
@@ -74,8 +74,9 @@ func succeed(ctx context.Context, o Options, c *console.Console, death guard.Dea
 
 // successor returns the service that takes the place of a server, with the images that
 // this served at last.
-func successor(o Options, c *console.Console, r role, death guard.Death) *service {
+func successor(o Options, c *console.Console, r role, death guard.Death, known *vouched) *service {
 	s := newService(o, c, r)
+	s.known = known
 	if death.Kept == nil {
 		return s
 	}
@@ -123,14 +124,46 @@ func removeByForce(o Options, death guard.Death, open bool, c *console.Console) 
 	return errors.Join(errs...)
 }
 
-// mustAdopt returns an error if there is nothing to adopt: a guard makes no disks.
+// mustAdopt returns an error if there is nothing to adopt: a guard makes no disks. A disk
+// that was being added or removed may not exist.
 func (s *service) mustAdopt() error {
+	if err := s.dropMissing(); err != nil {
+		return err
+	}
 	for _, d := range s.disks() {
 		if d.orphan == nil {
 			return fmt.Errorf("%s: nothing is left to adopt", d.image.path)
 		}
 	}
 	return nil
+}
+
+// dropMissing closes the images that are passing and have no disk.
+func (s *service) dropMissing() error {
+	var rest []*disk
+	var errs []error
+	for _, d := range s.disks() {
+		if d.passing && d.orphan == nil {
+			errs = append(errs, d.down.Close())
+		} else {
+			rest = append(rest, d)
+		}
+	}
+	s.setDisks(rest)
+	return errors.Join(errs...)
+}
+
+// removePassing removes the disks that the server before was adding or removing.
+func (s *service) removePassing() {
+	var passing []*disk
+	for _, d := range s.disks() {
+		if d.passing {
+			passing = append(passing, d)
+		}
+	}
+	if len(passing) > 0 {
+		s.remove(passing, func(error) {})
+	}
 }
 
 // openWhenFree is openImage. A guard may come when another start has locked the
@@ -160,7 +193,7 @@ func (s *service) startGuard() (err error) {
 	if s.taken != nil {
 		before = s.taken.Guard
 	}
-	s.guard, err = guard.TakeOver(before, s.options.Fork, forGuard(s.images), s.console.Warn)
+	s.guard, err = guard.TakeOver(before, s.options.Fork, forGuard(givens(s.disks())), s.console.Warn)
 	if err != nil && (s.role == upgrading || !s.options.Restart) {
 		s.console.Warn(err)
 		return nil

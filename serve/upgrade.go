@@ -47,6 +47,9 @@ func (s *service) prepareUpgrade() {
 	case s.cancelUpgrade != nil:
 		s.console.Warn(errPreparing)
 		return
+	case s.changed != nil:
+		s.notUpgraded(tryAgain(errors.New("a disk is being added or removed")))
+		return
 	}
 	if err := s.waiting(slowTime); err != nil { // the preparation would wait for the same storage
 		s.notUpgraded(err)
@@ -239,6 +242,6 @@ func (s *service) handOverControl(u *upgrade, tooLong <-chan time.Time, back *co
 	case <-answered:
 		return err
 	case <-tooLong:
-		return tryAgain(errors.New("lunserve list, stats, resize, fault, powercut or detach is still being answered"))
+		return tryAgain(errors.New("lunserve list, stats, resize, fault, powercut, add or detach is still being answered"))
 	}
 }

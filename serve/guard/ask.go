@@ -50,6 +50,8 @@ type answer struct {
 	Users []user `json:",omitempty"`
 	PID   int    `json:",omitempty"` // of the spare guard
 
+	Error string `json:",omitempty"` // why the text is not kept
+
 	Working bool `json:",omitempty"` // the answer follows
 }
 

@@ -62,7 +62,7 @@ func newGuard(quiet bool, kept []byte, warn func(error)) (*Guard, error) {
 		return nil, withoutGuard(err)
 	}
 	return &Guard{
-		quiet: quiet, kept: kept, dir: dir, warn: warn, blind: isConfined(), dead: make(chan *end, 2), ended: make(chan struct{}),
+		quiet: quiet, kept: kept, dir: dir, warn: warn, blind: IsConfined(), dead: make(chan *end, 2), ended: make(chan struct{}),
 		changed: make(chan struct{}), replies: make(map[uint64]chan<- answer),
 	}, nil
 }
@@ -125,7 +125,7 @@ func (g *Guard) replace() (err error) {
 	g.mu.Unlock()
 	blind := false
 	if e == nil || g.promote(e) != nil {
-		blind = isConfined()
+		blind = IsConfined()
 		if e, err = g.start(); err != nil {
 			return err
 		}

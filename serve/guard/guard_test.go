@@ -16,7 +16,7 @@ import (
 // TestMain makes this program the guard that the tests start.
 func TestMain(m *testing.M) {
 	if StandsBy() {
-		Await()
+		Await(func(int, []byte) error { return nil })
 		return
 	}
 	os.Exit(m.Run())
@@ -167,7 +167,7 @@ func TestGuardSeesForItsServer(t *testing.T) {
 		t.Error(err)
 	}
 	other.Unconfined()
-	if isConfined() {
+	if IsConfined() {
 		t.Error("a program that could not be confined is taken for one that is")
 	}
 	if left := append(children(t, Name), children(t, spareName)...); len(left) > 0 {

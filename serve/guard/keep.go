@@ -22,7 +22,10 @@ func (g *Guard) Keep(text []byte) error {
 		g.mu.Lock()
 		changed := g.changed
 		g.mu.Unlock()
-		_, err := g.ask(question{Keep: text}, nil)
+		a, err := g.ask(question{Keep: text}, nil)
+		if err == nil && a.Error != "" {
+			err = errors.New(a.Error)
+		}
 		switch {
 		case err == nil:
 			return nil
@@ -52,12 +55,17 @@ func (g *Guard) keeps(text []byte) (before []byte) {
 }
 
 // keep takes the text of a question, in the guard.
-func (d *Death) keep(line []byte, socket *os.File) (is bool) {
+func (d *Death) keep(line []byte, socket *os.File, accept func(int, []byte) error) (is bool) {
 	var q question
 	if json.Unmarshal(line, &q) != nil || q.Keep == nil {
 		return false
 	}
-	d.Kept = q.Keep
-	go func() { _ = send(socket, answer{ID: q.ID}, nil) }() // the end of the server does not wait for it
+	a := answer{ID: q.ID}
+	if err := accept(d.PID, q.Keep); err != nil {
+		a.Error = err.Error()
+	} else {
+		d.Kept = q.Keep
+	}
+	go func() { _ = send(socket, a, nil) }() // the end of the server does not wait for it
 	return true
 }

@@ -57,15 +57,16 @@ type Death struct {
 }
 
 // Await returns false unless this process is a guard. A guard waits for the end of
-// its server.
-func Await() (d Death, is bool) {
+// its server. It keeps a text, see [Guard.Keep], if accept returns no error for it and the
+// server.
+func Await(accept func(pid int, text []byte) error) (d Death, is bool) {
 	if !standsBy {
 		return d, false
 	}
 	standsBy = false
 	socket := os.NewFile(socketFD, "the socket of the server")
 	defer socket.Close()
-	d = await(socket)
+	d = await(socket, accept)
 	if d.PID != 0 { // not a spare guard
 		d.Left = left(d.PID)
 	}
@@ -74,7 +75,7 @@ func Await() (d Death, is bool) {
 
 // await returns the death of the server, without what is left, after its end or when it is
 // stuck. The server of a spare guard is 0.
-func await(socket *os.File) (d Death) {
+func await(socket *os.File, accept func(int, []byte) error) (d Death) {
 	in, replying := inbox{file: -1}, make(chan bool, maxReplies)
 	for next, killed := checkTime, false; ; {
 		fds := []unix.PollFd{{Fd: socketFD, Events: unix.POLLIN}}
@@ -102,7 +103,7 @@ func await(socket *os.File) (d Death) {
 					SetName(Name)
 					continue
 				}
-				if d.keep(line, socket) {
+				if d.keep(line, socket, accept) {
 					continue
 				}
 				var q question
