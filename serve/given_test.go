@@ -60,9 +60,10 @@ func TestUpgradeNeedsNoPathOfAPart(t *testing.T) {
 	defer c.Close()
 	c.SetQuiet(true)
 	s := &service{role: upgrading, console: c, options: Options{SectorSize: 512},
-		taken: &handOver{Disks: []*handedOverDisk{{Image: fd, Overlay: -1, Size: 1 << 20}}}}
+		taken: new(handOver)}
 	var down configfs.Undo
-	img, err := s.openImage(t.Context(), Image{Path: path, Part: Part{Offset: 4096}}, &down)
+	img, err := s.openImage(t.Context(), given{Image: Image{Path: path, Part: Part{Offset: 4096}},
+		handed: &handedOverDisk{Image: fd, Overlay: -1, Size: 1 << 20}}, &down)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,8 @@ import (
 // in a memfd, and the descriptors that it names, which stay open.
 //
 // What can be found by other means is not in it: arguments and environment stay,
-// and configfs has the rest. Ring, image and overlay are never opened again: the
+// and configfs has the rest. The images of the arguments do not count: disks may have been
+// added and detached. Ring, image and overlay are never opened again: the
 // kernel opens a ring once, locks belong to the open file, and a path may lead to
 // another file by now.
 //
@@ -49,6 +50,8 @@ type handOver struct {
 
 // A handedOverDisk is a disk in a handOver.
 type handedOverDisk struct {
+	LUN     int
+	Given   Image
 	Name    string // as configfs.Export has it
 	Ring    int    // descriptors
 	Image   int
@@ -56,10 +59,12 @@ type handedOverDisk struct {
 	Size    int64 // of the image in bytes, which may have grown since
 	State   scsi.State
 	Faults  []string `json:",omitempty"` // rules, see fault.Set.Rest
+
+	open func(path string) (*os.File, error) // opens the ring of a new disk, see add.go
 }
 
 const (
-	handOverSchema = 2
+	handOverSchema = 3
 	maxHandOver    = 16 << 20 // bytes
 
 	handOverVar = "LUNSERVE_HANDOVER"   // gives a program the descriptor of the memfd
@@ -111,10 +116,12 @@ func (h *handOver) check() error {
 	if len(h.Disks) == 0 || slices.Contains(h.Disks, nil) {
 		return errors.New("a disk is missing")
 	}
+	luns := make(map[int]bool)
 	for _, d := range h.Disks {
-		if d.Size <= 0 || d.Ring < 0 || d.Image < 0 {
+		if d.Size <= 0 || d.Ring < 0 || d.Image < 0 || d.LUN < 0 || d.LUN >= MaxDisks || luns[d.LUN] {
 			return fmt.Errorf("disk %q is not complete", d.Name)
 		}
+		luns[d.LUN] = true
 	}
 	fds := h.descriptors()
 	slices.Sort(fds)

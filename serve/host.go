@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/lunserve/lunserve/serve/control"
@@ -12,8 +13,9 @@ type host struct {
 	*service
 }
 
-// A detachment asks the service to end. It is answered once.
+// A detachment asks the service to end, or to remove some disks. It is answered once.
 type detachment struct {
+	names  []string // of the disks; none: all
 	force  bool
 	answer chan<- detached
 }
@@ -23,13 +25,14 @@ type detached struct {
 	err      error
 }
 
-func (h host) Disks() []control.Disk { return h.statesWithUsers() }
+func (h host) Disks() []control.Disk { return h.statesWithUsers(h.disks()...) }
 
 func (h host) Measure() (read func() []control.Disk, stop func()) {
-	each := measureEach(h.disks)
+	each := measureEach(h.disks())
 	return func() []control.Disk {
-		all := h.statesWithUsers()
-		each.into(all)
+		disks := h.disks()
+		all := h.statesWithUsers(disks...)
+		each.into(disks, all)
 		return all
 	}, each.stop
 }
@@ -56,7 +59,7 @@ func (h host) Fault(name string, clear bool, texts []string) error {
 
 // disk returns the disk with a name.
 func (h host) disk(name string) (*disk, error) {
-	for _, d := range h.disks {
+	for _, d := range h.disks() {
 		if d.device.name == name {
 			return d, nil
 		}
@@ -67,7 +70,7 @@ func (h host) disk(name string) (*disk, error) {
 func (h host) Detach(ctx context.Context, force bool) (waitsFor string, err error) {
 	answer := make(chan detached, 1)
 	select {
-	case h.detachments <- detachment{force, answer}:
+	case h.detachments <- detachment{force: force, answer: answer}:
 		d := <-answer
 		return d.waitsFor, d.err
 	case <-ctx.Done():
@@ -76,4 +79,27 @@ func (h host) Detach(ctx context.Context, force bool) (waitsFor string, err erro
 		}
 		return "", nil // it is ending
 	}
+}
+
+func (h host) Remove(ctx context.Context, names []string, force bool) error {
+	answer := make(chan detached, 1)
+	select {
+	case h.detachments <- detachment{names, force, answer}:
+	case <-ctx.Done():
+		return endingCause(ctx)
+	}
+	select {
+	case d := <-answer:
+		return d.err
+	case <-ctx.Done():
+		return endingCause(ctx)
+	}
+}
+
+// endingCause is the error of a request that the service answers no more.
+func endingCause(ctx context.Context) error {
+	if err := context.Cause(ctx); err != context.Canceled {
+		return err
+	}
+	return errors.New("its lunserve is ending")
 }

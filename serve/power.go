@@ -31,6 +31,9 @@ func (d *disk) cutPower(random bool) error {
 	}
 	p.changing.Lock()
 	defer p.changing.Unlock()
+	if d.gone.Load() {
+		return d.errGone()
+	}
 	if p.outage.Load() != nil {
 		return fmt.Errorf("%s: has no power already", d.image.path)
 	}
@@ -56,6 +59,9 @@ func (d *disk) restorePower() error {
 	p := &d.power
 	p.changing.Lock()
 	defer p.changing.Unlock()
+	if d.gone.Load() {
+		return d.errGone()
+	}
 	if p.outage.Load() == nil {
 		return fmt.Errorf("%s: has power", d.image.path)
 	}

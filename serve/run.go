@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/lunserve/lunserve/backstores/image"
@@ -20,18 +21,15 @@ import (
 //
 // In a guard Run waits for the end of its server first, see [guard.Await].
 func Run(ctx context.Context, o Options, c *console.Console) error {
-	if death, is := guard.Await(); is {
-		return succeed(ctx, o, c, death)
+	known := &vouched{given: o.Images}
+	if death, is := guard.Await(known.accept); is {
+		return succeed(ctx, o, c, death, known)
 	}
 	if takenErr != nil {
 		return takenErr
 	}
 	if taken != nil {
-		s, err := takeOver(o, c)
-		if err != nil {
-			return err
-		}
-		return s.serve(ctx)
+		return takeOver(o, c).serve(ctx)
 	}
 	return newService(o, c, starting).serve(ctx)
 }
@@ -64,7 +62,7 @@ func (s *service) serve(ctx context.Context) error {
 	if end.cause == goesOn {
 		end = s.wait()
 	}
-	for _, d := range s.disks {
+	for _, d := range s.disks() {
 		image.Hurry(d.image.base) // or the commands of its initiators keep the disk
 	}
 	s.calmFaults() // for the same reason
@@ -75,8 +73,10 @@ func (s *service) serve(ctx context.Context) error {
 	s.warnOfRest()
 	last := Event{Event: "exit"}
 	if !s.started.IsZero() {
-		s.summarize()
-		last.Disks = s.states()
+		for _, d := range s.disks() {
+			s.sayRemoved(d)
+		}
+		last.Disks = s.states(s.disks()...)
 	}
 	if end.err != nil {
 		last.Error = hint.Text(end.err)
@@ -119,20 +119,22 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 	last := down.For("") // what is undone when the disks are gone
 	// Images first: they are the likeliest to be wrong, and a typing error must
 	// not touch the kernel.
-	for lun, given := range s.options.Images {
-		img, err := s.openWhenFree(ctx, given, down.For(lunName(lun)))
+	s.down = down.For("disks")
+	var disks []*disk
+	for _, given := range s.images {
+		d, err := s.open(ctx, given)
 		if err != nil {
 			return err
 		}
-		if err := s.options.canRestart(img); err != nil {
-			return err
+		if d != nil {
+			disks = append(disks, d)
 		}
-		s.disks = append(s.disks, newDisk(lun, img, s.imageErrs))
+		s.setDisks(slices.Clone(disks))
 	}
 	if s.mount, err = s.findMount(ctx); err != nil {
 		return err
 	}
-	if err := s.findDevices(ctx, down); err != nil {
+	if err := s.findDevices(ctx); err != nil {
 		return err
 	}
 	for _, f := range s.fabrics {
@@ -140,10 +142,10 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 			return err
 		}
 	}
-	if err := s.makeFiles(down, last); err != nil {
+	if err := s.makeFiles(last); err != nil {
 		return err
 	}
-	limitHeap(int64(len(s.disks))*s.options.caches(), s.options.Userspace)
+	limitHeap(int64(len(s.disks()))*s.options.caches(), s.options.Userspace)
 	s.standing = holdOut()
 	if !s.options.Userspace { // a guard removes what is left in the kernel
 		last.Push(s.endGuard)
@@ -151,16 +153,15 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 			return err
 		}
 	}
-	s.ringErrs = make(chan error, len(s.disks))
 	// A new device has no users yet, and those of an orphan wait: no thread of this
 	// process can wait for storage between the two.
-	if err := s.attachAll(ctx, false, down); err != nil {
+	if err := s.attachAll(ctx, false); err != nil {
 		return err
 	}
 	if !s.options.Userspace { // which has to listen before
 		s.confine()
 	}
-	if err := s.attachAll(ctx, true, down); err != nil {
+	if err := s.attachAll(ctx, true); err != nil {
 		return err
 	}
 	s.serving = time.Now()
@@ -170,16 +171,40 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 	if err := s.connect(ctx, down, last); err != nil {
 		return err
 	}
-	return s.mountDisk(down)
+	return s.mountDisk()
+}
+
+// open opens the image of a disk that has its own undo steps from then on. The disk is nil
+// if the image is passing, and cannot be opened.
+func (s *service) open(ctx context.Context, of given) (*disk, error) {
+	key := s.newKey()
+	down := s.down.For(key)
+	img, err := s.openWhenFree(ctx, of, down)
+	if err == nil {
+		err = s.options.canRestart(img)
+	}
+	if err != nil && of.Passing { // it need not be there
+		return nil, s.down.Take(key).Close()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return newDisk(of, img, key, down, s.imageErrs), nil
+}
+
+// newKey returns a name for the undo steps of one disk.
+func (s *service) newKey() string {
+	s.opened++
+	return fmt.Sprint("disk ", s.opened)
 }
 
 // attachAll attaches the disks that are new, or those that are orphans.
-func (s *service) attachAll(ctx context.Context, orphans bool, down *configfs.Undo) error {
-	for _, d := range s.disks {
+func (s *service) attachAll(ctx context.Context, orphans bool) error {
+	for _, d := range s.disks() {
 		if (d.orphan != nil) != orphans {
 			continue
 		}
-		if err := s.attach(ctx, d, down.For(lunName(d.lun))); err != nil {
+		if err := s.attach(ctx, d); err != nil {
 			return err
 		}
 	}
@@ -187,12 +212,12 @@ func (s *service) attachAll(ctx context.Context, orphans bool, down *configfs.Un
 }
 
 // findDevices finds the devices that are not to be made, as they exist.
-func (s *service) findDevices(ctx context.Context, down *configfs.Undo) error {
+func (s *service) findDevices(ctx context.Context) error {
 	switch {
 	case s.options.Userspace:
 		return nil
 	case s.role == upgrading:
-		return s.inherit(down)
+		return s.inherit()
 	}
 	var kinds []string
 	for _, f := range s.fabrics {
@@ -204,7 +229,7 @@ func (s *service) findDevices(ctx context.Context, down *configfs.Undo) error {
 	if err := configfs.Ready(kinds...); err != nil {
 		return s.options.userspaceInstead(err)
 	}
-	if err := s.findOrphans(ctx, down); err != nil {
+	if err := s.findOrphans(ctx); err != nil {
 		return err
 	}
 	if s.role == starting {
@@ -214,30 +239,44 @@ func (s *service) findDevices(ctx context.Context, down *configfs.Undo) error {
 }
 
 // connect makes the targets, and makes each disk a LUN of all of them.
-func (s *service) connect(ctx context.Context, down, last *configfs.Undo) (err error) {
+func (s *service) connect(ctx context.Context, down, last *configfs.Undo) error {
 	defer func() {
-		// A SANITIZE in the background would keep a LUN from being removed.
-		for _, d := range s.disks {
-			down.For(lunName(d.lun)).Push(func() error {
-				d.device.unit.Close()
-				return d.dropPowerless()
-			})
+		for _, d := range s.disks() {
+			d.down.Push(d.quiesce)
 		}
 	}()
 	for _, f := range s.fabrics {
-		addresses, err := f.up(ctx, s.disks, down, last)
+		err := f.up(down, last)
+		for _, d := range s.disks() {
+			if err == nil {
+				err = d.connect(ctx, f)
+			}
+		}
+		if err == nil {
+			err = f.admit(ctx, down)
+		}
 		if err != nil {
 			return errors.Join(err, pending(s.ringErrs))
-		}
-		for i, d := range s.disks {
-			d.address = d.address.and(addresses[i])
 		}
 	}
 	return nil
 }
 
-// lunName names what is undone for one disk.
-func lunName(n int) string { return fmt.Sprint("LUN ", n) }
+// connect makes the disk a LUN of a target.
+func (d *disk) connect(ctx context.Context, f fabric) error {
+	a, err := f.add(ctx, d)
+	if err == nil {
+		d.address = d.address.and(a)
+	}
+	return err
+}
+
+// quiesce is the first step of the removal of the disk. A SANITIZE in the background
+// would keep a LUN from being removed.
+func (d *disk) quiesce() error {
+	d.device.unit.Close()
+	return d.dropPowerless()
+}
 
 // pending returns the error of a ring that has failed, or nil.
 func pending(ringErrs <-chan error) error {

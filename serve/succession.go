@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -21,7 +22,7 @@ const softTime = 2 * time.Second
 // with its disks. Otherwise it removes them in good order, so that nothing is lost
 // that their users have synced, or in the end by force: an error is better than to
 // wait for ever.
-func succeed(ctx context.Context, o Options, c *console.Console, death guard.Death) error {
+func succeed(ctx context.Context, o Options, c *console.Console, death guard.Death, known *vouched) error {
 	if len(death.Left) == 0 {
 		if death.PID != 0 && !death.Stuck {
 			return configfs.SweepAfter(death.PID) // it may have been killed before its first device, or after its last
@@ -36,7 +37,7 @@ func succeed(ctx context.Context, o Options, c *console.Console, death guard.Dea
 	case o.Restart && !guard.TooMany():
 		c.Warn(fmt.Errorf("%s; starting another", killed))
 		guard.SetName("lunserve")
-		err := newService(o, c, succeeding).serve(ctx)
+		err := successor(o, c, succeeding, death, known).serve(ctx)
 		if err != nil {
 			err = errors.Join(err, removeByForce(o, death, false, c))
 		}
@@ -48,7 +49,7 @@ func succeed(ctx context.Context, o Options, c *console.Console, death guard.Dea
 		if death.Stuck {
 			break // its threads may still write
 		}
-		s, removed := newService(o.forRemoval(), c, removing), make(chan error, 1)
+		s, removed := successor(o.forRemoval(), c, removing, death, known), make(chan error, 1)
 		go func() { removed <- s.serve(ctx) }()
 		select {
 		case err := <-removed:
@@ -69,6 +70,29 @@ func succeed(ctx context.Context, o Options, c *console.Console, death guard.Dea
 		}
 	}
 	return removeByForce(o, death, false, c)
+}
+
+// successor returns the service that takes the place of a server, with the images that
+// this served at last.
+func successor(o Options, c *console.Console, r role, death guard.Death, known *vouched) *service {
+	s := newService(o, c, r)
+	s.known = known
+	if death.Kept == nil {
+		return s
+	}
+	var images []given
+	if err := json.Unmarshal(death.Kept, &images); err != nil {
+		c.Warn(fmt.Errorf("the images that were served at last are not known: %w", err))
+		return s
+	}
+	s.images = images
+	return s
+}
+
+// forGuard returns the images, for a successor.
+func forGuard(images []given) []byte {
+	text, _ := json.Marshal(images) // it has nothing that cannot be marshaled
+	return text
 }
 
 // removeByForce removes what is left of the disks of a dead server, and of this
@@ -101,9 +125,13 @@ func removeByForce(o Options, death guard.Death, open bool, c *console.Console) 
 	return errors.Join(errs...)
 }
 
-// mustAdopt returns an error if there is nothing to adopt: a guard makes no disks.
+// mustAdopt returns an error if there is nothing to adopt: a guard makes no disks. A disk
+// that was being added or removed may not exist.
 func (s *service) mustAdopt() error {
-	for _, d := range s.disks {
+	if err := s.dropMissing(); err != nil {
+		return err
+	}
+	for _, d := range s.disks() {
 		if d.orphan == nil {
 			return fmt.Errorf("%s: nothing is left to adopt", d.image.path)
 		}
@@ -111,12 +139,40 @@ func (s *service) mustAdopt() error {
 	return nil
 }
 
+// dropMissing closes the images that are passing and have no disk.
+func (s *service) dropMissing() error {
+	var rest []*disk
+	var errs []error
+	for _, d := range s.disks() {
+		if d.passing && d.orphan == nil {
+			errs = append(errs, d.down.Close())
+		} else {
+			rest = append(rest, d)
+		}
+	}
+	s.setDisks(rest)
+	return errors.Join(errs...)
+}
+
+// removePassing removes the disks that the server before was adding or removing.
+func (s *service) removePassing() {
+	var passing []*disk
+	for _, d := range s.disks() {
+		if d.passing {
+			passing = append(passing, d)
+		}
+	}
+	if len(passing) > 0 {
+		s.remove(passing, func(error) {})
+	}
+}
+
 // openWhenFree is openImage. A guard may come when another start has locked the
 // image, which wants to adopt the disks as well. If that takes its locks at the same
 // time it fails, so the guard tries again while the disks are orphans.
-func (s *service) openWhenFree(ctx context.Context, given Image, down *configfs.Undo) (*openedImage, error) {
+func (s *service) openWhenFree(ctx context.Context, of given, down *configfs.Undo) (*openedImage, error) {
 	for end := time.Now().Add(killedTime); ; time.Sleep(20 * time.Millisecond) {
-		img, err := s.openImage(ctx, given, down)
+		img, err := s.openImage(ctx, of, down)
 		if s.role == starting || !errors.Is(err, backstores.ErrLocked) || ctx.Err() != nil || time.Now().After(end) {
 			return img, err
 		}
@@ -138,7 +194,7 @@ func (s *service) startGuard() (err error) {
 	if s.taken != nil {
 		before = s.taken.Guard
 	}
-	s.guard, err = guard.TakeOver(before, s.options.Fork, s.console.Warn)
+	s.guard, err = guard.TakeOver(before, s.options.Fork, forGuard(givens(s.disks())), s.console.Warn)
 	if err != nil && (s.role == upgrading || !s.options.Restart) {
 		s.console.Warn(err)
 		return nil

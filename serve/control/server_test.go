@@ -3,7 +3,9 @@ package control
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -20,6 +22,7 @@ type fakeHost struct {
 	detached  []bool
 	faults    []Fault
 	outage    *Outage
+	removed   chan string
 }
 
 func (h *fakeHost) Disks() []Disk {
@@ -75,6 +78,42 @@ func (h *fakeHost) Detach(_ context.Context, force bool) (string, error) {
 		return "", hint.Try(errors.New("/dev/sdb is mounted on /mnt"), "--force")
 	}
 	return "sleep (pid 9)", nil
+}
+
+func (h *fakeHost) Remove(_ context.Context, names []string, force bool) error {
+	for _, name := range names {
+		select {
+		case h.removed <- name:
+		default: // the fuzzer does not look
+		}
+	}
+	if !force {
+		return hint.Try(errors.New("/dev/sdb is mounted on /mnt"), "--force")
+	}
+	return nil
+}
+
+// Add serves an image that is the text of its files.
+func (h *fakeHost) Add(_ context.Context, image Image, files []*os.File, open func(string) (*os.File, error)) (d Disk, err error) {
+	defer func() {
+		for _, f := range files {
+			f.Close()
+		}
+	}()
+	ring, err := open("/dev/uio7")
+	if err != nil {
+		return d, err
+	}
+	files = append(files, ring)
+	text := ""
+	for _, f := range files {
+		b, err := io.ReadAll(io.NewSectionReader(f, 0, 100))
+		if err != nil {
+			return d, err
+		}
+		text += string(b)
+	}
+	return Disk{Name: "b", Image: image.Path + ": " + text}, nil
 }
 
 // dialFake returns a client of a server for h, and ends both with the test.

@@ -28,10 +28,11 @@ type Guard struct {
 	making sync.Mutex // held while a spare guard is made
 
 	mu      sync.Mutex
-	guard   *end // nil at most for a moment, unless there is none any more
-	spare   *end // or nil
-	spares  bool // whether there is to be one
-	blind   bool // see Users
+	kept    []byte // see Keep
+	guard   *end   // nil at most for a moment, unless there is none any more
+	spare   *end   // or nil
+	spares  bool   // whether there is to be one
+	blind   bool   // see Users
 	closing bool
 	changed chan struct{}            // closed when the above have changed
 	asked   uint64                   // questions
@@ -39,11 +40,11 @@ type Guard struct {
 	silent  time.Time                // until when it is not expected to answer, see Users
 }
 
-// Start starts the guard of this process. If quiet is set it does not keep the
-// standard streams open. warn is called if there can be no guard any more, or one
-// that sees less.
-func Start(quiet bool, warn func(error)) (*Guard, error) {
-	g, err := newGuard(quiet, warn)
+// Start starts the guard of this process, which keeps a text, see [Guard.Keep]. If quiet
+// is set it does not keep the standard streams open. warn is called if there can be no
+// guard any more, or one that sees less.
+func Start(quiet bool, kept []byte, warn func(error)) (*Guard, error) {
+	g, err := newGuard(quiet, kept, warn)
 	if err != nil {
 		return nil, err
 	}
@@ -55,13 +56,13 @@ func Start(quiet bool, warn func(error)) (*Guard, error) {
 	return g, nil
 }
 
-func newGuard(quiet bool, warn func(error)) (*Guard, error) {
+func newGuard(quiet bool, kept []byte, warn func(error)) (*Guard, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return nil, withoutGuard(err)
 	}
 	return &Guard{
-		quiet: quiet, dir: dir, warn: warn, blind: isConfined(), dead: make(chan *end, 2), ended: make(chan struct{}),
+		quiet: quiet, kept: kept, dir: dir, warn: warn, blind: IsConfined(), dead: make(chan *end, 2), ended: make(chan struct{}),
 		changed: make(chan struct{}), replies: make(map[uint64]chan<- answer),
 	}, nil
 }
@@ -70,7 +71,7 @@ func newGuard(quiet bool, warn func(error)) (*Guard, error) {
 func (g *Guard) start() (*end, error) {
 	e, err := g.spawn(guards)
 	if err == nil {
-		err = e.promote()
+		err = g.promote(e)
 	}
 	return e, err
 }
@@ -123,8 +124,8 @@ func (g *Guard) replace() (err error) {
 	g.spare = nil
 	g.mu.Unlock()
 	blind := false
-	if e == nil || e.promote() != nil {
-		blind = isConfined()
+	if e == nil || g.promote(e) != nil {
+		blind = IsConfined()
 		if e, err = g.start(); err != nil {
 			return err
 		}
@@ -183,8 +184,14 @@ func (g *Guard) Close() error {
 	return errors.Join(errs...)
 }
 
-// promote tells a process whom it guards, which makes it the guard.
-func (e *end) promote() error {
+// promote tells a process whom it guards, which makes it the guard, and what it keeps.
+func (g *Guard) promote(e *end) error {
+	g.mu.Lock()
+	kept := g.kept
+	g.mu.Unlock()
 	_, err := fmt.Fprintln(e.socket, configfs.Self())
+	if err == nil && kept != nil {
+		err = send(e.socket, question{Keep: kept}, nil)
+	}
 	return err
 }

@@ -1,0 +1,177 @@
+package serve
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/configfs"
+	"github.com/lunserve/lunserve/serve/console"
+	"github.com/lunserve/lunserve/serve/control"
+)
+
+// One change follows the other, and no program takes over in the middle of one.
+func TestDisksDoNotChangeDuringAnotherChange(t *testing.T) {
+	for want, s := range map[string]*service{
+		"another disk is being added or removed": {changed: make(chan func())},
+		"lunserve is being upgraded":             {cancelUpgrade: func() {}},
+		"disks of --removable and --cdrom":       {options: Options{Removable: true}},
+		"served and removed together":            {options: Options{CDROM: true}},
+	} {
+		if err := s.mayChange(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", want, err)
+		}
+		a, b := &disk{device: &device{name: "a"}}, &disk{device: &device{name: "b"}}
+		answer := make(chan detached, 1)
+		serving(s, a, b).detach(detachment{names: []string{"a"}, force: true, answer: answer})
+		if d := <-answer; d.err == nil || !strings.Contains(d.err.Error(), want) || len(s.disks()) != 2 {
+			t.Errorf("detach: %s: %v", want, d.err)
+		}
+		added, over := make(chan added, 1), make(chan struct{})
+		s.add(addition{given{handed: &handedOverDisk{Image: -1, Overlay: -1}}, added, over})
+		<-over
+		if d := <-added; d.err == nil || !strings.Contains(d.err.Error(), want) {
+			t.Errorf("add: %s: %v", want, d.err)
+		}
+	}
+	var said strings.Builder
+	s := &service{changed: make(chan func()), console: console.New(&said, "lunserve")}
+	s.prepareUpgrade()
+	s.console.Close()
+	if !strings.Contains(said.String(), "not upgraded, the disks stay: a disk is being added or removed") || s.cancelUpgrade != nil {
+		t.Errorf("an upgrade: %s", &said)
+	}
+}
+
+func TestAddedDiskGetsTheLowestFreeLUN(t *testing.T) {
+	s := serving(new(service), &disk{lun: 0}, &disk{lun: 1}, &disk{lun: 3})
+	if lun := s.freeLUN(); lun != 2 {
+		t.Errorf("LUN %d", lun)
+	}
+	if lun := serving(s, &disk{lun: 1}).freeLUN(); lun != 0 {
+		t.Errorf("LUN %d", lun)
+	}
+}
+
+// The LUNs of what a killed lunserve has left do not change.
+func TestDisksKeepTheLUNsOfTheirOrphans(t *testing.T) {
+	adopts := func(lun, its int) *disk {
+		return &disk{lun: lun, orphan: &orphan{Export: configfs.Export{LUNs: []configfs.LUN{{Number: its}}}}}
+	}
+	for _, tt := range []struct {
+		disks []*disk
+		want  []int // of the disks in their order
+	}{
+		{[]*disk{{lun: 0}, {lun: 1}}, []int{0, 1}},
+		{[]*disk{adopts(0, 1), adopts(1, 4)}, []int{1, 4}},
+		{[]*disk{adopts(0, 1), {lun: 1}}, []int{1, 0}},
+		{[]*disk{{lun: 0}, adopts(1, 0), {lun: 2}, adopts(3, 2)}, []int{1, 0, 3, 2}},
+		{[]*disk{{lun: 0, orphan: new(orphan)}, adopts(1, 0)}, []int{1, 0}},
+	} {
+		s := serving(new(service), tt.disks...)
+		s.takeLUNs()
+		var got []int
+		for _, d := range tt.disks {
+			got = append(got, d.lun)
+		}
+		if !slices.Equal(got, tt.want) || !slices.IsSortedFunc(s.disks(), byLUN) {
+			t.Errorf("%v, want %v", got, tt.want)
+		}
+	}
+}
+
+// A disk that was being added or removed may not exist.
+func TestOnlyImagesThatArePassingNeedNoDisk(t *testing.T) {
+	closed := false
+	passing := &disk{passing: true, down: new(configfs.Undo)}
+	passing.down.Push(func() error { closed = true; return nil })
+	firm, gone := &disk{orphan: new(orphan)}, &disk{passing: true, orphan: new(orphan)}
+	s := serving(new(service), firm, passing, gone)
+	if err := s.mustAdopt(); err != nil || !closed || !slices.Equal(s.disks(), []*disk{firm, gone}) {
+		t.Errorf("left are %v, %v; closed: %v", s.disks(), err, closed)
+	}
+	firm.orphan, firm.image = nil, &openedImage{path: "a.img"}
+	if err := s.mustAdopt(); err == nil || err.Error() != "a.img: nothing is left to adopt" {
+		t.Errorf("a disk that is missing: %v", err)
+	}
+}
+
+// Nothing of a disk is touched that is about to be closed.
+func TestDiskThatLeavesIsNotResizedAndKeepsItsPower(t *testing.T) {
+	s, _, _ := misbehaving(t)
+	d := s.disks()[0]
+	d.image.cache = nil
+	d.gone.Store(true)
+	if _, _, err := d.resize(0); err == nil || err.Error() != "a.img: no longer served" {
+		t.Errorf("resize: %v", err)
+	}
+	if err := d.restorePower(); err == nil || err.Error() != "a.img: no longer served" {
+		t.Errorf("restorePower: %v", err)
+	}
+}
+
+// What comes over the socket is checked, and its files are closed if it is refused.
+func TestImageFromOutsideIsChecked(t *testing.T) {
+	file := func() *os.File {
+		f, err := os.Create(filepath.Join(t.TempDir(), "file"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	good := control.Image{Path: "/a", Size: 1 << 20}
+	with := func(change func(i *control.Image)) control.Image {
+		i := good
+		change(&i)
+		return i
+	}
+	for _, tt := range []struct {
+		image control.Image
+		files int
+		want  bool
+	}{
+		{good, 1, true},
+		{with(func(i *control.Image) { i.Overlay = "/o" }), 2, true},
+		{good, 0, false},
+		{good, 2, false},
+		{with(func(i *control.Image) { i.Overlay = "/o" }), 1, false},
+		{with(func(i *control.Image) { i.Overlay = "o" }), 2, false},
+		{with(func(i *control.Image) { i.Path = "a" }), 1, false},
+		{with(func(i *control.Image) { i.Path = "https://host/a" }), 1, false},
+		{with(func(i *control.Image) { i.Size = 0 }), 1, false},
+		{with(func(i *control.Image) { i.Offset = -1 }), 1, false},
+		{with(func(i *control.Image) { i.Limit = -1 }), 1, false},
+		{with(func(i *control.Image) { i.Partition = -1 }), 1, false},
+	} {
+		var files []*os.File
+		for range tt.files {
+			files = append(files, file())
+		}
+		of, err := fromOutside(tt.image, files, nil)
+		if (err == nil) != tt.want {
+			t.Errorf("%+v, %d files: %v", tt.image, tt.files, err)
+		}
+		for _, fd := range []int{of.handed.Image, of.handed.Overlay} {
+			if open := fd >= 0 && unix.Fstat(fd, new(unix.Stat_t)) == nil; open && !tt.want {
+				t.Errorf("%+v: descriptor %d is left", tt.image, fd)
+			}
+		}
+		of.handed.close()
+		for _, f := range files {
+			if f.Close() == nil {
+				t.Errorf("%+v: %s is left open", tt.image, f.Name())
+			}
+		}
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(control.ErrHandOver)
+	h := host{&service{additions: make(chan addition)}}
+	if _, err := h.Add(ctx, good, []*os.File{file()}, nil); err != control.ErrHandOver {
+		t.Errorf("during an upgrade: %v", err)
+	}
+}

@@ -1,0 +1,140 @@
+package serve
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/serve/guard"
+)
+
+// A guard is not confined, and opens what its server says that it has served. A fault in
+// the server must not lead to files which that could not open itself. So the guard believes
+// the arguments, and of other images only that they are files which the server has open.
+// Their paths may lead elsewhere later, so it notes the identities.
+
+// vouched has the identities of the files of images that are not in the arguments.
+type vouched struct {
+	given []Image // in the arguments
+	files map[given]identities
+}
+
+// identities are those of the files of an image, by path.
+type identities map[string]string
+
+// vouchTime limits how long a guard waits for the storage of an image that is new. It has
+// no time: its server may be killed meanwhile.
+const vouchTime = time.Second
+
+// accept returns an error unless a list is believed of the process pid.
+func (v *vouched) accept(pid int, list []byte) error {
+	var images []given
+	if err := json.Unmarshal(list, &images); err != nil {
+		return err
+	}
+	if guard.IsConfined() { // as the server is
+		return nil
+	}
+	known := make(map[given]identities)
+	for _, g := range images {
+		g.Passing = false
+		if slices.Contains(v.given, g.Image) {
+			continue
+		}
+		if known[g] = v.files[g]; known[g] != nil {
+			continue
+		}
+		var err error
+		if known[g], err = vouch(pid, g.Image); err != nil {
+			return err
+		}
+	}
+	v.files = known
+	return nil
+}
+
+// vouch returns the identities of the files of an image, which a process has open.
+func vouch(pid int, i Image) (identities, error) {
+	type result struct {
+		all identities
+		err error
+	}
+	found := make(chan result, 1)
+	go func() { // left behind if storage hangs
+		all, err := identitiesOf(pid, i)
+		found <- result{all, err}
+	}()
+	select {
+	case r := <-found:
+		return r.all, r.err
+	case <-time.After(vouchTime):
+		return nil, fmt.Errorf("%s: its storage does not answer", i.Path)
+	}
+}
+
+func identitiesOf(pid int, i Image) (identities, error) {
+	files := map[string]bool{i.Path: i.isWritten()}
+	if i.Overlay != "" {
+		files[i.Overlay] = !i.ReadOnly
+	}
+	all, open := make(identities), openFiles(pid)
+	for file, written := range files {
+		id, err := pathID(file)
+		if err != nil {
+			return nil, err
+		}
+		if writable, is := open[id]; !is || written && !writable {
+			return nil, fmt.Errorf("%s: is not what process %d has open, and could not be served after a kill", file, pid)
+		}
+		all[file] = id
+	}
+	return all, nil
+}
+
+// check returns an error if an image in the list was replaced since.
+func (v *vouched) check(of given, i *openedImage) error {
+	if v == nil {
+		return nil
+	}
+	of.Passing = false
+	for file, was := range v.files[of] {
+		identify := i.id
+		if file != of.Image.Path {
+			identify = i.overlayID
+		}
+		if is, err := identify(); err != nil || is != was {
+			return fmt.Errorf("%s: is not the file that was served", file)
+		}
+	}
+	return nil
+}
+
+// openFiles returns the identities of the files that a process has open, and whether it
+// may write them.
+func openFiles(pid int) map[string]bool {
+	all := make(map[string]bool)
+	dir := filepath.Join("/proc", strconv.Itoa(pid))
+	entries, _ := os.ReadDir(filepath.Join(dir, "fd"))
+	for _, e := range entries {
+		info, err := os.ReadFile(filepath.Join(dir, "fdinfo", e.Name()))
+		if err != nil {
+			continue
+		}
+		_, text, _ := strings.Cut(string(info), "flags:")
+		flags, err := strconv.ParseInt(strings.Fields(text + " x")[0], 8, 64)
+		if err != nil || flags&unix.O_PATH != 0 { // which any process can have of any file
+			continue
+		}
+		if id, err := pathID(filepath.Join(dir, "fd", e.Name())); err == nil {
+			all[id] = all[id] || flags&unix.O_ACCMODE != unix.O_RDONLY
+		}
+	}
+	return all
+}

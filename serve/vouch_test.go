@@ -1,0 +1,116 @@
+package serve
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lunserve/lunserve/backstores/image"
+)
+
+func listOf(t *testing.T, images ...given) []byte {
+	t.Helper()
+	text, err := json.Marshal(images)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// A server that is confined must not lead its guard to files that it could not open.
+func TestGuardBelievesItsServerOnlyImagesThatItHasOpen(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, make([]byte, 1<<20), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	open := func(path string, flags int) {
+		fd, err := unix.Open(path, flags|unix.O_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { unix.Close(fd) })
+	}
+	argument, written, read, located, secret := file("argument"), file("written"), file("read"), file("located"), file("secret")
+	open(written, unix.O_RDWR)
+	open(read, unix.O_RDONLY)
+	open(located, unix.O_PATH) // any process can have that of any file
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink(written, link); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		image Image
+		want  bool
+	}{
+		{Image{Path: argument}, true},
+		{Image{Path: argument, ReadOnly: true}, false}, // it is not what was typed, nor open
+		{Image{Path: written}, true},
+		{Image{Path: written, ReadOnly: true}, true},
+		{Image{Path: link}, true},
+		{Image{Path: read, ReadOnly: true}, true},
+		{Image{Path: read}, false},
+		{Image{Path: read, Overlay: written}, true},
+		{Image{Path: read, Overlay: read}, false},
+		{Image{Path: read, Overlay: secret}, false},
+		{Image{Path: located, ReadOnly: true}, false},
+		{Image{Path: secret, ReadOnly: true}, false},
+		{Image{Path: filepath.Join(dir, "missing")}, false},
+	} {
+		v := &vouched{given: []Image{{Path: argument}}}
+		err := v.accept(os.Getpid(), listOf(t, given{LUN: 1, Image: tt.image, Passing: true}))
+		if (err == nil) != tt.want {
+			t.Errorf("%+v: %v", tt.image, err)
+		}
+	}
+	if err := new(vouched).accept(os.Getpid(), []byte("no list")); err == nil {
+		t.Error("what is no list is believed")
+	}
+}
+
+// The path may lead to another file when the guard opens it.
+func TestGuardTakesNoOtherFileForAnImage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.img")
+	s, err := image.Open(t.Context(), path, image.Options{Create: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	of, v := given{LUN: 2, Image: Image{Path: path}}, new(vouched)
+	if err := v.accept(os.Getpid(), listOf(t, of)); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.check(of, &openedImage{path: path, base: s}); err != nil {
+		t.Errorf("the file itself: %v", err)
+	}
+	other, err := image.Open(t.Context(), path+"2", image.Options{Create: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if err := v.check(of, &openedImage{path: path, base: other}); err == nil || !strings.HasSuffix(err.Error(), "is not the file that was served") {
+		t.Errorf("another file: %v", err)
+	}
+
+	// What was removed counts no more, and what stays is not looked at again: its storage
+	// may hang.
+	s.Close()
+	if err := v.accept(os.Getpid(), listOf(t, of)); err != nil {
+		t.Errorf("an image that stays: %v", err)
+	}
+	if err := v.accept(os.Getpid(), nil); err == nil {
+		t.Error("no list at all")
+	}
+	if err := v.accept(os.Getpid(), listOf(t)); err != nil {
+		t.Error(err)
+	}
+	if err := v.accept(os.Getpid(), listOf(t, of)); err == nil {
+		t.Error("an image that was removed is believed again")
+	}
+}
