@@ -51,6 +51,9 @@ func (v *vouched) accept(pid int, list []byte) error {
 		if known[g] = v.files[g]; known[g] != nil {
 			continue
 		}
+		if !filepath.IsAbs(g.Image.Path) || g.Image.Overlay != "" && !filepath.IsAbs(g.Image.Overlay) {
+			return fmt.Errorf("%s: is no absolute path", g.Image.Path) // nor is a URL
+		}
 		var err error
 		if known[g], err = vouch(pid, g.Image); err != nil {
 			return err
@@ -116,8 +119,8 @@ func (v *vouched) check(of given, i *openedImage) error {
 	return nil
 }
 
-// openFiles returns the identities of the files that a process has open, and whether it
-// may write them.
+// openFiles returns the identities of the files that a process can read, as it has them
+// open, and whether it may write them.
 func openFiles(pid int) map[string]bool {
 	all := make(map[string]bool)
 	dir := filepath.Join("/proc", strconv.Itoa(pid))
@@ -129,11 +132,13 @@ func openFiles(pid int) map[string]bool {
 		}
 		_, text, _ := strings.Cut(string(info), "flags:")
 		flags, err := strconv.ParseInt(strings.Fields(text + " x")[0], 8, 64)
-		if err != nil || flags&unix.O_PATH != 0 { // which any process can have of any file
+		mode := flags & unix.O_ACCMODE
+		// Landlock asks neither about O_PATH nor about mode 3, which only ioctl can use.
+		if err != nil || flags&unix.O_PATH != 0 || mode != unix.O_RDONLY && mode != unix.O_RDWR {
 			continue
 		}
 		if id, err := pathID(filepath.Join(dir, "fd", e.Name())); err == nil {
-			all[id] = all[id] || flags&unix.O_ACCMODE != unix.O_RDONLY
+			all[id] = all[id] || mode == unix.O_RDWR
 		}
 	}
 	return all

@@ -39,9 +39,14 @@ func TestGuardBelievesItsServerOnlyImagesThatItHasOpen(t *testing.T) {
 		t.Cleanup(func() { unix.Close(fd) })
 	}
 	argument, written, read, located, secret := file("argument"), file("written"), file("read"), file("located"), file("secret")
+	neither, only := file("neither"), file("only")
 	open(written, unix.O_RDWR)
 	open(read, unix.O_RDONLY)
 	open(located, unix.O_PATH) // any process can have that of any file
+	open(neither, unix.O_ACCMODE)
+	open(only, unix.O_WRONLY)
+	t.Chdir(dir)
+	relative := filepath.Base(written)
 	link := filepath.Join(dir, "link")
 	if err := os.Symlink(written, link); err != nil {
 		t.Fatal(err)
@@ -61,6 +66,13 @@ func TestGuardBelievesItsServerOnlyImagesThatItHasOpen(t *testing.T) {
 		{Image{Path: read, Overlay: read}, false},
 		{Image{Path: read, Overlay: secret}, false},
 		{Image{Path: located, ReadOnly: true}, false},
+		{Image{Path: neither, ReadOnly: true}, false},
+		{Image{Path: neither}, false},
+		{Image{Path: read, Overlay: neither}, false},
+		{Image{Path: only}, false},
+		{Image{Path: relative}, false},
+		{Image{Path: read, Overlay: relative}, false},
+		{Image{Path: "file://" + read, ReadOnly: true}, false},
 		{Image{Path: secret, ReadOnly: true}, false},
 		{Image{Path: filepath.Join(dir, "missing")}, false},
 	} {
