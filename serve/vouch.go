@@ -18,12 +18,19 @@ import (
 // A guard is not confined, and opens what its server says that it has served. A fault in
 // the server must not lead to files which that could not open itself. So the guard believes
 // the arguments, and of other images only that they are files which the server has open.
-// Their paths may lead elsewhere later, so it notes the identities.
+// Which process that is, the server does not choose: it is the parent of each guard. The
+// paths may lead elsewhere later, so the guard notes the identities.
 
 // vouched has the identities of the files of images that are not in the arguments.
 type vouched struct {
-	given []Image // in the arguments
-	files map[given]identities
+	given   []Image // in the arguments
+	files   map[given]identities
+	server  func() int    // the parent of this process
+	looking chan struct{} // has an element while files are looked at
+}
+
+func newVouched(given []Image) *vouched {
+	return &vouched{given: given, server: parent, looking: make(chan struct{}, 1)}
 }
 
 // identities are those of the files of an image, by path.
@@ -55,7 +62,7 @@ func (v *vouched) accept(pid int, list []byte) error {
 			return fmt.Errorf("%s: is no absolute path", g.Image.Path) // nor is a URL
 		}
 		var err error
-		if known[g], err = vouch(pid, g.Image); err != nil {
+		if known[g], err = v.vouch(pid, g.Image); err != nil {
 			return err
 		}
 	}
@@ -64,14 +71,20 @@ func (v *vouched) accept(pid int, list []byte) error {
 }
 
 // vouch returns the identities of the files of an image, which a process has open.
-func vouch(pid int, i Image) (identities, error) {
+func (v *vouched) vouch(pid int, i Image) (identities, error) {
 	type result struct {
 		all identities
 		err error
 	}
+	select {
+	case v.looking <- struct{}{}:
+	default: // one that hangs is enough
+		return nil, fmt.Errorf("%s: the storage of an image does not answer", i.Path)
+	}
 	found := make(chan result, 1)
 	go func() { // left behind if storage hangs
-		all, err := identitiesOf(pid, i)
+		all, err := v.identitiesOf(pid, i)
+		<-v.looking
 		found <- result{all, err}
 	}()
 	select {
@@ -82,12 +95,17 @@ func vouch(pid int, i Image) (identities, error) {
 	}
 }
 
-func identitiesOf(pid int, i Image) (identities, error) {
+func (v *vouched) identitiesOf(pid int, i Image) (identities, error) {
 	files := map[string]bool{i.Path: i.isWritten()}
 	if i.Overlay != "" {
 		files[i.Overlay] = !i.ReadOnly
 	}
+	// If the server ends, another process may get its ID, but not the guard.
+	before := v.server()
 	all, open := make(identities), openFiles(pid)
+	if before != pid || v.server() != pid {
+		return nil, fmt.Errorf("%s: process %d is not the server of this guard", i.Path, pid)
+	}
 	for file, written := range files {
 		id, err := pathID(file)
 		if err != nil {
@@ -117,6 +135,14 @@ func (v *vouched) check(of given, i *openedImage) error {
 		}
 	}
 	return nil
+}
+
+// parent returns the ID of the parent as proc shows it, like [configfs.Self], or 0.
+func parent() (pid int) {
+	status, _ := os.ReadFile("/proc/self/status")
+	_, text, _ := strings.Cut(string(status), "\nPPid:")
+	_, _ = fmt.Sscan(text, &pid)
+	return pid
 }
 
 // openFiles returns the identities of the files that a process can read, as it has them
