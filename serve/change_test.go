@@ -175,3 +175,11 @@ func TestImageFromOutsideIsChecked(t *testing.T) {
 		t.Errorf("during an upgrade: %v", err)
 	}
 }
+
+// If a successor is killed before it has removed a disk that is passing, the next one does.
+func TestGuardOfASuccessorKnowsWhatIsPassing(t *testing.T) {
+	all := givens([]*disk{{lun: 0}, {lun: 3, passing: true}})
+	if len(all) != 2 || all[0].Passing || !all[1].Passing || all[1].LUN != 3 {
+		t.Errorf("%+v", all)
+	}
+}
