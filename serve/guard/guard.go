@@ -29,6 +29,7 @@ type Guard struct {
 
 	mu      sync.Mutex
 	kept    []byte // see Keep
+	again   bool   // see KeepAgain
 	guard   *end   // nil at most for a moment, unless there is none any more
 	spare   *end   // or nil
 	spares  bool   // whether there is to be one
