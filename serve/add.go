@@ -175,9 +175,7 @@ func (s *service) add(a addition) {
 			slices.SortFunc(disks, byLUN)
 			s.serveThese(disks)
 		}
-		if err := s.keep(); err != nil {
-			s.console.Warn(err)
-		}
+		s.settle(fmt.Sprintf("the guard removes LUN %d", a.of.LUN))
 		if err != nil {
 			a.answer <- added{err: err}
 			return

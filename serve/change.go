@@ -2,6 +2,7 @@ package serve
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/lunserve/lunserve/configfs"
@@ -41,6 +42,21 @@ func (s *service) keep(passing ...given) error {
 		all = append(all, g)
 	}
 	return s.guard.Keep(forGuard(all))
+}
+
+// settle has the guard know that nothing is passing any more. If it does not take that,
+// wait tries again.
+func (s *service) settle(until string) {
+	if err := s.keep(); err != nil {
+		s.console.Warn(fmt.Errorf("%w; it is told again, and if lunserve is killed until then, %s", err, until))
+	}
+}
+
+// settleAgain tries again what the guard did not take.
+func (s *service) settleAgain() {
+	if s.guard != nil && s.changed == nil && s.guard.KeepAgain() {
+		_ = s.keep() // it has been said
+	}
 }
 
 // change does what takes long of a change. When it is over, wait calls end.
@@ -87,9 +103,7 @@ func (s *service) remove(disks []*disk, done func(error)) {
 		}
 		return Removing(s.console, steps.Close)
 	}, func(err error) {
-		if err := s.keep(); err != nil {
-			s.console.Warn(err)
-		}
+		s.settle("the guard looks for what is removed, and removes what is left of it")
 		if err != nil {
 			s.console.Warn(err)
 		}

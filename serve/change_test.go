@@ -6,13 +6,16 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/serve/console"
 	"github.com/lunserve/lunserve/serve/control"
+	"github.com/lunserve/lunserve/serve/guard"
 )
 
 // One change follows the other, and no program takes over in the middle of one.
@@ -173,5 +176,61 @@ func TestImageFromOutsideIsChecked(t *testing.T) {
 	h := host{&service{additions: make(chan addition)}}
 	if _, err := h.Add(ctx, good, []*os.File{file()}, nil); err != control.ErrHandOver {
 		t.Errorf("during an upgrade: %v", err)
+	}
+}
+
+// If a successor is killed before it has removed a disk that is passing, the next one does.
+func TestGuardOfASuccessorKnowsWhatIsPassing(t *testing.T) {
+	all := givens([]*disk{{lun: 0}, {lun: 3, passing: true}})
+	if len(all) != 2 || all[0].Passing || !all[1].Passing || all[1].LUN != 3 {
+		t.Errorf("%+v", all)
+	}
+}
+
+// A guard that is stopped at the end of a change learns of it when it goes on.
+func TestGuardIsToldOfTheEndOfAChangeUntilItKnows(t *testing.T) {
+	t.Parallel() // it waits
+	path := filepath.Join(t.TempDir(), "a.img")
+	image, err := os.Create(path) // which this process has open, for its guard to see
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer image.Close()
+	g, err := guard.Start(true, forGuard(nil), func(err error) { t.Error(err) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	h, resume := g.HandOver()
+	resume()
+	var said strings.Builder
+	s := serving(&service{guard: g, console: console.New(&said, "lunserve")}, &disk{lun: 1, given: Image{Path: path}})
+	if err := syscall.Kill(h.PID, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	s.settle("it removes LUN 1")
+	s.settleAgain() // does not wait for the guard again
+	if g.KeepAgain() {
+		t.Error("a guard is told again before it has answered")
+	}
+	if err := syscall.Kill(h.PID, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(30 * time.Second); !g.KeepAgain(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the guard is not told again")
+		}
+	}
+	s.changed = make(chan func())
+	if s.settleAgain(); !g.KeepAgain() {
+		t.Error("it was told during the next change")
+	}
+	s.changed = nil
+	if s.settleAgain(); g.KeepAgain() {
+		t.Error("the guard still does not know")
+	}
+	s.console.Close()
+	if want := "the guard does not answer; it is told again, and if lunserve is killed until then, it removes LUN 1"; !strings.Contains(said.String(), want) || strings.Count(said.String(), "\n") != 1 {
+		t.Errorf("said: %s", &said)
 	}
 }

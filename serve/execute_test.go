@@ -15,10 +15,16 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/lunserve/lunserve/serve/console"
+	"github.com/lunserve/lunserve/serve/guard"
 )
 
-// TestMain makes this program one that executes itself, see upgradeItself.
+// TestMain makes this program one that executes itself, see upgradeItself, or the guard
+// that a test starts.
 func TestMain(m *testing.M) {
+	if guard.StandsBy() {
+		guard.Await(newVouched(nil).accept)
+		return
+	}
 	if over := TakesOver(); over || os.Getenv("LUNSERVE_TEST_UPGRADE") != "" {
 		if err := upgradeItself(over); err != nil {
 			fmt.Println(err)

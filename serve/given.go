@@ -42,7 +42,7 @@ func inOrder(images []Image) (all []given) {
 // givens returns what disks are made of.
 func givens(disks []*disk) (all []given) {
 	for _, d := range disks {
-		all = append(all, given{LUN: d.lun, Image: d.given})
+		all = append(all, given{LUN: d.lun, Image: d.given, Passing: d.passing})
 	}
 	return all
 }

@@ -21,7 +21,7 @@ import (
 //
 // In a guard Run waits for the end of its server first, see [guard.Await].
 func Run(ctx context.Context, o Options, c *console.Console) error {
-	known := &vouched{given: o.Images}
+	known := newVouched(o.Images)
 	if death, is := guard.Await(known.accept); is {
 		return succeed(ctx, o, c, death, known)
 	}

@@ -119,6 +119,7 @@ func (s *service) wait() ending {
 			s.console.Warn(err)
 		case now := <-each.C:
 			s.look(now)
+			s.settleAgain()
 			if s.options.Once && once.look(s.statesWithUsers(s.disks()...)) && s.inUse() == "" {
 				s.console.Say("the last user has gone")
 				end = ending{cause: requested}

@@ -18,12 +18,19 @@ import (
 // A guard is not confined, and opens what its server says that it has served. A fault in
 // the server must not lead to files which that could not open itself. So the guard believes
 // the arguments, and of other images only that they are files which the server has open.
-// Their paths may lead elsewhere later, so it notes the identities.
+// Which process that is, the server does not choose: it is the parent of each guard. The
+// paths may lead elsewhere later, so the guard notes the identities.
 
 // vouched has the identities of the files of images that are not in the arguments.
 type vouched struct {
-	given []Image // in the arguments
-	files map[given]identities
+	given   []Image // in the arguments
+	files   map[given]identities
+	server  func() int    // the parent of this process
+	looking chan struct{} // has an element while files are looked at
+}
+
+func newVouched(given []Image) *vouched {
+	return &vouched{given: given, server: parent, looking: make(chan struct{}, 1)}
 }
 
 // identities are those of the files of an image, by path.
@@ -51,8 +58,11 @@ func (v *vouched) accept(pid int, list []byte) error {
 		if known[g] = v.files[g]; known[g] != nil {
 			continue
 		}
+		if !filepath.IsAbs(g.Image.Path) || g.Image.Overlay != "" && !filepath.IsAbs(g.Image.Overlay) {
+			return fmt.Errorf("%s: is no absolute path", g.Image.Path) // nor is a URL
+		}
 		var err error
-		if known[g], err = vouch(pid, g.Image); err != nil {
+		if known[g], err = v.vouch(pid, g.Image); err != nil {
 			return err
 		}
 	}
@@ -61,14 +71,20 @@ func (v *vouched) accept(pid int, list []byte) error {
 }
 
 // vouch returns the identities of the files of an image, which a process has open.
-func vouch(pid int, i Image) (identities, error) {
+func (v *vouched) vouch(pid int, i Image) (identities, error) {
 	type result struct {
 		all identities
 		err error
 	}
+	select {
+	case v.looking <- struct{}{}:
+	default: // one that hangs is enough
+		return nil, fmt.Errorf("%s: the storage of an image does not answer", i.Path)
+	}
 	found := make(chan result, 1)
 	go func() { // left behind if storage hangs
-		all, err := identitiesOf(pid, i)
+		all, err := v.identitiesOf(pid, i)
+		<-v.looking
 		found <- result{all, err}
 	}()
 	select {
@@ -79,12 +95,17 @@ func vouch(pid int, i Image) (identities, error) {
 	}
 }
 
-func identitiesOf(pid int, i Image) (identities, error) {
+func (v *vouched) identitiesOf(pid int, i Image) (identities, error) {
 	files := map[string]bool{i.Path: i.isWritten()}
 	if i.Overlay != "" {
 		files[i.Overlay] = !i.ReadOnly
 	}
+	// If the server ends, another process may get its ID, but not the guard.
+	before := v.server()
 	all, open := make(identities), openFiles(pid)
+	if before != pid || v.server() != pid {
+		return nil, fmt.Errorf("%s: process %d is not the server of this guard", i.Path, pid)
+	}
 	for file, written := range files {
 		id, err := pathID(file)
 		if err != nil {
@@ -116,8 +137,16 @@ func (v *vouched) check(of given, i *openedImage) error {
 	return nil
 }
 
-// openFiles returns the identities of the files that a process has open, and whether it
-// may write them.
+// parent returns the ID of the parent as proc shows it, like [configfs.Self], or 0.
+func parent() (pid int) {
+	status, _ := os.ReadFile("/proc/self/status")
+	_, text, _ := strings.Cut(string(status), "\nPPid:")
+	_, _ = fmt.Sscan(text, &pid)
+	return pid
+}
+
+// openFiles returns the identities of the files that a process can read, as it has them
+// open, and whether it may write them.
 func openFiles(pid int) map[string]bool {
 	all := make(map[string]bool)
 	dir := filepath.Join("/proc", strconv.Itoa(pid))
@@ -129,11 +158,13 @@ func openFiles(pid int) map[string]bool {
 		}
 		_, text, _ := strings.Cut(string(info), "flags:")
 		flags, err := strconv.ParseInt(strings.Fields(text + " x")[0], 8, 64)
-		if err != nil || flags&unix.O_PATH != 0 { // which any process can have of any file
+		mode := flags & unix.O_ACCMODE
+		// Landlock asks neither about O_PATH nor about mode 3, which only ioctl can use.
+		if err != nil || flags&unix.O_PATH != 0 || mode != unix.O_RDONLY && mode != unix.O_RDWR {
 			continue
 		}
 		if id, err := pathID(filepath.Join(dir, "fd", e.Name())); err == nil {
-			all[id] = all[id] || flags&unix.O_ACCMODE != unix.O_RDONLY
+			all[id] = all[id] || mode == unix.O_RDWR
 		}
 	}
 	return all

@@ -21,6 +21,13 @@ func listOf(t *testing.T, images ...given) []byte {
 	return text
 }
 
+// vouchedBySelf is what the guard of this process has.
+func vouchedBySelf(images ...Image) *vouched {
+	v := newVouched(images)
+	v.server = os.Getpid
+	return v
+}
+
 // A server that is confined must not lead its guard to files that it could not open.
 func TestGuardBelievesItsServerOnlyImagesThatItHasOpen(t *testing.T) {
 	dir := t.TempDir()
@@ -39,9 +46,14 @@ func TestGuardBelievesItsServerOnlyImagesThatItHasOpen(t *testing.T) {
 		t.Cleanup(func() { unix.Close(fd) })
 	}
 	argument, written, read, located, secret := file("argument"), file("written"), file("read"), file("located"), file("secret")
+	neither, only := file("neither"), file("only")
 	open(written, unix.O_RDWR)
 	open(read, unix.O_RDONLY)
 	open(located, unix.O_PATH) // any process can have that of any file
+	open(neither, unix.O_ACCMODE)
+	open(only, unix.O_WRONLY)
+	t.Chdir(dir)
+	relative := filepath.Base(written)
 	link := filepath.Join(dir, "link")
 	if err := os.Symlink(written, link); err != nil {
 		t.Fatal(err)
@@ -61,10 +73,17 @@ func TestGuardBelievesItsServerOnlyImagesThatItHasOpen(t *testing.T) {
 		{Image{Path: read, Overlay: read}, false},
 		{Image{Path: read, Overlay: secret}, false},
 		{Image{Path: located, ReadOnly: true}, false},
+		{Image{Path: neither, ReadOnly: true}, false},
+		{Image{Path: neither}, false},
+		{Image{Path: read, Overlay: neither}, false},
+		{Image{Path: only}, false},
+		{Image{Path: relative}, false},
+		{Image{Path: read, Overlay: relative}, false},
+		{Image{Path: "file://" + read, ReadOnly: true}, false},
 		{Image{Path: secret, ReadOnly: true}, false},
 		{Image{Path: filepath.Join(dir, "missing")}, false},
 	} {
-		v := &vouched{given: []Image{{Path: argument}}}
+		v := vouchedBySelf(Image{Path: argument})
 		err := v.accept(os.Getpid(), listOf(t, given{LUN: 1, Image: tt.image, Passing: true}))
 		if (err == nil) != tt.want {
 			t.Errorf("%+v: %v", tt.image, err)
@@ -82,7 +101,7 @@ func TestGuardTakesNoOtherFileForAnImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	of, v := given{LUN: 2, Image: Image{Path: path}}, new(vouched)
+	of, v := given{LUN: 2, Image: Image{Path: path}}, vouchedBySelf()
 	if err := v.accept(os.Getpid(), listOf(t, of)); err != nil {
 		t.Fatal(err)
 	}
@@ -112,5 +131,45 @@ func TestGuardTakesNoOtherFileForAnImage(t *testing.T) {
 	}
 	if err := v.accept(os.Getpid(), listOf(t, of)); err == nil {
 		t.Error("an image that was removed is believed again")
+	}
+}
+
+// A guard asks no other process than its server, and not one that has got its ID.
+func TestOnlyTheServerOfAGuardVouches(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.img")
+	s, err := image.Open(t.Context(), path, image.Options{Create: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if got := parent(); got != os.Getppid() {
+		t.Errorf("the parent is %d", got)
+	}
+	of, self := listOf(t, given{LUN: 1, Image: Image{Path: path}}), os.Getpid()
+	for _, parents := range [][]int{{1, 1}, {1, self}, {self, 1}} {
+		v, n := newVouched(nil), 0
+		v.server = func() int { n++; return parents[n-1] }
+		if err := v.accept(self, of); err == nil || !strings.Contains(err.Error(), "is not the server of this guard") {
+			t.Errorf("parents %d: %v", parents, err)
+		}
+	}
+
+	v := vouchedBySelf()
+	if err := v.accept(self, of); err != nil {
+		t.Fatal(err)
+	}
+	v.server = func() int { return 1 }
+	if err := v.accept(self, of); err != nil {
+		t.Errorf("a known image after the end of the server: %v", err)
+	}
+}
+
+// Each look at storage that hangs keeps a thread.
+func TestOneLookAtStorageThatHangsIsLeftBehind(t *testing.T) {
+	v := vouchedBySelf()
+	v.looking <- struct{}{}
+	err := v.accept(os.Getpid(), listOf(t, given{Image: Image{Path: "/"}}))
+	if err == nil || !strings.Contains(err.Error(), "does not answer") {
+		t.Error(err)
 	}
 }

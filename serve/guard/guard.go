@@ -29,6 +29,7 @@ type Guard struct {
 
 	mu      sync.Mutex
 	kept    []byte // see Keep
+	again   bool   // see KeepAgain
 	guard   *end   // nil at most for a moment, unless there is none any more
 	spare   *end   // or nil
 	spares  bool   // whether there is to be one
@@ -187,11 +188,42 @@ func (g *Guard) Close() error {
 // promote tells a process whom it guards, which makes it the guard, and what it keeps.
 func (g *Guard) promote(e *end) error {
 	g.mu.Lock()
-	kept := g.kept
+	g.asked++
+	q, reply := question{ID: g.asked, Keep: g.kept}, make(chan answer, 2)
+	if q.Keep != nil {
+		g.replies[q.ID] = reply
+	}
 	g.mu.Unlock()
 	_, err := fmt.Fprintln(e.socket, configfs.Self())
-	if err == nil && kept != nil {
-		err = send(e.socket, question{Keep: kept}, nil)
+	if err == nil && q.Keep != nil {
+		err = send(e.socket, q, nil)
 	}
-	return err
+	if err != nil {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		delete(g.replies, q.ID)
+		return err
+	}
+	if q.Keep != nil {
+		go g.takes(e, q.ID, reply)
+	}
+	return nil
+}
+
+// takes waits until a guard that has just been told what it keeps answers, and warns if it
+// refuses that.
+func (g *Guard) takes(e *end, id uint64, reply <-chan answer) {
+	var a answer
+	select {
+	case a = <-reply:
+	case <-e.gone:
+	}
+	g.mu.Lock()
+	delete(g.replies, id)
+	refused := a.Error != "" && !g.closing
+	g.again = g.again || refused
+	g.mu.Unlock()
+	if refused {
+		g.warn(fmt.Errorf("a new guard does not take the list of the disks, and is asked again: %s; if this process is killed until then, what was added or detached does not count", a.Error))
+	}
 }

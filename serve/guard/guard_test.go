@@ -13,10 +13,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// keepsIn is the environment variable that names a folder in which a guard of the tests
+// notes what it keeps. It refuses everything while there is a file called refuse.
+const keepsIn = "LUNSERVE_TEST_KEEPS"
+
 // TestMain makes this program the guard that the tests start.
 func TestMain(m *testing.M) {
 	if StandsBy() {
-		Await(func(int, []byte) error { return nil })
+		Await(func(_ int, text []byte) error {
+			dir := os.Getenv(keepsIn)
+			if dir == "" {
+				return nil
+			}
+			if _, err := os.Stat(filepath.Join(dir, "refuse")); err == nil {
+				return errors.New("refused")
+			}
+			return os.WriteFile(filepath.Join(dir, fmt.Sprint(os.Getpid())), text, 0o600)
+		})
 		return
 	}
 	os.Exit(m.Run())

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 )
 
 // maxKept bounds what a guard keeps, in bytes.
@@ -12,7 +13,8 @@ const maxKept = 4 << 20
 
 // Keep has the guard, and those that come after it, keep a text for who takes the place
 // of this process, see [Death]. When it returns without an error, the guard has it.
-// After an error it keeps the one before. Only one goroutine may call it.
+// After an error it keeps the one before, see [Guard.KeepAgain]. Only one goroutine may
+// call it.
 func (g *Guard) Keep(text []byte) error {
 	if len(text) > maxKept {
 		return fmt.Errorf("%d bytes for the guard to keep, more than %d", len(text), maxKept)
@@ -28,11 +30,18 @@ func (g *Guard) Keep(text []byte) error {
 		}
 		switch {
 		case err == nil:
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			g.again = false
 			return nil
 		case !errors.Is(err, errGone):
 			g.keeps(before)
 			g.mu.Lock()
 			defer g.mu.Unlock()
+			g.again = true
+			if errors.Is(err, errSilent) {
+				g.silent = time.Now().Add(askTime)
+			}
 			if g.guard != nil { // it may read both when it goes on
 				_ = send(g.guard.socket, question{Keep: before}, nil)
 			}
@@ -44,6 +53,14 @@ func (g *Guard) Keep(text []byte) error {
 			return nil
 		}
 	}
+}
+
+// KeepAgain reports whether Keep is to be tried again: the last one failed, or a guard that
+// was started later has refused the text. A guard that is stopped has to answer first.
+func (g *Guard) KeepAgain() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.again && g.guard != nil && g.silent.IsZero()
 }
 
 // keeps sets the text for the guards to come, and returns the one before.

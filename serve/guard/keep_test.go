@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
+	"time"
 )
 
 // kept reads what a guard is told to keep, and answers as reply has it. It returns the
@@ -77,24 +79,78 @@ func TestGuardThatDoesNotKeepATextKeepsTheOneBefore(t *testing.T) {
 
 // A guard takes what it is told before it knows another end of its server.
 func TestGuardThatIsStartedLaterKeepsTheText(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv(keepsIn, dir)
 	g, err := Start(true, []byte("at first"), func(err error) { t.Error(err) })
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer g.Close()
 	pid := guardOtherThan(t, 0)
+	keeps(t, dir, pid, "at first")
 	if err := g.Keep([]byte("one")); err != nil {
 		t.Error(err)
 	}
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	kill(t, pid)
+	pid = guardOtherThan(t, pid)
+	keeps(t, dir, pid, "one")
+	kill(t, pid)
 	if err := g.Keep([]byte("two")); err != nil { // to the next guard, if there is none yet
 		t.Error(err)
 	}
-	if now := guardOtherThan(t, pid); now == pid {
-		t.Error("there is no other guard")
+	keeps(t, dir, guardOtherThan(t, pid), "two")
+}
+
+// keeps waits until a guard keeps a text, see keepsIn.
+func keeps(t *testing.T, dir string, pid int, want string) {
+	t.Helper()
+	var got []byte
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if got, _ = os.ReadFile(filepath.Join(dir, fmt.Sprint(pid))); string(got) == want {
+			return
+		}
 	}
+	t.Fatalf("guard %d keeps %q, not %q", pid, got, want)
+}
+
+// A guard that is started later may refuse what the one before has taken.
+func TestTextThatALaterGuardRefusesIsKeptAgain(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv(keepsIn, dir)
+	warned := make(chan error, 1)
+	g, err := Start(true, []byte("text"), func(err error) { warned <- err })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	pid := guardOtherThan(t, 0)
+	keeps(t, dir, pid, "text")
+	if g.KeepAgain() {
+		t.Error("what it has taken is to be kept again")
+	}
+	refuse := filepath.Join(dir, "refuse")
+	if err := os.WriteFile(refuse, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	kill(t, pid)
+	select {
+	case err := <-warned:
+		if !strings.Contains(err.Error(), "does not take the list of the disks, and is asked again: refused;") {
+			t.Error(err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("the refusal is not seen")
+	}
+	if err := g.Keep([]byte("text")); err == nil || !g.KeepAgain() {
+		t.Errorf("refused again: %v", err)
+	}
+	if err := os.Remove(refuse); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Keep([]byte("text")); err != nil || g.KeepAgain() {
+		t.Errorf("kept again: %v", err)
+	}
+	keeps(t, dir, guardOtherThan(t, pid), "text")
 }
 
 // What the server says last before its end counts, and only what is accepted.
