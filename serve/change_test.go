@@ -13,6 +13,7 @@ import (
 	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/serve/console"
 	"github.com/lunserve/lunserve/serve/control"
+	"github.com/lunserve/lunserve/serve/guard"
 )
 
 // One change follows the other, and no program takes over in the middle of one.
@@ -48,13 +49,29 @@ func TestDisksDoNotChangeDuringAnotherChange(t *testing.T) {
 	}
 }
 
-func TestAddedDiskGetsTheLowestFreeLUN(t *testing.T) {
-	s := serving(new(service), &disk{lun: 0}, &disk{lun: 1}, &disk{lun: 3})
-	if lun := s.freeLUN(); lun != 2 {
+// An initiator may still write what it has of a disk that was removed.
+func TestLUNIsUsedAgainOnlyIfNoneIsLeft(t *testing.T) {
+	at := func(lun int) *disk { return &disk{lun: lun, down: new(configfs.Undo)} }
+	s := serving(new(service), at(0), at(1), at(3))
+	if err := s.connect(t.Context(), nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if lun := serving(s, at(0)).freeLUN(); lun != 4 {
 		t.Errorf("LUN %d", lun)
 	}
-	if lun := serving(s, &disk{lun: 1}).freeLUN(); lun != 0 {
-		t.Errorf("LUN %d", lun)
+	s.usesLUN(MaxDisks - 2)
+	if lun := s.freeLUN(); lun != MaxDisks-1 {
+		t.Errorf("LUN %d before the last is used", lun)
+	}
+	s.usesLUN(MaxDisks - 1)
+	if lun := s.freeLUN(); lun != 1 {
+		t.Errorf("LUN %d when all were used", lun)
+	}
+	kept := forGuard([]given{{LUN: 2}, {LUN: 6, Passing: true}})
+	s = successor(Options{}, nil, succeeding, guard.Death{Kept: kept}, nil)
+	defer s.ignoreSignals()
+	if lun := s.freeLUN(); lun != 7 {
+		t.Errorf("LUN %d after a kill", lun)
 	}
 }
 

@@ -245,6 +245,9 @@ func (s *service) connect(ctx context.Context, down, last *configfs.Undo) error 
 			d.down.Push(d.quiesce)
 		}
 	}()
+	for _, d := range s.disks() {
+		s.usesLUN(d.lun)
+	}
 	for _, f := range s.fabrics {
 		err := f.up(down, last)
 		for _, d := range s.disks() {

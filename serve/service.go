@@ -33,6 +33,7 @@ type service struct {
 	served  atomic.Pointer[[]*disk] // see disks
 	down    *configfs.Undo          // of the disks, each of which has its own steps in it
 	opened  int                     // disks, see newKey
+	nextLUN int                     // see freeLUN; during a change that alone uses it
 	fabrics []fabric
 	mount   *mount    // nil if there is none
 	command *command  // nil if there is none

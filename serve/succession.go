@@ -86,6 +86,9 @@ func successor(o Options, c *console.Console, r role, death guard.Death, known *
 		return s
 	}
 	s.images = images
+	for _, i := range images {
+		s.usesLUN(i.LUN) // also of what cannot be opened any more
+	}
 	return s
 }
 
