@@ -43,6 +43,9 @@ func (s *service) findOrphans(ctx context.Context) error {
 		return err
 	}
 	_ = configfs.Sweep(exports) // what it cannot remove does no harm here
+	if exports, err = s.removeDropped(ctx, exports); err != nil {
+		return err
+	}
 	for _, e := range exports {
 		if e.Alive {
 			continue

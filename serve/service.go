@@ -41,6 +41,8 @@ type service struct {
 	serving time.Time // when the last ring was served
 	role    role
 	known   *vouched // of the images, or nil
+	dead    int      // the process id of the server before, if this is a successor
+	dropped []int    // the LUNs of images that are passing and are not served
 
 	standing standing  // of commands
 	taken    *handOver // from the program before, if this is an upgrade
