@@ -72,9 +72,9 @@ func fromOutside(i control.Image, files []*os.File, open func(path string) (*os.
 	}
 	switch {
 	case !filepath.IsAbs(i.Path) || i.Overlay != "" && !filepath.IsAbs(i.Overlay):
-		errs = append(errs, fmt.Errorf("%s: is no absolute path", i.Path))
+		errs = append(errs, fmt.Errorf("%s: not an absolute path", i.Path))
 	case i.Size <= 0 || i.Partition < 0 || min(i.Offset, i.Limit) < 0:
-		errs = append(errs, fmt.Errorf("%s: numbers that cannot be", i.Path))
+		errs = append(errs, fmt.Errorf("%s: invalid size or offset", i.Path))
 	case of.handed.Image < 0 || (of.handed.Overlay < 0) != (i.Overlay == ""):
 		errs = append(errs, fmt.Errorf("%s: came without its open files", i.Path))
 	}
@@ -249,7 +249,7 @@ func (s *service) make(ctx context.Context, of given, key string, down *configfs
 	s.usesLUN(d.lun)
 	for _, f := range s.fabrics {
 		if err := d.connect(ctx, f); err != nil {
-			return nil, errors.Join(err, pending(s.ringErrs))
+			return nil, errors.Join(err, pendingOf(d, s.ringErrs))
 		}
 	}
 	d.started = time.Now()

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -91,7 +92,9 @@ func TestDisksKeepTheLUNsOfTheirOrphans(t *testing.T) {
 		{[]*disk{{lun: 0, orphan: new(orphan)}, adopts(1, 0)}, []int{1, 0}},
 	} {
 		s := serving(new(service), tt.disks...)
-		s.takeLUNs()
+		if err := s.takeLUNs(); err != nil {
+			t.Error(err)
+		}
 		var got []int
 		for _, d := range tt.disks {
 			got = append(got, d.lun)
@@ -99,6 +102,59 @@ func TestDisksKeepTheLUNsOfTheirOrphans(t *testing.T) {
 		if !slices.Equal(got, tt.want) || !slices.IsSortedFunc(s.disks(), byLUN) {
 			t.Errorf("%v, want %v", got, tt.want)
 		}
+	}
+}
+
+func TestOrphansOfTheSameLUNAreNotAdoptedTogether(t *testing.T) {
+	at := func(name string) *disk {
+		return &disk{orphan: &orphan{Export: configfs.Export{Name: name, LUNs: []configfs.LUN{{Number: 1}}}}}
+	}
+	err := serving(new(service), at("a"), at("b")).takeLUNs()
+	if err == nil || !strings.Contains(err.Error(), "b: cannot be adopted: another orphan is LUN 1 as well") {
+		t.Errorf("%v", err)
+	}
+}
+
+// The ring of another disk that fails meanwhile still ends the service.
+func TestAdditionLeavesTheFailureOfAnotherRing(t *testing.T) {
+	a, b := new(disk), new(disk)
+	failed := make(chan error, 1)
+	failed <- &ringError{a, errors.New("no ring")}
+	if err := pendingOf(b, failed); err != nil || len(failed) != 1 {
+		t.Errorf("another: %v, %d left", err, len(failed))
+	}
+	if err := pendingOf(a, failed); err == nil || err.Error() != "no ring" || len(failed) != 0 {
+		t.Errorf("its own: %v, %d left", err, len(failed))
+	}
+	if err := pendingOf(a, failed); err != nil {
+		t.Errorf("none: %v", err)
+	}
+}
+
+// A disk that is named twice is one of several.
+func TestDiskThatIsNamedTwiceIsNotAll(t *testing.T) {
+	s := &service{changed: make(chan func())} // a change is refused, an end is not
+	answer := make(chan detached, 1)
+	serving(s, &disk{device: &device{name: "a"}}, &disk{device: &device{name: "b"}})
+	if end := s.detach(detachment{names: []string{"a", "a"}, force: true, answer: answer}); end.cause != goesOn {
+		t.Error("the service ends")
+	}
+	if d := <-answer; d.err == nil {
+		t.Error("both are removed")
+	}
+}
+
+func TestRemovalThatFailsIsNotSaidToHaveRemoved(t *testing.T) {
+	var said strings.Builder
+	a, b := &disk{key: "a", image: &openedImage{path: "a.img", base: zeroStore{}}}, &disk{key: "b"}
+	s := serving(&service{down: new(configfs.Undo), console: console.New(&said, "lunserve"), events: newEventLog(false)}, a, b)
+	s.down.For("a").Push(func() error { return errors.New("it stays") })
+	var got error
+	s.remove([]*disk{a}, func(err error) { got = err })
+	(<-s.changed)()
+	s.console.Close()
+	if got == nil || strings.Contains(said.String(), "removed") || !strings.Contains(said.String(), "it stays") {
+		t.Errorf("%v, said is %q", got, said.String())
 	}
 }
 

@@ -296,3 +296,18 @@ func pending(ringErrs <-chan error) error {
 		return nil
 	}
 }
+
+// pendingOf returns the error of the ring of a disk if that has failed. That of another
+// disk stays.
+func pendingOf(d *disk, ringErrs chan error) error {
+	err := pending(ringErrs)
+	var ring *ringError
+	if err == nil || errors.As(err, &ring) && ring.of == d {
+		return err
+	}
+	select {
+	case ringErrs <- err:
+	default: // another has failed meanwhile, and that is enough
+	}
+	return nil
+}

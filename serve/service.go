@@ -200,7 +200,7 @@ func (s *service) userSignal(sig os.Signal) ending {
 // detach answers lunserve detach.
 func (s *service) detach(d detachment) ending {
 	var disks []*disk
-	for _, name := range d.names {
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(d.names))) {
 		named, err := host{s}.disk(name)
 		if err != nil {
 			d.answer <- detached{err: err}
