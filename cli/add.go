@@ -84,9 +84,8 @@ func (c *addCmd) print(out *console.Printer, disks []control.Disk) error {
 	return out.Lines(lines...)
 }
 
-// addImage opens and locks an image, and has it served by the lunserve of a process. The
-// files stay open until the end of this process: their locks are that lunserve's by then,
-// and closing an overlay would write to it.
+// addImage opens and locks an image, and has it served by the lunserve of a process. Its
+// backstores are not closed, which would write to an overlay that is that lunserve's.
 func addImage(ctx context.Context, con *console.Console, client *control.Client, pid int, arg string, i serve.Image) (d control.Disk, err error) {
 	to := control.Image{ReadOnly: i.ReadOnly, Partition: i.Part.Partition, Offset: i.Part.Offset, Limit: i.Part.Limit}
 	own := func(err error) error {
@@ -126,7 +125,25 @@ func addImage(ctx context.Context, con *console.Console, client *control.Client,
 	}
 	bar.Clear()
 	fds := slices.DeleteFunc([]int{file, over}, func(fd int) bool { return fd < 0 })
-	return client.Add(ctx, to, fds, func(path string) (*os.File, error) { return openRing(path, pid) })
+	d, err = client.Add(ctx, to, fds, func(path string) (*os.File, error) { return openRing(path, pid) })
+	if err == nil {
+		_ = letGo(fds) // or they are locked until this process ends
+	}
+	return d, err
+}
+
+// letGo closes files that another process has got, and with that this process's part in
+// their locks. Backstores still have the descriptors, so these lead to no other file.
+func letGo(fds []int) error {
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	for _, fd := range fds {
+		err = errors.Join(err, unix.Dup3(int(null.Fd()), fd, unix.O_CLOEXEC))
+	}
+	return err
 }
 
 // inWords returns err with its hints as words behind the image, in the place of flags. No

@@ -344,3 +344,44 @@ func TestRemoveRemovesReservationsUnlessServed(t *testing.T) {
 		}
 	}
 }
+
+// The users of the other disks of a target notice nothing.
+func TestOneOfSeveralDisksIsRemovedBesideOthers(t *testing.T) {
+	k := iscsiKernel(t)
+	l, err := k.newLoopback(wwn, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n, serial := range []string{"0000000a", "0000000b"} {
+		d, err := k.newDevice(spec, serial)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.AddLUN(t.Context(), n, d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k.gone("proc")
+	list, err := k.exports()
+	if err != nil || len(list) != 2 {
+		t.Fatalf("exports() = %+v, %v", list, err)
+	}
+	k.ops = nil
+	k.refuse = func(_, name string) bool {
+		if strings.HasSuffix(name, "block_dev") && k.read("sys/bus/scsi/devices/2:0:1:1/state") != "offline\n" {
+			t.Error("the ring is blocked before the disk is offline")
+		}
+		return false
+	}
+	if err := k.removeByForce(list[1], true); err != nil {
+		t.Error(err)
+	}
+	for _, op := range k.ops {
+		if strings.Contains(op, "transport_status") {
+			t.Errorf("the target: %s", op)
+		}
+	}
+	if e := onlyExport(t, k); !slices.Equal(e.LUNs, list[0].LUNs) {
+		t.Errorf("left is %+v, was %+v", e, list[0])
+	}
+}

@@ -104,8 +104,8 @@ func TestDisksComeAndGoBesideOneInUse(t *testing.T) {
 	holds(t, third, 4096, noise(8192, 1))
 }
 
-// Who takes the place of a server goes on with what that served at last: the guard, and
-// the program of an upgrade.
+// The guard, and the program of an upgrade, go on with the disks that the server had at
+// last.
 func TestAddedDisksOutliveTheirServer(t *testing.T) {
 	needTarget(t)
 	leavesNothing(t)
@@ -142,7 +142,7 @@ func TestAddedDisksOutliveTheirServer(t *testing.T) {
 			t.Fatalf("listed are %+v", all)
 		}
 	}
-	// What was added has to be named, too. Its LUN stays.
+	// An image that was added has to be named, too. Its LUN stays.
 	if out := fails(t, binary, first, second); !strings.Contains(out, "cannot be adopted without "+filepath.Base(third)) ||
 		!strings.Contains(out, "serve "+third+" as well") {
 		t.Errorf("a start without it says: %s", out)

@@ -72,9 +72,9 @@ func fromOutside(i control.Image, files []*os.File, open func(path string) (*os.
 	}
 	switch {
 	case !filepath.IsAbs(i.Path) || i.Overlay != "" && !filepath.IsAbs(i.Overlay):
-		errs = append(errs, fmt.Errorf("%s: is no absolute path", i.Path))
+		errs = append(errs, fmt.Errorf("%s: not an absolute path", i.Path))
 	case i.Size <= 0 || i.Partition < 0 || min(i.Offset, i.Limit) < 0:
-		errs = append(errs, fmt.Errorf("%s: numbers that cannot be", i.Path))
+		errs = append(errs, fmt.Errorf("%s: invalid size or offset", i.Path))
 	case of.handed.Image < 0 || (of.handed.Overlay < 0) != (i.Overlay == ""):
 		errs = append(errs, fmt.Errorf("%s: came without its open files", i.Path))
 	}
@@ -133,9 +133,9 @@ func takenFrom(fd *int) (n int) {
 
 // add begins to make one more disk.
 func (s *service) add(a addition) {
-	a.of.LUN = s.freeLUN()
 	err := cmp.Or(s.mayChange(), s.canAdd(a.of.Image))
 	if err == nil {
+		a.of.LUN = s.freeLUN()
 		err = s.keep(a.of)
 	}
 	if err != nil {
@@ -187,13 +187,22 @@ func (s *service) add(a addition) {
 	})
 }
 
-// freeLUN returns the lowest LUN that no disk has.
+// freeLUN returns a LUN for one more disk: the first that is higher than all before. An
+// initiator that has not seen that a disk was removed still has its file system and what
+// it has not written yet: at the same LUN it would write that to another image. A LUN is
+// used again only if none is left.
 func (s *service) freeLUN() (lun int) {
+	if s.nextLUN < MaxDisks {
+		return s.nextLUN
+	}
 	for slices.ContainsFunc(s.disks(), func(d *disk) bool { return d.lun == lun }) {
 		lun++
 	}
 	return lun
 }
+
+// usesLUN notes that initiators may see a disk at a LUN.
+func (s *service) usesLUN(lun int) { s.nextLUN = max(s.nextLUN, lun+1) }
 
 // canAdd returns the reason that no disk can be added, or not that of an image.
 func (s *service) canAdd(i Image) error {
@@ -235,9 +244,10 @@ func (s *service) make(ctx context.Context, of given, key string, down *configfs
 		return nil, err
 	}
 	defer down.Push(d.quiesce)
+	s.usesLUN(d.lun)
 	for _, f := range s.fabrics {
 		if err := d.connect(ctx, f); err != nil {
-			return nil, errors.Join(err, pending(s.ringErrs))
+			return nil, errors.Join(err, pendingOf(d, s.ringErrs))
 		}
 	}
 	d.started = time.Now()

@@ -43,6 +43,9 @@ func (s *service) findOrphans(ctx context.Context) error {
 		return err
 	}
 	_ = configfs.Sweep(exports) // what it cannot remove does no harm here
+	if exports, err = s.removeDropped(ctx, exports); err != nil {
+		return err
+	}
 	for _, e := range exports {
 		if e.Alive {
 			continue
@@ -77,20 +80,27 @@ func (s *service) findOrphans(ctx context.Context) error {
 		}
 	}
 	if s.role == starting {
-		s.takeLUNs()
+		if err := s.takeLUNs(); err != nil {
+			return err
+		}
 	}
 	return s.adoptTargets(exports)
 }
 
 // takeLUNs gives each disk the LUN of its orphan, and the others those that are free: disks
-// may have been added and detached since the start of the process that was killed.
-func (s *service) takeLUNs() {
+// may have been added and detached since the start of the process that was killed. Two
+// orphans of different servers may have the same LUN.
+func (s *service) takeLUNs() error {
 	all := slices.Clone(s.disks())
 	adopts := func(d *disk) bool { return d.orphan != nil && len(d.orphan.LUNs) > 0 }
 	taken := make(map[int]bool)
 	for _, d := range all {
 		if adopts(d) {
 			d.lun = d.orphan.LUNs[0].Number
+			if taken[d.lun] {
+				return hint.Try(fmt.Errorf("%s: cannot be adopted: another orphan is LUN %d as well", d.orphan.Name, d.lun),
+					"lunserve", "detach", "--force", d.orphan.Name)
+			}
 			taken[d.lun] = true
 		}
 	}
@@ -103,6 +113,7 @@ func (s *service) takeLUNs() {
 	}
 	slices.SortStableFunc(all, byLUN)
 	s.setDisks(all)
+	return nil
 }
 
 func byLUN(a, b *disk) int { return cmp.Compare(a.lun, b.lun) }

@@ -13,8 +13,8 @@ import (
 // of disks.
 //
 // The guard knows of a change before it begins, as a kill may come at any moment: an image
-// that is passing may have a disk or not. Who takes the place of the server adopts that
-// disk if it is there, and removes it.
+// that is passing may have a disk or not. The successor of the server adopts that disk if
+// it is there, and removes it.
 
 // mayChange returns the reason that the set of disks cannot be changed now, or nil.
 func (s *service) mayChange() error {
@@ -104,14 +104,18 @@ func (s *service) remove(disks []*disk, done func(error)) {
 		return Removing(s.console, steps.Close)
 	}, func(err error) {
 		s.settle("the guard looks for what is removed, and removes what is left of it")
-		if err != nil {
-			s.console.Warn(err)
-		}
 		for _, d := range disks {
 			s.down.Take(d.key)
+		}
+		if err != nil {
+			s.console.Warn(err)
+			done(err)
+			return
+		}
+		for _, d := range disks {
 			s.sayRemoved(d)
 		}
 		_ = s.events.emit(Event{Event: "removed", Disks: s.states(disks...)}) // an error shows again at the end
-		done(err)
+		done(nil)
 	})
 }

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -51,13 +52,29 @@ func TestDisksDoNotChangeDuringAnotherChange(t *testing.T) {
 	}
 }
 
-func TestAddedDiskGetsTheLowestFreeLUN(t *testing.T) {
-	s := serving(new(service), &disk{lun: 0}, &disk{lun: 1}, &disk{lun: 3})
-	if lun := s.freeLUN(); lun != 2 {
+// An initiator may still write what it has of a disk that was removed.
+func TestLUNIsUsedAgainOnlyIfNoneIsLeft(t *testing.T) {
+	at := func(lun int) *disk { return &disk{lun: lun, down: new(configfs.Undo)} }
+	s := serving(new(service), at(0), at(1), at(3))
+	if err := s.connect(t.Context(), nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if lun := serving(s, at(0)).freeLUN(); lun != 4 {
 		t.Errorf("LUN %d", lun)
 	}
-	if lun := serving(s, &disk{lun: 1}).freeLUN(); lun != 0 {
-		t.Errorf("LUN %d", lun)
+	s.usesLUN(MaxDisks - 2)
+	if lun := s.freeLUN(); lun != MaxDisks-1 {
+		t.Errorf("LUN %d before the last is used", lun)
+	}
+	s.usesLUN(MaxDisks - 1)
+	if lun := s.freeLUN(); lun != 1 {
+		t.Errorf("LUN %d when all were used", lun)
+	}
+	kept := forGuard([]given{{LUN: 2}, {LUN: 6, Passing: true}})
+	s = successor(Options{}, nil, succeeding, guard.Death{Kept: kept}, nil)
+	defer s.ignoreSignals()
+	if lun := s.freeLUN(); lun != 7 {
+		t.Errorf("LUN %d after a kill", lun)
 	}
 }
 
@@ -77,7 +94,9 @@ func TestDisksKeepTheLUNsOfTheirOrphans(t *testing.T) {
 		{[]*disk{{lun: 0, orphan: new(orphan)}, adopts(1, 0)}, []int{1, 0}},
 	} {
 		s := serving(new(service), tt.disks...)
-		s.takeLUNs()
+		if err := s.takeLUNs(); err != nil {
+			t.Error(err)
+		}
 		var got []int
 		for _, d := range tt.disks {
 			got = append(got, d.lun)
@@ -85,6 +104,59 @@ func TestDisksKeepTheLUNsOfTheirOrphans(t *testing.T) {
 		if !slices.Equal(got, tt.want) || !slices.IsSortedFunc(s.disks(), byLUN) {
 			t.Errorf("%v, want %v", got, tt.want)
 		}
+	}
+}
+
+func TestOrphansOfTheSameLUNAreNotAdoptedTogether(t *testing.T) {
+	at := func(name string) *disk {
+		return &disk{orphan: &orphan{Export: configfs.Export{Name: name, LUNs: []configfs.LUN{{Number: 1}}}}}
+	}
+	err := serving(new(service), at("a"), at("b")).takeLUNs()
+	if err == nil || !strings.Contains(err.Error(), "b: cannot be adopted: another orphan is LUN 1 as well") {
+		t.Errorf("%v", err)
+	}
+}
+
+// The ring of another disk that fails meanwhile still ends the service.
+func TestAdditionLeavesTheFailureOfAnotherRing(t *testing.T) {
+	a, b := new(disk), new(disk)
+	failed := make(chan error, 1)
+	failed <- &ringError{a, errors.New("no ring")}
+	if err := pendingOf(b, failed); err != nil || len(failed) != 1 {
+		t.Errorf("another: %v, %d left", err, len(failed))
+	}
+	if err := pendingOf(a, failed); err == nil || err.Error() != "no ring" || len(failed) != 0 {
+		t.Errorf("its own: %v, %d left", err, len(failed))
+	}
+	if err := pendingOf(a, failed); err != nil {
+		t.Errorf("none: %v", err)
+	}
+}
+
+// A disk that is named twice is one of several.
+func TestDiskThatIsNamedTwiceIsNotAll(t *testing.T) {
+	s := &service{changed: make(chan func())} // a change is refused, an end is not
+	answer := make(chan detached, 1)
+	serving(s, &disk{device: &device{name: "a"}}, &disk{device: &device{name: "b"}})
+	if end := s.detach(detachment{names: []string{"a", "a"}, force: true, answer: answer}); end.cause != goesOn {
+		t.Error("the service ends")
+	}
+	if d := <-answer; d.err == nil {
+		t.Error("both are removed")
+	}
+}
+
+func TestRemovalThatFailsIsNotSaidToHaveRemoved(t *testing.T) {
+	var said strings.Builder
+	a, b := &disk{key: "a", image: &openedImage{path: "a.img", base: zeroStore{}}}, &disk{key: "b"}
+	s := serving(&service{down: new(configfs.Undo), console: console.New(&said, "lunserve"), events: newEventLog(false)}, a, b)
+	s.down.For("a").Push(func() error { return errors.New("it stays") })
+	var got error
+	s.remove([]*disk{a}, func(err error) { got = err })
+	(<-s.changed)()
+	s.console.Close()
+	if got == nil || strings.Contains(said.String(), "removed") || !strings.Contains(said.String(), "it stays") {
+		t.Errorf("%v, said is %q", got, said.String())
 	}
 }
 

@@ -77,7 +77,7 @@ func (s *service) serveRing(d *disk) {
 		defer close(done)
 		if err := dev.ring.Serve(serving, handler{dev.unit}); err != nil {
 			select {
-			case s.ringErrs <- fmt.Errorf("%s: %w", filepath.Base(d.image.path), err):
+			case s.ringErrs <- &ringError{d, fmt.Errorf("%s: %w", filepath.Base(d.image.path), err)}:
 			default: // it has failed before
 			}
 			// Commands will not be completed any more; without a reset the LUN
@@ -95,6 +95,14 @@ func (s *service) serveRing(d *disk) {
 		}
 	}
 }
+
+// A ringError is that of the ring of a disk.
+type ringError struct {
+	of *disk
+	error
+}
+
+func (e *ringError) Unwrap() error { return e.error }
 
 // newDevice makes a device.
 func (s *service) newDevice(ctx context.Context, d *disk) (dev *device, err error) {

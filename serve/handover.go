@@ -45,6 +45,7 @@ type handOver struct {
 	Command  int               // the process of --run, or 0
 	CHAP     *configfs.CHAP    `json:",omitempty"` // its file may have been a pipe
 	Seed     uint64            `json:",omitempty"` // of faults
+	NextLUN  int               // see service.freeLUN
 	Disks    []*handedOverDisk // by LUN
 }
 
@@ -115,6 +116,9 @@ func (h *handOver) check() error {
 	}
 	if len(h.Disks) == 0 || slices.Contains(h.Disks, nil) {
 		return errors.New("a disk is missing")
+	}
+	if h.NextLUN < 0 {
+		return errors.New("a LUN that cannot be")
 	}
 	luns := make(map[int]bool)
 	for _, d := range h.Disks {

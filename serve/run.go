@@ -11,6 +11,7 @@ import (
 	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/hint"
 	"github.com/lunserve/lunserve/serve/console"
+	"github.com/lunserve/lunserve/serve/control"
 	"github.com/lunserve/lunserve/serve/guard"
 )
 
@@ -175,15 +176,20 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 }
 
 // open opens the image of a disk that has its own undo steps from then on. The disk is nil
-// if the image is passing, and cannot be opened.
+// if the image is passing, and cannot be opened or adopted.
 func (s *service) open(ctx context.Context, of given) (*disk, error) {
 	key := s.newKey()
 	down := s.down.For(key)
-	img, err := s.openWhenFree(ctx, of, down)
+	open := opener(s.openWhenFree)
+	if of.Passing {
+		open = inTime(open)
+	}
+	img, err := open(ctx, of, down)
 	if err == nil {
 		err = s.options.canRestart(img)
 	}
-	if err != nil && of.Passing { // it need not be there
+	if of.Passing && (err != nil || img.writes == control.Temporary) { // it need not be there
+		s.dropped = append(s.dropped, of.LUN)
 		return nil, s.down.Take(key).Close()
 	}
 	if err != nil {
@@ -245,6 +251,9 @@ func (s *service) connect(ctx context.Context, down, last *configfs.Undo) error 
 			d.down.Push(d.quiesce)
 		}
 	}()
+	for _, d := range s.disks() {
+		s.usesLUN(d.lun)
+	}
 	for _, f := range s.fabrics {
 		err := f.up(down, last)
 		for _, d := range s.disks() {
@@ -286,4 +295,19 @@ func pending(ringErrs <-chan error) error {
 	default:
 		return nil
 	}
+}
+
+// pendingOf returns the error of the ring of a disk if that has failed. That of another
+// disk stays.
+func pendingOf(d *disk, ringErrs chan error) error {
+	err := pending(ringErrs)
+	var ring *ringError
+	if err == nil || errors.As(err, &ring) && ring.of == d {
+		return err
+	}
+	select {
+	case ringErrs <- err:
+	default: // another has failed meanwhile, and that is enough
+	}
+	return nil
 }

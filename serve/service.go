@@ -33,6 +33,7 @@ type service struct {
 	served  atomic.Pointer[[]*disk] // see disks
 	down    *configfs.Undo          // of the disks, each of which has its own steps in it
 	opened  int                     // disks, see newKey
+	nextLUN int                     // see freeLUN; during a change that alone uses it
 	fabrics []fabric
 	mount   *mount    // nil if there is none
 	command *command  // nil if there is none
@@ -40,6 +41,8 @@ type service struct {
 	serving time.Time // when the last ring was served
 	role    role
 	known   *vouched // of the images, or nil
+	dead    int      // the process id of the server before, if this is a successor
+	dropped []int    // the LUNs of images that are passing and are not served
 
 	standing standing  // of commands
 	taken    *handOver // from the program before, if this is an upgrade
@@ -198,7 +201,7 @@ func (s *service) userSignal(sig os.Signal) ending {
 // detach answers lunserve detach.
 func (s *service) detach(d detachment) ending {
 	var disks []*disk
-	for _, name := range d.names {
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(d.names))) {
 		named, err := host{s}.disk(name)
 		if err != nil {
 			d.answer <- detached{err: err}

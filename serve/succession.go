@@ -76,7 +76,7 @@ func succeed(ctx context.Context, o Options, c *console.Console, death guard.Dea
 // this served at last.
 func successor(o Options, c *console.Console, r role, death guard.Death, known *vouched) *service {
 	s := newService(o, c, r)
-	s.known = known
+	s.known, s.dead = known, death.PID
 	if death.Kept == nil {
 		return s
 	}
@@ -86,6 +86,9 @@ func successor(o Options, c *console.Console, r role, death guard.Death, known *
 		return s
 	}
 	s.images = images
+	for _, i := range images {
+		s.usesLUN(i.LUN) // also of what cannot be opened any more
+	}
 	return s
 }
 
@@ -181,6 +184,74 @@ func (s *service) openWhenFree(ctx context.Context, of given, down *configfs.Und
 			return nil, err
 		}
 	}
+}
+
+// An opener is a function like openWhenFree.
+type opener func(ctx context.Context, of given, down *configfs.Undo) (*openedImage, error)
+
+// passingTime limits the wait for an image that is passing: other disks wait meanwhile.
+const passingTime = time.Second
+
+// inTime returns an opener for images that are passing.
+func inTime(open opener) opener {
+	type result struct {
+		img *openedImage
+		err error
+	}
+	return func(ctx context.Context, of given, down *configfs.Undo) (*openedImage, error) {
+		own := new(configfs.Undo)
+		opened, late := make(chan result), make(chan struct{})
+		go func() { // left behind if storage hangs
+			img, err := open(ctx, of, own)
+			select {
+			case opened <- result{img, err}:
+			case <-late:
+				_ = own.Close() // nobody is told any more
+			}
+		}()
+		select {
+		case r := <-opened:
+			down.Push(own.Close)
+			return r.img, r.err
+		case <-time.After(passingTime):
+			close(late)
+			return nil, fmt.Errorf("%s: its storage does not answer", of.Image.Path)
+		}
+	}
+}
+
+// removeDropped removes what the server before has left of images that are passing and
+// are not served, and returns what is left of others.
+func (s *service) removeDropped(ctx context.Context, exports []configfs.Export) (rest []configfs.Export, err error) {
+	for _, e := range exports {
+		if !s.isDropped(e) {
+			rest = append(rest, e)
+			continue
+		}
+		ring, err := openRing(ctx, e.UIO, true)
+		if err == nil {
+			err = e.RemoveBesideOthers()
+		}
+		if ring != nil {
+			err = errors.Join(err, ring.Close())
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return rest, nil
+}
+
+// isDropped reports whether an orphan is what is left of an image that is passing and is
+// not served. Without a LUN it has no users, whichever it is of.
+func (s *service) isDropped(e configfs.Export) bool {
+	if e.Alive || e.PID != s.dead || len(s.dropped) == 0 {
+		return false
+	}
+	if len(e.LUNs) == 0 {
+		return s.diskOf(e) == nil
+	}
+	return slices.Contains(s.dropped, e.LUNs[0].Number)
 }
 
 // startGuard starts the guard, before anything exists that it would have to

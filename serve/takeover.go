@@ -77,6 +77,7 @@ func takeOver(o Options, c *console.Console) *service {
 	for _, d := range taken.Disks {
 		s.images = append(s.images, given{LUN: d.LUN, Image: d.Given, handed: d})
 	}
+	s.nextLUN = taken.NextLUN
 	s.taken, s.parent, s.hangup = taken, taken.Parent, hangup(taken.Hangup)
 	s.heed(taken.Signals)
 	if o.Fork {

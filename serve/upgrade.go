@@ -101,7 +101,7 @@ func (s *service) describe(h *handOver) error {
 		return fmt.Errorf("the working directory at the start: %w", err)
 	}
 	h.Schema, h.Dir, h.Parent, h.Hangup, h.Started = handOverSchema, s.dir, s.parent, bool(s.hangup), s.started
-	h.Control, h.Trace, h.Confined = -1, -1, s.confined
+	h.Control, h.Trace, h.Confined, h.NextLUN = -1, -1, s.confined, s.nextLUN
 	for _, d := range s.disks() {
 		fd, over, err := image.HandOver(d.image.base, d.image.store)
 		if err == nil {

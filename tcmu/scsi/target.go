@@ -275,8 +275,8 @@ func (n *Nexus) executeNowhere(r request) Result {
 	return Result{Status: checkCondition, Sense: noSuchUnit.fixed()}
 }
 
-// reportLUNs is SPC-5, REPORT LUNS command. Who has read the list need not be told any
-// more that it has changed.
+// reportLUNs is SPC-5, REPORT LUNS command. An initiator that has read the list need not
+// be told any more that it has changed.
 func (d *Disk) reportLUNs(r request) (int, error) {
 	const ordinary, wellKnown, all = 0, 1, 2
 	allocation := int(binary.BigEndian.Uint32(r.cdb[6:]))
