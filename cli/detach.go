@@ -33,7 +33,8 @@ func (c *detachCmd) Run(ctx context.Context, con *console.Console) error {
 	if c.All {
 		found = all
 	}
-	some := make(map[int][]string) // the names, by process id, if it serves others as well
+	some := make(map[int][]string)  // the names, by process id, if it serves others as well
+	whole := make(map[int][]string) // the same if it does not; none: all that it serves by then
 	for _, d := range all {
 		named := slices.ContainsFunc(found, func(f servedDisk) bool { return f.Name == d.Name })
 		if !named && !d.Dead {
@@ -41,8 +42,12 @@ func (c *detachCmd) Run(ctx context.Context, con *console.Console) error {
 		}
 	}
 	for _, d := range found {
-		if some[d.PID] != nil && !d.Dead {
+		switch {
+		case d.Dead:
+		case some[d.PID] != nil:
 			some[d.PID] = append(some[d.PID], d.Name)
+		case !c.All:
+			whole[d.PID] = append(whole[d.PID], d.Name)
 		}
 	}
 	ended := make(map[int]bool) // by process id
@@ -53,7 +58,7 @@ func (c *detachCmd) Run(ctx context.Context, con *console.Console) error {
 			work.For(d.Name).Push(func() error { return c.removeDead(con, d) })
 		case !ended[d.PID]:
 			ended[d.PID] = true
-			work.For(d.Name).Push(func() error { return c.end(ctx, con, d, some[d.PID]) })
+			work.For(d.Name).Push(func() error { return c.end(ctx, con, d, some[d.PID], whole[d.PID]) })
 		}
 	}
 	return serve.Removing(con, work.Close)
@@ -78,7 +83,7 @@ func (c *detachCmd) removeDead(con *console.Console, d servedDisk) error {
 
 // end ends the process that serves a disk, or has it remove some of several. It returns
 // when that is done.
-func (c *detachCmd) end(ctx context.Context, con *console.Console, d servedDisk, some []string) (err error) {
+func (c *detachCmd) end(ctx context.Context, con *console.Console, d servedDisk, some, whole []string) (err error) {
 	client, err := d.dial()
 	switch {
 	case errors.Is(err, control.ErrNotAnswering):
@@ -90,7 +95,7 @@ func (c *detachCmd) end(ctx context.Context, con *console.Console, d servedDisk,
 	if some != nil {
 		err = client.Remove(ctx, some, c.Force)
 	} else {
-		err = client.Detach(ctx, c.Force, func(command string) {
+		err = client.Detach(ctx, whole, c.Force, func(command string) {
 			con.Say("%s: waiting for %s to exit; --force does not wait", d.Name, command)
 		})
 	}

@@ -146,6 +146,18 @@ func TestDiskThatIsNamedTwiceIsNotAll(t *testing.T) {
 	}
 }
 
+// An addition may come between the list of disks and the detach of all of it.
+func TestEndOfNamedDisksSparesOneThatWasAdded(t *testing.T) {
+	s := serving(new(service), &disk{device: &device{name: "a"}}, &disk{device: &device{name: "b"}})
+	answer := make(chan detached, 1)
+	if end := s.detach(detachment{names: []string{"a"}, whole: true, force: true, answer: answer}); end.cause != goesOn {
+		t.Error("the service ends")
+	}
+	if d := <-answer; d.err == nil || len(s.disks()) != 2 {
+		t.Errorf("%v, left are %d disks", d.err, len(s.disks()))
+	}
+}
+
 func TestRemovalThatFailsIsNotSaidToHaveRemoved(t *testing.T) {
 	var said strings.Builder
 	a, b := &disk{key: "a", image: &openedImage{path: "a.img", base: zeroStore{}}}, &disk{key: "b"}

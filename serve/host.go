@@ -16,6 +16,7 @@ type host struct {
 // A detachment asks the service to end, or to remove some disks. It is answered once.
 type detachment struct {
 	names  []string // of the disks; none: all
+	whole  bool     // the names are to be those of all disks
 	force  bool
 	answer chan<- detached
 }
@@ -67,10 +68,10 @@ func (h host) disk(name string) (*disk, error) {
 	return nil, fmt.Errorf("%s: no longer served", name)
 }
 
-func (h host) Detach(ctx context.Context, force bool) (waitsFor string, err error) {
+func (h host) Detach(ctx context.Context, names []string, force bool) (waitsFor string, err error) {
 	answer := make(chan detached, 1)
 	select {
-	case h.detachments <- detachment{force: force, answer: answer}:
+	case h.detachments <- detachment{names: names, whole: true, force: force, answer: answer}:
 		d := <-answer
 		return d.waitsFor, d.err
 	case <-ctx.Done():
@@ -84,7 +85,7 @@ func (h host) Detach(ctx context.Context, force bool) (waitsFor string, err erro
 func (h host) Remove(ctx context.Context, names []string, force bool) error {
 	answer := make(chan detached, 1)
 	select {
-	case h.detachments <- detachment{names, force, answer}:
+	case h.detachments <- detachment{names: names, force: force, answer: answer}:
 	case <-ctx.Done():
 		return endingCause(ctx)
 	}

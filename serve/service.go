@@ -212,6 +212,10 @@ func (s *service) detach(d detachment) ending {
 	if len(disks) == 0 || len(disks) == len(s.disks()) {
 		return s.detachAll(d)
 	}
+	if d.whole {
+		d.answer <- detached{err: errors.New("its lunserve serves another disk by now; try again")}
+		return ending{}
+	}
 	err := s.mayChange()
 	if users := ""; err == nil && !d.force {
 		if users = s.users(disks, nil); users != "" {

@@ -101,16 +101,16 @@ func (c *Client) change(r request, timeout time.Duration) (Disk, error) {
 }
 
 // Detach ends the process and returns when it has ended. Users of its disks are
-// an error unless force is set. If a command has to end first, Detach calls
+// an error unless force is set, and so is a disk that is not among names, if there are any. If a command has to end first, Detach calls
 // waiting with its name. When ctx is done, Detach returns, but the process
 // still ends.
-func (c *Client) Detach(ctx context.Context, force bool, waiting func(command string)) (err error) {
+func (c *Client) Detach(ctx context.Context, names []string, force bool, waiting func(command string)) (err error) {
 	ended, stop, err := ProcessEnd(c.pid)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	answer, err := c.ask(request{Do: detach, Force: force}, answerTime)
+	answer, err := c.ask(request{Do: detach, Disks: names, Force: force}, answerTime)
 	if err != nil {
 		return err
 	}

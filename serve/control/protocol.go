@@ -29,7 +29,7 @@ type request struct {
 	Size    int64  `json:"size,omitempty"`  // resize: bytes; 0 is the present size of the image
 	Force   bool   `json:"force,omitempty"` // detach, remove: disks in use as well
 
-	Disks []string `json:"disks,omitempty"` // remove: their names
+	Disks []string `json:"disks,omitempty"` // remove, detach: their names
 
 	Image *Image `json:"image,omitempty"` // add: what to serve. Its files come with the request.
 	Error string `json:"error,omitempty"` // opened: why no file comes

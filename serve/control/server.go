@@ -35,10 +35,10 @@ type Host interface {
 	Power(name string, on, random bool) error
 
 	// Detach ends the service, or returns an error that names the users of its
-	// disks unless force is set. waitsFor is the command that has to end first.
+	// disks unless force is set, or a disk that is not among names, if there are any. waitsFor is the command that has to end first.
 	// Detach returns before the service has ended, and with the cause when ctx is
 	// done.
-	Detach(ctx context.Context, force bool) (waitsFor string, err error)
+	Detach(ctx context.Context, names []string, force bool) (waitsFor string, err error)
 
 	// Remove removes disks, and otherwise is as Detach, which it is for all disks. It
 	// returns when they are gone.
@@ -209,7 +209,7 @@ func (s *Server) talk(ctx context.Context, c *codec) {
 			answer.Disks = s.host.Disks()
 			answer = answer.failure(err)
 		case r.Do == detach:
-			waits, err := s.host.Detach(ctx, r.Force)
+			waits, err := s.host.Detach(ctx, r.Disks, r.Force)
 			answer.Waits = waits
 			answer = answer.failure(err)
 		case r.Do == remove:

@@ -73,7 +73,7 @@ func (h *fakeHost) Power(name string, on, random bool) error {
 	return nil
 }
 
-func (h *fakeHost) Detach(_ context.Context, force bool) (string, error) {
+func (h *fakeHost) Detach(_ context.Context, _ []string, force bool) (string, error) {
 	if h.detached = append(h.detached, force); !force {
 		return "", hint.Try(errors.New("/dev/sdb is mounted on /mnt"), "--force")
 	}
@@ -175,7 +175,7 @@ func TestClientGetsWhatTheHostAnswers(t *testing.T) {
 	if _, err := c.Fault("b", true, nil); err == nil || err.Error() != "no such disk" {
 		t.Errorf("Fault of a disk that is not there = %v", err)
 	}
-	err := c.Detach(t.Context(), false, nil)
+	err := c.Detach(t.Context(), nil, false, nil)
 	if err == nil || hint.Text(err) != "/dev/sdb is mounted on /mnt; try --force" {
 		t.Errorf("Detach = %v", err)
 	}
@@ -211,7 +211,7 @@ func TestDetachWaitsForTheCommandByName(t *testing.T) {
 	c, _ := dialFake(t, h)
 	ctx, cancel := context.WithCancel(t.Context())
 	named := ""
-	err := c.Detach(ctx, true, func(command string) { named = command; cancel() })
+	err := c.Detach(ctx, nil, true, func(command string) { named = command; cancel() })
 	if named != "sleep (pid 9)" || err == nil || !strings.Contains(err.Error(), "still ending") {
 		t.Errorf("Detach waits for %q, and returns %v", named, err)
 	}
