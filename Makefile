@@ -48,8 +48,9 @@ UNIT_TESTS  = $$($(GO) list ./... | grep -v '/e2e$$')
 # These parse thousands of lines in one goroutine, or execute a lunserve that serves nothing hundreds of times.
 SERVE_NOTHING = ErrorsAreOurs|ErrorsOfACommandLine|QueryOfAURL|ForeignText|TestScripts/^(bytes|doctor|help|hints|info|room|usage)$$
 
+# Without HTTP/2, which backstores/remote does not speak, the binary has 0.4 MB less.
 build: go ## build ./lunserve, one static binary (the default)
-	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=$(VCS) -ldflags='-s -w' -o lunserve .
+	CGO_ENABLED=0 $(GO) build -trimpath -tags=nethttpomithttp2 -buildvcs=$(VCS) -ldflags='-s -w' -o lunserve .
 
 # The binary that install installs. It is rebuilt if a source is newer, unless there is no Go, as for root under sudo.
 lunserve: go.mod go.sum $(shell find . -name '*.go' ! -name '*_test.go')
