@@ -31,7 +31,6 @@ type grammar struct {
 	Resize   resizeCmd   `cmd:"" help:"Resize a served disk."`
 	Fault    faultCmd    `cmd:"" help:"Make a served disk misbehave."`
 	Powercut powercutCmd `cmd:"" help:"Cut the power of a served disk."`
-	Add      addCmd      `cmd:"" help:"Add a disk to those of a lunserve that is running."`
 	Detach   detachCmd   `cmd:"" help:"Remove served disks."`
 
 	Doctor     doctorCmd     `cmd:"" help:"Check whether this machine can serve images, and name what is missing."`

@@ -20,8 +20,8 @@ type detachCmd struct {
 	Force bool     `short:"f" help:"Remove disks even if they are in use."`
 }
 
-// Run ends the processes that serve the disks, or has them go on with the others, and
-// removes disks whose process was killed.
+// Run ends the processes that serve the disks, and removes disks whose process
+// was killed. All disks of a process are removed, or none.
 func (c *detachCmd) Run(ctx context.Context, con *console.Console) error {
 	if c.All && len(c.Disks) > 0 {
 		return misuse("--all removes all disks; leave it out, or leave out their names")
@@ -33,32 +33,30 @@ func (c *detachCmd) Run(ctx context.Context, con *console.Console) error {
 	if c.All {
 		found = all
 	}
-	some := make(map[int][]string)  // the names, by process id, if it serves others as well
-	whole := make(map[int][]string) // the same if it does not; none: all that it serves by then
-	for _, d := range all {
-		named := slices.ContainsFunc(found, func(f servedDisk) bool { return f.Name == d.Name })
-		if !named && !d.Dead {
-			some[d.PID] = []string{}
-		}
-	}
-	for _, d := range found {
-		switch {
-		case d.Dead:
-		case some[d.PID] != nil:
-			some[d.PID] = append(some[d.PID], d.Name)
-		case !c.All:
-			whole[d.PID] = append(whole[d.PID], d.Name)
-		}
+	named := func(name string) bool {
+		return slices.ContainsFunc(found, func(d servedDisk) bool { return d.Name == name })
 	}
 	ended := make(map[int]bool) // by process id
-	var work configfs.Undo      // if one hangs, others do not
+	for _, d := range found {
+		together := []string{"lunserve", "detach"}
+		for _, other := range all {
+			if other.PID == d.PID && !d.Dead {
+				together = append(together, other.Name)
+			}
+		}
+		if i := slices.IndexFunc(together[2:], func(name string) bool { return !named(name) }); i >= 0 && !d.Dead {
+			return hint.With(fmt.Errorf("%s: is served by the same lunserve as %s", d.Name, together[2+i]),
+				hint.Command{Words: together, Purpose: "to remove all of them"})
+		}
+	}
+	var work configfs.Undo // if one hangs, others do not
 	for _, d := range slices.Backward(found) {
 		switch {
 		case d.Dead:
 			work.For(d.Name).Push(func() error { return c.removeDead(con, d) })
 		case !ended[d.PID]:
 			ended[d.PID] = true
-			work.For(d.Name).Push(func() error { return c.end(ctx, con, d, some[d.PID], whole[d.PID]) })
+			work.For(d.Name).Push(func() error { return c.end(ctx, con, d) })
 		}
 	}
 	return serve.Removing(con, work.Close)
@@ -81,9 +79,8 @@ func (c *detachCmd) removeDead(con *console.Console, d servedDisk) error {
 	return nil
 }
 
-// end ends the process that serves a disk, or has it remove some of several. It returns
-// when that is done.
-func (c *detachCmd) end(ctx context.Context, con *console.Console, d servedDisk, some, whole []string) (err error) {
+// end ends the process that serves a disk, and returns when it has ended.
+func (c *detachCmd) end(ctx context.Context, con *console.Console, d servedDisk) (err error) {
 	client, err := d.dial()
 	switch {
 	case errors.Is(err, control.ErrNotAnswering):
@@ -92,13 +89,9 @@ func (c *detachCmd) end(ctx context.Context, con *console.Console, d servedDisk,
 		return hint.With(err, d.kernel.Kill()...)
 	}
 	defer client.Close()
-	if some != nil {
-		err = client.Remove(ctx, some, c.Force)
-	} else {
-		err = client.Detach(ctx, whole, c.Force, func(command string) {
-			con.Say("%s: waiting for %s to exit; --force does not wait", d.Name, command)
-		})
-	}
+	err = client.Detach(ctx, c.Force, func(command string) {
+		con.Say("%s: waiting for %s to exit; --force does not wait", d.Name, command)
+	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", d.Name, err)
 	}

@@ -48,9 +48,6 @@ func (c *serveCmd) Run(ctx context.Context, con *console.Console) error {
 	if err != nil {
 		return err
 	}
-	if len(images) > serve.MaxDisks {
-		return misuse("%d disks: a target has at most %d", len(images), serve.MaxDisks)
-	}
 	if err := c.check(slices.ContainsFunc(images, writable)); err != nil {
 		return err
 	}

@@ -68,7 +68,7 @@ func (f *runFlags) command() []string {
 // outputFlags choose what is printed.
 type outputFlags struct {
 	Quiet    bool      `short:"q" help:"Print only warnings and errors on standard error."`
-	JSON     bool      `help:"Print events on standard output, one JSON object per line. The events are ready, warning, stats, added, removed, upgraded and exit."`
+	JSON     bool      `help:"Print events on standard output, one JSON object per line. The events are ready, warning, stats, upgraded and exit."`
 	Interval interval  `name:"stats-interval" placeholder:"TIME" help:"With --json, print a stats event at this interval, such as 10s."`
 	Trace    traceFlag `common:"" placeholder:"FILE" complete:"file" help:"Print each SCSI command on standard error. --trace=FILE writes to FILE instead."`
 }

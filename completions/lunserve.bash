@@ -49,7 +49,7 @@ _lunserve()
 	local command=serve first=1
 	if ((cword > 1)); then
 		case ${words[1]} in
-		serve | pack | unpack | info | commit | list | stats | plot | resize | fault | powercut | add | detach | doctor | completion | man) command=${words[1]} first=2 ;;
+		serve | pack | unpack | info | commit | list | stats | plot | resize | fault | powercut | detach | doctor | completion | man) command=${words[1]} first=2 ;;
 		esac
 	fi
 
@@ -100,10 +100,6 @@ _lunserve()
 		;;
 	powercut)
 		flags=(-h --help --version --on --random)
-		takers='  '
-		;;
-	add)
-		flags=(-h --help --version --json)
 		takers='  '
 		;;
 	detach)
@@ -159,12 +155,12 @@ _lunserve()
 	fi
 	case $command$n in
 	pack1 | unpack1 | commit0 | plot0) _filedir ;;
-	list* | stats* | resize0 | fault0 | powercut0 | add0 | detach*) _lunserve_exports "$1" ;;
-	serve* | pack0 | unpack0 | info* | add* | doctor*) _lunserve_images ;;
+	list* | stats* | resize0 | fault0 | powercut0 | detach*) _lunserve_exports "$1" ;;
+	serve* | pack0 | unpack0 | info* | doctor*) _lunserve_images ;;
 	fault*) _lunserve_rules ;;
 	completion0) _lunserve_words bash zsh fish ;;
 	esac
 	if ((cword == 1)); then
-		_lunserve_words serve pack unpack info commit list stats plot resize fault powercut add detach doctor completion man
+		_lunserve_words serve pack unpack info commit list stats plot resize fault powercut detach doctor completion man
 	fi
 } && complete -F _lunserve lunserve

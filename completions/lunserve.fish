@@ -40,7 +40,7 @@ function __lunserve_at -a command where
 	set -l words (commandline -opc)
 	set -e words[1]
 	set -l name serve
-	if contains -- "$words[1]" serve pack unpack info commit list stats plot resize fault powercut add detach doctor completion man
+	if contains -- "$words[1]" serve pack unpack info commit list stats plot resize fault powercut detach doctor completion man
 		set name $words[1]
 		set -e words[1]
 	end
@@ -70,8 +70,6 @@ function __lunserve_at -a command where
 		case fault
 			set takers 
 		case powercut
-			set takers 
-		case add
 			set takers 
 		case detach
 			set takers 
@@ -278,13 +276,6 @@ complete -c lunserve -n '__lunserve_at powercut' -s h -l help -d 'Print help and
 complete -c lunserve -n '__lunserve_at powercut' -l version -d 'Print the version and exit'
 complete -c lunserve -n '__lunserve_at powercut' -l on -d 'Restore the power'
 complete -c lunserve -n '__lunserve_at powercut' -l random -d 'Lose any part of what was not flushed, as disks write in any order'
-
-complete -c lunserve -n __lunserve_first -a add -d 'Add a disk to those of a lunserve that is running'
-complete -c lunserve -n '__lunserve_at add 0' -f -a '(__lunserve_exports)'
-complete -c lunserve -n '__lunserve_at add "*"' -f -k -a '(__lunserve_images)'
-complete -c lunserve -n '__lunserve_at add' -s h -l help -d 'Print help and exit'
-complete -c lunserve -n '__lunserve_at add' -l version -d 'Print the version and exit'
-complete -c lunserve -n '__lunserve_at add' -l json -d 'Print a JSON object for each disk, one per line'
 
 complete -c lunserve -n __lunserve_first -a detach -d 'Remove served disks'
 complete -c lunserve -n '__lunserve_at detach "*"' -f -a '(__lunserve_exports)'

@@ -84,7 +84,7 @@ type line struct {
 }
 
 var lines = []line{
-	{line: "lunserve ", want: "add commit completion detach disk.img doctor fault images info list man pack plot powercut resize serve stats texts unpack"},
+	{line: "lunserve ", want: "commit completion detach disk.img doctor fault images info list man pack plot powercut resize serve stats texts unpack"},
 	{line: "lunserve --siz", want: "--size --sizelimit"},
 	{line: "lunserve --sector-size ", want: "512 4096"},
 	{line: "lunserve --sector-size=4", want: "--sector-size=4096"},

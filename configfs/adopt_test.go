@@ -201,7 +201,7 @@ func TestRemovalThatHangsIsFinishedByForce(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, e := range list {
-			if err := k.removeByForce(e, false); err != nil {
+			if err := k.removeByForce(e); err != nil {
 				t.Errorf("step %d: %v", n, err)
 			}
 			if after := k.snapshot(t); after != empty {

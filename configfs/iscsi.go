@@ -57,8 +57,7 @@ func (m machine) checkISCSI(s ISCSISpec) error {
 	return nil
 }
 
-// An ISCSI is an iSCSI target of the kernel. LUNs may be added and removed at the same
-// time; otherwise it is not safe for concurrent use.
+// An ISCSI is an iSCSI target of the kernel. It is not safe for concurrent use.
 type ISCSI struct {
 	tree *tree
 	spec ISCSISpec
@@ -137,10 +136,11 @@ func (s ISCSISpec) allowed() (names []string) {
 
 func (i *ISCSI) acl(name string) string { return i.tpg + "/acls/" + name }
 
-// AddLUN makes dev the LUN n for all initiators that may log in, or are. After an error
-// it must be removed.
+// AddLUN makes dev the LUN n for all initiators that may log in. After an error
+// only Close may be called.
 func (i *ISCSI) AddLUN(n int, dev *Device) error {
 	t := i.tree.lun(n)
+	defer func() { i.tree.err = t.err }()
 	lun := fmt.Sprintf("%s/lun/lun_%d", i.tpg, n)
 	t.mkdir(lun)
 	t.link(dev.name, lun+"/"+filepath.Base(dev.name))

@@ -6,30 +6,27 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/lunserve/lunserve/hint"
 )
 
-// A Loopback is a SCSI host on this machine whose disks are our LUNs. LUNs may
-// be added and removed at the same time; otherwise it is not safe for concurrent use.
+// A Loopback is a SCSI host on this machine whose disks are our LUNs. It is not
+// safe for concurrent use.
 type Loopback struct {
 	tree    *tree
 	tpg     string // loopback/naa.…/tpgt_1
 	address string // of the target among the SCSI devices, H:C:T
-
-	mu   sync.Mutex
-	luns []*lun
+	luns    []*lun
+	flush   sync.Once // before the first LUN is removed
 }
 
 // A lun is one disk of a Loopback.
 type lun struct {
 	dev     *Device
 	node    string        // "/dev/sdb"; empty until it has appeared
-	flush   sync.Once     // before a LUN is removed
-	flushed chan struct{} // closed when it was flushed
+	flushed chan struct{} // closed when it was flushed, before the first LUN is removed
 	err     error         // of that
 }
 
@@ -82,9 +79,10 @@ func makeLoopback(t *tree, wwn string, oneQueue bool) (*Loopback, error) {
 //
 // The ring of dev must be served meanwhile, because the kernel probes the disk
 // through it. Cancelling ctx ends the wait for the node but not the probe;
-// [Device.Reset] ends both. After an error the LUN must be removed.
+// [Device.Reset] ends both. After an error only Close may be called.
 func (l *Loopback) AddLUN(ctx context.Context, n int, dev *Device) (disk string, err error) {
 	t := l.tree.lun(n)
+	defer func() { l.tree.err = t.err }()
 	dir := fmt.Sprintf("%s/lun/lun_%d", l.tpg, n)
 	address := fmt.Sprintf("%s:%d", l.address, n)
 	scsi := filepath.Join(t.sys, "bus/scsi/devices", address)
@@ -116,15 +114,8 @@ func (l *Loopback) AddLUN(ctx context.Context, n int, dev *Device) (disk string,
 		return "", t.err
 	}
 	x := &lun{dev: dev, flushed: make(chan struct{})}
-	defer func() {
-		if err == nil {
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			l.luns = append(l.luns, x)
-		}
-	}()
+	l.luns = append(l.luns, x)
 	t.push(func() error {
-		defer l.drop(x)
 		l.flushFor(x)
 		if dev.wasReset() {
 			return t.markWriteThrough(scsi)
@@ -148,13 +139,6 @@ func (l *Loopback) AddLUN(ctx context.Context, n int, dev *Device) (disk string,
 	return x.node, t.err
 }
 
-// drop takes a LUN off the list of those that are flushed before another is removed.
-func (l *Loopback) drop(x *lun) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.luns = slices.DeleteFunc(l.luns, func(y *lun) bool { return y == x })
-}
-
 // bringOnline undoes what a removal or the error handling of the kernel did to a
 // disk that is adopted. It returns the node, or "" if the kernel has yet to make
 // it.
@@ -173,29 +157,23 @@ func (t *tree) bringOnline(tpg, scsi string) (node string, err error) {
 	return "", err
 }
 
-// flushFor flushes all disks, each once, before the LUN of x is removed, and returns when
-// that may be. The removal makes the other disks report that the LUNs have changed.
+// flushFor flushes all disks before the first LUN is removed, and returns when that
+// of x may be. The removal makes the other disks report that the LUNs have changed.
 // Linux takes that as a medium change of removable disks, and drops their unwritten
 // data. So x waits for removable disks, and for others only if they are quick.
 func (l *Loopback) flushFor(x *lun) {
-	l.mu.Lock()
-	all := slices.Clone(l.luns)
-	l.mu.Unlock()
-	if !slices.Contains(all, x) { // it has not got its node
-		all = append(all, x)
-	}
-	for _, y := range all {
-		y.flush.Do(func() {
+	l.flush.Do(func() {
+		for _, y := range l.luns {
 			go func() {
 				defer close(y.flushed)
 				if !y.dev.wasReset() {
 					y.err = l.tree.flush(y.node)
 				}
 			}()
-		})
-	}
+		}
+	})
 	end := time.Now().Add(time.Second)
-	for _, y := range all {
+	for _, y := range l.luns {
 		if y == x || y.dev.spec.Removable {
 			<-y.flushed
 			continue

@@ -37,29 +37,22 @@ func (m machine) remove(e Export) error {
 		return hint.With(fmt.Errorf("%s: served by lunserve (pid %d)", e.Name, e.PID),
 			hint.Command{Words: []string{"lunserve", "detach", e.Name}, Purpose: "to end that if nobody uses its disks"})
 	}
-	return m.removeByForce(e, false)
+	return m.removeByForce(e)
 }
 
 // RemoveByForce is Remove for a process that knows that no other serves the
 // export. It may do so itself: it must no longer rely on its ring.
-func (e Export) RemoveByForce() error { return host.removeByForce(e, false) }
+func (e Export) RemoveByForce() error { return host.removeByForce(e) }
 
-// RemoveBesideOthers is RemoveByForce for one of several disks of a target: the others are
-// not taken offline.
-func (e Export) RemoveBesideOthers() error { return host.removeByForce(e, true) }
-
-func (m machine) removeByForce(e Export, others bool) error {
+func (m machine) removeByForce(e Export) error {
 	r := remover{tree: tree{machine: m}, export: e}
 	luns := m.attachments(e.device)
 	// In the order of Device.Reset, for the same reason. A disk that is being
 	// removed cannot be taken offline, but its target can.
 	for _, a := range luns {
 		if strings.HasPrefix(a.lun, "loopback/") {
-			if !others && r.isOurs(a.target()) {
+			if r.isOurs(a.target()) {
 				r.note(r.takeTargetOffline(a.tpg()))
-			}
-			if others && !exists(a.scsi) {
-				continue // for it the target would be taken offline
 			}
 			if err := r.takeOffline(a.tpg(), a.scsi); !errors.Is(err, unix.EINVAL) {
 				r.note(err)

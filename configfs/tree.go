@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,10 +19,8 @@ type tree struct {
 	machine
 	undo     Undo
 	err      error
-	adopting bool // see adopt.go
-
-	lunsMu sync.Mutex    // LUNs are added and removed at the same time
-	luns   map[int]*tree // see lun
+	adopting bool          // see adopt.go
+	luns     map[int]*tree // see lun
 }
 
 // push adds a step that removes something. It is not an error if that no longer
@@ -37,24 +34,18 @@ func (t *tree) Close() error { return t.undo.Close() }
 // LUNs, and it is independent of them: if the removal of one hangs, that of others
 // does not.
 func (t *tree) lun(n int) *tree {
-	t.lunsMu.Lock()
-	defer t.lunsMu.Unlock()
 	if t.luns == nil {
 		t.luns = make(map[int]*tree)
 	}
 	x := &tree{machine: t.machine, adopting: t.adopting, err: t.err}
 	t.luns[n] = x
-	t.undo.Take(fmt.Sprint(n)) // of one that was removed
 	t.undo.add(fmt.Sprint(n), &x.undo)
 	return x
 }
 
 // removeLUN removes the LUN n of a target, if it has it.
 func (t *tree) removeLUN(n int) error {
-	t.lunsMu.Lock()
-	x := t.luns[n]
-	t.lunsMu.Unlock()
-	if x != nil {
+	if x := t.luns[n]; x != nil {
 		return x.Close()
 	}
 	return nil

@@ -44,19 +44,6 @@ func (u *Undo) For(what string) *Undo {
 // add makes closing sub a step for one thing.
 func (u *Undo) add(what string, sub *Undo) { u.steps = append(u.steps, step{what, sub.Close, sub}) }
 
-// Take takes the steps for one thing out of u, and returns them: what is to be undone
-// before the rest.
-func (u *Undo) Take(what string) *Undo {
-	taken := new(Undo)
-	u.steps = slices.DeleteFunc(u.steps, func(s step) bool {
-		if s.of == what {
-			taken.steps = append(taken.steps, s)
-		}
-		return s.of == what
-	})
-	return taken
-}
-
 // Close runs the steps, newest first, to the end, and joins their errors. Each
 // runs once: a second Close does nothing, and one after a panic continues with
 // the next step.

@@ -112,32 +112,3 @@ func TestUndoOfOneThingContinuesAfterAPanic(t *testing.T) {
 		t.Errorf("ran %v", ran)
 	}
 }
-
-// One thing is undone before the rest, which goes on without it.
-func TestStepsForOneThingAreTakenOut(t *testing.T) {
-	var u Undo
-	var ran []string
-	push := func(to *Undo, name string) {
-		to.Push(func() error {
-			ran = append(ran, name)
-			return errors.New(name)
-		})
-	}
-	push(&u, "first")
-	push(u.For("a"), "a image")
-	push(u.For("b"), "b image")
-	push(u.For("a"), "a LUN")
-	push(&u, "last")
-	taken := u.Take("a")
-	if err := taken.Close(); err == nil || err.Error() != "a LUN\na image" {
-		t.Errorf("taken out are %v", err)
-	}
-	if none := u.Take("a"); none.Close() != nil {
-		t.Error("taken out twice")
-	}
-	push(u.For("a"), "another a")
-	u.Close()
-	if want := []string{"a LUN", "a image", "another a", "last", "b image", "first"}; !slices.Equal(ran, want) {
-		t.Errorf("ran %q, want %q", ran, want)
-	}
-}

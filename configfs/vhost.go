@@ -17,8 +17,8 @@ import (
 )
 
 // A Vhost is a target whose initiators are virtual machines. QEMU is given its
-// name and hands the guest's commands to the kernel. LUNs may be added and removed at the
-// same time; otherwise it is not safe for concurrent use.
+// name and hands the guest's commands to the kernel. It is not safe for
+// concurrent use.
 type Vhost struct {
 	tree *tree
 	wwn  string
@@ -49,9 +49,10 @@ func makeVhost(t *tree, wwn string) (*Vhost, error) {
 	return v, nil
 }
 
-// AddLUN makes dev the LUN n. After an error it must be removed.
+// AddLUN makes dev the LUN n. After an error only Close may be called.
 func (v *Vhost) AddLUN(n int, dev *Device) error {
 	t := v.tree.lun(n)
+	defer func() { v.tree.err = t.err }()
 	lun := fmt.Sprintf("%s/lun/lun_%d", v.tpg, n)
 	t.mkdir(lun)
 	t.link(dev.name, lun+"/"+filepath.Base(dev.name))

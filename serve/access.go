@@ -52,13 +52,15 @@ func (o *ISCSI) warnOfOthers(readOnly bool) (all []error) {
 // warnOfUsers returns a warning if the users of this machine, who can log in at
 // its loopback addresses without authentication, thereby get what the mode of an
 // image refuses to them. It returns nil if even other machines can.
-func (o *ISCSI) warnOfUsers(d *disk, readOnly bool) error {
+func (o *ISCSI) warnOfUsers(disks []*disk, readOnly bool) error {
 	if o.CHAPFile != "" || len(o.reachable()) > 0 {
 		return nil
 	}
-	if file, mode := d.image.stricter(); file != "" {
-		return hint.Try(fmt.Errorf("every user of this machine can %s at %s, though %s has mode %04o", Access(readOnly), o.Portals[0], file, mode),
-			"--chap-file", "FILE")
+	for _, d := range disks {
+		if file, mode := d.image.stricter(); file != "" {
+			return hint.Try(fmt.Errorf("every user of this machine can %s at %s, though %s has mode %04o", Access(readOnly), o.Portals[0], file, mode),
+				"--chap-file", "FILE")
+		}
 	}
 	return nil
 }

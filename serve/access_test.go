@@ -52,7 +52,7 @@ func TestWhoeverGetsMoreThanAFilesModeIsNamed(t *testing.T) {
 		}
 		readOnly := tt.image.writes == control.Refused
 		warnings := tt.option.warnOfOthers(readOnly)
-		if err := tt.option.warnOfUsers(&disk{image: &tt.image}, readOnly); err != nil {
+		if err := tt.option.warnOfUsers([]*disk{{image: &tt.image}}, readOnly); err != nil {
 			warnings = append(warnings, err)
 		}
 		var texts []string

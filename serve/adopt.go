@@ -1,7 +1,6 @@
 package serve
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,15 +36,12 @@ const killedTime = 3 * time.Second
 
 // findOrphans finds the orphans of the images, to be adopted. It removes those
 // that cannot have users, and warns of those of other images.
-func (s *service) findOrphans(ctx context.Context) error {
+func (s *service) findOrphans(ctx context.Context, down *configfs.Undo) error {
 	exports, err := configfs.Exports()
 	if err != nil {
 		return err
 	}
 	_ = configfs.Sweep(exports) // what it cannot remove does no harm here
-	if exports, err = s.removeDropped(ctx, exports); err != nil {
-		return err
-	}
 	for _, e := range exports {
 		if e.Alive {
 			continue
@@ -67,7 +63,7 @@ func (s *service) findOrphans(ctx context.Context) error {
 			if ring != nil {
 				d.orphan = &orphan{e, ring}
 				d.image.provisionAs(e.Contents)
-				d.down.Push(ring.Close)
+				down.For(lunName(d.lun)).Push(ring.Close)
 				err = s.cannotAdopt(d)
 			}
 			if err != nil {
@@ -79,44 +75,8 @@ func (s *service) findOrphans(ctx context.Context) error {
 				e.Name, e.PID), "lunserve", "detach", "--force", e.Name)))
 		}
 	}
-	if s.role == starting {
-		if err := s.takeLUNs(); err != nil {
-			return err
-		}
-	}
 	return s.adoptTargets(exports)
 }
-
-// takeLUNs gives each disk the LUN of its orphan, and the others those that are free: disks
-// may have been added and detached since the start of the process that was killed. Two
-// orphans of different servers may have the same LUN.
-func (s *service) takeLUNs() error {
-	all := slices.Clone(s.disks())
-	adopts := func(d *disk) bool { return d.orphan != nil && len(d.orphan.LUNs) > 0 }
-	taken := make(map[int]bool)
-	for _, d := range all {
-		if adopts(d) {
-			d.lun = d.orphan.LUNs[0].Number
-			if taken[d.lun] {
-				return hint.Try(fmt.Errorf("%s: cannot be adopted: another orphan is LUN %d as well", d.orphan.Name, d.lun),
-					"lunserve", "detach", "--force", d.orphan.Name)
-			}
-			taken[d.lun] = true
-		}
-	}
-	for _, d := range all {
-		if !adopts(d) && taken[d.lun] {
-			for d.lun = 0; taken[d.lun]; d.lun++ {
-			}
-		}
-		taken[d.lun] = true
-	}
-	slices.SortStableFunc(all, byLUN)
-	s.setDisks(all)
-	return nil
-}
-
-func byLUN(a, b *disk) int { return cmp.Compare(a.lun, b.lun) }
 
 // diskOf returns the disk that is to be made of the image of an orphan, or nil.
 // What was written to a temporary file is gone, so there is nothing to adopt. A disk of
@@ -126,7 +86,7 @@ func (s *service) diskOf(e configfs.Export) (of *disk) {
 	if !keepsWrites(e.Contents) {
 		return nil
 	}
-	for _, d := range s.disks() {
+	for _, d := range s.disks {
 		switch {
 		case d.image.writes == control.Temporary:
 		case d.image.isOf(e.Contents):
@@ -170,7 +130,7 @@ func (s *service) cannotAdopt(d *disk) error {
 		return fmt.Errorf("it has %d bytes, not %d", e.Size, d.image.size())
 	}
 	for _, l := range e.LUNs {
-		if is := e.LUNs[0].Number; l.Number != is || s.role != starting && is != d.lun {
+		if l.Number != d.lun {
 			return fmt.Errorf("it is %s, not LUN %d", l, d.lun)
 		}
 		if !slices.ContainsFunc(s.fabrics, func(f fabric) bool { return f.kind() == l.Fabric }) {
@@ -184,7 +144,7 @@ func (s *service) cannotAdopt(d *disk) error {
 func (s *service) adoptTargets(exports []configfs.Export) error {
 	for _, f := range s.fabrics {
 		target := ""
-		for _, d := range s.disks() {
+		for _, d := range s.disks {
 			for _, l := range d.luns(f.kind()) {
 				if target != "" && target != l.Target {
 					return fmt.Errorf("%s: cannot be adopted: its LUNs are in %s and in %s", d.orphan.Name, target, l.Target)
@@ -198,8 +158,8 @@ func (s *service) adoptTargets(exports []configfs.Export) error {
 		for _, e := range exports {
 			in := func(l configfs.LUN) bool { return l.Target == target && l.Fabric == f.kind() }
 			ours := func(d *disk) bool { return d.orphan != nil && d.orphan.Name == e.Name }
-			if slices.ContainsFunc(e.LUNs, in) && !slices.ContainsFunc(s.disks(), ours) {
-				return hint.Try(fmt.Errorf("%s: cannot be adopted without %s, which was served with it: serve %s as well", target, e.Name, e.Image),
+			if slices.ContainsFunc(e.LUNs, in) && !slices.ContainsFunc(s.disks, ours) {
+				return hint.Try(fmt.Errorf("%s: cannot be adopted without %s, which was served with it", target, e.Name),
 					"lunserve", "detach", "--force", e.Name)
 			}
 		}

@@ -49,7 +49,7 @@ func TestOrphanOfAnotherPartStopsWriters(t *testing.T) {
 		{control.Temporary, first, control.InPlace, second, false},
 	} {
 		d := &disk{image: open(tt.now, tt.nowPart)}
-		s := serving(new(service), d)
+		s := &service{disks: []*disk{d}}
 		e := configfs.Export{Contents: open(tt.left, tt.leftPart).contents("")}
 		if concerns := s.diskOf(e) == d; concerns != tt.concerns {
 			t.Errorf("%+v: concerns the start: %v", tt, concerns)
@@ -64,7 +64,7 @@ func TestOrphanOfAnotherPartStopsWriters(t *testing.T) {
 
 	// Each part is adopted by its own disk, whatever comes first.
 	a, b := &disk{image: open(control.InPlace, first)}, &disk{image: open(control.InPlace, second)}
-	s := serving(new(service), a, b)
+	s := &service{disks: []*disk{a, b}}
 	if got := s.diskOf(configfs.Export{Contents: b.image.contents("")}); got != b {
 		t.Error("an orphan is not adopted by the disk of its part")
 	}

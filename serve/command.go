@@ -45,7 +45,7 @@ func (s *service) startCommand(down *configfs.Undo) error {
 func (s *service) run(args []string, down *configfs.Undo) error {
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.Env = append(slices.DeleteFunc(os.Environ(), isOurs), environment(s.disks())...)
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), isOurs), environment(s.disks)...)
 	if err := s.standing.start(cmd); err != nil {
 		return NotRunnable(err) // such as a script whose interpreter does not exist
 	}

@@ -94,7 +94,7 @@ func (s *service) paths() []confine.Path {
 	if !s.options.Userspace {
 		paths = append(paths, ofKernel()...)
 	}
-	for _, d := range s.disks() {
+	for _, d := range s.disks {
 		paths = append(paths, s.pathsOf(d)...)
 	}
 	// The trace is open, and the pid file gets its name and is removed.

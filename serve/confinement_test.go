@@ -21,9 +21,10 @@ func TestServerKeepsNoMoreThanItNeeds(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer base.Close()
-	s := serving(&service{
+	s := &service{
 		options: Options{PIDFile: "/run/disks/pid", TraceFile: dir + "/traces/trace", Open: image.Options{TempDir: "/var/tmp"}},
-	}, &disk{image: &openedImage{abs: file, base: base}, device: &device{kernel: &configfs.Device{UIO: "/dev/uio7"}}})
+		disks:   []*disk{{image: &openedImage{abs: file, base: base}, device: &device{kernel: &configfs.Device{UIO: "/dev/uio7"}}}},
+	}
 	rights := func(path string) (r confine.Rights) {
 		for _, p := range s.paths() {
 			if p.Name != "" && (path == p.Name || strings.HasPrefix(path, p.Name+"/")) {

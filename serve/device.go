@@ -33,7 +33,7 @@ const cmdTimeout = 5 * time.Minute
 
 // attach makes or adopts the device of d and serves its ring. Later errors of the
 // ring go to s.ringErrs. Unless d is an orphan, it is not yet a LUN of any target.
-func (s *service) attach(ctx context.Context, d *disk) error {
+func (s *service) attach(ctx context.Context, d *disk, down *configfs.Undo) error {
 	if s.options.Userspace {
 		return s.attachDirectly(d)
 	}
@@ -41,7 +41,7 @@ func (s *service) attach(ctx context.Context, d *disk) error {
 	if d.orphan != nil {
 		prepare = s.adoptDevice
 	}
-	dev, err := prepare(ctx, d)
+	dev, err := prepare(ctx, d, down)
 	if err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func (s *service) attach(ctx context.Context, d *disk) error {
 	}
 
 	s.serveRing(d)
-	d.down.Push(func() error {
+	down.Push(func() error {
 		dev.halt()
 		return nil
 	})
@@ -77,7 +77,7 @@ func (s *service) serveRing(d *disk) {
 		defer close(done)
 		if err := dev.ring.Serve(serving, handler{dev.unit}); err != nil {
 			select {
-			case s.ringErrs <- &ringError{d, fmt.Errorf("%s: %w", filepath.Base(d.image.path), err)}:
+			case s.ringErrs <- fmt.Errorf("%s: %w", filepath.Base(d.image.path), err):
 			default: // it has failed before
 			}
 			// Commands will not be completed any more; without a reset the LUN
@@ -96,21 +96,9 @@ func (s *service) serveRing(d *disk) {
 	}
 }
 
-// A ringError is that of the ring of a disk.
-type ringError struct {
-	of *disk
-	error
-}
-
-func (e *ringError) Unwrap() error { return e.error }
-
 // newDevice makes a device.
-func (s *service) newDevice(ctx context.Context, d *disk) (dev *device, err error) {
-	is, err := d.given.identity()
-	if err != nil {
-		return nil, err
-	}
-	id, err := configfs.NewIdentity(ctx, is)
+func (s *service) newDevice(ctx context.Context, d *disk, down *configfs.Undo) (dev *device, err error) {
+	id, err := configfs.NewIdentity(ctx, d.image.identity)
 	if err != nil {
 		return nil, err
 	}
@@ -119,21 +107,21 @@ func (s *service) newDevice(ctx context.Context, d *disk) (dev *device, err erro
 	if dev.kernel, err = configfs.NewDevice(s.spec(d, id.Serial, id.WWN)); err != nil {
 		return nil, err
 	}
-	d.down.Push(dev.kernel.Close)
+	down.Push(dev.kernel.Close)
 	// If /var cannot be written, reservations do not survive a power cut.
 	if kept, err := configfs.KeepReservations(id.Serial); err == nil {
-		d.down.Push(kept.Close)
+		down.Push(kept.Close)
 	}
-	if dev.ring, err = d.image.handed.openRing(dev.kernel.UIO); err != nil {
+	if dev.ring, err = tcmu.Open(dev.kernel.UIO); err != nil {
 		return nil, err
 	}
-	d.down.Push(dev.ring.Close)
+	down.Push(dev.ring.Close)
 	dev.unit = s.unit(d, id.Serial, id.WWN, dev.ring)
 	return dev, nil
 }
 
 // adoptDevice adopts the device of the disk's orphan.
-func (s *service) adoptDevice(_ context.Context, d *disk) (dev *device, err error) {
+func (s *service) adoptDevice(_ context.Context, d *disk, down *configfs.Undo) (dev *device, err error) {
 	o := d.orphan
 	dev = &device{ring: o.ring}
 	if spec := s.spec(d, o.Serial, o.WWN); s.role == upgrading {
@@ -141,11 +129,11 @@ func (s *service) adoptDevice(_ context.Context, d *disk) (dev *device, err erro
 	} else if dev.kernel, err = o.recover(spec); err != nil {
 		return nil, err
 	}
-	d.down.Push(dev.kernel.Close)
+	down.Push(dev.kernel.Close)
 	if kept, err := configfs.AdoptReservations(o.Serial); err == nil {
-		d.down.Push(kept.Close)
+		down.Push(kept.Close)
 	}
-	d.down.Push(dev.ring.Close)
+	down.Push(dev.ring.Close)
 	dev.unit = s.unit(d, o.Serial, o.WWN, dev.ring)
 	if s.role == upgrading {
 		dev.unit.Restore(d.image.handed.State)

@@ -10,17 +10,12 @@ import (
 
 // attachDirectly makes the unit of a disk that no kernel knows.
 func (s *service) attachDirectly(d *disk) error {
-	target := s.fabrics[0].(*userspace)
-	use := fmt.Sprintf("%s LUN %d", target.use(), d.lun)
-	is, err := d.given.identity()
+	use := fmt.Sprintf("%s LUN %d", s.fabrics[0].(*userspace).use(), d.lun)
+	serial, err := configfs.Serial(d.image.identity, use)
 	if err != nil {
 		return err
 	}
-	serial, err := configfs.Serial(is, use)
-	if err != nil {
-		return err
-	}
-	wwn, err := configfs.WWN(is, use)
+	wwn, err := configfs.WWN(d.image.identity, use)
 	if err != nil {
 		return err
 	}
@@ -28,7 +23,7 @@ func (s *service) attachDirectly(d *disk) error {
 		name: configfs.DiskName(d.image.abs, serial[:8]),
 		unit: s.unit(d, serial, wwn, nil),
 	}
-	d.watch.attach(&target.device.slots[d.lun])
+	d.watch.attach(new(slot))
 	return nil
 }
 

@@ -12,17 +12,17 @@ import (
 // each other.
 type directDevice struct {
 	*scsi.Target
-	slots [MaxDisks]slot // by LUN
+	slots []*slot
 }
 
 // Attach implements [iscsi.Device].
-func (d *directDevice) Attach(port string) iscsi.Nexus {
-	return directNexus{d.Target.Attach(port), &d.slots}
+func (d directDevice) Attach(port string) iscsi.Nexus {
+	return directNexus{d.Target.Attach(port), d.slots}
 }
 
 type directNexus struct {
 	*scsi.Nexus
-	slots *[MaxDisks]slot
+	slots []*slot
 }
 
 // Execute implements [iscsi.Nexus].

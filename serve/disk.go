@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/lunserve/lunserve/backstores/image"
@@ -15,9 +14,6 @@ import (
 // A disk is an image served as one LUN.
 type disk struct {
 	lun      int
-	given    Image
-	key      string         // of its steps in service.down
-	down     *configfs.Undo // these steps, which are independent of those of other disks
 	image    *openedImage
 	orphan   *orphan // to be adopted, or nil
 	device   *device // once it is attached
@@ -29,30 +25,13 @@ type disk struct {
 	power    power
 	stall    stall
 	started  time.Time // when it became usable
-	passing  bool      // see change.go
 	resizing sync.Mutex
-	gone     atomic.Bool // its image is not to be used any more; set under the locks of what would
 }
-
-// MaxDisks is how many disks a service can have: LUNs are one byte.
-const MaxDisks = 256
 
 // newDisk returns a disk whose image sends its errors to errs.
-func newDisk(of given, img *openedImage, key string, down *configfs.Undo, errs chan<- error) *disk {
-	return &disk{lun: of.LUN, given: of.Image, key: key, down: down, image: img, passing: of.Passing,
-		errors: errorLimit{image: img.path, to: errs}, stall: stall{image: img.path, try: image.Doctor(img.base)}}
+func newDisk(lun int, img *openedImage, errs chan<- error) *disk {
+	return &disk{lun: lun, image: img, errors: errorLimit{image: img.path, to: errs}, stall: stall{image: img.path, try: image.Doctor(img.base)}}
 }
-
-// disks returns those that are served, by LUN. Only start and wait change them; others
-// see them as they were at one moment.
-func (s *service) disks() []*disk {
-	if all := s.served.Load(); all != nil {
-		return *all
-	}
-	return nil
-}
-
-func (s *service) setDisks(all []*disk) { s.served.Store(&all) }
 
 // title returns the name by which the user knows the disk.
 func (d *disk) title() string { return cmp.Or(d.address.node, d.address.uri(), d.image.path) }
@@ -66,9 +45,6 @@ func (d *disk) resize(bytes int64) (before, after int64, err error) {
 	defer d.resizing.Unlock()
 	unit := d.device.unit
 	before = unit.Size()
-	if d.gone.Load() {
-		return before, before, d.errGone()
-	}
 	if unit.CDROM {
 		return before, before, fmt.Errorf("%s: a CD-ROM cannot be resized", d.image.path)
 	}
@@ -93,19 +69,3 @@ func (d *disk) resize(bytes int64) (before, after int64, err error) {
 	}
 	return before, after, err
 }
-
-// leave is the end of what others do with the disk, which is about to be removed. None of
-// its users waits for a rule of faults or for its storage to come back any more.
-func (d *disk) leave() {
-	d.resizing.Lock()
-	d.power.changing.Lock()
-	d.gone.Store(true)
-	d.power.changing.Unlock()
-	d.resizing.Unlock()
-	image.Hurry(d.image.base)
-	if d.faults.set != nil {
-		d.faults.set.Calm()
-	}
-}
-
-func (d *disk) errGone() error { return fmt.Errorf("%s: no longer served", d.image.path) }

@@ -72,7 +72,7 @@ func (l *errorLimit) count(now time.Time) (err error) {
 
 // errorLimits returns those of the images and of the target in this process.
 func (s *service) errorLimits() (all []*errorLimit) {
-	for _, d := range s.disks() {
+	for _, d := range s.disks {
 		all = append(all, &d.errors)
 	}
 	for _, f := range s.fabrics {

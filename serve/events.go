@@ -17,7 +17,7 @@ type eventLog struct {
 
 // An Event is one of its objects.
 type Event struct {
-	Event   string         `json:"event"` // ready, stats, warning, added, removed, upgraded or exit
+	Event   string         `json:"event"` // ready, stats, warning, upgraded or exit
 	Time    time.Time      `json:"time"`
 	Disks   []control.Disk `json:"disks,omitempty"`
 	Message string         `json:"message,omitempty"` // of a warning

@@ -15,16 +15,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/lunserve/lunserve/serve/console"
-	"github.com/lunserve/lunserve/serve/guard"
 )
 
-// TestMain makes this program one that executes itself, see upgradeItself, or the guard
-// that a test starts.
+// TestMain makes this program one that executes itself, see upgradeItself.
 func TestMain(m *testing.M) {
-	if guard.StandsBy() {
-		guard.Await(newVouched(nil).accept)
-		return
-	}
 	if over := TakesOver(); over || os.Getenv("LUNSERVE_TEST_UPGRADE") != "" {
 		if err := upgradeItself(over); err != nil {
 			fmt.Println(err)
@@ -46,7 +40,10 @@ func upgradeItself(over bool) error {
 			return takenErr
 		}
 		s.ignoreSignals()
-		s = takeOver(Options{Images: []Image{{Path: "a"}}}, c)
+		var err error
+		if s, err = takeOver(Options{Images: []Image{{Path: "a"}}}, c); err != nil {
+			return err
+		}
 		h = s.taken
 	} else {
 		ring, image := descriptor(os.Stdin), descriptor(os.Stdin)

@@ -10,7 +10,7 @@ import (
 	"github.com/lunserve/lunserve/configfs"
 )
 
-// A fabric makes a target whose LUNs are the disks.
+// A fabric makes a target whose LUNs are the disks, in their order.
 type fabric interface {
 	// kind is the fabric's name, as configfs.Ready takes it.
 	kind() string
@@ -22,18 +22,13 @@ type fabric interface {
 	// check reports what is wrong before anything is made.
 	check() error
 
-	// up makes or adopts the target. It has last remove it, when no disk is left.
-	up(down, last *configfs.Undo) error
-
-	// add makes or adopts the LUN of a disk, and returns its address. It has the disk's
-	// steps remove it. The ring is served from before add until then.
-	add(ctx context.Context, d *disk) (address, error)
-
-	// admit admits initiators, to the disks that were added and to those that will be.
-	admit(ctx context.Context, down *configfs.Undo) error
+	// up makes or adopts the target and returns the address of each disk. It has
+	// down remove each LUN, for its disk, and last remove the target, when no disk
+	// is left. The rings are served from before up until the LUNs are removed.
+	up(ctx context.Context, disks []*disk, down, last *configfs.Undo) ([]address, error)
 
 	// users returns the users of the disk at this address through the fabric.
-	// It is safe for concurrent use once admit has returned.
+	// It is safe for concurrent use once up has returned.
 	users(a address) []inuse.User
 }
 

@@ -76,17 +76,20 @@ func (s *service) startFaults(down *configfs.Undo) error {
 	if s.taken != nil {
 		seed = s.taken.Seed
 	}
-	s.faultSeed = seed
-	for _, d := range s.disks() {
+	for _, d := range s.disks {
+		d.faults.seed, d.faults.set = seed, fault.NewSet(seed+uint64(d.lun))
 		rules := s.rules
-		if h := d.image.handed; s.taken != nil && h != nil {
+		if h := s.handedDisk(d.lun); h != nil {
 			var err error
 			if rules, err = parseRules(h.Faults); err != nil {
 				s.console.Warn(fmt.Errorf("%s: does not misbehave any more: %w", d.image.path, err))
 			}
 		}
-		if err := s.startFaultsOf(d, rules); err != nil {
+		if err := d.misbehave(false, rules); err != nil {
 			return err
+		}
+		for _, r := range rules {
+			s.console.Say("%s: %v", d.title(), r)
 		}
 	}
 	if len(s.rules) > 0 {
@@ -96,18 +99,6 @@ func (s *service) startFaults(down *configfs.Undo) error {
 		s.calmFaults()
 		return nil
 	})
-	return nil
-}
-
-// startFaultsOf makes a disk misbehave.
-func (s *service) startFaultsOf(d *disk, rules []fault.Rule) error {
-	d.faults.seed, d.faults.set = s.faultSeed, fault.NewSet(s.faultSeed+uint64(d.lun))
-	if err := d.misbehave(false, rules); err != nil {
-		return err
-	}
-	for _, r := range rules {
-		s.console.Say("%s: %v", d.title(), r)
-	}
 	return nil
 }
 
@@ -132,7 +123,7 @@ func (f *faults) handOver() (texts []string) {
 
 // calmFaults lets the disks be removed.
 func (s *service) calmFaults() {
-	for _, d := range s.disks() {
+	for _, d := range s.disks {
 		if d.faults.set != nil {
 			d.faults.set.Calm()
 		}

@@ -32,7 +32,7 @@ func misbehaving(t *testing.T, rules ...string) (*service, *strings.Builder, *co
 	var down configfs.Undo
 	d := &disk{image: &openedImage{path: "a.img"}, address: address{node: "/dev/sdx"}}
 	d.device = &device{unit: scsi.NewDisk(zeroStore{}, scsi.Options{BlockSize: 512})}
-	s := serving(&service{console: console.New(&said, "lunserve"), options: Options{FaultSeed: 7}}, d)
+	s := &service{disks: []*disk{d}, console: console.New(&said, "lunserve"), options: Options{FaultSeed: 7}}
 	s.options.Faults = func() (all []fault.Rule, err error) {
 		for _, text := range rules {
 			r, err := fault.Parse(text)
@@ -57,7 +57,7 @@ func (d *disk) unready() (status byte, held bool) {
 
 func TestRulesChangeWhileADiskIsServed(t *testing.T) {
 	s, said, _ := misbehaving(t, "any every 2: busy")
-	d := s.disks()[0]
+	d := s.disks[0]
 	for i, want := range []byte{0, 8, 0, 8} {
 		if status, _ := d.unready(); status != want {
 			t.Errorf("command %d: status %#x, want %#x", i, status, want)
@@ -111,7 +111,7 @@ func TestRulesChangeWhileADiskIsServed(t *testing.T) {
 func TestNothingWaitsForARuleDuringARemoval(t *testing.T) {
 	for _, rule := range []string{"any: busy", "any: task-set-full", "any: ua", "any: hang", "any: delay 1h"} {
 		s, _, down := misbehaving(t, rule)
-		d := s.disks()[0]
+		d := s.disks[0]
 		status, held := d.unready()
 		if status == 0 && !held {
 			t.Errorf("%s: nothing happens", rule)
@@ -127,12 +127,12 @@ func TestNothingWaitsForARuleDuringARemoval(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_, err := handler{s.disks()[0].device.unit}.Execute(make([]byte, 6), nil, false)
+		_, err := handler{s.disks[0].device.unit}.Execute(make([]byte, 6), nil, false)
 		if later, ok := errors.AsType[*tcmu.Later](err); ok {
 			<-later.Release
 		}
 	}()
-	for fired(s.disks()...) != "1 fault" {
+	for fired(s.disks...) != "1 fault" {
 		time.Sleep(time.Millisecond)
 	}
 	s.calmFaults() // as stop does
@@ -144,7 +144,7 @@ func TestRulesHoldForUserspace(t *testing.T) {
 	unit := scsi.NewDisk(zeroStore{}, scsi.Options{BlockSize: 512, Direct: true})
 	d := &disk{image: &openedImage{path: "a.img"}, device: &device{unit: unit}}
 	d.faults.set = fault.NewSet(1)
-	n := (&directDevice{Target: scsi.NewTarget(unit)}).Attach("port")
+	n := directDevice{Target: scsi.NewTarget(unit)}.Attach("port")
 	ready := make([]byte, 6)
 	if later := n.Judge(0, ready, nil); later != nil {
 		t.Error("a command is held without rules")

@@ -1,7 +1,6 @@
 package serve
 
 import (
-	"encoding/json"
 	"fmt"
 	"path/filepath"
 
@@ -20,58 +19,8 @@ type Image struct {
 	Overlay  string // writes go to this file; empty: no overlay
 }
 
-// A given is an image and the LUN that it is served as. Those of a start have the LUNs of
-// their order.
-type given struct {
-	LUN   int
-	Image Image
-
-	Passing bool `json:",omitempty"` // it is being added or removed, see change.go
-
-	handed *handedOverDisk // what another program has opened of it, or nil
-}
-
-// inOrder gives each image the LUN of its place.
-func inOrder(images []Image) (all []given) {
-	for lun, i := range images {
-		all = append(all, given{LUN: lun, Image: i})
-	}
-	return all
-}
-
-// givens returns what disks are made of.
-func givens(disks []*disk) (all []given) {
-	for _, d := range disks {
-		all = append(all, given{LUN: d.lun, Image: d.given, Passing: d.passing})
-	}
-	return all
-}
-
 // scratchName is the name of disks without an image.
 const scratchName = "scratch"
-
-// MarshalJSON implements [json.Marshaler]. A name is any bytes, and a string in JSON is
-// not.
-func (i Image) MarshalJSON() ([]byte, error) {
-	return json.Marshal(imageJSON{plainImage(i), []byte(i.Path), []byte(i.Overlay)})
-}
-
-// UnmarshalJSON implements [json.Unmarshaler].
-func (i *Image) UnmarshalJSON(text []byte) error {
-	var j imageJSON
-	err := json.Unmarshal(text, &j)
-	*i = Image(j.plainImage)
-	i.Path, i.Overlay = string(j.Path), string(j.Overlay)
-	return err
-}
-
-type (
-	plainImage Image
-	imageJSON  struct {
-		plainImage
-		Path, Overlay []byte
-	}
-)
 
 // name names the image in messages.
 func (i *Image) name() string {

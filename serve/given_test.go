@@ -60,10 +60,9 @@ func TestUpgradeNeedsNoPathOfAPart(t *testing.T) {
 	defer c.Close()
 	c.SetQuiet(true)
 	s := &service{role: upgrading, console: c, options: Options{SectorSize: 512},
-		taken: new(handOver)}
+		taken: &handOver{Disks: []*handedOverDisk{{Image: fd, Overlay: -1, Size: 1 << 20}}}}
 	var down configfs.Undo
-	img, err := s.openImage(t.Context(), given{Image: Image{Path: path, Part: Part{Offset: 4096}},
-		handed: &handedOverDisk{Image: fd, Overlay: -1, Size: 1 << 20}}, &down)
+	img, err := s.openImage(t.Context(), Image{Path: path, Part: Part{Offset: 4096}}, &down)
 	if err != nil {
 		t.Fatal(err)
 	}

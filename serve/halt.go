@@ -16,11 +16,11 @@ import (
 // storage hangs must not halt the others, so that has its limit.
 func (s *service) haltRings(tooLong <-chan time.Time, back *configfs.Undo) error {
 	var halting sync.WaitGroup
-	for _, d := range s.disks() {
+	for _, d := range s.disks {
 		halting.Go(d.device.halt)
 	}
 	back.Push(func() error {
-		for _, d := range s.disks() {
+		for _, d := range s.disks {
 			s.serveRing(d)
 		}
 		return nil
@@ -45,7 +45,7 @@ func (s *service) haltRings(tooLong <-chan time.Time, back *configfs.Undo) error
 // storage for a time, or nil.
 func (s *service) waiting(atLeast time.Duration) error {
 	now := time.Now()
-	for _, d := range s.disks() {
+	for _, d := range s.disks {
 		if command, since := d.device.unit.Waiting(now); command != "" && now.Sub(since) >= atLeast {
 			return tryAgain(fmt.Errorf("%s: %s has been waiting for the storage for %v", d.image.path, command, now.Sub(since).Round(100*time.Millisecond)))
 		}

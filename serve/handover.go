@@ -22,8 +22,7 @@ import (
 // in a memfd, and the descriptors that it names, which stay open.
 //
 // What can be found by other means is not in it: arguments and environment stay,
-// and configfs has the rest. The images of the arguments do not count: disks may have been
-// added and detached. Ring, image and overlay are never opened again: the
+// and configfs has the rest. Ring, image and overlay are never opened again: the
 // kernel opens a ring once, locks belong to the open file, and a path may lead to
 // another file by now.
 //
@@ -45,14 +44,11 @@ type handOver struct {
 	Command  int               // the process of --run, or 0
 	CHAP     *configfs.CHAP    `json:",omitempty"` // its file may have been a pipe
 	Seed     uint64            `json:",omitempty"` // of faults
-	NextLUN  int               // see service.freeLUN
 	Disks    []*handedOverDisk // by LUN
 }
 
 // A handedOverDisk is a disk in a handOver.
 type handedOverDisk struct {
-	LUN     int
-	Given   Image
 	Name    string // as configfs.Export has it
 	Ring    int    // descriptors
 	Image   int
@@ -60,12 +56,10 @@ type handedOverDisk struct {
 	Size    int64 // of the image in bytes, which may have grown since
 	State   scsi.State
 	Faults  []string `json:",omitempty"` // rules, see fault.Set.Rest
-
-	open func(path string) (*os.File, error) // opens the ring of a new disk, see add.go
 }
 
 const (
-	handOverSchema = 3
+	handOverSchema = 2
 	maxHandOver    = 16 << 20 // bytes
 
 	handOverVar = "LUNSERVE_HANDOVER"   // gives a program the descriptor of the memfd
@@ -117,15 +111,10 @@ func (h *handOver) check() error {
 	if len(h.Disks) == 0 || slices.Contains(h.Disks, nil) {
 		return errors.New("a disk is missing")
 	}
-	if h.NextLUN < 0 {
-		return errors.New("a LUN that cannot be")
-	}
-	luns := make(map[int]bool)
 	for _, d := range h.Disks {
-		if d.Size <= 0 || d.Ring < 0 || d.Image < 0 || d.LUN < 0 || d.LUN >= MaxDisks || luns[d.LUN] {
+		if d.Size <= 0 || d.Ring < 0 || d.Image < 0 {
 			return fmt.Errorf("disk %q is not complete", d.Name)
 		}
-		luns[d.LUN] = true
 	}
 	fds := h.descriptors()
 	slices.Sort(fds)

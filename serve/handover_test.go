@@ -21,11 +21,11 @@ func aHandOver() *handOver {
 	return &handOver{
 		Schema: handOverSchema, Version: "lunserve v1", Dir: "/", Parent: 1, Hangup: true,
 		Started: time.Unix(1, 2).UTC(), Stopped: time.Unix(3, 4).UTC(),
-		Signals: 10, Control: -1, Trace: -1, Guard: &guard.Handed{PID: 77, FD: 9}, Command: 78, NextLUN: 5,
+		Signals: 10, Control: -1, Trace: -1, Guard: &guard.Handed{PID: 77, FD: 9}, Command: 78,
 		CHAP: &configfs.CHAP{User: "u", Secret: "a secret of RFC"},
 		Disks: []*handedOverDisk{
-			{LUN: 0, Given: Image{Path: "/\xe9", ReadOnly: true}, Name: "a", Ring: 3, Image: 4, Overlay: -1, Size: 1 << 40, State: scsi.State{WriteThrough: true, Stats: scsi.Stats{Reads: 1<<64 - 1}}},
-			{LUN: 3, Given: Image{Path: "/b", Overlay: "/\xff"}, Name: "b", Ring: 5, Image: 6, Overlay: 7, Size: 511, State: scsi.State{Prevented: true, CapacityChanged: true}, Faults: []string{"read: medium"}},
+			{Name: "a", Ring: 3, Image: 4, Overlay: -1, Size: 1 << 40, State: scsi.State{WriteThrough: true, Stats: scsi.Stats{Reads: 1<<64 - 1}}},
+			{Name: "b", Ring: 5, Image: 6, Overlay: 7, Size: 511, State: scsi.State{Prevented: true, CapacityChanged: true}, Faults: []string{"read: medium"}},
 		},
 	}
 }
@@ -57,10 +57,7 @@ func TestHandOverOfAnotherSchemaIsRefused(t *testing.T) {
 		"a process":      func(h *handOver) { h.Command = 1 },
 		"descriptors":    func(h *handOver) { h.Signals = 2 },
 		"that cannot":    func(h *handOver) { h.Disks[0].Ring = h.Disks[1].Ring },
-		"a LUN":          func(h *handOver) { h.NextLUN = -1 },
 		"cannot be":      func(h *handOver) { h.Trace = -2 },
-		`"b" is not com`: func(h *handOver) { h.Disks[1].LUN = 0 },
-		`"b" is not`:     func(h *handOver) { h.Disks[1].LUN = 256 },
 		`"a" is not com`: func(h *handOver) { h.Disks[0].Size = 0 },
 	} {
 		h := aHandOver()
@@ -82,7 +79,7 @@ func FuzzHandOver(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(text)
-	f.Add([]byte(`{"Schema":3,"Disks":[null]}`))
+	f.Add([]byte(`{"Schema":2,"Disks":[null]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		h, err := decodeHandOver(text)
 		if err != nil {

@@ -2,7 +2,6 @@ package serve
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/lunserve/lunserve/serve/control"
@@ -13,10 +12,8 @@ type host struct {
 	*service
 }
 
-// A detachment asks the service to end, or to remove some disks. It is answered once.
+// A detachment asks the service to end. It is answered once.
 type detachment struct {
-	names  []string // of the disks; none: all
-	whole  bool     // the names are to be those of all disks
 	force  bool
 	answer chan<- detached
 }
@@ -26,14 +23,13 @@ type detached struct {
 	err      error
 }
 
-func (h host) Disks() []control.Disk { return h.statesWithUsers(h.disks()...) }
+func (h host) Disks() []control.Disk { return h.statesWithUsers() }
 
 func (h host) Measure() (read func() []control.Disk, stop func()) {
-	each := measureEach(h.disks())
+	each := measureEach(h.disks)
 	return func() []control.Disk {
-		disks := h.disks()
-		all := h.statesWithUsers(disks...)
-		each.into(disks, all)
+		all := h.statesWithUsers()
+		each.into(all)
 		return all
 	}, each.stop
 }
@@ -60,7 +56,7 @@ func (h host) Fault(name string, clear bool, texts []string) error {
 
 // disk returns the disk with a name.
 func (h host) disk(name string) (*disk, error) {
-	for _, d := range h.disks() {
+	for _, d := range h.disks {
 		if d.device.name == name {
 			return d, nil
 		}
@@ -68,10 +64,10 @@ func (h host) disk(name string) (*disk, error) {
 	return nil, fmt.Errorf("%s: no longer served", name)
 }
 
-func (h host) Detach(ctx context.Context, names []string, force bool) (waitsFor string, err error) {
+func (h host) Detach(ctx context.Context, force bool) (waitsFor string, err error) {
 	answer := make(chan detached, 1)
 	select {
-	case h.detachments <- detachment{names: names, whole: true, force: force, answer: answer}:
+	case h.detachments <- detachment{force, answer}:
 		d := <-answer
 		return d.waitsFor, d.err
 	case <-ctx.Done():
@@ -80,27 +76,4 @@ func (h host) Detach(ctx context.Context, names []string, force bool) (waitsFor 
 		}
 		return "", nil // it is ending
 	}
-}
-
-func (h host) Remove(ctx context.Context, names []string, force bool) error {
-	answer := make(chan detached, 1)
-	select {
-	case h.detachments <- detachment{names: names, force: force, answer: answer}:
-	case <-ctx.Done():
-		return endingCause(ctx)
-	}
-	select {
-	case d := <-answer:
-		return d.err
-	case <-ctx.Done():
-		return endingCause(ctx)
-	}
-}
-
-// endingCause is the error of a request that the service answers no more.
-func endingCause(ctx context.Context) error {
-	if err := context.Cause(ctx); err != context.Canceled {
-		return err
-	}
-	return errors.New("its lunserve is ending")
 }

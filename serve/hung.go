@@ -24,14 +24,10 @@ func Removing(c *console.Console, remove func() error) error {
 	return kernelWork{doing: "removing disks", busy: configfs.Busy, warn: c.Warn}.run(nil, remove)
 }
 
-// Making makes disks, and warns likewise.
-func Making(c *console.Console, do func() error) error {
-	return kernelWork{doing: "making disks", busy: configfs.Busy, warn: c.Warn}.run(nil, do)
-}
-
-// making is Making for a start.
+// making makes disks, and warns likewise.
 func (s *service) making(do func() ending) (end ending) {
-	_ = Making(s.console, func() error {
+	w := kernelWork{doing: "making disks", busy: configfs.Busy, warn: s.console.Warn}
+	_ = w.run(nil, func() error {
 		end = do()
 		return nil
 	})

@@ -21,6 +21,7 @@ import (
 // An openedImage is an image, opened and locked, with its layers.
 type openedImage struct {
 	path      string   // as given, or the name of a URL
+	identity  string   // of a disk that is to be made, see Image.identity
 	scratch   bool     // path and abs lead to no file
 	abs       string   // absolute, or the name of a URL
 	backing   []string // the same of its backing files
@@ -55,14 +56,14 @@ func absolute(given string) (string, error) {
 }
 
 // openImage opens and locks an image, stacks the layers, and prints what it is.
-func (s *service) openImage(ctx context.Context, of given, down *configfs.Undo) (*openedImage, error) {
-	o, given := &s.options, of.Image
+func (s *service) openImage(ctx context.Context, given Image, down *configfs.Undo) (*openedImage, error) {
+	o := &s.options
 	abs, err := given.absolute()
 	if err != nil {
 		return nil, err
 	}
 	path := given.name()
-	img := &openedImage{path: path, scratch: given.Scratch > 0, abs: abs, starting: true, blockSize: o.SectorSize, handed: of.handed}
+	img := &openedImage{path: path, scratch: given.Scratch > 0, abs: abs, starting: true, blockSize: o.SectorSize, handed: s.handedDisk(len(s.disks))}
 	for _, b := range o.Open.Backing {
 		if abs, err = absolute(b); err != nil {
 			return nil, err
@@ -79,7 +80,7 @@ func (s *service) openImage(ctx context.Context, of given, down *configfs.Undo) 
 	case given.Scratch > 0:
 		img.base, err = image.Scratch(ctx, given.Scratch, o.Open.TempDir)
 	case img.handed != nil:
-		img.base, err = image.Inherit(path, takenFrom(&img.handed.Image), img.handed.Size, open)
+		img.base, err = image.Inherit(path, img.handed.Image, img.handed.Size, open)
 	default:
 		img.base, err = image.Open(ctx, given.Path, open)
 	}
@@ -98,10 +99,12 @@ func (s *service) openImage(ctx context.Context, of given, down *configfs.Undo) 
 		}
 		return errors.Join(discarded, backstores.Flush(img.store), img.store.Close())
 	})
-	words, err := img.stack(ctx, given, o)
-	if err == nil {
-		err = s.known.check(of, img)
+	if s.role == starting { // others make no disk, and the path may be gone
+		if img.identity, err = given.identity(); err != nil {
+			return nil, err
+		}
 	}
+	words, err := img.stack(ctx, given, o)
 	if err == nil {
 		err = img.findPart(ctx, given.Part)
 	}
@@ -123,11 +126,11 @@ func (s *service) openImage(ctx context.Context, of given, down *configfs.Undo) 
 		}
 		s.console.Say("%s", hint.Text(note))
 	}
-	size := humanize.IBytes(uint64(whole))
+	of := humanize.IBytes(uint64(whole))
 	if img.partText = given.Part.String(); img.partText != "" {
-		size = img.partText + ", " + size
+		of = img.partText + ", " + of
 	}
-	s.console.Say("%s: %s, %s, %s", path, img.format, size, words)
+	s.console.Say("%s: %s, %s, %s", path, img.format, of, words)
 	if rest := img.disk().Size() - whole; rest > 0 {
 		s.console.Say("%s: the last %d bytes are not part of the disk: they do not fill a block of %d", path, rest, img.blockSize)
 	}

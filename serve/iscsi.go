@@ -18,7 +18,7 @@ type kernelISCSI struct {
 	image   string // the first, which names the target
 	named   bool   // by the user
 	adopted bool
-	silent  bool // it has warned already
+	silent  bool // it has warned before
 	options *ISCSI
 	spec    configfs.ISCSISpec
 	target  *configfs.ISCSI
@@ -80,32 +80,28 @@ func (f *kernelISCSI) check() error {
 	})
 }
 
-func (f *kernelISCSI) up(_, last *configfs.Undo) (err error) {
+func (f *kernelISCSI) up(_ context.Context, disks []*disk, down, last *configfs.Undo) (all []address, err error) {
+	if err := f.options.warnOfUsers(disks, f.spec.ReadOnly); err != nil && !f.silent {
+		f.console.Warn(err)
+	}
 	make := configfs.NewISCSI
 	if f.adopted {
 		make = configfs.AdoptISCSI
 	}
 	if f.target, err = make(f.spec); err != nil {
-		return err
+		return nil, err
 	}
 	last.Push(f.target.Close)
-	return nil
-}
-
-func (f *kernelISCSI) add(_ context.Context, d *disk) (address, error) {
-	if err := f.options.warnOfUsers(d, f.spec.ReadOnly); err != nil && !f.silent {
-		f.silent = true
-		f.console.Warn(err)
+	for n, d := range disks {
+		down.For(lunName(n)).Push(func() error { return f.target.RemoveLUN(n) })
+		if err := f.target.AddLUN(n, d.device.kernel); err != nil {
+			return nil, err
+		}
+		all = append(all, iscsiAddress(f.spec.Portals[0], f.spec.IQN, n))
 	}
-	d.down.Push(func() error { return f.target.RemoveLUN(d.lun) })
-	return iscsiAddress(f.spec.Portals[0], f.spec.IQN, d.lun), f.target.AddLUN(d.lun, d.device.kernel)
-}
-
-func (f *kernelISCSI) admit(_ context.Context, down *configfs.Undo) error {
-	f.silent = false
 	down.For("sessions").Push(f.target.Disable)
 	if err := f.target.Enable(); err != nil {
-		return err
+		return nil, err
 	}
 	if len(f.spec.Portals) > 1 {
 		var portals []string
@@ -114,7 +110,7 @@ func (f *kernelISCSI) admit(_ context.Context, down *configfs.Undo) error {
 		}
 		f.console.Say("%s: at %s", f.spec.IQN, strings.Join(portals, ", "))
 	}
-	return nil
+	return all, nil
 }
 
 // iscsiAddress returns the address of a LUN.

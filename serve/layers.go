@@ -53,7 +53,7 @@ func (i *openedImage) stack(ctx context.Context, given Image, o *Options) (words
 
 func (i *openedImage) openOverlay(ctx context.Context, given Image) (s backstores.Backstore, kept int64, err error) {
 	if i.handed != nil {
-		return image.InheritOverlay(given.Overlay, takenFrom(&i.handed.Overlay), i.base, given.ReadOnly)
+		return image.InheritOverlay(given.Overlay, i.handed.Overlay, i.base, given.ReadOnly)
 	}
 	return image.OpenOverlay(ctx, given.Overlay, i.base, i.path, given.ReadOnly)
 }

@@ -12,9 +12,8 @@ import (
 // loopback makes local disks.
 type loopback struct {
 	image    string // the first, which names the target
-	adopted  string // the name of the target, or empty
+	adopted  string // the target, or empty
 	oneQueue bool   // as of [configfs.NewLoopback]
-	target   *configfs.Loopback
 	usersAt  func(guard.Place) []inuse.User
 }
 
@@ -27,35 +26,35 @@ func (f *loopback) adopt(target string) error {
 
 func (f *loopback) check() error { return nil }
 
-func (f *loopback) up(_, last *configfs.Undo) error {
-	if err := f.make(); err != nil {
-		return err
+func (f *loopback) up(ctx context.Context, disks []*disk, down, last *configfs.Undo) (all []address, err error) {
+	target, err := f.target()
+	if err != nil {
+		return nil, err
 	}
-	last.Push(f.target.Close)
-	return nil
+	last.Push(target.Close)
+	for n, d := range disks {
+		down.For(lunName(n)).Push(func() error { return target.RemoveLUN(n) })
+		node, err := target.AddLUN(ctx, n, d.device.kernel)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, address{node: node, lun: n})
+	}
+	return all, nil
 }
 
-func (f *loopback) add(ctx context.Context, d *disk) (address, error) {
-	d.down.Push(func() error { return f.target.RemoveLUN(d.lun) })
-	node, err := f.target.AddLUN(ctx, d.lun, d.device.kernel)
-	return address{node: node, lun: d.lun}, err
-}
-
-func (f *loopback) admit(context.Context, *configfs.Undo) error { return nil }
-
-// make sets the target.
-func (f *loopback) make() (err error) {
+func (f *loopback) target() (target *configfs.Loopback, err error) {
 	if f.adopted != "" {
-		f.target, err = configfs.AdoptLoopback(f.adopted)
-		return err
+		return configfs.AdoptLoopback(f.adopted)
 	}
-	return firstFreeName(f.image, func(n int) error {
+	err = firstFreeName(f.image, func(n int) error {
 		wwn, err := configfs.WWN(f.image, fmt.Sprint("target ", n))
 		if err == nil {
-			f.target, err = configfs.NewLoopback(wwn, f.oneQueue)
+			target, err = configfs.NewLoopback(wwn, f.oneQueue)
 		}
 		return err
 	})
+	return target, err
 }
 
 func (f *loopback) users(a address) []inuse.User { return f.usersAt(guard.Place{Node: a.node}) }

@@ -1,7 +1,6 @@
 package serve
 
 import (
-	"slices"
 	"time"
 
 	"github.com/lunserve/lunserve/backstores"
@@ -79,28 +78,14 @@ func latencies(took tcmu.Latencies) (all []control.Latency) {
 }
 
 // measurements measure disks one by one.
-type measurements map[*disk]*measurement
+type measurements []*measurement
 
 // measureEach starts a measurement of each disk. The caller must stop them.
-func measureEach(disks []*disk) measurements {
-	all := make(measurements)
-	all.follow(disks)
-	return all
-}
-
-// follow measures these disks and no others.
-func (all measurements) follow(disks []*disk) {
+func measureEach(disks []*disk) (all measurements) {
 	for _, d := range disks {
-		if all[d] == nil {
-			all[d] = measure(d)
-		}
+		all = append(all, measure(d))
 	}
-	for d, m := range all {
-		if !slices.Contains(disks, d) {
-			m.stop()
-			delete(all, d)
-		}
-	}
+	return all
 }
 
 func (all measurements) stop() {
@@ -109,13 +94,11 @@ func (all measurements) stop() {
 	}
 }
 
-// into sets the rates in the states of disks. Those of a disk that is new count from now
-// on.
-func (all measurements) into(disks []*disk, states []control.Disk) {
-	all.follow(disks)
-	for i, d := range disks {
-		r := all[d].read()
-		states[i].Rates = &r
+// into sets the rates of disks, which are in the order of the measurements.
+func (all measurements) into(disks []control.Disk) {
+	for i, m := range all {
+		r := m.read()
+		disks[i].Rates = &r
 	}
 }
 

@@ -67,10 +67,3 @@ func limitHeap(caches int64, userspace bool) {
 	runtime.ReadMemStats(&m)
 	debug.SetMemoryLimit(int64(m.HeapInuse) + caches + others)
 }
-
-// growHeap raises the limit for the caches of one more disk.
-func growHeap(caches int64) {
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(debug.SetMemoryLimit(-1) + caches)
-	}
-}

@@ -66,7 +66,7 @@ func (s *service) findMount(ctx context.Context) (*mount, error) {
 	if err != nil {
 		return nil, err
 	}
-	i := s.disks()[0].image
+	i := s.disks[0].image
 	if strings.HasPrefix(i.abs, strings.TrimSuffix(m.dir, "/")+"/") {
 		return nil, fmt.Errorf("%s: would be hidden by what is mounted on %s", i.path, m.dir)
 	}
@@ -80,12 +80,12 @@ func (s *service) findMount(ctx context.Context) (*mount, error) {
 // mountDisk mounts the file system, or goes on with what the process before has mounted,
 // if that is still there. An error is fatal to a start that makes the disk, not to one
 // that adopts it: the adopted disk has users.
-func (s *service) mountDisk() error {
+func (s *service) mountDisk(down *configfs.Undo) error {
 	m := s.mount
 	if m == nil {
 		return nil
 	}
-	d := s.disks()[0]
+	d := s.disks[0]
 	if d.orphan != nil {
 		m.node = sourceOf(inuse.MountsAt(m.dir), d.address.node)
 	}
@@ -104,7 +104,7 @@ func (s *service) mountDisk() error {
 		return nil
 	}
 	d.mounted = m.dir
-	d.down.Push(func() error {
+	down.For(lunName(d.lun)).Push(func() error {
 		defer configfs.Begin("unmount " + m.dir)()
 		return m.close()
 	})

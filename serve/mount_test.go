@@ -34,7 +34,7 @@ func TestMountNeedsADirectory(t *testing.T) {
 	if err := find(file); err == nil {
 		t.Error("a file is a directory")
 	}
-	s := serving(&service{options: Options{MountDir: dir}}, &disk{image: &openedImage{path: "a.img", abs: filepath.Join(dir, "a.img")}})
+	s := &service{options: Options{MountDir: dir}, disks: []*disk{{image: &openedImage{path: "a.img", abs: filepath.Join(dir, "a.img")}}}}
 	if _, err := s.findMount(t.Context()); err == nil || err.Error() != "a.img: would be hidden by what is mounted on "+dir {
 		t.Errorf("the image is in the directory: %v", err)
 	}
@@ -87,9 +87,8 @@ func TestMountIsFoundWithoutItsDirectory(t *testing.T) {
 		if m, err := s.findMount(t.Context()); err != nil || m.dir != dir {
 			t.Errorf("role %d: %+v, %v", r, m, err)
 		}
-		s.mount = &mount{dir: dir}
-		serving(s, &disk{orphan: new(orphan), address: address{node: "/dev/sdb"}})
-		if err := s.mountDisk(); err != nil || s.mount != nil || s.disks()[0].mounted != "" {
+		s.mount, s.disks = &mount{dir: dir}, []*disk{{orphan: new(orphan), address: address{node: "/dev/sdb"}}}
+		if err := s.mountDisk(nil); err != nil || s.mount != nil || s.disks[0].mounted != "" {
 			t.Errorf("role %d: nothing is mounted: %v, %+v", r, err, s.mount)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 // makeFiles makes the files that the options name, while this process may write them. A
 // guard that is confined may not. It takes the place of its server nevertheless, whose
 // disks are in use, and warns.
-func (s *service) makeFiles(last *configfs.Undo) error {
+func (s *service) makeFiles(down, last *configfs.Undo) error {
 	if s.options.Trace {
 		if err := s.unlessSucceeding(s.trace(last)); err != nil {
 			return err
@@ -20,7 +20,7 @@ func (s *service) makeFiles(last *configfs.Undo) error {
 		return nil
 	}
 	s.pidDraft = pidFiles.draft(s.options.PIDFile, fmt.Appendln(nil, os.Getpid()))
-	last.Push(func() error {
+	down.Push(func() error {
 		s.pidDraft.drop()
 		return nil
 	})
@@ -51,7 +51,7 @@ func (s *service) writePIDFile() (err error) {
 	}
 	s.pidFile, err = s.pidDraft.publish()
 	if err != nil && s.role == succeeding {
-		for _, d := range s.disks() {
+		for _, d := range s.disks {
 			if before := pidFileOf(s.options, d.orphan.PID); before != nil {
 				_ = before.remove()
 			}

@@ -31,9 +31,6 @@ func (d *disk) cutPower(random bool) error {
 	}
 	p.changing.Lock()
 	defer p.changing.Unlock()
-	if d.gone.Load() {
-		return d.errGone()
-	}
 	if p.outage.Load() != nil {
 		return fmt.Errorf("%s: has no power already", d.image.path)
 	}
@@ -59,9 +56,6 @@ func (d *disk) restorePower() error {
 	p := &d.power
 	p.changing.Lock()
 	defer p.changing.Unlock()
-	if d.gone.Load() {
-		return d.errGone()
-	}
 	if p.outage.Load() == nil {
 		return fmt.Errorf("%s: has power", d.image.path)
 	}

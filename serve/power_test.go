@@ -24,7 +24,7 @@ func (s plainStore) WriteAt(p []byte, off int64) (int, error) { return copy(s.by
 // The power of a disk is cut and restored by the name of the disk, and each is said.
 func TestPowerIsCutAndRestored(t *testing.T) {
 	s, said, _ := misbehaving(t)
-	d, h := s.disks()[0], host{s}
+	d, h := s.disks[0], host{s}
 	d.device.name = "a"
 	if err := h.Power("a", false, false); err == nil || err.Error() != "a.img: what is not flushed is not known; its lunserve was started without --fault-track" {
 		t.Errorf("without --fault-track: %v", err)
@@ -82,7 +82,7 @@ func TestPowerIsCutAndRestored(t *testing.T) {
 // What cannot be written is not tracked.
 func TestPowerOfAReadOnlyDiskIsNotCut(t *testing.T) {
 	s, _, _ := misbehaving(t)
-	d := s.disks()[0]
+	d := s.disks[0]
 	d.device.name, d.image.writes = "a", control.Refused
 	d.image.store = struct{ backstores.Backstore }{zeroStore{}}
 	if _, writable := d.image.presented(&Options{TrackWrites: true}).(io.WriterAt); writable || d.image.cache != nil {

@@ -19,7 +19,7 @@ func (s *service) ready(waiting *os.File, down *configfs.Undo) ending {
 	if s.taken != nil {
 		s.started = s.taken.Started
 	}
-	for _, d := range s.disks() {
+	for _, d := range s.disks {
 		d.started = s.started
 	}
 	if err := s.startFaults(down); err != nil {
@@ -29,7 +29,7 @@ func (s *service) ready(waiting *os.File, down *configfs.Undo) ending {
 	if err := s.announce(down); err != nil {
 		return failure(err)
 	}
-	for _, d := range s.disks() {
+	for _, d := range s.disks {
 		d.image.starting = false // it is the user's now
 	}
 	if len(s.options.Command) > 0 {
@@ -72,7 +72,7 @@ func (s *service) listen(down *configfs.Undo) {
 }
 
 func (s *service) unreachable(err error) {
-	s.console.Warn(fmt.Errorf("lunserve list, stats, resize, fault, powercut, add and detach cannot reach this process: %w", err))
+	s.console.Warn(fmt.Errorf("lunserve list, stats, resize, fault, powercut and detach cannot reach this process: %w", err))
 }
 
 // announce writes the pid file, notifies the service manager, and prints the
@@ -91,17 +91,17 @@ func (s *service) announce(down *configfs.Undo) error {
 	}
 	switch {
 	case s.role == upgrading:
-		_ = s.events.emit(Event{Event: "upgraded", Disks: s.states(s.disks()...)}) // an error shows again at the end
+		_ = s.events.emit(Event{Event: "upgraded", Disks: s.states()}) // an error shows again at the end
 		return nil
 	case len(s.options.Command) > 0:
-		for _, line := range lines(s.disks()) {
+		for _, line := range lines(s.disks) {
 			s.console.Say("%s", line)
 		}
 		return nil
 	case s.role == succeeding && !s.options.JSON:
 		return nil // the server before has printed them
 	case s.options.JSON:
-		return s.events.emit(Event{Event: "ready", Disks: s.states(s.disks()...)})
+		return s.events.emit(Event{Event: "ready", Disks: s.states()})
 	}
 	return s.printLines(os.Stdout)
 }
@@ -111,7 +111,7 @@ func (s *service) announce(down *configfs.Undo) error {
 func (s *service) printLines(to io.Writer) error {
 	stdout := console.NewWriter(to)
 	defer stdout.Close()
-	for _, line := range lines(s.disks()) {
+	for _, line := range lines(s.disks) {
 		if err := stdout.Lines(line); err != nil {
 			return err
 		}

@@ -13,7 +13,7 @@ import (
 func TestStandardOutputThatIsNotReadDoesNotEndAStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, w := io.Pipe()
-		s := serving(new(service), &disk{address: address{node: "/dev/sdx"}})
+		s := &service{disks: []*disk{{address: address{node: "/dev/sdx"}}}}
 		if err := s.printLines(w); err != nil {
 			t.Errorf("printLines = %v", err)
 		}
@@ -27,7 +27,7 @@ func TestStandardOutputThatIsNotReadDoesNotEndAStart(t *testing.T) {
 func TestAnErrorOfStandardOutputEndsAStart(t *testing.T) {
 	r, w := io.Pipe()
 	r.Close()
-	s := serving(new(service), &disk{address: address{node: "/dev/sdx"}})
+	s := &service{disks: []*disk{{address: address{node: "/dev/sdx"}}}}
 	if err := s.printLines(w); err != io.ErrClosedPipe {
 		t.Errorf("printLines = %v, want %v", err, io.ErrClosedPipe)
 	}

@@ -11,7 +11,7 @@ import (
 func (s *service) startReports() {
 	o, down := &s.options, &s.reports
 	if s.console.StatusWidth() > 0 && !o.Quiet && s.command == nil && !o.Trace {
-		m := measure(s.disks()...)
+		m := measure(s.disks...)
 		down.Push(func() error {
 			m.stop()
 			s.console.SetStatus("")
@@ -24,16 +24,15 @@ func (s *service) startReports() {
 		})
 	}
 	if o.StatsInterval > 0 {
-		each := measureEach(s.disks())
+		each := measureEach(s.disks)
 		down.Push(func() error {
 			each.stop()
 			return nil
 		})
 		every(o.StatsInterval, down, func() {
-			disks := s.disks()
-			states := s.states(disks...)
-			each.into(disks, states)
-			_ = s.events.emit(Event{Event: "stats", Disks: states}) // an error shows again at the end
+			disks := s.states()
+			each.into(disks)
+			_ = s.events.emit(Event{Event: "stats", Disks: disks}) // an error shows again at the end
 		})
 	}
 }

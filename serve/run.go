@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/lunserve/lunserve/backstores/image"
 	"github.com/lunserve/lunserve/configfs"
 	"github.com/lunserve/lunserve/hint"
 	"github.com/lunserve/lunserve/serve/console"
-	"github.com/lunserve/lunserve/serve/control"
 	"github.com/lunserve/lunserve/serve/guard"
 )
 
@@ -22,15 +20,18 @@ import (
 //
 // In a guard Run waits for the end of its server first, see [guard.Await].
 func Run(ctx context.Context, o Options, c *console.Console) error {
-	known := newVouched(o.Images)
-	if death, is := guard.Await(known.accept); is {
-		return succeed(ctx, o, c, death, known)
+	if death, is := guard.Await(); is {
+		return succeed(ctx, o, c, death)
 	}
 	if takenErr != nil {
 		return takenErr
 	}
 	if taken != nil {
-		return takeOver(o, c).serve(ctx)
+		s, err := takeOver(o, c)
+		if err != nil {
+			return err
+		}
+		return s.serve(ctx)
 	}
 	return newService(o, c, starting).serve(ctx)
 }
@@ -63,7 +64,7 @@ func (s *service) serve(ctx context.Context) error {
 	if end.cause == goesOn {
 		end = s.wait()
 	}
-	for _, d := range s.disks() {
+	for _, d := range s.disks {
 		image.Hurry(d.image.base) // or the commands of its initiators keep the disk
 	}
 	s.calmFaults() // for the same reason
@@ -74,10 +75,8 @@ func (s *service) serve(ctx context.Context) error {
 	s.warnOfRest()
 	last := Event{Event: "exit"}
 	if !s.started.IsZero() {
-		for _, d := range s.disks() {
-			s.sayRemoved(d)
-		}
-		last.Disks = s.states(s.disks()...)
+		s.summarize()
+		last.Disks = s.states()
 	}
 	if end.err != nil {
 		last.Error = hint.Text(end.err)
@@ -120,22 +119,20 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 	last := down.For("") // what is undone when the disks are gone
 	// Images first: they are the likeliest to be wrong, and a typing error must
 	// not touch the kernel.
-	s.down = down.For("disks")
-	var disks []*disk
-	for _, given := range s.images {
-		d, err := s.open(ctx, given)
+	for lun, given := range s.options.Images {
+		img, err := s.openWhenFree(ctx, given, down.For(lunName(lun)))
 		if err != nil {
 			return err
 		}
-		if d != nil {
-			disks = append(disks, d)
+		if err := s.options.canRestart(img); err != nil {
+			return err
 		}
-		s.setDisks(slices.Clone(disks))
+		s.disks = append(s.disks, newDisk(lun, img, s.imageErrs))
 	}
 	if s.mount, err = s.findMount(ctx); err != nil {
 		return err
 	}
-	if err := s.findDevices(ctx); err != nil {
+	if err := s.findDevices(ctx, down); err != nil {
 		return err
 	}
 	for _, f := range s.fabrics {
@@ -143,10 +140,10 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 			return err
 		}
 	}
-	if err := s.makeFiles(last); err != nil {
+	if err := s.makeFiles(down, last); err != nil {
 		return err
 	}
-	limitHeap(int64(len(s.disks()))*s.options.caches(), s.options.Userspace)
+	limitHeap(int64(len(s.disks))*s.options.caches(), s.options.Userspace)
 	s.standing = holdOut()
 	if !s.options.Userspace { // a guard removes what is left in the kernel
 		last.Push(s.endGuard)
@@ -154,15 +151,16 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 			return err
 		}
 	}
+	s.ringErrs = make(chan error, len(s.disks))
 	// A new device has no users yet, and those of an orphan wait: no thread of this
 	// process can wait for storage between the two.
-	if err := s.attachAll(ctx, false); err != nil {
+	if err := s.attachAll(ctx, false, down); err != nil {
 		return err
 	}
 	if !s.options.Userspace { // which has to listen before
 		s.confine()
 	}
-	if err := s.attachAll(ctx, true); err != nil {
+	if err := s.attachAll(ctx, true, down); err != nil {
 		return err
 	}
 	s.serving = time.Now()
@@ -172,45 +170,16 @@ func (s *service) bringUp(ctx context.Context, down *configfs.Undo) (err error) 
 	if err := s.connect(ctx, down, last); err != nil {
 		return err
 	}
-	return s.mountDisk()
-}
-
-// open opens the image of a disk that has its own undo steps from then on. The disk is nil
-// if the image is passing, and cannot be opened or adopted.
-func (s *service) open(ctx context.Context, of given) (*disk, error) {
-	key := s.newKey()
-	down := s.down.For(key)
-	open := opener(s.openWhenFree)
-	if of.Passing {
-		open = inTime(open)
-	}
-	img, err := open(ctx, of, down)
-	if err == nil {
-		err = s.options.canRestart(img)
-	}
-	if of.Passing && (err != nil || img.writes == control.Temporary) { // it need not be there
-		s.dropped = append(s.dropped, of.LUN)
-		return nil, s.down.Take(key).Close()
-	}
-	if err != nil {
-		return nil, err
-	}
-	return newDisk(of, img, key, down, s.imageErrs), nil
-}
-
-// newKey returns a name for the undo steps of one disk.
-func (s *service) newKey() string {
-	s.opened++
-	return fmt.Sprint("disk ", s.opened)
+	return s.mountDisk(down)
 }
 
 // attachAll attaches the disks that are new, or those that are orphans.
-func (s *service) attachAll(ctx context.Context, orphans bool) error {
-	for _, d := range s.disks() {
+func (s *service) attachAll(ctx context.Context, orphans bool, down *configfs.Undo) error {
+	for _, d := range s.disks {
 		if (d.orphan != nil) != orphans {
 			continue
 		}
-		if err := s.attach(ctx, d); err != nil {
+		if err := s.attach(ctx, d, down.For(lunName(d.lun))); err != nil {
 			return err
 		}
 	}
@@ -218,12 +187,12 @@ func (s *service) attachAll(ctx context.Context, orphans bool) error {
 }
 
 // findDevices finds the devices that are not to be made, as they exist.
-func (s *service) findDevices(ctx context.Context) error {
+func (s *service) findDevices(ctx context.Context, down *configfs.Undo) error {
 	switch {
 	case s.options.Userspace:
 		return nil
 	case s.role == upgrading:
-		return s.inherit()
+		return s.inherit(down)
 	}
 	var kinds []string
 	for _, f := range s.fabrics {
@@ -235,7 +204,7 @@ func (s *service) findDevices(ctx context.Context) error {
 	if err := configfs.Ready(kinds...); err != nil {
 		return s.options.userspaceInstead(err)
 	}
-	if err := s.findOrphans(ctx); err != nil {
+	if err := s.findOrphans(ctx, down); err != nil {
 		return err
 	}
 	if s.role == starting {
@@ -245,47 +214,30 @@ func (s *service) findDevices(ctx context.Context) error {
 }
 
 // connect makes the targets, and makes each disk a LUN of all of them.
-func (s *service) connect(ctx context.Context, down, last *configfs.Undo) error {
+func (s *service) connect(ctx context.Context, down, last *configfs.Undo) (err error) {
 	defer func() {
-		for _, d := range s.disks() {
-			d.down.Push(d.quiesce)
+		// A SANITIZE in the background would keep a LUN from being removed.
+		for _, d := range s.disks {
+			down.For(lunName(d.lun)).Push(func() error {
+				d.device.unit.Close()
+				return d.dropPowerless()
+			})
 		}
 	}()
-	for _, d := range s.disks() {
-		s.usesLUN(d.lun)
-	}
 	for _, f := range s.fabrics {
-		err := f.up(down, last)
-		for _, d := range s.disks() {
-			if err == nil {
-				err = d.connect(ctx, f)
-			}
-		}
-		if err == nil {
-			err = f.admit(ctx, down)
-		}
+		addresses, err := f.up(ctx, s.disks, down, last)
 		if err != nil {
 			return errors.Join(err, pending(s.ringErrs))
+		}
+		for i, d := range s.disks {
+			d.address = d.address.and(addresses[i])
 		}
 	}
 	return nil
 }
 
-// connect makes the disk a LUN of a target.
-func (d *disk) connect(ctx context.Context, f fabric) error {
-	a, err := f.add(ctx, d)
-	if err == nil {
-		d.address = d.address.and(a)
-	}
-	return err
-}
-
-// quiesce is the first step of the removal of the disk. A SANITIZE in the background
-// would keep a LUN from being removed.
-func (d *disk) quiesce() error {
-	d.device.unit.Close()
-	return d.dropPowerless()
-}
+// lunName names what is undone for one disk.
+func lunName(n int) string { return fmt.Sprint("LUN ", n) }
 
 // pending returns the error of a ring that has failed, or nil.
 func pending(ringErrs <-chan error) error {
@@ -295,19 +247,4 @@ func pending(ringErrs <-chan error) error {
 	default:
 		return nil
 	}
-}
-
-// pendingOf returns the error of the ring of a disk if that has failed. That of another
-// disk stays.
-func pendingOf(d *disk, ringErrs chan error) error {
-	err := pending(ringErrs)
-	var ring *ringError
-	if err == nil || errors.As(err, &ring) && ring.of == d {
-		return err
-	}
-	select {
-	case ringErrs <- err:
-	default: // another has failed meanwhile, and that is enough
-	}
-	return nil
 }

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -29,20 +28,13 @@ type service struct {
 	options Options
 	console *console.Console
 	events  *eventLog
-	images  []given                 // to serve at first
-	served  atomic.Pointer[[]*disk] // see disks
-	down    *configfs.Undo          // of the disks, each of which has its own steps in it
-	opened  int                     // disks, see newKey
-	nextLUN int                     // see freeLUN; during a change that alone uses it
+	disks   []*disk
 	fabrics []fabric
 	mount   *mount    // nil if there is none
 	command *command  // nil if there is none
 	started time.Time // when the disks became usable
 	serving time.Time // when the last ring was served
 	role    role
-	known   *vouched // of the images, or nil
-	dead    int      // the process id of the server before, if this is a successor
-	dropped []int    // the LUNs of images that are passing and are not served
 
 	standing standing  // of commands
 	taken    *handOver // from the program before, if this is an upgrade
@@ -61,10 +53,7 @@ type service struct {
 	imageErrs   chan error
 	parentEnd   <-chan struct{} // nil unless --exit-with-parent
 	detachments chan detachment
-	additions   chan addition
-	changed     <-chan func() // gets the end of a change of the disks; nil: there is none
-	rules       []fault.Rule  // by which the disks misbehave at first
-	faultSeed   uint64        // of what is random in them
+	rules       []fault.Rule // by which the disks misbehave at first
 	sample      sample
 	pidDraft    *draft   // or nil
 	pidFile     *ownFile // nil until it has its name
@@ -84,13 +73,10 @@ func newService(o Options, c *console.Console, r role) *service {
 	s := &service{
 		role:        r,
 		options:     o,
-		images:      inOrder(o.Images),
 		console:     c,
 		events:      newEventLog(o.JSON),
-		ringErrs:    make(chan error, 1), // the first ends the service
 		imageErrs:   make(chan error, 64),
 		detachments: make(chan detachment),
-		additions:   make(chan addition),
 		upgrades:    make(chan *upgrade, 1),
 		hangup:      newHangup(),
 	}
@@ -112,7 +98,6 @@ func (s *service) wait() ending {
 	defer each.Stop()
 	var once once
 	asked := false // whether a ^C was answered with the users of the disks
-	s.removePassing()
 	for {
 		var end ending
 		select {
@@ -122,8 +107,7 @@ func (s *service) wait() ending {
 			s.console.Warn(err)
 		case now := <-each.C:
 			s.look(now)
-			s.settleAgain()
-			if s.options.Once && once.look(s.statesWithUsers(s.disks()...)) && s.inUse() == "" {
+			if s.options.Once && once.look(s.statesWithUsers()) && s.inUse() == "" {
 				s.console.Say("the last user has gone")
 				end = ending{cause: requested}
 			}
@@ -135,10 +119,6 @@ func (s *service) wait() ending {
 			s.console.Print("%s", statusLine(s.title(), s.sample.read(), 1000))
 		case d := <-s.detachments:
 			end = s.detach(d)
-		case a := <-s.additions:
-			s.add(a)
-		case end := <-s.changed:
-			end()
 		case u := <-s.upgrades:
 			s.upgrade(u)
 		case sig := <-s.userSignals:
@@ -185,7 +165,7 @@ func (s *service) stopSignal(sig os.Signal, asked *bool) ending {
 func (s *service) userSignal(sig os.Signal) ending {
 	switch {
 	case sig == syscall.SIGUSR1:
-		s.sample.start(s.disks())
+		s.sample.start(s.disks)
 	case sig == syscall.SIGUSR2:
 		s.prepareUpgrade()
 	case s.command != nil:
@@ -198,43 +178,11 @@ func (s *service) userSignal(sig os.Signal) ending {
 	return ending{}
 }
 
-// detach answers lunserve detach.
+// detach answers lunserve detach. A command is asked to end first.
 func (s *service) detach(d detachment) ending {
-	var disks []*disk
-	for _, name := range slices.Compact(slices.Sorted(slices.Values(d.names))) {
-		named, err := host{s}.disk(name)
-		if err != nil {
-			d.answer <- detached{err: err}
-			return ending{}
-		}
-		disks = append(disks, named)
-	}
-	if len(disks) == 0 || len(disks) == len(s.disks()) {
-		return s.detachAll(d)
-	}
-	if d.whole {
-		d.answer <- detached{err: errors.New("its lunserve serves another disk by now; try again")}
-		return ending{}
-	}
-	err := s.mayChange()
-	if users := ""; err == nil && !d.force {
-		if users = s.users(disks, nil); users != "" {
-			err = errInUse(users)
-		}
-	}
-	if err != nil {
-		d.answer <- detached{err: err}
-		return ending{}
-	}
-	s.remove(disks, func(err error) { d.answer <- detached{err: err} })
-	return ending{}
-}
-
-// detachAll ends the service. A command is asked to end first.
-func (s *service) detachAll(d detachment) ending {
 	used := s.inUse
 	if s.command != nil { // which may have files open in what is mounted
-		used = func() string { return s.users(s.disks(), s.mount) }
+		used = func() string { return s.users(s.mount) }
 	}
 	if users := used(); users != "" && !d.force {
 		d.answer <- detached{err: errInUse(users)}
@@ -264,7 +212,7 @@ func (s *service) warnOfRest() {
 
 // resize gives each disk the present size of its image, and prints it.
 func (s *service) resize() {
-	for _, d := range s.disks() {
+	for i, d := range s.disks {
 		before, after, err := d.resize(0)
 		switch {
 		case err != nil:
@@ -275,7 +223,7 @@ func (s *service) resize() {
 			s.console.Say("%s: now %s, was %s", d.title(), humanize.IBytes(uint64(after)), humanize.IBytes(uint64(before)))
 		}
 		if after < before {
-			for _, user := range sentences(s.statesWithUsers(d)...) {
+			for _, user := range sentences(s.statesWithUsers()[i]) {
 				s.console.Warn(fmt.Errorf("%s, and its data after the first %s bytes is lost", user, humanize.Comma(after)))
 			}
 		}
@@ -284,38 +232,39 @@ func (s *service) resize() {
 
 // title is short: it stands at the start of the status line.
 func (s *service) title() string {
-	disks := s.disks()
-	title := fmt.Sprintf("%d disks", len(disks))
-	if len(disks) == 1 {
-		d := disks[0]
+	title := fmt.Sprintf("%d disks", len(s.disks))
+	if len(s.disks) == 1 {
+		d := s.disks[0]
 		title = cmp.Or(d.address.node, filepath.Base(d.image.path))
 	}
-	if slices.ContainsFunc(disks, func(d *disk) bool { return d.power.outage.Load() != nil }) {
+	if slices.ContainsFunc(s.disks, func(d *disk) bool { return d.power.outage.Load() != nil }) {
 		title += " (no power)"
 	}
-	if faults := fired(disks...); faults != "" {
+	if faults := fired(s.disks...); faults != "" {
 		title += " (" + faults + ")"
 	}
 	return title
 }
 
-// sayRemoved prints how much was read and written of a disk that no longer exists.
-func (s *service) sayRemoved(d *disk) {
-	took := time.Since(d.started).Round(time.Millisecond)
+// summarize prints how much was read and written. The disks no longer exist.
+func (s *service) summarize() {
+	took := time.Since(s.started).Round(time.Millisecond)
 	if took > 10*time.Second {
 		took = took.Round(time.Second)
 	}
-	n := d.device.unit.Stats()
-	text := fmt.Sprintf("%s removed; %s reads (%s), %s writes (%s) in %v", d.title(),
-		humanize.Comma(int64(n.Reads)), humanize.IBytes(n.ReadBytes),
-		humanize.Comma(int64(n.Writes)), humanize.IBytes(n.WrittenBytes), took)
-	if faults := fired(d); faults != "" {
-		text += ", " + faults
-	}
-	s.console.Say("%s", text)
-	faults, _ := d.faults.counts()
-	for _, f := range faults {
-		s.console.Say("%s: %s", d.title(), f.Sentence())
+	for _, d := range s.disks {
+		n := d.device.unit.Stats()
+		text := fmt.Sprintf("%s removed; %s reads (%s), %s writes (%s) in %v", d.title(),
+			humanize.Comma(int64(n.Reads)), humanize.IBytes(n.ReadBytes),
+			humanize.Comma(int64(n.Writes)), humanize.IBytes(n.WrittenBytes), took)
+		if faults := fired(d); faults != "" {
+			text += ", " + faults
+		}
+		s.console.Say("%s", text)
+		faults, _ := d.faults.counts()
+		for _, f := range faults {
+			s.console.Say("%s: %s", d.title(), f.Sentence())
+		}
 	}
 }
 

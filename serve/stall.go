@@ -37,7 +37,7 @@ func (s *stall) look(now time.Time, command string, since time.Time) error {
 // look prints what there is to say about the images, and the errors that were not
 // printed, each second.
 func (s *service) look(now time.Time) {
-	for _, d := range s.disks() {
+	for _, d := range s.disks {
 		command, since := d.device.unit.Waiting(now)
 		if err := d.stall.look(now, command, since); err != nil {
 			s.console.Warn(err)

@@ -42,19 +42,19 @@ func (d *disk) stillMounted() string {
 	return d.mounted
 }
 
-// statesWithUsers returns disks with their users.
-func (s *service) statesWithUsers(disks ...*disk) []control.Disk {
-	all := s.states(disks...)
-	for i, d := range disks {
+// statesWithUsers returns the disks with their users.
+func (s *service) statesWithUsers() []control.Disk {
+	all := s.states()
+	for i, d := range s.disks {
 		all[i].Users = s.usersOf(d)
 	}
 	return all
 }
 
-// states returns disks without their users: finding those means scanning
+// states returns the disks without their users: finding those means scanning
 // all processes.
-func (s *service) states(disks ...*disk) (all []control.Disk) {
-	for _, d := range disks {
+func (s *service) states() (all []control.Disk) {
+	for _, d := range s.disks {
 		all = append(all, d.state(s.confined.Names()))
 	}
 	return all

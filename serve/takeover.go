@@ -71,28 +71,26 @@ func receive(value string) (*handOver, error) {
 }
 
 // takeOver returns a service that goes on with what was handed over.
-func takeOver(o Options, c *console.Console) *service {
-	s := newService(o, c, upgrading)
-	s.images = nil
-	for _, d := range taken.Disks {
-		s.images = append(s.images, given{LUN: d.LUN, Image: d.Given, handed: d})
+func takeOver(o Options, c *console.Console) (*service, error) {
+	if len(taken.Disks) != len(o.Images) {
+		return nil, fmt.Errorf("%d images, and %d disks were handed over", len(o.Images), len(taken.Disks))
 	}
-	s.nextLUN = taken.NextLUN
+	s := newService(o, c, upgrading)
 	s.taken, s.parent, s.hangup = taken, taken.Parent, hangup(taken.Hangup)
 	s.heed(taken.Signals)
 	if o.Fork {
 		c.UseSyslog("lunserve")
 	}
-	return s
+	return s, nil
 }
 
 // inherit gives each disk the device that it had.
-func (s *service) inherit() error {
+func (s *service) inherit(down *configfs.Undo) error {
 	exports, err := configfs.Exports()
 	if err != nil {
 		return err
 	}
-	for _, d := range s.disks() {
+	for _, d := range s.disks {
 		for _, e := range exports {
 			if e.Name != d.image.handed.Name || e.PID != configfs.Self() || d.orphan != nil {
 				continue
@@ -103,7 +101,7 @@ func (s *service) inherit() error {
 			}
 			d.orphan = &orphan{e, ring}
 			d.image.provisionAs(e.Contents)
-			d.down.Push(ring.Close)
+			down.For(lunName(d.lun)).Push(ring.Close)
 			if err := s.cannotAdopt(d); err != nil {
 				return fmt.Errorf("%s: is not what it was before the upgrade: %w", d.image.path, err)
 			}
@@ -113,6 +111,14 @@ func (s *service) inherit() error {
 		return err
 	}
 	return s.adoptTargets(exports)
+}
+
+// handedDisk returns what was handed over of the disk that is a LUN, or nil.
+func (s *service) handedDisk(lun int) *handedOverDisk {
+	if s.taken == nil {
+		return nil
+	}
+	return s.taken.Disks[lun]
 }
 
 // tookOver is the end of an upgrade. Nobody waits in the foreground for a process

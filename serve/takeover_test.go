@@ -24,12 +24,15 @@ func TestProgramThatCannotTakeOverUndoesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	taken = &handOver{Signals: signals, Control: -1, Trace: -1, Disks: []*handedOverDisk{{Given: Image{Path: path}, Name: "missing", Image: fd, Overlay: -1, Size: 1 << 20}}}
+	taken = &handOver{Signals: signals, Control: -1, Trace: -1, Disks: []*handedOverDisk{{Name: "missing", Image: fd, Overlay: -1, Size: 1 << 20}}}
 	stopSignals, userSignals = notifySignals()
 	defer func() { taken, stopSignals, userSignals = nil, nil, nil }()
 	c := console.New(os.Stderr, "test")
 	defer c.Close()
-	s := takeOver(Options{Images: []Image{{Path: path}}, Loopback: true, SectorSize: 512, Open: image.Options{Format: image.Auto}}, c)
+	s, err := takeOver(Options{Images: []Image{{Path: path}}, Loopback: true, SectorSize: 512, Open: image.Options{Format: image.Auto}}, c)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := s.serve(t.Context()); err == nil {
 		t.Error("it goes on with a disk that does not exist")
 	}

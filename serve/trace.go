@@ -23,7 +23,7 @@ type tracer struct {
 	}
 	file    *ownFile // or nil
 	start   time.Time
-	many    func() bool // whether there are several disks
+	many    bool // disks
 	lines   chan string
 	dropped atomic.Uint64
 	writing sync.WaitGroup
@@ -31,7 +31,7 @@ type tracer struct {
 
 // trace traces the commands of all disks.
 func (s *service) trace(down *configfs.Undo) error {
-	t := &tracer{to: s.console, start: time.Now(), many: func() bool { return len(s.disks()) > 1 }, lines: make(chan string, 4096)}
+	t := &tracer{to: s.console, start: time.Now(), many: len(s.disks) > 1, lines: make(chan string, 4096)}
 	if s.taken != nil {
 		t.start = s.taken.Started
 	}
@@ -55,20 +55,12 @@ func (s *service) trace(down *configfs.Undo) error {
 	})
 	t.writing.Go(t.write)
 	s.tracer = t
-	for _, d := range s.disks() {
-		t.follow(d)
+	for _, d := range s.disks {
+		d.watch.trace = func(cdb []byte, data [][]byte, status byte, sense []byte, took time.Duration) {
+			t.add(d, cdb, data, status, sense, took)
+		}
 	}
 	return nil
-}
-
-// follow traces the commands of a disk, which is not served yet.
-func (t *tracer) follow(d *disk) {
-	if t == nil {
-		return
-	}
-	d.watch.trace = func(cdb []byte, data [][]byte, status byte, sense []byte, took time.Duration) {
-		t.add(d, cdb, data, status, sense, took)
-	}
 }
 
 // traceFile makes the file of the trace, or goes on with that of the program
@@ -100,7 +92,7 @@ func (t *tracer) flush() error {
 // its LUN if there are several, its name, its fields, and its status.
 func (t *tracer) add(d *disk, cdb []byte, data [][]byte, status byte, sense []byte, took time.Duration) {
 	lun := ""
-	if t.many() {
+	if t.many {
 		lun = fmt.Sprintf("LUN %d  ", d.lun)
 	}
 	name, fields := d.device.unit.Describe(cdb, data)

@@ -47,9 +47,6 @@ func (s *service) prepareUpgrade() {
 	case s.cancelUpgrade != nil:
 		s.console.Warn(errPreparing)
 		return
-	case s.changed != nil:
-		s.notUpgraded(tryAgain(errors.New("a disk is being added or removed")))
-		return
 	}
 	if err := s.waiting(slowTime); err != nil { // the preparation would wait for the same storage
 		s.notUpgraded(err)
@@ -101,8 +98,8 @@ func (s *service) describe(h *handOver) error {
 		return fmt.Errorf("the working directory at the start: %w", err)
 	}
 	h.Schema, h.Dir, h.Parent, h.Hangup, h.Started = handOverSchema, s.dir, s.parent, bool(s.hangup), s.started
-	h.Control, h.Trace, h.Confined, h.NextLUN = -1, -1, s.confined, s.nextLUN
-	for _, d := range s.disks() {
+	h.Control, h.Trace, h.Confined = -1, -1, s.confined
+	for _, d := range s.disks {
 		fd, over, err := image.HandOver(d.image.base, d.image.store)
 		if err == nil {
 			_, err = d.device.unit.State()
@@ -114,7 +111,7 @@ func (s *service) describe(h *handOver) error {
 			return fmt.Errorf("%s: %w", d.image.path, err)
 		}
 		h.Disks = append(h.Disks, &handedOverDisk{
-			LUN: d.lun, Given: d.given, Name: d.device.kernel.Name(), Ring: d.device.ring.FD(), Image: fd, Overlay: over,
+			Name: d.device.kernel.Name(), Ring: d.device.ring.FD(), Image: fd, Overlay: over,
 		})
 	}
 	for _, f := range s.fabrics {
@@ -181,7 +178,7 @@ func (s *service) handOverAndExec(u *upgrade) error {
 	if err := s.haltRings(tooLong, &back); err != nil {
 		return err
 	}
-	for i, d := range s.disks() {
+	for i, d := range s.disks {
 		if d.power.outage.Load() != nil { // it was cut after describe
 			return fmt.Errorf("%s: %w", d.image.path, errNoPower)
 		}
@@ -242,6 +239,6 @@ func (s *service) handOverControl(u *upgrade, tooLong <-chan time.Time, back *co
 	case <-answered:
 		return err
 	case <-tooLong:
-		return tryAgain(errors.New("lunserve list, stats, resize, fault, powercut, add or detach is still being answered"))
+		return tryAgain(errors.New("lunserve list, stats, resize, fault, powercut or detach is still being answered"))
 	}
 }

@@ -37,15 +37,15 @@ func usersSeen(at guard.Place, ask func(guard.Place) ([]inuse.User, error)) []in
 // leaveTime limits the wait for users that may be about to leave.
 const leaveTime = 2 * time.Second
 
-// users returns a text that names the users of disks, or "". It waits up to
+// users returns a text that names the users of the disks, or "". It waits up to
 // leaveTime for users that may be about to leave. Only here it matters if a part of
 // the kernel uses a disk that nothing else shows: the disk is about to be removed. A mount
 // that is excused is no user, and hides that part of the kernel.
-func (s *service) users(of []*disk, excused *mount) string {
+func (s *service) users(excused *mount) string {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for end := time.Now().Add(leaveTime); ; <-tick.C {
-		disks := s.statesWithUsers(of...)
+		disks := s.statesWithUsers()
 		used, stays := false, false
 		for i := range disks {
 			d := &disks[i]
@@ -67,14 +67,14 @@ func (s *service) users(of []*disk, excused *mount) string {
 // mounted.
 func (s *service) inUse() string {
 	if s.mount != nil {
-		if users := s.users(s.disks(), s.mount); users != "" {
+		if users := s.users(s.mount); users != "" {
 			return users
 		}
 		if users := s.mount.leave(); users != "" {
 			return users
 		}
 	}
-	return s.users(s.disks(), nil)
+	return s.users(nil)
 }
 
 // KernelUser returns the user of a local disk that only the kernel knows, if there

@@ -7,7 +7,6 @@ import (
 	"net"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"github.com/lunserve/lunserve/backstores/inuse"
 	"github.com/lunserve/lunserve/configfs"
@@ -23,11 +22,7 @@ type userspace struct {
 	readOnly bool
 	options  *ISCSI
 	target   iscsi.Options
-	device   directDevice
 	serving  *iscsi.Target
-	closed   func() error // ends the sessions
-	ending   atomic.Bool  // the sessions end, and then the disks
-	silent   bool         // it has warned already
 	console  *console.Console
 	confine  func()     // called before the first connection is accepted
 	refused  errorLimit // of logins and sessions
@@ -41,7 +36,6 @@ func (s *service) newUserspace(ctx context.Context, image string) (*userspace, e
 		return nil, err
 	}
 	f := &userspace{image: image, options: o, console: c, readOnly: readOnly, confine: s.confine}
-	f.device.Target = scsi.NewTarget()
 	f.refused = errorLimit{image: "iSCSI", to: s.imageErrs}
 	f.target = iscsi.Options{Name: o.IQN, CHAP: (*iscsi.CHAP)(credentials), Report: f.refused.report}
 	for _, name := range o.Allow {
@@ -72,52 +66,40 @@ func (f *userspace) check() (err error) {
 // use distinguishes the target and its units from others of the same image.
 func (f *userspace) use() string { return fmt.Sprint("userspace ", f.options.Portals[0]) }
 
-func (f *userspace) up(_, last *configfs.Undo) error {
-	f.target.Device = &f.device
+func (f *userspace) up(ctx context.Context, disks []*disk, down, _ *configfs.Undo) (all []address, err error) {
+	if err := f.options.warnOfUsers(disks, f.readOnly); err != nil {
+		f.console.Warn(err)
+	}
+	d := directDevice{}
+	var units []*scsi.Disk
+	for _, disk := range disks {
+		units = append(units, disk.device.unit)
+		d.slots = append(d.slots, disk.watch.of.(*slot))
+	}
+	d.Target = scsi.NewTarget(units...)
+	f.target.Device = d
 	f.serving = iscsi.New(f.target)
-	f.closed = sync.OnceValue(func() error {
+	// The images stay open until all sessions have ended: each of them may use
+	// each disk.
+	closed := sync.OnceValue(func() error {
 		defer configfs.Begin("complete the commands of initiators")()
 		return f.serving.Close()
 	})
-	last.Push(f.closed)
-	return nil
-}
-
-func (f *userspace) add(_ context.Context, d *disk) (address, error) {
-	if err := f.options.warnOfUsers(d, f.readOnly); err != nil && !f.silent {
-		f.silent = true
-		f.console.Warn(err)
+	for n := range disks {
+		down.For(lunName(n)).Push(closed)
 	}
-	f.device.Add(d.lun, d.device.unit)
-	d.down.Push(func() error {
-		// At the end the sessions end first: an initiator may wait for the next lunserve,
-		// but not with a disk that it was told is gone.
-		if f.ending.Load() {
-			return f.closed()
-		}
-		defer configfs.Begin("complete the commands of initiators")()
-		f.device.Remove(d.lun)
-		return nil
-	})
-	return iscsiAddress(f.options.Portals[0], f.target.Name, d.lun), nil
-}
-
-func (f *userspace) admit(ctx context.Context, down *configfs.Undo) error {
-	f.silent = false
-	down.For("sessions").Push(f.closed)
-	down.Push(func() error {
-		f.ending.Store(true)
-		return nil
-	})
 	listeners, err := f.listen(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	f.confine()
 	for _, l := range listeners {
 		f.serving.Serve(l)
 	}
-	return nil
+	for n := range disks {
+		all = append(all, iscsiAddress(f.options.Portals[0], f.target.Name, n))
+	}
+	return all, nil
 }
 
 // listen listens at all portals, or at none.

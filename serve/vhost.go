@@ -34,22 +34,20 @@ func (f *vhost) adopt(target string) error {
 
 func (f *vhost) check() error { return nil }
 
-func (f *vhost) up(_, last *configfs.Undo) error {
+func (f *vhost) up(_ context.Context, disks []*disk, down, last *configfs.Undo) (all []address, err error) {
 	if err := f.make(); err != nil {
-		return err
+		return nil, err
 	}
 	last.Push(f.target.Close)
-	return nil
-}
-
-func (f *vhost) add(_ context.Context, d *disk) (address, error) {
-	d.down.Push(func() error { return f.target.RemoveLUN(d.lun) })
-	return address{wwpn: f.wwn, lun: d.lun}, f.target.AddLUN(d.lun, d.device.kernel)
-}
-
-func (f *vhost) admit(context.Context, *configfs.Undo) error {
+	for n, d := range disks {
+		down.For(lunName(n)).Push(func() error { return f.target.RemoveLUN(n) })
+		if err := f.target.AddLUN(n, d.device.kernel); err != nil {
+			return nil, err
+		}
+		all = append(all, address{wwpn: f.wwn, lun: n})
+	}
 	f.console.Say("for QEMU: -device vhost-scsi-pci,wwpn=%s", f.wwn)
-	return nil
+	return all, nil
 }
 
 // make sets the target and its name.

@@ -46,11 +46,6 @@ func detect(path string, device bool, want string) (detected, error) {
 		return decide(path, nil, 0, want, nil)
 	}
 	defer f.Close()
-	return detectOpen(path, f, device, want)
-}
-
-// detectOpen is detect for a file that is open.
-func detectOpen(path string, f *os.File, device bool, want string) (detected, error) {
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
 		return decide(path, nil, 0, want, nil)

@@ -2,22 +2,20 @@ package image
 
 import (
 	"errors"
+	"fmt"
 	"io"
-	"os"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/lunserve/lunserve/backstores"
 	"github.com/lunserve/lunserve/backstores/overlay"
 	"github.com/lunserve/lunserve/backstores/raw"
-	"github.com/lunserve/lunserve/hint"
 )
 
-// A process may execute another program, which goes on with its images, or get the
-// images of another process. It inherits the open files, and with them the locks. Paths
-// may lead to other files by then, so they only name the images. Nothing is opened again,
-// which a confined process could not do. Nothing is flushed, which might take long: what was
-// written is in the files, as it is after a kill.
+// A process may execute another program, which goes on with its images. It
+// inherits the open files, and with them the locks. Paths may lead to other files
+// by then, so they only name the images. Nothing is flushed, which might take long:
+// what was written is in the files, as it is after a kill.
 
 // HandOver returns the descriptors that the next program needs for [Inherit] and,
 // if top is an overlay over the image, for [InheritOverlay]; over is -1 without
@@ -46,7 +44,7 @@ func HandOver(base, top backstores.Backstore) (fd, over int, err error) {
 	if err := tryInheritOverlay(o.Fd()); err != nil {
 		return -1, -1, err
 	}
-	file, err := secondHandle(f.Fd(), "the image")
+	file, err := openAgain(selfPath(f.Fd()), base)
 	if err != nil {
 		return -1, -1, err
 	}
@@ -63,6 +61,7 @@ func tryInherit(base backstores.Backstore) error {
 	_, writable := base.(io.WriterAt)
 	s, err := Inherit("the image", fd, base.Size(), Options{ReadOnly: !writable})
 	if err != nil {
+		unix.Close(fd)
 		return err
 	}
 	return s.Close() // not its locks
@@ -75,20 +74,16 @@ func tryInheritOverlay(fd int) error {
 	if err != nil {
 		return err
 	}
-	o, err := inheritOverlay("the overlay", fd, true)
+	file, err := raw.Inherit("the overlay", fd, 0, false)
+	if err != nil {
+		unix.Close(fd)
+		return err
+	}
+	o, err := loadOverlayFile(file.(*raw.Writable), "the overlay", true)
 	if err != nil {
 		return err
 	}
 	return o.file.Close()
-}
-
-// secondHandle returns a second handle for the file that is open as fd.
-func secondHandle(fd int, path string) (*os.File, error) {
-	fd, err := duplicate(fd)
-	if err != nil {
-		return nil, err
-	}
-	return os.NewFile(uintptr(fd), hint.Visible(path)), nil
 }
 
 // duplicate returns another descriptor of an open file.
@@ -105,54 +100,40 @@ func Owes(top backstores.Backstore) error {
 }
 
 // Inherit is [Open] for a raw image of size bytes that is open as fd. It stays raw
-// whatever it looks like by now. The descriptor becomes the image's; after an error it is
-// closed.
+// whatever it looks like by now.
 func Inherit(path string, fd int, size int64, o Options) (backstores.Backstore, error) {
 	s, err := raw.Inherit(path, fd, size, o.ReadOnly)
 	if err != nil {
-		unix.Close(fd)
 		return nil, err
 	}
 	device := s.(interface{ IsDevice() bool }).IsDevice()
-	f, err := secondHandle(fd, path)
-	if err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	defer f.Close()
-	d, err := detectOpen(path, f, device, o.Format)
+	d, err := detect(selfPath(fd), device, o.Format)
 	if err != nil || d.format != Raw && d.format != Sparse {
-		if d, err = detectOpen(path, f, device, Raw); err != nil {
-			return nil, errors.Join(err, s.Close())
+		if d, err = detect(selfPath(fd), device, Raw); err != nil {
+			s.Close()
+			return nil, err
 		}
 	}
 	return guess(s, path, d, o), nil
 }
 
 // InheritOverlay is [OpenOverlay] for an overlay that is open as fd, over an image
-// from Inherit. The descriptor becomes the overlay's; after an error it is closed.
+// from Inherit.
 func InheritOverlay(path string, fd int, base backstores.Backstore, readOnly bool) (s backstores.Backstore, kept int64, err error) {
-	o, err := inheritOverlay(path, fd, readOnly)
+	file, err := raw.Inherit(path, fd, 0, false)
 	if err != nil {
 		return nil, 0, err
 	}
-	f, err := secondHandle(rawFile(base).Fd(), path)
-	if err == nil {
-		defer f.Close()
-		err = o.attach(base, f, path)
-	}
+	o, err := loadOverlayFile(file.(*raw.Writable), path, readOnly)
 	if err != nil {
-		return nil, 0, errors.Join(err, o.file.Close())
+		return nil, 0, err
+	}
+	if err := o.layOver(base, selfPath(rawFile(base).Fd())); err != nil {
+		o.file.Close()
+		return nil, 0, err
 	}
 	return o.store(readOnly), o.Kept(), nil
 }
 
-// inheritOverlay returns an overlay without its base. After an error the descriptor is
-// closed.
-func inheritOverlay(path string, fd int, readOnly bool) (*openOverlay, error) {
-	file, err := raw.Inherit(path, fd, 0, false)
-	if err != nil {
-		unix.Close(fd)
-		return nil, err
-	}
-	return loadOverlayFile(file.(*raw.Writable), path, readOnly)
-}
+// selfPath is the path of an open file, whatever its name.
+func selfPath(fd int) string { return fmt.Sprint("/proc/self/fd/", fd) }

@@ -37,7 +37,7 @@ func Dial(pid int) (*Client, error) {
 }
 
 func newClient(pid int, conn net.Conn) *Client {
-	return &Client{pid, conn, newCodec(&channel{Conn: conn}, maxReply)}
+	return &Client{pid, conn, newCodec(conn, maxReply)}
 }
 
 // Close closes the connection.
@@ -101,16 +101,16 @@ func (c *Client) change(r request, timeout time.Duration) (Disk, error) {
 }
 
 // Detach ends the process and returns when it has ended. Users of its disks are
-// an error unless force is set, and so is a disk that is not among names, if there are any. If a command has to end first, Detach calls
+// an error unless force is set. If a command has to end first, Detach calls
 // waiting with its name. When ctx is done, Detach returns, but the process
 // still ends.
-func (c *Client) Detach(ctx context.Context, names []string, force bool, waiting func(command string)) (err error) {
+func (c *Client) Detach(ctx context.Context, force bool, waiting func(command string)) (err error) {
 	ended, stop, err := ProcessEnd(c.pid)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	answer, err := c.ask(request{Do: detach, Disks: names, Force: force}, answerTime)
+	answer, err := c.ask(request{Do: detach, Force: force}, answerTime)
 	if err != nil {
 		return err
 	}
@@ -125,65 +125,15 @@ func (c *Client) Detach(ctx context.Context, names []string, force bool, waiting
 	}
 }
 
-// Remove removes disks, and returns when they are gone. Users of them are an error unless
-// force is set. There is no time limit: they are flushed. When ctx is done, Remove
-// returns, but they are still removed.
-func (c *Client) Remove(ctx context.Context, names []string, force bool) error {
-	return c.unless(ctx, "removed", func() error {
-		_, err := c.ask(request{Do: remove, Disks: names, Force: force}, 0)
-		return err
-	})
-}
-
-// Add has an image served as one more disk, and returns that. The descriptors are those
-// of the image and its overlay, which stay open. open opens a file that the process asks
-// for, which is closed when it is sent. There is no time limit: the kernel looks at the
-// disk.
-func (c *Client) Add(ctx context.Context, image Image, fds []int, open func(path string) (*os.File, error)) (d Disk, err error) {
-	err = c.unless(ctx, "added", func() error {
-		answer, err := c.ask(request{Do: add, Image: &image}, 0, fds...)
-		for err == nil && answer.Open != "" {
-			r := request{Do: opened}
-			file, openErr := open(answer.Open)
-			if openErr != nil {
-				r.Error = openErr.Error()
-				answer, err = c.ask(r, 0)
-				continue
-			}
-			answer, err = c.ask(r, 0, descriptor(file))
-			file.Close()
-		}
-		if err == nil && len(answer.Disks) != 1 {
-			err = errors.New("no answer: no disk")
-		}
-		if err == nil {
-			d = answer.Disks[0]
-		}
-		return err
-	})
-	return d, err
-}
-
-// unless asks the process, which does not stop what it does when ctx is done.
-func (c *Client) unless(ctx context.Context, done string, ask func() error) error {
-	stop := context.AfterFunc(ctx, func() { c.conn.Close() })
-	defer stop()
-	err := ask()
-	if err != nil && ctx.Err() != nil {
-		return fmt.Errorf("interrupted; it may still be %s by its lunserve, process id %d", done, c.pid)
-	}
-	return err
-}
-
-// ask sends a request with files, and returns the reply and the error in it.
-func (c *Client) ask(r request, timeout time.Duration, fds ...int) (answer reply, err error) {
+// ask sends a request, and returns the reply and the error in it.
+func (c *Client) ask(r request, timeout time.Duration) (answer reply, err error) {
 	deadline := time.Time{}
 	if timeout > 0 {
 		deadline = time.Now().Add(timeout)
 	}
 	c.conn.SetDeadline(deadline)
 	r.Version = version
-	err = c.write(r, fds...)
+	err = c.write(r)
 	if err == nil {
 		err = c.read(&answer)
 	}

@@ -34,17 +34,6 @@ type Disk struct {
 	Outage    *Outage      `json:"outage,omitempty"`     // while its power is cut
 }
 
-// An Image is to be added to those that are served. Its paths are absolute.
-type Image struct {
-	Path      string `json:"path"`
-	Size      int64  `json:"size"` // in bytes, when it was opened
-	ReadOnly  bool   `json:"read_only,omitempty"`
-	Overlay   string `json:"overlay,omitempty"`
-	Partition int    `json:"partition,omitempty"`
-	Offset    int64  `json:"offset,omitempty"`
-	Limit     int64  `json:"limit,omitempty"`
-}
-
 // An Outage is a power cut.
 type Outage struct {
 	Lost int64  `json:"lost"`           // bytes that were written and not flushed

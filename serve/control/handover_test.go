@@ -14,7 +14,7 @@ type waitingHost struct {
 	asked chan struct{}
 }
 
-func (h *waitingHost) Detach(ctx context.Context, _ []string, _ bool) (string, error) {
+func (h *waitingHost) Detach(ctx context.Context, _ bool) (string, error) {
 	close(h.asked)
 	<-ctx.Done()
 	return "", context.Cause(ctx)

@@ -27,12 +27,7 @@ type request struct {
 	Do      verb   `json:"do"`
 	Disk    string `json:"disk,omitempty"`  // resize, fault, power: its name
 	Size    int64  `json:"size,omitempty"`  // resize: bytes; 0 is the present size of the image
-	Force   bool   `json:"force,omitempty"` // detach, remove: disks in use as well
-
-	Disks []string `json:"disks,omitempty"` // remove, detach: their names
-
-	Image *Image `json:"image,omitempty"` // add: what to serve. Its files come with the request.
-	Error string `json:"error,omitempty"` // opened: why no file comes
+	Force   bool   `json:"force,omitempty"` // detach: disks in use as well
 
 	Rules []string `json:"rules,omitempty"` // fault: to add
 	Clear bool     `json:"clear,omitempty"` // fault: remove all others first
@@ -50,9 +45,6 @@ const (
 	detach  verb = "detach"
 	fault   verb = "fault"
 	power   verb = "power"
-	remove  verb = "remove"
-	add     verb = "add"
-	opened  verb = "opened" // follows a reply to add that asks for a file
 )
 
 // A reply answers one request.
@@ -61,20 +53,19 @@ type reply struct {
 	Try   []hint.Command `json:"try,omitempty"` // may fix the error
 	Disks []Disk         `json:"disks,omitempty"`
 	Waits string         `json:"waits,omitempty"` // detach: the command that must end first
-	Open  string         `json:"open,omitempty"`  // add: the path of a file to send before the answer
 }
 
 // A codec reads and writes objects, one per line, whose strings may be any
 // bytes. A line longer than limit is an error and ends the connection.
 type codec struct {
 	in  *bufio.Scanner
-	out io.Writer
+	out *json.Encoder
 }
 
 func newCodec(conn io.ReadWriter, limit int) *codec {
 	in := bufio.NewScanner(conn)
 	in.Buffer(nil, limit)
-	return &codec{in, conn}
+	return &codec{in, json.NewEncoder(conn)}
 }
 
 func (c *codec) read(v any) error {
@@ -92,18 +83,8 @@ func (c *codec) read(v any) error {
 	return nil
 }
 
-// write writes an object, and passes files with it, which only a [channel] can.
-func (c *codec) write(v any, fds ...int) error {
-	text, err := json.Marshal(mapStrings(reflect.ValueOf(v), encodeString).Interface())
-	if err != nil {
-		return err
-	}
-	text = append(text, '\n')
-	if to, ok := c.out.(*channel); ok {
-		return to.send(text, fds...)
-	}
-	_, err = c.out.Write(text)
-	return err
+func (c *codec) write(v any) error {
+	return c.out.Encode(mapStrings(reflect.ValueOf(v), encodeString).Interface())
 }
 
 // failure returns r with an error.

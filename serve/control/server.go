@@ -35,19 +35,10 @@ type Host interface {
 	Power(name string, on, random bool) error
 
 	// Detach ends the service, or returns an error that names the users of its
-	// disks unless force is set, or a disk that is not among names, if there are any. waitsFor is the command that has to end first.
+	// disks unless force is set. waitsFor is the command that has to end first.
 	// Detach returns before the service has ended, and with the cause when ctx is
 	// done.
-	Detach(ctx context.Context, names []string, force bool) (waitsFor string, err error)
-
-	// Remove removes disks, and otherwise is as Detach, which it is for all disks. It
-	// returns when they are gone.
-	Remove(ctx context.Context, names []string, force bool) error
-
-	// Add serves an image as one more disk, and returns that. The files are the image
-	// and its overlay, open and locked; Add closes them. open returns a file that this
-	// process may be unable to open, which Add closes as well.
-	Add(ctx context.Context, image Image, files []*os.File, open func(path string) (*os.File, error)) (Disk, error)
+	Detach(ctx context.Context, force bool) (waitsFor string, err error)
 }
 
 // A Server listens at the socket of this process and answers for its [Host].
@@ -165,9 +156,7 @@ func (s *Server) accept(ctx context.Context) {
 				conn.SetReadDeadline(time.Now())
 				conn.SetWriteDeadline(time.Now().Add(answerTime)) // for a client that does not read
 			})()
-			with := &channel{Conn: conn}
-			defer with.drop()
-			s.talk(ctx, newCodec(with, maxRequest))
+			s.talk(ctx, newCodec(conn, maxRequest))
 		})
 	}
 }
@@ -179,9 +168,6 @@ func (s *Server) talk(ctx context.Context, c *codec) {
 		var r request
 		if c.read(&r) != nil {
 			return
-		}
-		if with, ok := c.out.(*channel); ok && r.Do != add {
-			with.drop()
 		}
 		var answer reply
 		switch {
@@ -209,14 +195,8 @@ func (s *Server) talk(ctx context.Context, c *codec) {
 			answer.Disks = s.host.Disks()
 			answer = answer.failure(err)
 		case r.Do == detach:
-			waits, err := s.host.Detach(ctx, r.Disks, r.Force)
+			waits, err := s.host.Detach(ctx, r.Force)
 			answer.Waits = waits
-			answer = answer.failure(err)
-		case r.Do == remove:
-			answer = answer.failure(s.host.Remove(ctx, r.Disks, r.Force))
-		case r.Do == add:
-			d, err := s.add(ctx, c, r)
-			answer.Disks = []Disk{d}
 			answer = answer.failure(err)
 		default:
 			answer = answer.failure(hint.Try(fmt.Errorf("%q: unknown request", r.Do), "lunserve", "--version"))
@@ -225,40 +205,4 @@ func (s *Server) talk(ctx context.Context, c *codec) {
 			return
 		}
 	}
-}
-
-// add answers a request to add an image.
-func (s *Server) add(ctx context.Context, c *codec, r request) (Disk, error) {
-	with, ok := c.out.(*channel)
-	if !ok || r.Image == nil {
-		return Disk{}, errors.New("no image given")
-	}
-	return s.host.Add(ctx, *r.Image, with.take(), func(path string) (*os.File, error) {
-		with.drop()
-		_ = with.SetReadDeadline(time.Now().Add(answerTime)) // for a client that is stopped
-		defer func() {
-			_ = with.SetReadDeadline(time.Time{})
-			if ctx.Err() != nil { // as accept has it
-				_ = with.SetReadDeadline(time.Now())
-			}
-		}()
-		err := c.write(reply{Open: path})
-		var r request
-		if err == nil {
-			err = c.read(&r)
-		}
-		files := with.take()
-		switch {
-		case err != nil:
-			return nil, fmt.Errorf("lunserve add has ended: %w", err)
-		case r.Error != "":
-			return nil, errors.New(r.Error)
-		case len(files) != 1 || r.Do != opened:
-			for _, f := range files {
-				f.Close()
-			}
-			return nil, fmt.Errorf("%d files came, not one", len(files))
-		}
-		return files[0], nil
-	})
 }

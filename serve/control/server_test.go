@@ -3,9 +3,7 @@ package control
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -22,7 +20,6 @@ type fakeHost struct {
 	detached  []bool
 	faults    []Fault
 	outage    *Outage
-	removed   chan string
 }
 
 func (h *fakeHost) Disks() []Disk {
@@ -73,47 +70,11 @@ func (h *fakeHost) Power(name string, on, random bool) error {
 	return nil
 }
 
-func (h *fakeHost) Detach(_ context.Context, _ []string, force bool) (string, error) {
+func (h *fakeHost) Detach(_ context.Context, force bool) (string, error) {
 	if h.detached = append(h.detached, force); !force {
 		return "", hint.Try(errors.New("/dev/sdb is mounted on /mnt"), "--force")
 	}
 	return "sleep (pid 9)", nil
-}
-
-func (h *fakeHost) Remove(_ context.Context, names []string, force bool) error {
-	for _, name := range names {
-		select {
-		case h.removed <- name:
-		default: // the fuzzer does not look
-		}
-	}
-	if !force {
-		return hint.Try(errors.New("/dev/sdb is mounted on /mnt"), "--force")
-	}
-	return nil
-}
-
-// Add serves an image that is the text of its files.
-func (h *fakeHost) Add(_ context.Context, image Image, files []*os.File, open func(string) (*os.File, error)) (d Disk, err error) {
-	defer func() {
-		for _, f := range files {
-			f.Close()
-		}
-	}()
-	ring, err := open("/dev/uio7")
-	if err != nil {
-		return d, err
-	}
-	files = append(files, ring)
-	text := ""
-	for _, f := range files {
-		b, err := io.ReadAll(io.NewSectionReader(f, 0, 100))
-		if err != nil {
-			return d, err
-		}
-		text += string(b)
-	}
-	return Disk{Name: "b", Image: image.Path + ": " + text}, nil
 }
 
 // dialFake returns a client of a server for h, and ends both with the test.
@@ -175,7 +136,7 @@ func TestClientGetsWhatTheHostAnswers(t *testing.T) {
 	if _, err := c.Fault("b", true, nil); err == nil || err.Error() != "no such disk" {
 		t.Errorf("Fault of a disk that is not there = %v", err)
 	}
-	err := c.Detach(t.Context(), nil, false, nil)
+	err := c.Detach(t.Context(), false, nil)
 	if err == nil || hint.Text(err) != "/dev/sdb is mounted on /mnt; try --force" {
 		t.Errorf("Detach = %v", err)
 	}
@@ -211,7 +172,7 @@ func TestDetachWaitsForTheCommandByName(t *testing.T) {
 	c, _ := dialFake(t, h)
 	ctx, cancel := context.WithCancel(t.Context())
 	named := ""
-	err := c.Detach(ctx, nil, true, func(command string) { named = command; cancel() })
+	err := c.Detach(ctx, true, func(command string) { named = command; cancel() })
 	if named != "sleep (pid 9)" || err == nil || !strings.Contains(err.Error(), "still ending") {
 		t.Errorf("Detach waits for %q, and returns %v", named, err)
 	}

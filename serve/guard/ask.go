@@ -23,7 +23,6 @@ type question struct {
 	ID    uint64
 	Place Place
 	Spawn program // of a spare guard to start, whose socket comes with the question; or empty
-	Keep  []byte  `json:",omitempty"` // see [Guard.Keep]
 }
 
 // A program is one that a guard starts. The server has no say in its path: a fault in
@@ -50,8 +49,6 @@ type answer struct {
 	Users []user `json:",omitempty"`
 	PID   int    `json:",omitempty"` // of the spare guard
 
-	Error string `json:",omitempty"` // why the text is not kept
-
 	Working bool `json:",omitempty"` // the answer follows
 }
 
@@ -77,7 +74,7 @@ var errGone = errors.New("the guard was killed")
 // ask asks the guard that there is now. A file may come with the question.
 func (g *Guard) ask(q question, file *os.File) (answer, error) {
 	g.mu.Lock()
-	if g.blind && q.Keep == nil || g.closing {
+	if g.blind || g.closing {
 		g.mu.Unlock()
 		return answer{}, ErrBlind
 	}
@@ -173,7 +170,7 @@ type inbox struct {
 }
 
 // maxQuestion is the length of a line that is not too long to be a question.
-const maxQuestion = 2 * maxKept
+const maxQuestion = 64 << 10
 
 // receive returns the lines that are complete. The end is an error.
 func (i *inbox) receive() (lines [][]byte, err error) {

@@ -28,12 +28,10 @@ type Guard struct {
 	making sync.Mutex // held while a spare guard is made
 
 	mu      sync.Mutex
-	kept    []byte // see Keep
-	again   bool   // see KeepAgain
-	guard   *end   // nil at most for a moment, unless there is none any more
-	spare   *end   // or nil
-	spares  bool   // whether there is to be one
-	blind   bool   // see Users
+	guard   *end // nil at most for a moment, unless there is none any more
+	spare   *end // or nil
+	spares  bool // whether there is to be one
+	blind   bool // see Users
 	closing bool
 	changed chan struct{}            // closed when the above have changed
 	asked   uint64                   // questions
@@ -41,11 +39,11 @@ type Guard struct {
 	silent  time.Time                // until when it is not expected to answer, see Users
 }
 
-// Start starts the guard of this process, which keeps a text, see [Guard.Keep]. If quiet
-// is set it does not keep the standard streams open. warn is called if there can be no
-// guard any more, or one that sees less.
-func Start(quiet bool, kept []byte, warn func(error)) (*Guard, error) {
-	g, err := newGuard(quiet, kept, warn)
+// Start starts the guard of this process. If quiet is set it does not keep the
+// standard streams open. warn is called if there can be no guard any more, or one
+// that sees less.
+func Start(quiet bool, warn func(error)) (*Guard, error) {
+	g, err := newGuard(quiet, warn)
 	if err != nil {
 		return nil, err
 	}
@@ -57,13 +55,13 @@ func Start(quiet bool, kept []byte, warn func(error)) (*Guard, error) {
 	return g, nil
 }
 
-func newGuard(quiet bool, kept []byte, warn func(error)) (*Guard, error) {
+func newGuard(quiet bool, warn func(error)) (*Guard, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return nil, withoutGuard(err)
 	}
 	return &Guard{
-		quiet: quiet, kept: kept, dir: dir, warn: warn, blind: IsConfined(), dead: make(chan *end, 2), ended: make(chan struct{}),
+		quiet: quiet, dir: dir, warn: warn, blind: isConfined(), dead: make(chan *end, 2), ended: make(chan struct{}),
 		changed: make(chan struct{}), replies: make(map[uint64]chan<- answer),
 	}, nil
 }
@@ -72,7 +70,7 @@ func newGuard(quiet bool, kept []byte, warn func(error)) (*Guard, error) {
 func (g *Guard) start() (*end, error) {
 	e, err := g.spawn(guards)
 	if err == nil {
-		err = g.promote(e)
+		err = e.promote()
 	}
 	return e, err
 }
@@ -125,8 +123,8 @@ func (g *Guard) replace() (err error) {
 	g.spare = nil
 	g.mu.Unlock()
 	blind := false
-	if e == nil || g.promote(e) != nil {
-		blind = IsConfined()
+	if e == nil || e.promote() != nil {
+		blind = isConfined()
 		if e, err = g.start(); err != nil {
 			return err
 		}
@@ -185,45 +183,8 @@ func (g *Guard) Close() error {
 	return errors.Join(errs...)
 }
 
-// promote tells a process whom it guards, which makes it the guard, and what it keeps.
-func (g *Guard) promote(e *end) error {
-	g.mu.Lock()
-	g.asked++
-	q, reply := question{ID: g.asked, Keep: g.kept}, make(chan answer, 2)
-	if q.Keep != nil {
-		g.replies[q.ID] = reply
-	}
-	g.mu.Unlock()
+// promote tells a process whom it guards, which makes it the guard.
+func (e *end) promote() error {
 	_, err := fmt.Fprintln(e.socket, configfs.Self())
-	if err == nil && q.Keep != nil {
-		err = send(e.socket, q, nil)
-	}
-	if err != nil {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		delete(g.replies, q.ID)
-		return err
-	}
-	if q.Keep != nil {
-		go g.takes(e, q.ID, reply)
-	}
-	return nil
-}
-
-// takes waits until a guard that has just been told what it keeps answers, and warns if it
-// refuses that.
-func (g *Guard) takes(e *end, id uint64, reply <-chan answer) {
-	var a answer
-	select {
-	case a = <-reply:
-	case <-e.gone:
-	}
-	g.mu.Lock()
-	delete(g.replies, id)
-	refused := a.Error != "" && !g.closing
-	g.again = g.again || refused
-	g.mu.Unlock()
-	if refused {
-		g.warn(fmt.Errorf("a new guard does not take the list of the disks, and is asked again: %s; if this process is killed until then, what was added or detached does not count", a.Error))
-	}
+	return err
 }

@@ -13,23 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// keepsIn is the environment variable that names a folder in which a guard of the tests
-// notes what it keeps. It refuses everything while there is a file called refuse.
-const keepsIn = "LUNSERVE_TEST_KEEPS"
-
 // TestMain makes this program the guard that the tests start.
 func TestMain(m *testing.M) {
 	if StandsBy() {
-		Await(func(_ int, text []byte) error {
-			dir := os.Getenv(keepsIn)
-			if dir == "" {
-				return nil
-			}
-			if _, err := os.Stat(filepath.Join(dir, "refuse")); err == nil {
-				return errors.New("refused")
-			}
-			return os.WriteFile(filepath.Join(dir, fmt.Sprint(os.Getpid())), text, 0o600)
-		})
+		Await()
 		return
 	}
 	os.Exit(m.Run())
@@ -71,7 +58,7 @@ func processOf(t *testing.T, called string, before int) int {
 }
 
 func TestGuardLivesAsLongAsItsServer(t *testing.T) {
-	g, err := Start(true, nil, func(err error) { t.Error(err) })
+	g, err := Start(true, func(err error) { t.Error(err) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +84,7 @@ func TestGuardLivesAsLongAsItsServer(t *testing.T) {
 
 func TestKilledGuardIsReplaced(t *testing.T) {
 	warned := make(chan error, 1)
-	g, err := Start(true, nil, func(err error) { warned <- err })
+	g, err := Start(true, func(err error) { warned <- err })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +113,7 @@ func TestKilledGuardIsReplaced(t *testing.T) {
 // confined as the server is, and sees nothing.
 func TestGuardSeesForItsServer(t *testing.T) {
 	warned := make(chan error, 1)
-	g, err := Start(true, nil, func(err error) { warned <- err })
+	g, err := Start(true, func(err error) { warned <- err })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +156,7 @@ func TestGuardSeesForItsServer(t *testing.T) {
 	if err := g.Close(); err != nil {
 		t.Error(err)
 	}
-	other, err := Start(true, nil, func(err error) { t.Error(err) })
+	other, err := Start(true, func(err error) { t.Error(err) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +167,7 @@ func TestGuardSeesForItsServer(t *testing.T) {
 		t.Error(err)
 	}
 	other.Unconfined()
-	if IsConfined() {
+	if isConfined() {
 		t.Error("a program that could not be confined is taken for one that is")
 	}
 	if left := append(children(t, Name), children(t, spareName)...); len(left) > 0 {
@@ -198,7 +185,7 @@ func kill(t *testing.T, pid int) {
 // A program goes on with the guard of the one before, by one that it has started: it
 // is not confined, and nothing of the old ones is left.
 func TestGuardIsHandedOver(t *testing.T) {
-	before, err := Start(true, nil, func(err error) { t.Error(err) })
+	before, err := Start(true, func(err error) { t.Error(err) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +198,7 @@ func TestGuardIsHandedOver(t *testing.T) {
 	}
 	before.guard.socket.Close() // as execve does
 	before.spare.socket.Close()
-	g, err := TakeOver(h, true, nil, func(err error) { t.Error(err) })
+	g, err := TakeOver(h, true, func(err error) { t.Error(err) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,7 +222,7 @@ func TestGuardIsHandedOver(t *testing.T) {
 // A guard that is killed while it makes its successor has that one, and not the spare one
 // as well: two would both take the place of the server.
 func TestThereIsOneGuard(t *testing.T) {
-	g, err := Start(true, nil, func(err error) { t.Error(err) })
+	g, err := Start(true, func(err error) { t.Error(err) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -54,11 +54,11 @@ func (g *Guard) HandOver() (h *Handed, resume func()) {
 
 // TakeOver is Start for a program that goes on with the guard of the one before, until
 // Renew. If h is nil it starts one.
-func TakeOver(h *Handed, quiet bool, kept []byte, warn func(error)) (*Guard, error) {
+func TakeOver(h *Handed, quiet bool, warn func(error)) (*Guard, error) {
 	if h == nil {
-		return Start(quiet, kept, warn)
+		return Start(quiet, warn)
 	}
-	g, err := newGuard(quiet, kept, warn)
+	g, err := newGuard(quiet, warn)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func TakeOver(h *Handed, quiet bool, kept []byte, warn func(error)) (*Guard, err
 		go spare.Wait() // it has ended, as its socket was closed
 	}
 	g.guard = newEnd(os.NewFile(uintptr(h.FD), "the socket to the guard"), p)
-	g.spares, g.blind, g.asked = IsConfined() && !h.Blind, h.Blind, h.Asked
+	g.spares, g.blind, g.asked = isConfined() && !h.Blind, h.Blind, h.Asked
 	go g.follow(g.guard)
 	go g.watch()
 	return g, nil
@@ -84,7 +84,7 @@ func TakeOver(h *Handed, quiet bool, kept []byte, warn func(error)) (*Guard, err
 // one. If that cannot be, the guard stays.
 func (g *Guard) Renew() {
 	start := g.startByGuard
-	if g.IsBlind() { // the guard is confined, as this process is
+	if g.isBlind() { // the guard is confined, as this process is
 		start = g.start
 	}
 	if now, err := start(); err == nil {
@@ -104,8 +104,7 @@ func (g *Guard) Renew() {
 	g.makeSpare()
 }
 
-// IsBlind reports whether the guard is confined, see [ErrBlind].
-func (g *Guard) IsBlind() bool {
+func (g *Guard) isBlind() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.blind
@@ -117,7 +116,7 @@ func (g *Guard) startByGuard() (*end, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := g.promote(e); err != nil {
+	if err := e.promote(); err != nil {
 		_ = e.process.Signal(syscall.SIGKILL)
 		_, _ = e.process.Wait()
 		return nil, errors.Join(err, e.socket.Close())

@@ -35,8 +35,7 @@ var ErrBlind = errors.New("it is no longer seen which processes use the disks")
 // confined is the environment variable of processes that a confined one starts.
 const confined = "LUNSERVE_CONFINED"
 
-// IsConfined reports whether a process that was confined has started this one.
-func IsConfined() bool { return os.Getenv(confined) != "" }
+func isConfined() bool { return os.Getenv(confined) != "" }
 
 // Users asks the guard for the users of the disk at a place. Who asks for many disks
 // waits once for a guard that does not answer.

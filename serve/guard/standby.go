@@ -53,29 +53,27 @@ type Death struct {
 	PID   int
 	Left  []configfs.Export // its disks; none after an orderly end
 	Stuck bool              // in the kernel, where its threads may still write
-	Kept  []byte            // see [Guard.Keep]
 }
 
 // Await returns false unless this process is a guard. A guard waits for the end of
-// its server. It keeps a text, see [Guard.Keep], if accept returns no error for it and the
-// server.
-func Await(accept func(pid int, text []byte) error) (d Death, is bool) {
+// its server.
+func Await() (d Death, is bool) {
 	if !standsBy {
 		return d, false
 	}
 	standsBy = false
 	socket := os.NewFile(socketFD, "the socket of the server")
 	defer socket.Close()
-	d = await(socket, accept)
+	d.PID, d.Stuck = await(socket)
 	if d.PID != 0 { // not a spare guard
 		d.Left = left(d.PID)
 	}
 	return d, true
 }
 
-// await returns the death of the server, without what is left, after its end or when it is
-// stuck. The server of a spare guard is 0.
-func await(socket *os.File, accept func(int, []byte) error) (d Death) {
+// await returns the server, after its end or when it is stuck. The server of a spare
+// guard is 0.
+func await(socket *os.File) (pid int, stuck bool) {
 	in, replying := inbox{file: -1}, make(chan bool, maxReplies)
 	for next, killed := checkTime, false; ; {
 		fds := []unix.PollFd{{Fd: socketFD, Events: unix.POLLIN}}
@@ -83,29 +81,25 @@ func await(socket *os.File, accept func(int, []byte) error) (d Death) {
 		switch {
 		case err == unix.EINTR:
 		case err != nil:
-			return d
+			return pid, false
 		case n == 0:
 			// Nobody waits for a disk that is not there. The kernel may be making it: it is seen,
 			// and the socket ends, when that is over.
-			if killed && len(left(d.PID)) > 0 {
-				d.Stuck = true
-				return d
+			if killed && len(left(pid)) > 0 {
+				return pid, true
 			}
-			if killed = configfs.Killed(d.PID); killed {
+			if killed = configfs.Killed(pid); killed {
 				next = stuckTime
 			}
 		default:
 			lines, err := in.receive()
 			if err != nil {
-				return d
+				return pid, false
 			}
 			for _, line := range lines {
-				if d.PID == 0 {
-					d.PID, _ = strconv.Atoi(string(line))
+				if pid == 0 {
+					pid, _ = strconv.Atoi(string(line))
 					SetName(Name)
-					continue
-				}
-				if d.keep(line, socket, accept) {
 					continue
 				}
 				var q question

@@ -64,6 +64,7 @@ type Disk struct {
 	lookup [256][]row // rows by opcode
 	listed []row      // for REPORT SUPPORTED OPERATION CODES
 
+	target       *Target // nil behind the ring
 	nexuses      nexusSet
 	reservations reservations
 

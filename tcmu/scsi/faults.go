@@ -68,11 +68,10 @@ func (d *Disk) later(f *fault.Set, a fault.Access, v fault.Verdict, r request) *
 // Judge is for commands that are not executed without wait at first: it returns how one
 // is executed with wait, or nil for [Nexus.Execute]. Buffers of data-in may be missing.
 func (n *Nexus) Judge(lun uint64, cdb []byte, data [][]byte) *Later {
-	u := n.at(lun)
-	if u == nil {
+	d, u := n.at(lun)
+	if d == nil {
 		return nil
 	}
-	d := u.disk
 	f := d.faults.Load()
 	if f == nil {
 		return nil
@@ -82,7 +81,7 @@ func (n *Nexus) Judge(lun uint64, cdb []byte, data [][]byte) *Later {
 	if !ok {
 		return nil
 	}
-	return u.whileThere(d.later(f, a, f.Judge(a), r))
+	return d.later(f, a, f.Judge(a), r)
 }
 
 // suffer executes a command to which v applies.

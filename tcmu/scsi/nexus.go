@@ -9,11 +9,7 @@ import (
 // A unitNexus is an I_T_L nexus: what a unit keeps for one initiator port. Behind the
 // ring there is none, as the ring does not identify initiators.
 type unitNexus struct {
-	disk *Disk
-	of   *Nexus
 	port string // the name of the initiator port
-
-	use sync.RWMutex // held for reading by each command, and by who removes the unit
 
 	prevents atomic.Bool // it prevents removal of the medium
 	pending  atomic.Bool // there are attentions
@@ -46,20 +42,6 @@ func (n *unitNexus) attention() error {
 	n.attentions = slices.Delete(n.attentions, 0, 1)
 	n.pending.Store(len(n.attentions) > 0)
 	return oldest
-}
-
-// forget clears a unit attention condition.
-func (n *unitNexus) forget(s Sense) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.attentions = slices.DeleteFunc(n.attentions, func(a Sense) bool { return a.Code == s.Code })
-	n.pending.Store(len(n.attentions) > 0)
-}
-
-// end ends the nexus.
-func (n *unitNexus) end() {
-	n.disk.nexuses.remove(n)
-	n.disk.reservations.release(n)
 }
 
 // A nexusSet holds the I_T_L nexuses of a unit. Its zero value is empty. It is safe

@@ -139,7 +139,7 @@ func TestPersistentReservationsLifeCycle(t *testing.T) {
 	// A registration outlives its session, and belongs to the port.
 	n[0].out(t, "", prRegister, 0, 0, 0xa)
 	n[0].out(t, "", prReserve, 3, 0xa, 0)
-	port := n[0].port
+	port := n[0].units[0].port
 	n[0].Close()
 	n[1].want(t, "conflict", readOne)
 	again := target.Attach(port)

@@ -68,7 +68,6 @@ var (
 	released           = reason(unitAttention, 0x2a04, "RESERVATIONS RELEASED")
 	unregistered       = reason(unitAttention, 0x2a05, "REGISTRATIONS PREEMPTED")
 	capacityChanged    = reason(unitAttention, 0x2a09, "CAPACITY DATA HAS CHANGED")
-	lunsChanged        = reason(unitAttention, 0x3f0e, "REPORTED LUNS DATA HAS CHANGED")
 	writeProtected     = reason(dataProtect, 0x2700, "WRITE PROTECTED")
 	softwareProtected  = reason(dataProtect, 0x2702, "LOGICAL UNIT SOFTWARE WRITE PROTECTED")
 	spaceAllocation    = reason(dataProtect, 0x2707, "SPACE ALLOCATION FAILED WRITE PROTECT")

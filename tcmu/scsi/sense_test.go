@@ -95,7 +95,6 @@ func TestSenseCodesMatchTheStandard(t *testing.T) {
 		"CAPACITY DATA HAS CHANGED":                            {capacityChanged, "6/2a/09"},
 		"CANNOT READ MEDIUM - INCOMPATIBLE FORMAT":             {incompatibleFormat, "5/30/02"},
 		"ILLEGAL MODE FOR THIS TRACK":                          {illegalMode, "5/64/00"},
-		"REPORTED LUNS DATA HAS CHANGED":                       {lunsChanged, "6/3f/0e"},
 		"WRITE PROTECTED":                                      {writeProtected, "7/27/00"},
 		"SPACE ALLOCATION FAILED WRITE PROTECT":                {spaceAllocation, "7/27/07"},
 		"MISCOMPARE DURING VERIFY OPERATION":                   {miscompared, "e/1d/00"},

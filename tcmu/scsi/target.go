@@ -2,80 +2,30 @@ package scsi
 
 import (
 	"encoding/binary"
-	"slices"
-	"sync"
-	"sync/atomic"
 )
 
 // A Target is a SCSI target device with one target port: what the kernel's target
-// core is to the disks behind the ring. Its methods are safe for concurrent use.
-type Target struct {
-	mu      sync.Mutex
-	units   []*Disk // by LUN; nil: there is none
-	nexuses []*Nexus
-}
+// core is to the disks behind the ring. Logical unit n is the disk with that index.
+// Its methods are safe for concurrent use.
+type Target struct{ units []*Disk }
 
-// NewTarget returns a target with these logical units, whose LUNs are in their order.
+// NewTarget returns a target with these logical units, at most 256. They must have
+// been made with Options.Direct.
 func NewTarget(units ...*Disk) *Target {
-	t := new(Target)
-	for lun, d := range units {
-		t.Add(lun, d)
+	t := &Target{units}
+	for _, d := range units {
+		d.target = t
 	}
 	return t
 }
 
-// Add makes a disk a logical unit, and tells the initiators. There must be none with
-// this LUN, which is at most 255. The disk must have been made with Options.Direct.
-func (t *Target) Add(lun int, d *Disk) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for len(t.units) <= lun {
-		t.units = append(t.units, nil)
-	}
-	t.raise(lunsChanged)
-	t.units[lun] = d
-	for _, n := range t.nexuses {
-		n.attach(lun, d)
-	}
-}
-
-// Remove removes a logical unit, and tells the initiators. It returns when the commands
-// that the unit executes have ended. Those that come later find no unit.
-func (t *Target) Remove(lun int) {
-	t.mu.Lock()
-	var left []*unitNexus
-	for _, n := range t.nexuses {
-		left = append(left, n.detach(lun))
-	}
-	t.units[lun] = nil
-	t.raise(lunsChanged)
-	t.mu.Unlock()
-	for _, u := range left {
-		u.use.Lock() // for good
-	}
-}
-
-// raise establishes a unit attention condition for all initiators and units. The caller
-// holds the lock.
-func (t *Target) raise(s Sense) {
-	for _, d := range t.units {
-		if d != nil {
-			d.nexuses.raise(s, everyone)
-		}
-	}
-}
-
 // Attach makes the I_T nexus of an initiator port. Close it.
 func (t *Target) Attach(port string) *Nexus {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	n := &Nexus{target: t, port: port}
-	n.units.Store(new([]*unitNexus))
-	t.nexuses = append(t.nexuses, n)
-	for lun, d := range t.units {
-		if d != nil {
-			n.attach(lun, d)
-		}
+	n := &Nexus{target: t}
+	for _, d := range t.units {
+		u := &unitNexus{port: port}
+		n.units = append(n.units, u)
+		d.nexuses.add(u)
 	}
 	return n
 }
@@ -84,43 +34,15 @@ func (t *Target) Attach(port string) *Nexus {
 // safe for concurrent use.
 type Nexus struct {
 	target *Target
-	port   string                       // its name
-	units  atomic.Pointer[[]*unitNexus] // by LUN; nil: there is none. Not changed once it is stored.
-}
-
-// attach adds a unit. The caller holds the lock of the target.
-func (n *Nexus) attach(lun int, d *Disk) {
-	units := slices.Clone(*n.units.Load())
-	for len(units) <= lun {
-		units = append(units, nil)
-	}
-	u := &unitNexus{disk: d, of: n, port: n.port}
-	units[lun] = u
-	n.units.Store(&units)
-	d.nexuses.add(u)
-}
-
-// detach removes a unit. The caller holds the lock of the target.
-func (n *Nexus) detach(lun int) *unitNexus {
-	units := slices.Clone(*n.units.Load())
-	u := units[lun]
-	units[lun] = nil
-	n.units.Store(&units)
-	u.end()
-	return u
+	units  []*unitNexus // by LUN
 }
 
 // Close ends the nexus, and with it its reservations of RESERVE, its prevention of
 // medium removal and its unit attention conditions. Persistent reservations stay.
 func (n *Nexus) Close() {
-	t := n.target
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.nexuses = slices.DeleteFunc(t.nexuses, func(other *Nexus) bool { return other == n })
-	for _, u := range *n.units.Load() {
-		if u != nil {
-			u.end()
-		}
+	for i, d := range n.target.units {
+		d.nexuses.remove(n.units[i])
+		d.reservations.release(n.units[i])
 	}
 }
 
@@ -140,97 +62,64 @@ func Number(lun uint64) int {
 	return -1
 }
 
-// at returns a logical unit, or nil.
-func (n *Nexus) at(lun uint64) *unitNexus {
-	units := *n.units.Load()
-	if i := Number(lun); i >= 0 && i < len(units) {
-		return units[i]
+// at returns the logical unit, or nil.
+func (n *Nexus) at(lun uint64) (*Disk, *unitNexus) {
+	i := Number(lun)
+	if i < 0 || i >= len(n.units) {
+		return nil, nil
 	}
-	return nil
-}
-
-// any returns the first unit, which stands for the target, or nil if there is none.
-func (n *Nexus) any() *unitNexus {
-	for _, u := range *n.units.Load() {
-		if u != nil {
-			return u
-		}
-	}
-	return nil
+	return n.target.units[i], n.units[i]
 }
 
 // Execute is [Disk.Execute] for a logical unit. The buffers may have fewer bytes than
 // the command transfers: it returns as many, or writes whole blocks of them. The
 // DataIn of the result is how much it transfers, in its direction.
 func (n *Nexus) Execute(lun uint64, cdb []byte, data [][]byte, wait bool) (Result, error) {
-	u := n.at(lun)
-	if u == nil || !u.use.TryRLock() { // it is being removed
-		return n.executeNowhere(request{cdb: cdb, data: data, wait: wait}), nil
+	d, u := n.at(lun)
+	if d == nil {
+		return n.executeNowhere(request{cdb: cdb, data: data, wait: wait, nexus: n.units[0]}), nil
 	}
-	defer u.use.RUnlock()
-	r, err := u.disk.start(request{cdb: cdb, data: data, wait: wait, nexus: u})
-	if later, ok := err.(*Later); ok {
-		err = u.whileThere(later)
-	}
-	return r, err
-}
-
-// whileThere has a command that is held back find no unit if that is removed meanwhile.
-func (u *unitNexus) whileThere(l *Later) *Later {
-	execute := l.Execute
-	l.Execute = func(cdb []byte, data [][]byte) Result {
-		if !u.use.TryRLock() {
-			return Result{Status: checkCondition, Sense: noSuchUnit.fixed()}
-		}
-		defer u.use.RUnlock()
-		return execute(cdb, data)
-	}
-	return l
+	return d.start(request{cdb: cdb, data: data, wait: wait, nexus: u})
 }
 
 // Transfer returns the direction of the data of a command, and how much of what the
 // initiator expects to transfer it uses, in bytes.
 func (n *Nexus) Transfer(lun uint64, cdb []byte, expected int64) (out bool, room int64) {
-	u := n.at(lun)
-	if u == nil {
-		u = n.any()
+	d, _ := n.at(lun)
+	if d == nil {
+		d = n.target.units[0]
 	}
-	if u == nil {
-		return false, 0
-	}
-	row, err := u.disk.find(cdb)
+	row, err := d.find(cdb)
 	if err != nil {
 		return false, 0
 	}
-	return row.attrs&dataOut != 0, min(expected, u.disk.mostData(row, cdb))
+	return row.attrs&dataOut != 0, min(expected, d.mostData(row, cdb))
 }
 
 // Abort takes note that commands for a logical unit were aborted, and reports whether
 // it exists.
 func (n *Nexus) Abort(lun uint64) bool {
-	u := n.at(lun)
-	if u != nil {
-		u.disk.TaskManagement(false)
+	d, _ := n.at(lun)
+	if d != nil {
+		d.TaskManagement(false)
 	}
-	return u != nil
+	return d != nil
 }
 
 // Reset resets a logical unit (SAM-6, Logical unit reset), and reports whether it
 // exists. Commands still run to their end.
 func (n *Nexus) Reset(lun uint64) bool {
-	u := n.at(lun)
-	if u != nil {
-		u.disk.reset()
+	d, _ := n.at(lun)
+	if d != nil {
+		d.reset()
 	}
-	return u != nil
+	return d != nil
 }
 
 // ResetAll resets all logical units.
 func (n *Nexus) ResetAll() {
-	for _, u := range *n.units.Load() {
-		if u != nil {
-			u.disk.reset()
-		}
+	for _, d := range n.target.units {
+		d.reset()
 	}
 }
 
@@ -244,12 +133,7 @@ func (d *Disk) reset() {
 // executeNowhere executes a command for a logical unit that does not exist (SAM-6,
 // Incorrect logical unit numbers).
 func (n *Nexus) executeNowhere(r request) Result {
-	u := n.any()
-	if u == nil {
-		return Result{Status: checkCondition, Sense: noSuchUnit.fixed()}
-	}
-	d := u.disk
-	r.nexus = u
+	d := n.target.units[0]
 	row, err := d.find(r.cdb)
 	if err != nil {
 		return Result{Status: checkCondition, Sense: noSuchUnit.fixed()}
@@ -275,8 +159,7 @@ func (n *Nexus) executeNowhere(r request) Result {
 	return Result{Status: checkCondition, Sense: noSuchUnit.fixed()}
 }
 
-// reportLUNs is SPC-5, REPORT LUNS command. An initiator that has read the list need not
-// be told any more that it has changed.
+// reportLUNs is SPC-5, REPORT LUNS command.
 func (d *Disk) reportLUNs(r request) (int, error) {
 	const ordinary, wellKnown, all = 0, 1, 2
 	allocation := int(binary.BigEndian.Uint32(r.cdb[6:]))
@@ -286,11 +169,8 @@ func (d *Disk) reportLUNs(r request) (int, error) {
 	b := make([]byte, 8)
 	switch r.cdb[2] {
 	case ordinary, all:
-		for i, u := range *r.nexus.of.units.Load() {
-			if u != nil {
-				b = append(b, 0, byte(i), 0, 0, 0, 0, 0, 0)
-				u.forget(lunsChanged)
-			}
+		for i := range d.target.units {
+			b = append(b, 0, byte(i), 0, 0, 0, 0, 0, 0)
 		}
 	case wellKnown:
 	default:
