@@ -139,7 +139,7 @@ func (r *remover) removeLUN(a attachment) {
 	r.rmdir(a.lun)
 }
 
-// children returns the directories in a directory. Of a fabric, see targets.
+// children returns the directories in a directory. For a fabric use targets.
 func (r *remover) children(dir string) (dirs []string) {
 	for _, name := range subdirs(r.path(dir)) {
 		dirs = append(dirs, path.Join(dir, name))

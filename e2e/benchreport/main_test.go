@@ -57,7 +57,7 @@ func TestPageHasPlaces(t *testing.T) {
 	}
 }
 
-// What packbench and urlbench print has a kind too; what is between tables has none.
+// The tables of packbench and urlbench have kinds too. Lines between tables have none.
 func TestTablesHaveKinds(t *testing.T) {
 	const rows = "\n| job | time | |\n|---|---|---|\n| a | 1 s (2 s) | |\n"
 	var text string

@@ -15,17 +15,17 @@ func TestPageGetsTheResultsOfEachKernel(t *testing.T) {
 	const want = `| kernel | Debian's package | tested on | passed | failed | skipped |
 |---|---|---|--:|--:|--:|
 | 6.1.0-48-amd64 | 6.1.172-1 | 2026-11-29 | 1 | 1 | 0 |
-| 6.18.44 |  | 2026-11-29 | 0 | 3 | 0 |
-| 6.18.44 |  | 2026-11-29 | 1 | 0 | 2 |
+| 6.18.1 |  | 2026-11-29 | 0 | 3 | 0 |
+| 6.18.1 |  | 2026-11-29 | 1 | 0 | 2 |
 
 On 6.1.0-48-amd64:
 
 * failed ` + "`TestGuardIsNotConfinedAsItsServer`: it did not end, so the tests after it did not start" + `
 
-On 6.18.44:
+On 6.18.1:
 
 * failed ` + "`TestGuardIsNotConfinedAsItsServer`" + missing + `* failed ` + "`TestScripts/doctor.txtar`" + missing + `* failed ` + "`TestScripts/watch.txtar`" + missing + `
-On 6.18.44:
+On 6.18.1:
 
 * skipped ` + "`TestGuardIsNotConfinedAsItsServer`" + missing + `* skipped ` + "`TestScripts/doctor.txtar`" + missing
 	page := filepath.Join(t.TempDir(), "kernels.md")

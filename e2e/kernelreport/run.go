@@ -46,8 +46,8 @@ func parse(log string) (run, error) {
 		}
 		if m := kernel.FindStringSubmatch(e.Output); m != nil && r.release == "" {
 			r.date, r.release = m[1], m[2]
-			if package_ := debian.FindStringSubmatch(m[3]); package_ != nil {
-				r.debian = package_[1]
+			if version := debian.FindStringSubmatch(m[3]); version != nil {
+				r.debian = version[1]
 			}
 		}
 		if e.Test == "" {
