@@ -48,6 +48,7 @@ func Run(t *testing.T, open func(testing.TB) backstores.Backstore) {
 		{"CloseOnce", reading, closeOnce},
 	} {
 		if tt.writes && readOnly != nil {
+			t.Logf("not tested: %s, of a store that cannot be written", tt.name)
 			continue // it may take seconds to open
 		}
 		t.Run(tt.name, func(t *testing.T) {
